@@ -1,0 +1,57 @@
+/* http_loop.h - the inside of the http client: what http_client.c and http_loop.c share. */
+#ifndef WEIR_HTTP_LOOP_H
+#define WEIR_HTTP_LOOP_H
+#include <curl/curl.h>
+
+#include "http_client.h"
+
+/* Bytes taken from the front and added at the end. */
+typedef struct {
+  char *bytes;
+  size_t start, size, capacity;
+} weir_http_bytes_buffer;
+
+struct weir_http_transfer {
+  weir_http_client *client; /* NULL once the client is gone */
+  weir_http_transfer *next, *previous;
+  void (*notify)(void *context);
+  void *context;
+  CURL *easy;
+  uv_timer_t idle; /* freed with the transfer, when the loop has closed it */
+  bool has_idle;   /* the timer is the loop's */
+  bool in_loop;    /* the easy handle is in the multi handle */
+  /* request */
+  char *method, *url, *request_body;
+  size_t request_size;
+  struct curl_slist *request_headers;
+  int redirects, redirects_left;
+  int64_t idle_ms;
+  int64_t deadline_ms; /* of the loop's clock */
+  uint64_t max_bytes;
+  weir_addresses addresses;
+  bool has_body;
+  char origin[400]; /* scheme://host:port */
+  /* answer */
+  int status;
+  weir_http_bytes_buffer headers, body;
+  size_t header_bytes, redirect_bytes;
+  uint64_t body_bytes; /* that ever came */
+  uint64_t last_ms;    /* last sign of life, of the loop's clock */
+  curl_off_t uploaded;
+  bool has_headers, has_location, redirecting, collecting, paused, denied, ended;
+  weir_status outcome;
+  char label[520];
+  char error[CURL_ERROR_SIZE];
+  char message[sizeof(char[520]) + CURL_ERROR_SIZE + 4];
+};
+
+/* http_loop.c */
+void weir_http_join_client(weir_http_transfer *transfer);
+void weir_http_leave_client(weir_http_transfer *transfer); /* frees it */
+bool weir_http_join_loop(weir_http_transfer *transfer);
+void weir_http_leave_loop(weir_http_transfer *transfer); /* idempotent; an unfinished connection is closed */
+
+/* http_client.c */
+void weir_http_done(weir_http_transfer *transfer, CURLcode code);                             /* curl is through */
+void weir_http_end(weir_http_transfer *transfer, weir_status status, const char *text); /* idempotent */
+#endif

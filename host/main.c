@@ -1,0 +1,64 @@
+/* main.c - the process: one host, its folders, its exit status. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host.h"
+
+#define EXIT_INTERNAL 70
+#define PATH_BYTES 4096
+
+static bool exists(const char *folder, const char *file) {
+  char path[PATH_BYTES];
+  return snprintf(path, sizeof path, "%s/%s", folder, file) < (int)sizeof path && access(path, R_OK) == 0;
+}
+
+/* The folder of the running program, without a slash at its end. */
+static bool own_folder(char *folder, size_t size) {
+  ssize_t length = readlink("/proc/self/exe", folder, size - 1);
+  if (length <= 0) return false;
+  folder[length] = '\0';
+  char *slash = strrchr(folder, '/');
+  if (!slash) return false;
+  *slash = '\0';
+  return true;
+}
+
+/* WEIR_HOME, else the source tree that the host was built in, else where it was installed. */
+static const char *find_library(const char *folder, char *path, size_t size) {
+  const char *home = getenv("WEIR_HOME");
+  if (home && *home) return home;
+  snprintf(path, size, "%s/..", folder);
+  if (exists(path, "lua/weir/boot.lua")) return path;
+  snprintf(path, size, "%s/../share/weir", folder);
+  return exists(path, "lua/weir/boot.lua") ? path : NULL;
+}
+
+static const char *find_natives(const char *folder, char *path, size_t size) {
+  snprintf(path, size, "%s/native", folder);
+  if (access(path, R_OK) != 0) snprintf(path, size, "%s/../lib/weir", folder);
+  return path;
+}
+
+int main(int argc, char **argv) {
+  char folder[PATH_BYTES], library[PATH_BYTES + 32], natives[PATH_BYTES + 32];
+  if (!own_folder(folder, sizeof folder)) {
+    fputs("weir: cannot tell where the program stands: /proc is not mounted\n", stderr);
+    return EXIT_INTERNAL;
+  }
+  weir_host_options options = { .library = find_library(folder, library, sizeof library),
+    .natives = find_natives(folder, natives, sizeof natives) };
+  if (!options.library) {
+    fputs("weir: its library is missing; set WEIR_HOME to the folder that holds lua/weir\n", stderr);
+    return EXIT_INTERNAL;
+  }
+  weir_host *host = weir_host_new(&options);
+  if (!host) {
+    fputs("weir: the host could not start: no memory or no descriptors left\n", stderr);
+    return EXIT_INTERNAL;
+  }
+  int status = weir_host_run(host, argc - 1, argv + 1);
+  weir_host_free(host);
+  return status;
+}

@@ -1,0 +1,9 @@
+/* natives.c - the native modules that are part of the host; the others are loaded when required. */
+#include "natives.h"
+
+const luaL_Reg weir_natives[] = { { "weir.native.scheduler", luaopen_weir_native_scheduler },
+  { "weir.native.coroutine", luaopen_weir_coroutine },
+  { "weir.native.channel", luaopen_weir_native_channel },
+  { "weir.native.checkpoint", luaopen_weir_native_checkpoint },
+  { "weir.native.registry", luaopen_weir_native_registry }, { "weir.native.json", luaopen_weir_native_json },
+  { "weir.native.hash", luaopen_weir_native_hash }, { NULL, NULL } };

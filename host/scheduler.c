@@ -1,0 +1,409 @@
+/* scheduler.c - lanes, scopes, cancelling, time and the loop. */
+#include "scheduler.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "task.h"
+
+#define TURN_MAX 1024    /* tasks resumed before the loop looks outside */
+#define POLL_EVERY 32    /* turns with few tasks in them: look outside this often */
+#define LOWER_LANE_EVERY 8
+
+/* Time */
+
+int64_t weir_scheduler_now(weir_scheduler *scheduler) {
+  return scheduler->is_virtual ? scheduler->virtual_ns : (int64_t)uv_hrtime();
+}
+
+int64_t weir_scheduler_wall_ms(weir_scheduler *scheduler) {
+  if (scheduler->is_virtual)
+    return scheduler->virtual_wall_ms + scheduler->virtual_ns / 1000000;
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+bool weir_scheduler_is_virtual(weir_scheduler *scheduler) { return scheduler->is_virtual; }
+
+/* splitmix64 of Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014. */
+uint64_t weir_scheduler_draw(weir_scheduler *scheduler) {
+  uint64_t z = scheduler->random += 0x9e3779b97f4a7c15u;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
+/* Lanes */
+
+void weir_task_ready(weir_task *task) {
+  weir_scheduler *s = task->scheduler;
+  task->state = WEIR_READY;
+  task->next = NULL;
+  task->previous = s->lanes[task->lane].last;
+  if (task->previous) task->previous->next = task;
+  else s->lanes[task->lane].first = task;
+  s->lanes[task->lane].last = task;
+  s->ready_count++;
+}
+
+static void unready(weir_task *task) {
+  weir_scheduler *s = task->scheduler;
+  if (task->next) task->next->previous = task->previous;
+  else s->lanes[task->lane].last = task->previous;
+  if (task->previous) task->previous->next = task->next;
+  else s->lanes[task->lane].first = task->next;
+  task->next = task->previous = NULL;
+  s->ready_count--;
+}
+
+void weir_task_change_lane(weir_task *task, uint8_t lane) {
+  unready(task);
+  task->lane = lane;
+  weir_task_ready(task);
+}
+
+static weir_task *drawn(weir_scheduler *s) {
+  uint64_t index = weir_scheduler_draw(s) % s->ready_count;
+  for (int lane = 0; lane < WEIR_LANES; lane++)
+    for (weir_task *task = s->lanes[lane].first; task; task = task->next)
+      if (index-- == 0) return task;
+  return NULL;
+}
+
+/* The first of the highest lane; now and then of the lowest, so that no lane starves. */
+static weir_task *next_ready(weir_scheduler *s) {
+  if (s->ready_count == 0) return NULL;
+  if (s->seeded) return drawn(s);
+  bool from_below = ++s->picks % LOWER_LANE_EVERY == 0;
+  for (int i = 0; i < WEIR_LANES; i++) {
+    weir_task *task = s->lanes[from_below ? WEIR_LANES - 1 - i : i].first;
+    if (task) return task;
+  }
+  return NULL;
+}
+
+/* Waits */
+
+static void end_wait(weir_task *task, weir_status outcome) {
+  task->wait->task = NULL;
+  task->wait = NULL;
+  task->outcome = outcome;
+  task->preempted = false;
+  weir_heap_clear(&task->scheduler->timers, &task->timer);
+  weir_task_ready(task);
+}
+
+void weir_wait_wake(weir_wait *wait) {
+  if (wait->task) end_wait(wait->task, WEIR_OK);
+}
+
+static void give_up_wait(weir_task *task, weir_status outcome) {
+  weir_wait *wait = task->wait;
+  end_wait(task, outcome);
+  if (wait->abandon) wait->abandon(wait);
+}
+
+static void wait_is_over(weir_timer *timer) {
+  give_up_wait(WEIR_CONTAINER(timer, weir_task, timer), WEIR_TIMEOUT);
+}
+
+static int raise_cancelled(lua_State *L, weir_task *task, weir_status code, const char *reason) {
+  if (!task->raised) task->raised_at = task->ticks;
+  task->raised = true;
+  return weir_task_raise(L, code, reason);
+}
+
+void weir_task_check(lua_State *L) {
+  weir_task *task = weir_scheduler_of(weir_host_of(L))->running;
+  const char *reason;
+  weir_status code = task ? weir_task_cancelled(task, &reason) : WEIR_OK;
+  if (code != WEIR_OK) raise_cancelled(L, task, code, reason);
+}
+
+static int waited(lua_State *L, int status, lua_KContext context) {
+  (void)status;
+  weir_task *task = (weir_task *)context;
+  task->steadfast = false;
+  if (task->outcome != WEIR_CANCELLED) return task->k(L, (int)task->outcome, task->context);
+  const char *reason;
+  weir_status code = weir_task_cancelled(task, &reason);
+  return raise_cancelled(L, task, code == WEIR_OK ? WEIR_CANCELLED : code, code == WEIR_OK ? NULL : reason);
+}
+
+static int refuse_wait(lua_State *L, weir_wait *wait, const char *what) {
+  if (wait->abandon) wait->abandon(wait);
+  return luaL_error(L, "cannot wait for %s here: %s", what,
+                    weir_scheduler_of(weir_host_of(L))->running
+                        ? "inside a callback of C, a finalizer or a function that never waits"
+                        : "no task is running");
+}
+
+int weir_task_wait(lua_State *L, weir_wait *wait, const char *what, int64_t deadline_ns,
+                   lua_KContext context, lua_KFunction k) {
+  weir_scheduler *s = weir_scheduler_of(weir_host_of(L));
+  weir_task *task = s->running;
+  if (!task || !s->can_wait || !lua_isyieldable(L)) return refuse_wait(L, wait, what);
+  const char *reason;
+  weir_status code = s->cancellations && !task->steadfast ? weir_task_cancelled(task, &reason) : WEIR_OK;
+  if (code != WEIR_OK) {
+    if (wait->abandon) wait->abandon(wait);
+    return raise_cancelled(L, task, code, reason);
+  }
+  task->wait = wait;
+  wait->task = task;
+  task->what = what;
+  task->k = k;
+  task->context = context;
+  task->state = WEIR_WAITING;
+  if (deadline_ns != WEIR_NO_DEADLINE) {
+    task->timer.fire = wait_is_over;
+    weir_heap_set(&s->timers, &task->timer, deadline_ns);
+  }
+  task->leaf = L;
+  task->depth = 0;
+  s->yielding = WEIR_WAITS;
+  return lua_yieldk(L, 0, (lua_KContext)task, waited);
+}
+
+static void leave_queue(weir_wait *wait) {
+  weir_queue_leave(&WEIR_CONTAINER(wait, weir_task, self)->queue_node);
+}
+
+int weir_task_wait_in(lua_State *L, weir_queue *queue, const char *what, int64_t deadline_ns,
+                      lua_KContext context, lua_KFunction k) {
+  weir_task *self = weir_scheduler_of(weir_host_of(L))->running;
+  if (!self) return luaL_error(L, "cannot wait for %s here: no task is running", what);
+  self->self.abandon = leave_queue;
+  weir_queue_join(queue, &self->queue_node, &self->self);
+  return weir_task_wait(L, &self->self, what, deadline_ns, context, k);
+}
+
+/* Scopes */
+
+static void cancel_is_due(weir_timer *timer);
+
+void weir_scope_open(weir_scope *scope, weir_task *owner, int64_t deadline_ns, bool shielded) {
+  weir_scheduler *s = owner->scheduler;
+  *scope = (weir_scope){ .scheduler = s, .parent = owner->scope, .owner = owner, .shielded = shielded };
+  scope->sibling_next = scope->parent->child;
+  if (scope->sibling_next) scope->sibling_next->sibling_previous = scope;
+  scope->parent->child = scope;
+  owner->scope = scope;
+  scope->timer.fire = cancel_is_due;
+  if (deadline_ns != WEIR_NO_DEADLINE) weir_heap_set(&s->timers, &scope->timer, deadline_ns);
+}
+
+/* From the innermost scope outwards: through those the task opened, past its own cancellation into its
+ * home, on to the task that opened that, and so to the root. A shield stops the search. */
+weir_status weir_task_cancelled(const weir_task *task, const char **reason) {
+  if (task->scheduler->cancellations == 0) return WEIR_OK;
+  const weir_task *who = task;
+  for (const weir_scope *scope = task->scope; scope; scope = scope->parent) {
+    if (who && scope->owner != who) {
+      *reason = who->reason;
+      if (who->cancelled) return who->cancelled;
+      who = scope->owner;
+    }
+    *reason = scope->reason;
+    if (scope->cancelled) return scope->cancelled;
+    if (scope->shielded) return WEIR_OK;
+  }
+  return WEIR_OK;
+}
+
+static void interrupt(weir_task *task) {
+  const char *reason;
+  if (task->state != WEIR_WAITING || task->steadfast) return;
+  if (weir_task_cancelled(task, &reason)) give_up_wait(task, WEIR_CANCELLED);
+}
+
+static void interrupt_tree(weir_scope *scope) {
+  for (weir_task *task = scope->tasks; task; task = task->sibling_next) interrupt(task);
+  if (scope->owner) interrupt(scope->owner);
+  for (weir_scope *child = scope->child; child; child = child->sibling_next)
+    if (!child->shielded) interrupt_tree(child);
+}
+
+static char *copy(const char *text) { return text ? strdup(text) : NULL; }
+
+static void kill_tree(weir_scope *scope) {
+  for (weir_scope *child = scope->child, *next; child; child = next) {
+    next = child->sibling_next;
+    kill_tree(child);
+  }
+  for (weir_task *task = scope->tasks, *next; task; task = next) {
+    next = task->sibling_next;
+    if (task->state != WEIR_RUNNING) weir_task_kill(task);
+  }
+}
+
+static void grace_is_over(weir_timer *timer) { kill_tree(WEIR_CONTAINER(timer, weir_scope, timer)); }
+
+void weir_scope_cancel(weir_scope *scope, weir_status code, const char *reason) {
+  if (scope->cancelled || scope->closed) return;
+  weir_scheduler *s = scope->scheduler;
+  scope->cancelled = code;
+  scope->reason = copy(reason);
+  s->cancellations++;
+  scope->timer.fire = grace_is_over;
+  weir_heap_set(&s->timers, &scope->timer, weir_scheduler_now(s) + WEIR_GRACE_NS);
+  interrupt_tree(scope);
+}
+
+static void cancel_is_due(weir_timer *timer) {
+  weir_scope_cancel(WEIR_CONTAINER(timer, weir_scope, timer), WEIR_TIMEOUT, "the deadline passed");
+}
+
+void weir_task_cancel(weir_task *task, weir_status code, const char *reason) {
+  if (task->cancelled || task->state == WEIR_DONE) return;
+  task->cancelled = code;
+  task->reason = copy(reason);
+  task->scheduler->cancellations++;
+  interrupt(task);
+  for (weir_scope *scope = task->scope; scope != task->home; scope = scope->parent) interrupt_tree(scope);
+}
+
+void weir_scope_close(weir_scope *scope) {
+  if (scope->closed) return;
+  weir_scheduler *s = scope->scheduler;
+  scope->closed = true;
+  weir_heap_clear(&s->timers, &scope->timer);
+  if (scope->cancelled) s->cancellations--;
+  free(scope->reason);
+  scope->reason = NULL;
+  if (scope->sibling_next) scope->sibling_next->sibling_previous = scope->sibling_previous;
+  if (scope->sibling_previous) scope->sibling_previous->sibling_next = scope->sibling_next;
+  else if (scope->parent) scope->parent->child = scope->sibling_next;
+  if (scope->owner) scope->owner->scope = scope->parent;
+}
+
+void weir_task_withdraw(weir_task *task) {
+  if (task->wait) give_up_wait(task, WEIR_CANCELLED);
+  if (task->state == WEIR_READY) unready(task);
+  task->state = WEIR_RUNNING;
+}
+
+void weir_task_leave(weir_task *task) {
+  weir_scope *home = task->home;
+  if (task->sibling_next) task->sibling_next->sibling_previous = task->sibling_previous;
+  if (task->sibling_previous) task->sibling_previous->sibling_next = task->sibling_next;
+  else home->tasks = task->sibling_next;
+  if (task->cancelled) task->scheduler->cancellations--;
+  task->state = WEIR_DONE;
+  weir_queue_wake_all(&task->joiners);
+  if (--home->task_count == 0) weir_queue_wake_all(&home->joiners);
+}
+
+/* Elsewhere and turns */
+
+void weir_external_begin(weir_scheduler *scheduler) { scheduler->external++; }
+void weir_external_end(weir_scheduler *scheduler) { scheduler->external--; }
+
+void weir_scheduler_at_turn_end(weir_scheduler *scheduler, weir_turn *turn) {
+  if (turn->queued) return;
+  turn->queued = true;
+  turn->next = NULL;
+  if (scheduler->turn_last) scheduler->turn_last->next = turn;
+  else scheduler->turn_first = turn;
+  scheduler->turn_last = turn;
+}
+
+static void end_turn(weir_scheduler *s) {
+  while (s->turn_first) {
+    weir_turn *turn = s->turn_first;
+    s->turn_first = turn->next;
+    if (!s->turn_first) s->turn_last = NULL;
+    turn->queued = false;
+    turn->run(turn);
+  }
+}
+
+/* The loop */
+
+static void run_turn(weir_scheduler *s, const weir_task *until) {
+  uint32_t most = s->ready_count < TURN_MAX ? s->ready_count : TURN_MAX;
+  uint32_t ticks = s->ticks;
+  for (uint32_t i = 0; i < most && until->state != WEIR_DONE; i++) {
+    weir_task *task = next_ready(s);
+    if (!task) break;
+    unready(task);
+    weir_task_resume(task);
+    if (s->ticks != ticks) break;
+  }
+  end_turn(s);
+}
+
+static void fire_due(weir_scheduler *s) {
+  weir_timer *timer = weir_heap_first(&s->timers);
+  if (!timer) return;
+  int64_t now = weir_scheduler_now(s);
+  for (; timer && timer->due_ns <= now; timer = weir_heap_first(&s->timers)) {
+    weir_heap_clear(&s->timers, timer);
+    timer->fire(timer);
+  }
+}
+
+/* Handles that somebody else keeps open: files, sockets, child processes. */
+static bool outside_is_alive(weir_scheduler *s) {
+  uv_unref((uv_handle_t *)&s->due);
+  bool alive = uv_loop_alive(weir_host_loop(s->host));
+  uv_ref((uv_handle_t *)&s->due);
+  return alive || s->external > 0;
+}
+
+static void now_is_due(uv_timer_t *due) { (void)due; }
+
+/* Wait outside until something happens or the first timer is due. False: nothing ever will. */
+static bool wait_outside(weir_scheduler *s) {
+  weir_timer *first = weir_heap_first(&s->timers);
+  bool alive = outside_is_alive(s);
+  if (!alive && !first) return false;
+  if (s->is_virtual && !alive) {
+    if (first->due_ns > s->virtual_ns) s->virtual_ns = first->due_ns;
+    return true;
+  }
+  uint64_t wait_ms = 3600 * 1000;
+  if (first && s->is_virtual) wait_ms = 5;
+  else if (first) {
+    int64_t left_ns = first->due_ns - weir_scheduler_now(s);
+    wait_ms = left_ns <= 0 ? 0 : (uint64_t)(left_ns + 999999) / 1000000;
+  }
+  uv_update_time(weir_host_loop(s->host));
+  uv_timer_start(&s->due, now_is_due, wait_ms, 0);
+  atomic_store(&s->polling, true);
+  uv_run(weir_host_loop(s->host), UV_RUN_ONCE);
+  atomic_store(&s->polling, false);
+  uv_timer_stop(&s->due);
+  return true;
+}
+
+weir_status weir_scheduler_run(weir_scheduler *s, weir_task *until) {
+  uint32_t turns = 0, ticks = s->ticks;
+  while (until->state != WEIR_DONE) {
+    atomic_fetch_add(&s->rounds, 1);
+    run_turn(s, until);
+    if (until->state == WEIR_DONE) break;
+    fire_due(s);
+    if (s->ready_count == 0) {
+      if (!wait_outside(s)) return WEIR_FAILED;
+    } else if (++turns % POLL_EVERY == 0 || s->ready_count >= POLL_EVERY || s->ticks != ticks) {
+      uv_run(weir_host_loop(s->host), UV_RUN_NOWAIT);
+    }
+    ticks = s->ticks;
+  }
+  return WEIR_OK;
+}
+
+void weir_scheduler_init(weir_scheduler *s, weir_host *host, lua_State *L, weir_memory *memory) {
+  *s = (weir_scheduler){ .host = host, .L = L, .memory = memory };
+  s->root = (weir_scope){ .scheduler = s, .reports = true };
+  uv_timer_init(weir_host_loop(host), &s->due);
+}
+
+void weir_scheduler_free(weir_scheduler *s) {
+  free(s->slot_threads);
+  free(s->free_slots);
+  weir_heap_free(&s->timers);
+}

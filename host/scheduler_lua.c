@@ -1,0 +1,673 @@
+/* scheduler_lua.c - weir.native.scheduler: tasks, scopes, time and waiting for Lua. */
+#include "scheduler_lua.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "binding.h"
+#include "natives.h"
+#include "task.h"
+#include "task_lua.h"
+
+#define NS 1e9
+#define DEFERRED "weir.deferred"
+
+typedef struct {
+  weir_wait wait;
+  bool woken;
+} waiter; /* user values: 1 the values it was woken with, 2 what it is for */
+
+typedef struct {
+  weir_task *task; /* anchored by user value 1 */
+  uint32_t index;
+} deferred;
+
+static weir_scheduler *scheduler_of(lua_State *L) { return weir_scheduler_of(weir_host_of(L)); }
+
+static weir_task *running_task(lua_State *L) {
+  weir_task *task = scheduler_of(L)->running;
+  if (!task) luaL_error(L, "no task is running");
+  return task;
+}
+
+static int64_t deadline_after(lua_State *L, int index) {
+  if (lua_isnoneornil(L, index)) return WEIR_NO_DEADLINE;
+  lua_Number seconds = luaL_checknumber(L, index);
+  luaL_argcheck(L, seconds >= 0, index, "seconds from 0");
+  if (seconds > 9e9) return WEIR_NO_DEADLINE;
+  return weir_scheduler_now(scheduler_of(L)) + (int64_t)ceil(seconds * NS);
+}
+
+/* Time */
+
+static int scheduler_now(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)weir_scheduler_now(scheduler_of(L)) / NS);
+  return 1;
+}
+
+static int scheduler_wall(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)weir_scheduler_wall_ms(scheduler_of(L)) / 1000);
+  return 1;
+}
+
+static int scheduler_wall_ms(lua_State *L) {
+  lua_pushinteger(L, weir_scheduler_wall_ms(scheduler_of(L)));
+  return 1;
+}
+
+static int scheduler_is_virtual(lua_State *L) {
+  lua_pushboolean(L, scheduler_of(L)->is_virtual);
+  return 1;
+}
+
+/* use_virtual_clock(seed|nil, jitter|nil): with a seed the order of ready tasks is drawn too. */
+static int scheduler_use_virtual_clock(lua_State *L) {
+  weir_scheduler *s = scheduler_of(L);
+  lua_Integer jitter = luaL_optinteger(L, 2, 0);
+  luaL_argcheck(L, jitter >= 0 && jitter <= INT32_MAX, 2, "instructions from 0");
+  if (!s->is_virtual) {
+    s->virtual_ns = weir_scheduler_now(s);
+    s->virtual_wall_ms = 1767225600000 - s->virtual_ns / 1000000; /* 2026-01-01T00:00:00Z */
+    s->is_virtual = true;
+  }
+  s->seeded = !lua_isnoneornil(L, 1);
+  s->random = s->seeded ? (uint64_t)luaL_checkinteger(L, 1) : 0;
+  s->jitter = (uint32_t)jitter;
+  return 0;
+}
+
+static int scheduler_random(lua_State *L) { /* drawn from the seed: a float in [0, 1) */
+  lua_pushnumber(L, (lua_Number)(weir_scheduler_draw(scheduler_of(L)) >> 11) * 0x1p-53);
+  return 1;
+}
+
+static int slept(lua_State *L, int status, lua_KContext context) {
+  (void)L, (void)status, (void)context;
+  return 0;
+}
+
+static int scheduler_sleep(lua_State *L) {
+  luaL_checknumber(L, 1);
+  weir_task *task = running_task(L);
+  task->self.abandon = NULL;
+  return weir_task_wait(L, &task->self, "sleep", deadline_after(L, 1), 0, slept);
+}
+
+static int yielded(lua_State *L, int status, lua_KContext context) {
+  (void)status, (void)context;
+  weir_task_check(L);
+  return 0;
+}
+
+static int scheduler_yield(lua_State *L) {
+  weir_scheduler *s = scheduler_of(L);
+  weir_task *task = running_task(L);
+  if (!s->can_wait || !lua_isyieldable(L)) return luaL_error(L, "cannot yield here");
+  weir_task_check(L);
+  task->leaf = L;
+  task->depth = 0;
+  s->yielding = WEIR_PREEMPTED;
+  return lua_yieldk(L, 0, 0, yielded);
+}
+
+static int scheduler_can_wait(lua_State *L) {
+  weir_scheduler *s = scheduler_of(L);
+  lua_pushboolean(L, s->running && s->can_wait && lua_isyieldable(L));
+  return 1;
+}
+
+static int scheduler_check(lua_State *L) {
+  weir_task_check(L);
+  return 0;
+}
+
+/* Runs a function that must not lose the processor and may not wait. */
+static int scheduler_atomic(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET); /* no continuation: nothing below can yield */
+  return lua_gettop(L);
+}
+
+/* Tasks */
+
+static void name_task(lua_State *L, weir_task *task, int index) { /* task on top */
+  size_t length;
+  const char *name = luaL_checklstring(L, index, &length);
+  lua_pushvalue(L, index);
+  lua_setiuservalue(L, -2, WEIR_TASK_NAME);
+  task->name = name;
+}
+
+static weir_scope *open_scope_at(lua_State *L, int index) {
+  weir_scope *scope = luaL_checkudata(L, index, WEIR_SCOPE);
+  if (scope->closed) luaL_error(L, "the scope is closed");
+  return scope;
+}
+
+static int scheduler_spawn(lua_State *L) { /* function, args... */
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  weir_scheduler *s = scheduler_of(L);
+  weir_task_new(L, s->running ? s->running->scope : &s->root, lua_gettop(L) - 1);
+  return 1;
+}
+
+/* start({name=, lane=, scope=}, function, args...) */
+static int scheduler_start(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  weir_scheduler *s = scheduler_of(L);
+  weir_scope *home = s->running ? s->running->scope : &s->root;
+  if (lua_getfield(L, 1, "scope") != LUA_TNIL) home = open_scope_at(L, -1);
+  lua_pop(L, 1);
+  lua_getfield(L, 1, "lane");
+  lua_Integer lane = luaL_optinteger(L, -1, 1);
+  lua_pop(L, 1);
+  luaL_argcheck(L, lane >= 0 && lane < WEIR_LANES, 1, "lane must be 0 (first), 1 or 2");
+  weir_task *task = weir_task_new(L, home, lua_gettop(L) - 2); /* options task */
+  if (lane != task->lane) weir_task_change_lane(task, (uint8_t)lane);
+  if (lua_getfield(L, 1, "name") != LUA_TNIL) {                /* options task name */
+    lua_insert(L, -2);                                         /* options name task */
+    name_task(L, task, lua_gettop(L) - 1);
+  } else {
+    lua_pop(L, 1);
+  }
+  return 1;
+}
+
+/* spawn_root(function, args...): outside of every scope, for what must not end with the caller */
+static int scheduler_spawn_root(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  weir_task_new(L, &scheduler_of(L)->root, lua_gettop(L) - 1);
+  return 1;
+}
+
+static weir_task *task_at(lua_State *L, int index) { return luaL_checkudata(L, index, WEIR_TASK); }
+
+static int task_results(lua_State *L, weir_task *task) {
+  if (!task->has_result) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  lua_getiuservalue(L, 1, WEIR_TASK_RESULT);
+  lua_getfield(L, -1, "n");
+  int count = (int)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  luaL_checkstack(L, count, "too many results");
+  for (int i = 1; i <= count; i++) lua_rawgeti(L, 2, i);
+  return count;
+}
+
+static int joined(lua_State *L, int status, lua_KContext context) {
+  (void)context;
+  if (status == WEIR_TIMEOUT) return weir_refusef(L, WEIR_TIMEOUT, "the task has not ended in time");
+  lua_settop(L, 1);
+  return task_results(L, task_at(L, 1));
+}
+
+static int task_join(lua_State *L) {
+  weir_task *task = task_at(L, 1);
+  if (task->state == WEIR_DONE) {
+    lua_settop(L, 1);
+    return task_results(L, task);
+  }
+  if (task == running_task(L)) return luaL_error(L, "a task cannot join itself");
+  return weir_task_wait_in(L, &task->joiners, "another task", deadline_after(L, 2), 0, joined);
+}
+
+static weir_status code_at(lua_State *L, int index) {
+  static const char *const names[] = { "cancelled", "timeout", "failed", "limit", "rejected", NULL };
+  static const weir_status codes[] = { WEIR_CANCELLED, WEIR_TIMEOUT, WEIR_FAILED, WEIR_LIMIT, WEIR_REJECTED };
+  return codes[luaL_checkoption(L, index, "cancelled", names)];
+}
+
+static int task_cancel(lua_State *L) { /* task, reason?, code? */
+  weir_task_cancel(task_at(L, 1), code_at(L, 3), luaL_optstring(L, 2, "cancelled"));
+  return 0;
+}
+
+static const char *state_name(const weir_task *task) {
+  static const char *const names[] = { "ready", "running", "waiting", "done" };
+  return names[task->state];
+}
+
+static int task_status(lua_State *L) {
+  lua_pushstring(L, state_name(task_at(L, 1)));
+  return 1;
+}
+
+static void push_info(lua_State *L, weir_task *task) {
+  int64_t age_ns = weir_scheduler_now(task->scheduler) - task->created_ns;
+  lua_createtable(L, 0, 8);
+  lua_pushinteger(L, (lua_Integer)task->id);
+  lua_setfield(L, -2, "id");
+  lua_pushstring(L, task->name);
+  lua_setfield(L, -2, "name");
+  lua_pushstring(L, state_name(task));
+  lua_setfield(L, -2, "state");
+  if (task->state == WEIR_WAITING) {
+    lua_pushstring(L, task->what);
+    lua_setfield(L, -2, "waits_for");
+  }
+  lua_pushnumber(L, (lua_Number)task->ticks * WEIR_TICK_MS / 1000);
+  lua_setfield(L, -2, "cpu");
+  lua_pushnumber(L, (lua_Number)age_ns / NS);
+  lua_setfield(L, -2, "age");
+  lua_pushinteger(L, task->lane);
+  lua_setfield(L, -2, "lane");
+  lua_pushinteger(L, task->bytes);
+  lua_setfield(L, -2, "bytes");
+}
+
+static int task_info(lua_State *L) {
+  push_info(L, task_at(L, 1));
+  return 1;
+}
+
+static int task_gc(lua_State *L) {
+  weir_task *task = task_at(L, 1);
+  free(task->chain);
+  free(task->reason);
+  task->chain = NULL;
+  task->reason = NULL;
+  return 0;
+}
+
+static int scheduler_tasks(lua_State *L) {
+  weir_scheduler *s = scheduler_of(L);
+  lua_newtable(L);
+  for (uint32_t i = 0, n = 0; i < s->slot_count; i++) {
+    if (!s->slot_tasks[i]) continue;
+    push_info(L, s->slot_tasks[i]);
+    lua_rawseti(L, -2, ++n);
+  }
+  return 1;
+}
+
+static int scheduler_current(lua_State *L) {
+  weir_task *task = scheduler_of(L)->running;
+  if (!task) return 0;
+  weir_task_push(L, task);
+  return 1;
+}
+
+/* Task-local values: inherited when a task is spawned, copied when one is set. */
+static int scheduler_get_local(lua_State *L) {
+  luaL_checkany(L, 1);
+  weir_task *task = running_task(L);
+  if (!task->has_locals) return 0;
+  weir_task_push(L, task);
+  lua_getiuservalue(L, -1, WEIR_TASK_LOCALS);
+  lua_pushvalue(L, 1);
+  lua_rawget(L, -2);
+  return 1;
+}
+
+static void push_copied_locals(lua_State *L, weir_task *task) { /* task on top -> task copy */
+  lua_newtable(L);
+  if (!task->has_locals) return;
+  lua_getiuservalue(L, -2, WEIR_TASK_LOCALS); /* task copy locals */
+  for (lua_pushnil(L); lua_next(L, -2);) {    /* task copy locals key value */
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);                        /* task copy locals key key value */
+    lua_rawset(L, -5);
+  }
+  lua_pop(L, 1);
+}
+
+static int scheduler_set_local(lua_State *L) {
+  luaL_argcheck(L, !lua_isnoneornil(L, 1), 1, "key expected");
+  lua_settop(L, 2);
+  weir_task *task = running_task(L);
+  weir_task_push(L, task);                    /* key value task */
+  push_copied_locals(L, task);                /* key value task copy */
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 2);
+  lua_rawset(L, -3);
+  lua_setiuservalue(L, -2, WEIR_TASK_LOCALS); /* key value task */
+  task->has_locals = true;
+  return 0;
+}
+
+/* Scopes */
+
+/* open_scope({timeout=, shield=}) -> scope: the innermost of the running task until it is closed */
+static int scheduler_open_scope(lua_State *L) {
+  int64_t deadline_ns = WEIR_NO_DEADLINE;
+  bool shield = false;
+  if (lua_istable(L, 1)) {
+    lua_getfield(L, 1, "timeout");
+    deadline_ns = deadline_after(L, -1);
+    lua_getfield(L, 1, "shield");
+    shield = lua_toboolean(L, -1);
+  }
+  weir_scope_new(L, running_task(L), deadline_ns, shield);
+  return 1;
+}
+
+static int scope_cancel(lua_State *L) { /* scope, reason?, code? */
+  weir_scope_cancel(luaL_checkudata(L, 1, WEIR_SCOPE), code_at(L, 3), luaL_optstring(L, 2, "cancelled"));
+  return 0;
+}
+
+static int scope_joined(lua_State *L, int status, lua_KContext context);
+
+/* join(scope): waits until every task of the scope has ended; a cancellation does not cut it short */
+static int scope_join(lua_State *L) {
+  weir_scope *scope = luaL_checkudata(L, 1, WEIR_SCOPE);
+  if (scope->task_count == 0) return 0;
+  running_task(L)->steadfast = true;
+  return weir_task_wait_in(L, &scope->joiners, "the tasks of a scope", WEIR_NO_DEADLINE, 0, scope_joined);
+}
+
+static int scope_joined(lua_State *L, int status, lua_KContext context) {
+  (void)status, (void)context;
+  lua_settop(L, 1);
+  return scope_join(L);
+}
+
+/* why(scope) -> code, reason when it was cancelled, from inside or outside; nil when not */
+static int scope_why(lua_State *L) {
+  weir_scope *scope = luaL_checkudata(L, 1, WEIR_SCOPE);
+  if (!scope->cancelled) return 0;
+  lua_pushstring(L, weir_status_code(scope->cancelled));
+  lua_pushstring(L, scope->reason ? scope->reason : "");
+  return 2;
+}
+
+static int scope_error(lua_State *L) {
+  weir_scope *scope = luaL_checkudata(L, 1, WEIR_SCOPE);
+  if (!scope->failed) return 0;
+  lua_getiuservalue(L, 1, 1);
+  return 1;
+}
+
+static int scope_close(lua_State *L) {
+  weir_scope *scope = luaL_checkudata(L, 1, WEIR_SCOPE);
+  if (scope->closed) return 0;
+  if (scope->task_count > 0) return luaL_error(L, "the scope still has tasks; join it first");
+  if (scope->owner && scope->owner->scope != scope) return luaL_error(L, "an inner scope is still open");
+  bool was_cancelled = scope->cancelled != WEIR_OK;
+  weir_task *owner = scope->owner;
+  weir_scope_release(L, scope);
+  if (owner && was_cancelled) owner->raised = owner->doomed = false;
+  return 0;
+}
+
+static int scope_gc(lua_State *L) {
+  weir_scope *scope = luaL_checkudata(L, 1, WEIR_SCOPE);
+  free(scope->reason);
+  scope->reason = NULL;
+  return 0;
+}
+
+static int scope_tasks(lua_State *L) {
+  weir_scope *scope = luaL_checkudata(L, 1, WEIR_SCOPE);
+  lua_pushinteger(L, scope->task_count);
+  return 1;
+}
+
+/* After an error was caught at a boundary of the library: the error has done its work. */
+static int scheduler_recover(lua_State *L) {
+  weir_task *task = running_task(L);
+  if (task->doomed && task->doom == WEIR_LIMIT) task->scheduler->collected_ns = 0; /* its garbage may go now */
+  task->doomed = task->raised = false;
+  return 0;
+}
+
+/* Deferred functions: a stack of the task, unwound by whoever remembers how deep it was. */
+
+static int scheduler_defer(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_settop(L, 1);
+  weir_task *task = running_task(L);
+  weir_task_push(L, task);                                                /* function task */
+  if (lua_getiuservalue(L, 2, WEIR_TASK_DEFERRED) != LUA_TTABLE) {        /* function task list */
+    lua_newtable(L);
+    lua_replace(L, 3);
+    lua_pushvalue(L, 3);
+    lua_setiuservalue(L, 2, WEIR_TASK_DEFERRED);
+  }
+  deferred *handle = lua_newuserdatauv(L, sizeof *handle, 1);             /* function task list handle */
+  handle->task = task;
+  handle->index = task->deferred + 1;
+  luaL_setmetatable(L, DEFERRED);
+  lua_pushvalue(L, 2);
+  lua_setiuservalue(L, -2, 1);
+  lua_pushvalue(L, 1);
+  lua_rawseti(L, 3, (lua_Integer)handle->index);
+  task->deferred = handle->index;
+  return 1;
+}
+
+static int deferred_release(lua_State *L) {
+  deferred *handle = luaL_checkudata(L, 1, DEFERRED);
+  weir_task *task = handle->task;
+  if (handle->index == 0 || handle->index > task->deferred) return 0;
+  lua_getiuservalue(L, 1, 1);                          /* handle task */
+  lua_getiuservalue(L, -1, WEIR_TASK_DEFERRED);        /* handle task list */
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, -2, (lua_Integer)handle->index);
+  if (handle->index == task->deferred) task->deferred--;
+  handle->index = 0;
+  return 0;
+}
+
+static int scheduler_deferred(lua_State *L) {
+  lua_pushinteger(L, running_task(L)->deferred);
+  return 1;
+}
+
+/* undefer(mark) -> the last function deferred above the mark, taken off; nil when there is none */
+static int scheduler_undefer(lua_State *L) {
+  lua_Integer mark = luaL_checkinteger(L, 1);
+  weir_task *task = running_task(L);
+  while (task->deferred > 0 && task->deferred > (uint32_t)mark) {
+    weir_task_push(L, task);
+    lua_getiuservalue(L, -1, WEIR_TASK_DEFERRED);
+    lua_rawgeti(L, -1, (lua_Integer)task->deferred);
+    lua_pushnil(L);
+    lua_rawseti(L, -3, (lua_Integer)task->deferred--);
+    if (lua_isfunction(L, -1)) return 1;
+    lua_pop(L, 3);
+  }
+  return 0;
+}
+
+/* Waiters: one task waits for what a callback brings. */
+
+static int scheduler_waiter(lua_State *L) {
+  waiter *w = lua_newuserdatauv(L, sizeof *w, 2);
+  *w = (waiter){ 0 };
+  luaL_setmetatable(L, WEIR_WAITER);
+  return 1;
+}
+
+static int waiter_wake(lua_State *L) { /* waiter, values...: the first wake counts */
+  waiter *w = luaL_checkudata(L, 1, WEIR_WAITER);
+  if (w->woken) return 0;
+  int count = lua_gettop(L) - 1;
+  lua_createtable(L, count, 1);
+  lua_insert(L, 2);                                /* waiter values v... */
+  for (int i = count; i >= 1; i--) lua_rawseti(L, 2, i);
+  lua_pushinteger(L, count);
+  lua_setfield(L, 2, "n");
+  lua_setiuservalue(L, 1, 1);
+  w->woken = true;
+  weir_wait_wake(&w->wait);
+  return 0;
+}
+
+static int waiter_values(lua_State *L) {
+  lua_settop(L, 1);
+  lua_getiuservalue(L, 1, 1); /* waiter values */
+  lua_getfield(L, 2, "n");
+  int count = (int)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  luaL_checkstack(L, count, "too many values");
+  for (int i = 1; i <= count; i++) lua_rawgeti(L, 2, i);
+  return count;
+}
+
+static int waiter_woken(lua_State *L, int status, lua_KContext context) {
+  (void)context;
+  if (status == WEIR_TIMEOUT) return weir_refusef(L, WEIR_TIMEOUT, "nothing came in time");
+  return waiter_values(L);
+}
+
+static int waiter_wait(lua_State *L) { /* waiter, what?, timeout? */
+  waiter *w = luaL_checkudata(L, 1, WEIR_WAITER);
+  if (w->woken) return waiter_values(L);
+  if (w->wait.task) return luaL_error(L, "another task waits here");
+  const char *what = luaL_optstring(L, 2, "a callback");
+  lua_pushvalue(L, 2);
+  lua_setiuservalue(L, 1, 2);
+  return weir_task_wait(L, &w->wait, what, deadline_after(L, 3), 0, waiter_woken);
+}
+
+/* Callbacks */
+
+static int call_bound(lua_State *L) {
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  return lua_gettop(L);
+}
+
+/* bind(function) -> function that luv may call: it runs as a task of the scope that is open now */
+static int scheduler_bind(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_settop(L, 1);
+  weir_scheduler *s = scheduler_of(L);
+  weir_scope *scope = s->running ? s->running->scope : &s->root;
+  if (scope == &s->root) {
+    lua_pushnil(L);
+  } else {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, s->scopes_ref);
+    lua_rawgetp(L, -1, scope);
+    lua_replace(L, 2);
+  }
+  lua_pushcclosure(L, call_bound, 2);
+  return 1;
+}
+
+void weir_start_callback(lua_State *L, int nargs) {
+  weir_scheduler *s = scheduler_of(L);
+  weir_scope *home = &s->root;
+  int function = lua_gettop(L) - nargs;
+  if (lua_tocfunction(L, function) == call_bound) {
+    lua_getupvalue(L, function, 2);
+    weir_scope *bound = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    if (bound && bound->closed) {
+      lua_settop(L, function - 1);
+      return;
+    }
+    if (bound) home = bound;
+    lua_getupvalue(L, function, 1);
+    lua_replace(L, function);
+  }
+  weir_task *task = weir_task_new(L, home, nargs);
+  weir_task_change_lane(task, 0);
+  lua_pop(L, 1);
+}
+
+/* The host's own needs */
+
+static int scheduler_stats(lua_State *L) {
+  weir_scheduler *s = scheduler_of(L);
+  lua_createtable(L, 0, 6);
+  lua_pushinteger(L, s->live);
+  lua_setfield(L, -2, "tasks");
+  lua_pushinteger(L, (lua_Integer)s->preemptions);
+  lua_setfield(L, -2, "preemptions");
+  lua_pushinteger(L, s->memory->used_bytes);
+  lua_setfield(L, -2, "memory_bytes");
+  lua_pushinteger(L, (lua_Integer)s->timers.count);
+  lua_setfield(L, -2, "timers");
+  lua_pushinteger(L, (lua_Integer)s->resumes);
+  lua_setfield(L, -2, "resumes");
+  return 1;
+}
+
+static int scheduler_limit_memory(lua_State *L) { /* bytes of a task, bytes of the state */
+  weir_memory *memory = scheduler_of(L)->memory;
+  memory->account_limit_bytes = luaL_optinteger(L, 1, memory->account_limit_bytes);
+  memory->limit_bytes = luaL_optinteger(L, 2, memory->limit_bytes);
+  return 0;
+}
+
+void weir_report_deadlock(weir_scheduler *s) {
+  fprintf(stderr, "weir: deadlock: every task waits and nothing can wake them\n");
+  for (uint32_t i = 0; i < s->slot_count; i++) {
+    const weir_task *task = s->slot_tasks[i];
+    if (task && task->state == WEIR_WAITING)
+      fprintf(stderr, "weir:   task %llu '%s' waits for %s\n", (unsigned long long)task->id, task->name, task->what);
+  }
+}
+
+int weir_task_integer_result(lua_State *L, weir_task *task) { /* task on top */
+  if (!task->has_result) return 0;
+  lua_getiuservalue(L, -1, WEIR_TASK_RESULT);
+  lua_rawgeti(L, -1, 2);
+  int value = (int)lua_tointeger(L, -1);
+  lua_pop(L, 2);
+  return value;
+}
+
+static void new_class(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc) {
+  luaL_newmetatable(L, name);
+  lua_newtable(L);
+  luaL_setfuncs(L, methods, 0);
+  lua_setfield(L, -2, "__index");
+  lua_pushliteral(L, "weir");
+  lua_setfield(L, -2, "__metatable");
+  if (gc) {
+    lua_pushcfunction(L, gc);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_pop(L, 1);
+}
+
+static const luaL_Reg task_methods[] = { { "join", task_join }, { "cancel", task_cancel },
+  { "status", task_status }, { "info", task_info }, { NULL, NULL } };
+static const luaL_Reg scope_methods[] = { { "cancel", scope_cancel }, { "join", scope_join },
+  { "close", scope_close }, { "why", scope_why }, { "error", scope_error }, { "tasks", scope_tasks },
+  { NULL, NULL } };
+static const luaL_Reg waiter_methods[] = { { "wake", waiter_wake }, { "wait", waiter_wait }, { NULL, NULL } };
+static const luaL_Reg deferred_methods[] = { { "release", deferred_release }, { NULL, NULL } };
+
+static int new_registry_table(lua_State *L) {
+  lua_newtable(L);
+  return luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+void weir_scheduler_prepare(lua_State *L) {
+  weir_scheduler *s = scheduler_of(L);
+  s->tasks_ref = new_registry_table(L);
+  s->threads_ref = new_registry_table(L);
+  s->scopes_ref = new_registry_table(L);
+  new_class(L, WEIR_TASK, task_methods, task_gc);
+  new_class(L, WEIR_SCOPE, scope_methods, scope_gc);
+  new_class(L, WEIR_WAITER, waiter_methods, NULL);
+  new_class(L, DEFERRED, deferred_methods, NULL);
+}
+
+static const luaL_Reg functions[] = { { "now", scheduler_now }, { "wall", scheduler_wall },
+  { "wall_ms", scheduler_wall_ms }, { "is_virtual", scheduler_is_virtual },
+  { "use_virtual_clock", scheduler_use_virtual_clock }, { "random", scheduler_random },
+  { "sleep", scheduler_sleep }, { "yield", scheduler_yield }, { "can_wait", scheduler_can_wait },
+  { "check", scheduler_check }, { "atomic", scheduler_atomic }, { "spawn", scheduler_spawn },
+  { "spawn_root", scheduler_spawn_root }, { "start", scheduler_start }, { "tasks", scheduler_tasks },
+  { "current", scheduler_current }, { "get_local", scheduler_get_local },
+  { "set_local", scheduler_set_local }, { "open_scope", scheduler_open_scope },
+  { "recover", scheduler_recover }, { "defer", scheduler_defer }, { "deferred", scheduler_deferred },
+  { "undefer", scheduler_undefer }, { "waiter", scheduler_waiter }, { "bind", scheduler_bind },
+  { "stats", scheduler_stats }, { "limit_memory", scheduler_limit_memory }, { NULL, NULL } };
+
+int luaopen_weir_native_scheduler(lua_State *L) {
+  luaL_newlib(L, functions);
+  return 1;
+}
