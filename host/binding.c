@@ -42,9 +42,13 @@ static void push_error(lua_State *L, weir_status code, const char *format, va_li
   make_error(L, weir_status_code(code));
 }
 
-int weir_raise_code(lua_State *L, const char *code, const char *message) {
+void weir_push_code_error(lua_State *L, const char *code, const char *message) {
   lua_pushstring(L, message ? message : code);
   make_error(L, code);
+}
+
+int weir_raise_code(lua_State *L, const char *code, const char *message) {
+  weir_push_code_error(L, code, message);
   return lua_error(L);
 }
 

@@ -24,7 +24,8 @@ void weir_push_error(lua_State *L, weir_status code, const char *format, ...);
 /* Raise such an error. Never returns. */
 int weir_raise(lua_State *L, weir_status code, const char *format, ...);
 
-/* Raise {code, message} with a code that came from Lua. */
+/* The same with a code that came from Lua: push, and raise. */
+void weir_push_code_error(lua_State *L, const char *code, const char *message);
 int weir_raise_code(lua_State *L, const char *code, const char *message);
 
 /* weir.null, the value that stands for JSON null: the light userdata NULL (as lua-cjson has it). */

@@ -5,6 +5,16 @@
 
 #include "http_client.h"
 
+#define WEIR_HTTP_LABEL 520 /* bytes of "GET http://host/path" */
+
+struct weir_http_client {
+  uv_loop_t *loop;
+  CURLM *multi;
+  uv_timer_t timer; /* curl's; the client is freed when the loop has closed it */
+  weir_http_transfer *first;
+  uint32_t running; /* transfers in the multi handle */
+};
+
 /* Bytes taken from the front and added at the end. */
 typedef struct {
   char *bytes;
@@ -21,7 +31,8 @@ struct weir_http_transfer {
   bool has_idle;   /* the timer is the loop's */
   bool in_loop;    /* the easy handle is in the multi handle */
   /* request */
-  char *method, *url, *request_body;
+  char method[24];
+  char *url, *request_body;
   size_t request_size;
   struct curl_slist *request_headers;
   int redirects, redirects_left;
@@ -40,9 +51,9 @@ struct weir_http_transfer {
   curl_off_t uploaded;
   bool has_headers, has_location, redirecting, collecting, paused, denied, ended;
   weir_status outcome;
-  char label[520];
+  char label[WEIR_HTTP_LABEL];
   char error[CURL_ERROR_SIZE];
-  char message[sizeof(char[520]) + CURL_ERROR_SIZE + 4];
+  char message[WEIR_HTTP_LABEL + CURL_ERROR_SIZE + 4];
 };
 
 /* http_loop.c */

@@ -5,5 +5,6 @@ const luaL_Reg weir_natives[] = { { "weir.native.scheduler", luaopen_weir_native
   { "weir.native.coroutine", luaopen_weir_coroutine },
   { "weir.native.channel", luaopen_weir_native_channel },
   { "weir.native.checkpoint", luaopen_weir_native_checkpoint },
+  { "weir.native.fingerprint", luaopen_weir_native_fingerprint },
   { "weir.native.registry", luaopen_weir_native_registry }, { "weir.native.json", luaopen_weir_native_json },
   { "weir.native.hash", luaopen_weir_native_hash }, { NULL, NULL } };

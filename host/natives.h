@@ -8,6 +8,7 @@ extern const luaL_Reg weir_natives[]; /* module name, its open function; ends wi
 int luaopen_weir_coroutine(lua_State *L);
 int luaopen_weir_native_channel(lua_State *L);
 int luaopen_weir_native_checkpoint(lua_State *L);
+int luaopen_weir_native_fingerprint(lua_State *L);
 int luaopen_weir_native_hash(lua_State *L);
 int luaopen_weir_native_json(lua_State *L);
 int luaopen_weir_native_registry(lua_State *L);

@@ -124,6 +124,23 @@ static int scheduler_check(lua_State *L) {
   return 0;
 }
 
+/* cancelled() -> code, reason of the cancellation that the running task is under; nil when there is none */
+static int scheduler_cancelled(lua_State *L) {
+  weir_task *task = scheduler_of(L)->running;
+  const char *reason = NULL;
+  weir_status code = task ? weir_task_cancelled(task, &reason) : WEIR_OK;
+  if (code == WEIR_OK) return 0;
+  lua_pushstring(L, weir_status_code(code));
+  lua_pushstring(L, reason ? reason : "cancelled");
+  return 2;
+}
+
+/* failure(code, message) -> an error as the host raises them: a table whose tostring is the message */
+static int scheduler_failure(lua_State *L) {
+  weir_push_code_error(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2));
+  return 1;
+}
+
 /* Runs a function that must not lose the processor and may not wait. */
 static int scheduler_atomic(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
@@ -659,7 +676,8 @@ static const luaL_Reg functions[] = { { "now", scheduler_now }, { "wall", schedu
   { "wall_ms", scheduler_wall_ms }, { "is_virtual", scheduler_is_virtual },
   { "use_virtual_clock", scheduler_use_virtual_clock }, { "random", scheduler_random },
   { "sleep", scheduler_sleep }, { "yield", scheduler_yield }, { "can_wait", scheduler_can_wait },
-  { "check", scheduler_check }, { "atomic", scheduler_atomic }, { "spawn", scheduler_spawn },
+  { "check", scheduler_check }, { "atomic", scheduler_atomic },
+  { "cancelled", scheduler_cancelled }, { "failure", scheduler_failure }, { "spawn", scheduler_spawn },
   { "spawn_root", scheduler_spawn_root }, { "start", scheduler_start }, { "tasks", scheduler_tasks },
   { "current", scheduler_current }, { "get_local", scheduler_get_local },
   { "set_local", scheduler_set_local }, { "open_scope", scheduler_open_scope },

@@ -38,7 +38,9 @@ const char *weir_store_failure(weir_store *store);
 
 /* A client calls wake(context), from the writer's thread, when batches are done. */
 weir_client *weir_client_new(weir_store *store, void (*wake)(void *context), void *context);
-/* Waits until nothing of this client is under way; undone and unfetched batches are dropped. */
+/* Block until nothing of this client is under way. */
+void weir_client_wait(weir_client *client);
+/* Waits likewise; undone and unfetched batches are dropped. */
 void weir_client_free(weir_client *client);
 
 typedef enum {

@@ -68,7 +68,8 @@ struct weir_store {
   pthread_cond_t queue_ready;
   _Atomic(weir_batch *) queue;
   weir_batch *queue_last;
-  bool writer_sleeps, stopping, has_writer;
+  bool writer_sleeps, has_writer;
+  atomic_bool stopping;
   pthread_t writer;
   _Atomic(const char *) failure;
   bool has_reserve;
@@ -137,6 +138,8 @@ int weir_tail_put(weir_store *store, MDB_txn *txn); /* write the tail into the t
 bool weir_writer_start(weir_store *store);
 void weir_writer_stop(weir_store *store);
 void weir_writer_submit(weir_store *store, weir_batch *batch);
+void weir_give_back(weir_batch *first);
+void weir_free_batches(weir_batch *first);
 
 /* store_owner.c, store_folder.c */
 weir_status weir_owner_take(const char *folder, const char *shown, int *descriptor, char message[WEIR_MESSAGE_MAX]);
@@ -146,13 +149,17 @@ bool weir_reserve_use(weir_store *store); /* false if there is none */
 
 /* store_failpoint.c: does nothing unless compiled with WEIR_TEST. */
 #ifdef WEIR_TEST
+static inline bool weir_failpoints_on(void) { return true; }
 void weir_failpoint(const char *name, uint64_t before, uint64_t after); /* entries before and after what happens here */
 bool weir_defect(const char *name);
+void weir_acknowledge_early(const weir_batch *first); /* the defect: tell the clients before the commit */
 #else
+static inline bool weir_failpoints_on(void) { return false; }
 static inline void weir_failpoint(const char *name, uint64_t before, uint64_t after) {
   (void)name, (void)before, (void)after;
 }
 static inline bool weir_defect(const char *name) { return (void)name, false; }
+static inline void weir_acknowledge_early(const weir_batch *first) { (void)first; }
 #endif
 
 uint64_t weir_nanoseconds(void); /* monotonic */

@@ -1,0 +1,508 @@
+/* http_client.c - transfers: setting up, redirects, the buffer, limits. http_loop.c drives them. */
+#include "http_client.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "http_loop.h"
+
+#define REDIRECT_BODY_BYTES (64 * 1024) /* of a redirect's body, which nobody reads */
+#define NAME_CHARACTERS "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+static void set_message(weir_http_transfer *t, weir_status status, const char *text) {
+  if (t->outcome != WEIR_OK) return; /* the first reason is the one that counts */
+  t->outcome = status;
+  snprintf(t->message, sizeof t->message, "%s: %s", t->label, text);
+}
+
+static weir_status refuse(weir_http_transfer *t, weir_status status, const char *text) {
+  set_message(t, status, text);
+  t->ended = true;
+  return t->outcome;
+}
+
+void weir_http_end(weir_http_transfer *t, weir_status status, const char *text) {
+  if (t->ended) return;
+  if (status != WEIR_OK) set_message(t, status, text);
+  t->ended = true;
+  weir_http_leave_loop(t);
+  t->notify(t->context);
+}
+
+static bool reserve(weir_http_bytes_buffer *b, size_t more) {
+  if (b->capacity - b->start - b->size >= more) return true;
+  if (b->start) memmove(b->bytes, b->bytes + b->start, b->size);
+  b->start = 0;
+  if (b->capacity - b->size >= more) return true;
+  size_t capacity = b->capacity ? b->capacity * 2 : 4096;
+  while (capacity - b->size < more) capacity *= 2;
+  char *bytes = realloc(b->bytes, capacity);
+  if (!bytes) return false;
+  b->bytes = bytes;
+  b->capacity = capacity;
+  return true;
+}
+
+static bool append(weir_http_bytes_buffer *b, const char *bytes, size_t size) {
+  if (!reserve(b, size)) return false;
+  memcpy(b->bytes + b->start + b->size, bytes, size);
+  b->size += size;
+  return true;
+}
+
+/* The answer */
+
+static size_t stop_with(weir_http_transfer *t, weir_status status, const char *text) {
+  set_message(t, status, text);
+  return 0; /* fewer bytes than given: curl ends the transfer */
+}
+
+static bool is_redirect(int status) {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+/* An empty line: the headers of one answer are complete. Those of 1xx and of redirects are passed over. */
+static void complete_headers(weir_http_transfer *t) {
+  long status = 0;
+  const char *location = NULL;
+  curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+  t->status = (int)status;
+  if (t->status < 200 && t->status != 101) return;
+  curl_easy_getinfo(t->easy, CURLINFO_REDIRECT_URL, &location);
+  t->redirecting = t->redirects > 0 && is_redirect(t->status) && t->has_location;
+  if (t->redirecting) return;
+  const char *url = NULL;
+  curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
+  if (url && strcmp(url, t->url) != 0) {
+    free(t->url);
+    t->url = strdup(url);
+  }
+  t->has_headers = true;
+  t->notify(t->context);
+}
+
+static const char *skip_blank(const char *at, const char *end) {
+  while (at < end && (*at == ' ' || *at == '\t')) at++;
+  return at;
+}
+
+static const char *trim_end(const char *start, const char *end) {
+  while (end > start && strchr(" \t\r\n", end[-1])) end--;
+  return end;
+}
+
+/* Headers are kept as name NUL value NUL. A line that begins with a blank continues the one before. */
+static bool keep_header(weir_http_transfer *t, const char *line, const char *end) {
+  const char *colon = memchr(line, ':', (size_t)(end - line));
+  if (strchr(" \t", *line) && t->headers.size > 0) {
+    line = skip_blank(line, end);
+    t->headers.bytes[t->headers.start + t->headers.size - 1] = ' ';
+    return append(&t->headers, line, (size_t)(end - line)) && append(&t->headers, "", 1);
+  }
+  if (!colon) return true; /* not a header: passed over */
+  const char *name_end = trim_end(line, colon), *value = skip_blank(colon + 1, end);
+  if (!reserve(&t->headers, (size_t)(end - line) + 2)) return false;
+  for (const char *at = line; at < name_end; at++) {
+    char lower = (char)tolower((unsigned char)*at);
+    append(&t->headers, &lower, 1);
+  }
+  append(&t->headers, "", 1);
+  append(&t->headers, value, (size_t)(end - value));
+  append(&t->headers, "", 1);
+  if (name_end - line == 8 && strncasecmp(line, "location", 8) == 0) t->has_location = true;
+  return true;
+}
+
+static size_t on_header(char *line, size_t one, size_t size, void *context) {
+  weir_http_transfer *t = context;
+  (void)one;
+  t->last_ms = uv_now(t->client->loop);
+  if (t->has_headers) return size; /* trailers */
+  t->header_bytes += size;
+  if (t->header_bytes > WEIR_HTTP_HEADER_BYTES) return stop_with(t, WEIR_LIMIT, "the headers pass 1 MiB");
+  const char *end = trim_end(line, line + size);
+  if (end == line) {
+    complete_headers(t);
+  } else if (size > 5 && memcmp(line, "HTTP/", 5) == 0) {
+    t->headers.size = 0;
+    t->has_location = false;
+  } else if (!keep_header(t, line, end)) {
+    return stop_with(t, WEIR_LIMIT, "no memory for the headers");
+  }
+  return size;
+}
+
+static size_t on_body(char *bytes, size_t one, size_t size, void *context) {
+  weir_http_transfer *t = context;
+  (void)one;
+  t->last_ms = uv_now(t->client->loop);
+  if (t->redirecting) {
+    t->redirect_bytes += size;
+    return t->redirect_bytes > REDIRECT_BODY_BYTES ? 0 : size;
+  }
+  if (!t->collecting && t->body.size > 0 && t->body.size + size > WEIR_HTTP_BUFFER_BYTES) {
+    t->paused = true;
+    return CURL_WRITEFUNC_PAUSE;
+  }
+  if (size > t->max_bytes - t->body_bytes) {
+    snprintf(t->error, sizeof t->error, "the body passes %llu bytes; raise max_bytes", (unsigned long long)t->max_bytes);
+    return stop_with(t, WEIR_LIMIT, t->error);
+  }
+  if (!append(&t->body, bytes, size)) return stop_with(t, WEIR_LIMIT, "no memory for the body");
+  t->body_bytes += size;
+  if (!t->collecting) t->notify(t->context);
+  return size;
+}
+
+/* Uploading is a sign of life too. */
+static int on_progress(void *context, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up) {
+  weir_http_transfer *t = context;
+  (void)total, (void)now, (void)up_total;
+  if (up != t->uploaded) t->last_ms = uv_now(t->client->loop);
+  t->uploaded = up;
+  return 0;
+}
+
+static curl_socket_t on_open(void *context, curlsocktype purpose, struct curl_sockaddr *address) {
+  weir_http_transfer *t = context;
+  (void)purpose;
+  if (!weir_address_allowed(&address->addr, t->addresses)) {
+    t->denied = true;
+    return CURL_SOCKET_BAD;
+  }
+  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* A connection that is used again may have been opened under another policy. */
+static int on_connected(void *context, char *address, char *local, int port, int local_port) {
+  weir_http_transfer *t = context;
+  (void)local, (void)port, (void)local_port;
+  if (weir_address_text_allowed(address, t->addresses)) return CURL_PREREQFUNC_OK;
+  t->denied = true;
+  return CURL_PREREQFUNC_ABORT;
+}
+
+/* Setting up */
+
+weir_http_transfer *weir_http_new(weir_http_client *client, void (*notify)(void *), void *context) {
+  weir_http_transfer *t = calloc(1, sizeof *t);
+  if (!t) return NULL;
+  t->client = client;
+  t->notify = notify;
+  t->context = context;
+  snprintf(t->label, sizeof t->label, "http request");
+  weir_http_join_client(t);
+  return t;
+}
+
+static bool is_token(const char *text) { return *text && text[strspn(text, NAME_CHARACTERS)] == '\0'; }
+
+static bool is_field_value(const char *text) {
+  for (; *text; text++)
+    if (((unsigned char)*text < 0x20 && *text != '\t') || *text == 0x7F) return false;
+  return true;
+}
+
+static bool is_framing(const char *name) {
+  return strcasecmp(name, "content-length") == 0 || strcasecmp(name, "transfer-encoding") == 0 ||
+         strcasecmp(name, "connection") == 0;
+}
+
+static weir_status push_header(weir_http_transfer *t, const char *line) {
+  struct curl_slist *longer = curl_slist_append(t->request_headers, line);
+  if (!longer) return refuse(t, WEIR_LIMIT, "no memory for the headers");
+  t->request_headers = longer;
+  return WEIR_OK;
+}
+
+weir_status weir_http_add_header(weir_http_transfer *t, const char *name, const char *value) {
+  char text[200];
+  if (!is_token(name) || !is_field_value(value) || is_framing(name)) {
+    const char *why = is_framing(name) ? "is set by the client" : "has a character that is not allowed";
+    snprintf(text, sizeof text, "header '%.100s' %s", is_token(name) ? name : "?", why);
+    return refuse(t, WEIR_INVALID, text);
+  }
+  size_t size = strlen(name) + strlen(value) + 3;
+  char *line = malloc(size);
+  if (!line) return refuse(t, WEIR_LIMIT, "no memory for the headers");
+  if (*value) snprintf(line, size, "%s: %s", name, value);
+  else snprintf(line, size, "%s;", name); /* curl's way to say: with an empty value */
+  weir_status status = push_header(t, line);
+  free(line);
+  return status;
+}
+
+static char *url_part(CURLU *url, CURLUPart part, unsigned flags) {
+  char *text = NULL;
+  return curl_url_get(url, part, &text, flags) == CURLUE_OK ? text : NULL;
+}
+
+/* Take the URL apart: the origin, for redirects, and the label, for messages. False: not a URL of http. */
+static bool parse_url(weir_http_transfer *t, const char *text, char *origin, size_t origin_size) {
+  CURLU *url = curl_url();
+  bool fine = url && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK;
+  char *scheme = fine ? url_part(url, CURLUPART_SCHEME, 0) : NULL;
+  char *host = fine ? url_part(url, CURLUPART_HOST, 0) : NULL;
+  char *port = fine ? url_part(url, CURLUPART_PORT, CURLU_DEFAULT_PORT) : NULL;
+  char *path = fine ? url_part(url, CURLUPART_PATH, 0) : NULL;
+  fine = scheme && host && port && (strcasecmp(scheme, "http") == 0 || strcasecmp(scheme, "https") == 0);
+  if (fine) {
+    int length = snprintf(origin, origin_size, "%s://%s:%s", scheme, host, port);
+    fine = length > 0 && (size_t)length < origin_size; /* a cut one would compare wrongly */
+    char *shown = url_part(url, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT);
+    snprintf(t->label, sizeof t->label, "%s %s://%.200s%s%s%.200s", t->method, scheme, host, shown ? ":" : "",
+             shown ? shown : "", path ? path : "");
+    curl_free(shown);
+  }
+  curl_free(scheme);
+  curl_free(host);
+  curl_free(port);
+  curl_free(path);
+  curl_url_cleanup(url);
+  return fine;
+}
+
+#define SET(option, value) (fine = fine && curl_easy_setopt(t->easy, option, value) == CURLE_OK)
+
+static bool set_method(weir_http_transfer *t) {
+  bool fine = true;
+  bool sends = t->has_body || strcmp(t->method, "POST") == 0 || strcmp(t->method, "PUT") == 0 ||
+               strcmp(t->method, "PATCH") == 0;
+  SET(CURLOPT_POSTFIELDS, NULL);
+  SET(CURLOPT_HTTPGET, 1L);
+  if (sends) {
+    SET(CURLOPT_POST, 1L);
+    SET(CURLOPT_POSTFIELDS, t->has_body ? t->request_body : "");
+    SET(CURLOPT_POSTFIELDSIZE_LARGE, t->has_body ? (curl_off_t)t->request_size : (curl_off_t)0);
+  }
+  SET(CURLOPT_NOBODY, strcmp(t->method, "HEAD") == 0 ? 1L : 0L);
+  SET(CURLOPT_CUSTOMREQUEST, t->method);
+  return fine;
+}
+
+static bool set_callbacks(weir_http_transfer *t) {
+  bool fine = true;
+  SET(CURLOPT_PRIVATE, t);
+  SET(CURLOPT_HEADERFUNCTION, on_header);
+  SET(CURLOPT_HEADERDATA, t);
+  SET(CURLOPT_WRITEFUNCTION, on_body);
+  SET(CURLOPT_WRITEDATA, t);
+  SET(CURLOPT_XFERINFOFUNCTION, on_progress);
+  SET(CURLOPT_XFERINFODATA, t);
+  SET(CURLOPT_NOPROGRESS, 0L);
+  SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
+  SET(CURLOPT_OPENSOCKETDATA, t);
+  if (t->addresses != WEIR_ADDRESSES_ANY) {
+    SET(CURLOPT_PREREQFUNCTION, on_connected);
+    SET(CURLOPT_PREREQDATA, t);
+  }
+  return fine;
+}
+
+static bool set_limits(weir_http_transfer *t, const weir_http_request *request) {
+  bool fine = true;
+  SET(CURLOPT_PROTOCOLS_STR, "http,https");
+  SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+  SET(CURLOPT_FOLLOWLOCATION, 0L); /* redirects are ours: curl would send our headers along */
+  SET(CURLOPT_PROXY, "");          /* none, whatever the environment says */
+  SET(CURLOPT_NOSIGNAL, 1L);
+  SET(CURLOPT_QUICK_EXIT, 1L); /* a resolver that hangs must not hold up a cancel */
+  SET(CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_ms);
+  SET(CURLOPT_ERRORBUFFER, t->error);
+  SET(CURLOPT_USERAGENT, "weir");
+  return fine;
+}
+
+static bool set_url(weir_http_transfer *t) {
+  bool fine = true;
+  SET(CURLOPT_URL, t->url);
+  SET(CURLOPT_HTTPHEADER, t->request_headers);
+  int64_t left_ms = t->deadline_ms - (int64_t)uv_now(t->client->loop);
+  SET(CURLOPT_TIMEOUT_MS, (long)(left_ms > 0 ? left_ms : 1));
+  return fine;
+}
+
+static bool copy_request(weir_http_transfer *t, const weir_http_request *request) {
+  snprintf(t->method, sizeof t->method, "%s", request->method);
+  t->url = strdup(request->url);
+  t->has_body = request->body != NULL;
+  t->request_size = request->body_size;
+  if (t->has_body) t->request_body = malloc(request->body_size + 1);
+  if (!t->url || (t->has_body && !t->request_body)) return false;
+  if (t->has_body) memcpy(t->request_body, request->body, request->body_size);
+  t->max_bytes = request->max_bytes;
+  t->redirects = t->redirects_left = request->redirects;
+  t->addresses = request->addresses;
+  t->idle_ms = request->idle_ms;
+  uv_update_time(t->client->loop);
+  t->last_ms = uv_now(t->client->loop);
+  t->deadline_ms = (int64_t)t->last_ms + request->timeout_ms;
+  return true;
+}
+
+/* A name without a value takes out what curl would add: asking before it sends a large body, and calling
+ * every body a form. */
+static bool silence_curl(weir_http_transfer *t) {
+  bool typed = false;
+  for (struct curl_slist *line = t->request_headers; line; line = line->next)
+    typed = typed || strncasecmp(line->data, "content-type:", 13) == 0;
+  return push_header(t, "Expect:") == WEIR_OK && (typed || push_header(t, "Content-Type:") == WEIR_OK);
+}
+
+weir_status weir_http_start(weir_http_transfer *t, const weir_http_request *request) {
+  if (!t->client) return refuse(t, WEIR_CLOSED, "the client is closed");
+  if (!is_token(request->method) || strlen(request->method) >= sizeof t->method)
+    return refuse(t, WEIR_INVALID, "the method must be a short token such as GET");
+  if (!copy_request(t, request)) return refuse(t, WEIR_LIMIT, "no memory for the request");
+  if (!parse_url(t, t->url, t->origin, sizeof t->origin))
+    return refuse(t, WEIR_INVALID, "the url must be http://... or https://...");
+  t->easy = curl_easy_init();
+  if (!t->easy || !silence_curl(t) || !set_limits(t, request) || !set_callbacks(t) ||
+      !set_method(t) || !set_url(t) || !weir_http_join_loop(t))
+    return refuse(t, WEIR_UNAVAILABLE, "libcurl refuses the request");
+  return WEIR_OK;
+}
+
+/* Redirects */
+
+static bool is_harmless(const char *line) {
+  static const char *const names[] = { "accept:", "accept-language:", "accept-encoding:", "content-type:",
+    "user-agent:", "expect:" };
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    if (strncasecmp(line, names[i], strlen(names[i])) == 0) return true;
+  return false;
+}
+
+/* Another origin gets no header that may be a key: only those that are known not to be. */
+static bool drop_credentials(weir_http_transfer *t) {
+  struct curl_slist *kept = NULL;
+  for (struct curl_slist *line = t->request_headers; line; line = line->next) {
+    if (!is_harmless(line->data)) continue;
+    struct curl_slist *longer = curl_slist_append(kept, line->data);
+    if (!longer) {
+      curl_slist_free_all(kept);
+      return false;
+    }
+    kept = longer;
+  }
+  curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, NULL);
+  curl_slist_free_all(t->request_headers);
+  t->request_headers = kept;
+  return true;
+}
+
+/* 303 asks for GET, and so, by custom, do 301 and 302 after POST (RFC 9110, 15.4). */
+static void change_method(weir_http_transfer *t) {
+  bool was_post = strcmp(t->method, "POST") == 0, was_head = strcmp(t->method, "HEAD") == 0;
+  if (was_head || !(t->status == 303 || (was_post && (t->status == 301 || t->status == 302)))) return;
+  snprintf(t->method, sizeof t->method, "GET");
+  t->has_body = false;
+}
+
+static bool go_to(weir_http_transfer *t, const char *location) {
+  char origin[sizeof t->origin];
+  char *url = strdup(location);
+  if (!url) return false;
+  free(t->url);
+  t->url = url;
+  change_method(t);
+  if (!parse_url(t, t->url, origin, sizeof origin)) return false;
+  if (strcmp(origin, t->origin) != 0 && !drop_credentials(t)) return false;
+  memcpy(t->origin, origin, sizeof origin);
+  return set_method(t) && set_url(t) && weir_http_join_loop(t);
+}
+
+static void follow(weir_http_transfer *t) {
+  char text[100];
+  const char *location = NULL;
+  curl_easy_getinfo(t->easy, CURLINFO_REDIRECT_URL, &location);
+  if (t->redirects_left-- == 0) {
+    snprintf(text, sizeof text, "more than %d redirects", t->redirects);
+    weir_http_end(t, WEIR_LIMIT, text);
+    return;
+  }
+  weir_http_leave_loop(t);
+  t->redirecting = false;
+  t->headers.size = 0;
+  t->header_bytes = t->redirect_bytes = 0;
+  if (!location || !go_to(t, location)) weir_http_end(t, WEIR_INVALID, "redirected to a url that is not of http or https");
+}
+
+static weir_status status_of(CURLcode code) {
+  switch (code) {
+  case CURLE_OPERATION_TIMEDOUT: return WEIR_TIMEOUT;
+  case CURLE_URL_MALFORMAT: return WEIR_INVALID;
+  case CURLE_OUT_OF_MEMORY:
+  case CURLE_FILESIZE_EXCEEDED: return WEIR_LIMIT;
+  default: return WEIR_UNAVAILABLE;
+  }
+}
+
+void weir_http_done(weir_http_transfer *t, CURLcode code) {
+  if (t->redirecting && t->outcome == WEIR_OK && (code == CURLE_OK || code == CURLE_WRITE_ERROR)) {
+    follow(t);
+  } else if (t->denied) {
+    weir_http_end(t, WEIR_DENIED, "the address is not allowed; see the option addresses");
+  } else if (code == CURLE_OK) {
+    weir_http_end(t, WEIR_OK, "");
+  } else {
+    weir_http_end(t, status_of(code), t->error[0] ? t->error : curl_easy_strerror(code));
+  }
+}
+
+/* What its owner sees */
+
+bool weir_http_has_headers(const weir_http_transfer *t) { return t->has_headers; }
+bool weir_http_has_ended(const weir_http_transfer *t) { return t->ended; }
+int weir_http_status(const weir_http_transfer *t) { return t->status; }
+const char *weir_http_url(const weir_http_transfer *t) { return t->url ? t->url : ""; }
+weir_status weir_http_outcome(const weir_http_transfer *t) { return t->outcome; }
+const char *weir_http_message(const weir_http_transfer *t) { return t->message; }
+
+bool weir_http_next_header(const weir_http_transfer *t, size_t *cursor, const char **name, const char **value) {
+  if (*cursor >= t->headers.size) return false;
+  *name = t->headers.bytes + t->headers.start + *cursor;
+  *value = *name + strlen(*name) + 1;
+  *cursor += strlen(*name) + strlen(*value) + 2;
+  return true;
+}
+
+const char *weir_http_bytes(const weir_http_transfer *t, size_t *size) {
+  *size = t->body.size;
+  return t->body.bytes ? t->body.bytes + t->body.start : "";
+}
+
+static void resume(weir_http_transfer *t) {
+  t->paused = false;
+  t->last_ms = uv_now(t->client->loop);
+  curl_easy_pause(t->easy, CURLPAUSE_CONT);
+}
+
+void weir_http_take(weir_http_transfer *t, size_t size) {
+  t->body.start += size;
+  t->body.size -= size;
+  if (t->body.size == 0) t->body.start = 0;
+  if (t->paused && !t->ended && t->body.size < WEIR_HTTP_BUFFER_BYTES / 2) resume(t);
+}
+
+void weir_http_collect(weir_http_transfer *t) {
+  t->collecting = true;
+  if (t->paused && !t->ended) resume(t);
+}
+
+void weir_http_close(weir_http_transfer *t) {
+  weir_http_leave_loop(t);
+  if (t->easy) curl_easy_cleanup(t->easy);
+  curl_slist_free_all(t->request_headers);
+  free(t->request_body);
+  free(t->url);
+  free(t->headers.bytes);
+  free(t->body.bytes);
+  weir_http_leave_client(t); /* frees the transfer */
+}

@@ -1,0 +1,142 @@
+/* store_verify.c - reads every record of the store and says what is damaged.
+ *
+ * Beyond the crc of each record it compares each table's sum with the one that the last transaction left behind: so it
+ * finds what no single read can, records that are missing and pages that are older than they should be.
+ * Journals are read entry by entry, with their blobs. It keeps a reader open per table, not for the whole. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_internal.h"
+
+static const char *const names[WEIR_TABLES] = { "log", "segments", "runs", "status", "blobs", "kv" };
+
+#define REPORTS_MAX 1000
+
+typedef struct {
+  weir_store *store;
+  MDB_txn *txn;
+  weir_result *result;
+  weir_tail tail;
+  uint64_t *counts;
+  weir_buffer runs; /* ids with a zero after each */
+} verification;
+
+static void report(verification *v, const char *text) {
+  if (weir_result_count(v->result) >= REPORTS_MAX) return;
+  weir_found found = { .at = (uint32_t)v->result->bytes.size, .size = (uint32_t)strlen(text) };
+  weir_buffer_add(&v->result->bytes, text, found.size);
+  weir_buffer_add(&v->result->found, &found, sizeof found);
+}
+
+static void report_key(verification *v, int table, weir_slice key, const char *what) {
+  char text[WEIR_MESSAGE_MAX], shown[2 * 60 + 1];
+  size_t at = 0;
+  for (size_t i = 0; i < key.size && i < 60; i++) {
+    bool plain = key.bytes[i] > ' ' && key.bytes[i] <= '~';
+    if (plain) shown[at++] = (char)key.bytes[i];
+    else at += (size_t)snprintf(shown + at, 3, "%02x", key.bytes[i]);
+  }
+  shown[at] = '\0';
+  snprintf(text, sizeof text, "table %s, key %s: %s", names[table], shown, what);
+  report(v, text);
+}
+
+static bool is_sound(int table, weir_slice key, weir_slice record) {
+  weir_entry entry;
+  uint64_t lsn;
+  if (table != WEIR_LOG) return weir_map_check(table, key, record);
+  if (key.size != sizeof lsn) return false;
+  memcpy(&lsn, key.bytes, sizeof lsn);
+  return weir_entry_read(record, lsn, &entry) == WEIR_OK;
+}
+
+static bool in_order(int table, weir_slice before, weir_slice key) {
+  if (table != WEIR_LOG) return weir_pack_compare(before.bytes, before.size, key.bytes, key.size) < 0;
+  uint64_t a, b;
+  memcpy(&a, before.bytes, sizeof a);
+  memcpy(&b, key.bytes, sizeof b);
+  return a < b;
+}
+
+static void note_run(verification *v, int table, weir_slice key) {
+  if (table == WEIR_RUNS) {
+    weir_buffer_add(&v->runs, key.bytes, key.size);
+    weir_buffer_add(&v->runs, "", 1);
+  }
+}
+
+static void verify_table(verification *v, int table) {
+  MDB_cursor *cursor;
+  MDB_val key, value;
+  weir_slice before = { NULL, 0 };
+  uint64_t count = 0, sum = 0;
+  if (mdb_cursor_open(v->txn, v->store->table[table], &cursor) != 0) {
+    report_key(v, table, before, "cannot be read");
+    return;
+  }
+  int rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+  for (; rc == 0 && count <= v->tail.records[table]; rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
+    weir_slice k = weir_slice_of(key), record = weir_slice_of(value);
+    bool sane = weir_map_sane(v->store, key) && weir_map_sane(v->store, value);
+    if (!sane || !is_sound(table, k, record)) report_key(v, table, sane ? k : before, "is damaged");
+    if (before.bytes != NULL && sane && k.size >= before.size * (table == WEIR_LOG) && !in_order(table, before, k))
+      report_key(v, table, k, "is out of order");
+    if (sane) {
+      sum += weir_record_crc(table, k, record);
+      note_run(v, table, k);
+      before = k;
+    }
+    count++;
+  }
+  mdb_cursor_close(cursor);
+  v->counts[table] = count;
+  if (rc != MDB_NOTFOUND && rc != 0) report_key(v, table, before, mdb_strerror(rc));
+  if (count != v->tail.records[table]) report_key(v, table, (weir_slice){ NULL, 0 }, "records are missing or too many");
+  else if (sum != v->tail.sums[table]) report_key(v, table, (weir_slice){ NULL, 0 }, "its records are not those of the last commit");
+}
+
+/* A transaction of its own: the client's stands for short reads. */
+static weir_status verify_tables(weir_client *client, verification *v) {
+  weir_store *store = client->store;
+  MDB_val key = { 9, (void *)(uintptr_t)"weir.tail" }, value;
+  pthread_rwlock_rdlock(&store->map);
+  int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &v->txn);
+  if (rc == 0) {
+    if (mdb_get(v->txn, store->main, &key, &value) != 0 || weir_tail_read(weir_slice_of(value), &v->tail) != WEIR_OK)
+      report(v, "the summary of the last commit is damaged");
+    for (int table = 0; table < WEIR_TABLES; table++) verify_table(v, table);
+    mdb_txn_abort(v->txn);
+  }
+  pthread_rwlock_unlock(&store->map);
+  if (rc == 0) return WEIR_OK;
+  snprintf(v->result->message, WEIR_MESSAGE_MAX, "store '%s': %s", store->path, mdb_strerror(rc));
+  return WEIR_UNAVAILABLE;
+}
+
+static void verify_journal(weir_client *client, verification *v, weir_slice run) {
+  weir_result journal = { 0 };
+  weir_status status;
+  uint64_t n = 0;
+  do {
+    status = weir_store_entries(client, run, n, 1000, &journal);
+    if (weir_result_count(&journal) > 0) n = weir_result_at(&journal, weir_result_count(&journal) - 1).number;
+  } while (status == WEIR_OK && weir_result_count(&journal) == 1000);
+  if (status != WEIR_OK) report(v, journal.message);
+  weir_result_free(&journal);
+}
+
+weir_status weir_store_verify(weir_client *client, uint64_t counts[WEIR_TABLES], weir_result *result) {
+  verification v = { .store = client->store, .result = result, .counts = counts };
+  memset(counts, 0, WEIR_TABLES * sizeof *counts);
+  weir_buffer_clear(&result->bytes);
+  weir_buffer_clear(&result->found);
+  weir_status status = verify_tables(client, &v);
+  for (size_t at = 0; status == WEIR_OK && at < v.runs.size;) {
+    weir_slice run = { v.runs.bytes + at, strlen((const char *)v.runs.bytes + at) };
+    if (weir_run_id_ok(run)) verify_journal(client, &v, run);
+    at += run.size + 1;
+  }
+  weir_buffer_free(&v.runs);
+  return status;
+}

@@ -1,0 +1,270 @@
+/* store_write.c - what one transaction does for each request: check everything first, then change.
+ *
+ * A request that is refused has changed nothing, so its neighbours in the transaction are unharmed. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_internal.h"
+
+typedef struct {
+  weir_store *store;
+  MDB_txn *txn;
+  weir_batch *batch;
+  weir_request *request;
+  uint64_t added; /* journal entries */
+} writing;
+
+void weir_request_fail(weir_request *request, weir_status status, const char *format, ...) {
+  char text[WEIR_MESSAGE_MAX];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  request->status = status;
+  free(request->message);
+  request->message = strdup(text);
+}
+
+static weir_slice slice_of(const weir_batch *batch, weir_span span) {
+  return (weir_slice){ batch->bytes.bytes + span.at, span.size };
+}
+
+static int shown(weir_slice slice) { return slice.size > 200 ? 200 : (int)slice.size; }
+
+static int refuse_run(writing *w, weir_status status, weir_slice run, const char *why) {
+  weir_request_fail(w->request, status, "run '%.*s': %s", shown(run), (const char *)run.bytes, why);
+  return 0;
+}
+
+/* The head of a run, known as far as it can be; NULL with *rc 0 when the request was refused. */
+static weir_head *head_of(writing *w, weir_slice run, int *rc) {
+  weir_heads *heads = &w->store->heads;
+  weir_head *head = weir_heads_find(heads, run);
+  if (head == NULL && (head = weir_heads_add(heads, run)) == NULL) {
+    *rc = ENOMEM;
+    return NULL;
+  }
+  *rc = 0;
+  if (!head->loaded && weir_head_load(w->store, w->txn, head, rc) == WEIR_UNAVAILABLE) return NULL;
+  *rc = 0;
+  if (!head->damaged) return head;
+  refuse_run(w, WEIR_CORRUPT, run, "its journal is damaged and takes no more entries; see 'weir doctor'");
+  return NULL;
+}
+
+static int check_run(writing *w, const weir_op *op) {
+  int rc;
+  weir_slice run = slice_of(w->batch, op->key);
+  weir_head *head = head_of(w, run, &rc);
+  if (head == NULL || op->epoch >= head->epoch) return rc;
+  char why[80];
+  snprintf(why, sizeof why, "epoch %u is over; epoch %u owns the run", op->epoch, head->epoch);
+  return refuse_run(w, WEIR_CONFLICT, run, why);
+}
+
+/* A row about to be replaced must be readable: its status has a key in the index. */
+static int check_row(writing *w, const weir_op *op) {
+  weir_slice run = slice_of(w->batch, op->key), record;
+  weir_row row;
+  if (op->row.size == 0) return 0;
+  int rc = weir_map_get(w->store, w->txn, WEIR_RUNS, run, &record);
+  if (rc == MDB_NOTFOUND) return 0;
+  if (rc == 0 && weir_row_read(run, record, &row) != WEIR_OK)
+    return refuse_run(w, WEIR_CORRUPT, run, "its row is damaged; see 'weir doctor'");
+  return rc;
+}
+
+static int check_version(writing *w, const weir_op *op) {
+  weir_slice key = slice_of(w->batch, op->key), record;
+  weir_kv kv = { 0 };
+  int rc = weir_map_get(w->store, w->txn, WEIR_KV, key, &record);
+  if (rc != 0 && rc != MDB_NOTFOUND) return rc;
+  if (rc == 0 && weir_kv_read(key, record, &kv) != WEIR_OK && op->expected != WEIR_ANY_VERSION) {
+    weir_request_fail(w->request, WEIR_CORRUPT, "key '%.*s': its record is damaged; put a new value", shown(key), (const char *)key.bytes);
+  } else if (op->expected != WEIR_ANY_VERSION && op->expected != kv.version) {
+    const char *name = memchr(key.bytes, 0, key.size);
+    weir_request_fail(w->request, WEIR_CONFLICT, "space '%s', key '%.*s': version is %llu, expected %llu",
+                      (const char *)key.bytes, shown(key) - (int)(name + 1 - (const char *)key.bytes), name + 1,
+                      (unsigned long long)kv.version, (unsigned long long)op->expected);
+  }
+  return 0;
+}
+
+static int check_op(writing *w, const weir_op *op) {
+  int rc = 0;
+  switch (op->kind) {
+  case WEIR_OP_RUN: return check_run(w, op);
+  case WEIR_OP_ENTRY:
+    rc = check_run(w, op);
+    return rc != 0 || w->request->status != WEIR_OK ? rc : check_row(w, op);
+  case WEIR_OP_PUT:
+  case WEIR_OP_DELETE: return check_version(w, op);
+  default: return 0;
+  }
+}
+
+static int put_blob(writing *w, weir_slice hash, weir_slice content) {
+  weir_slice old, known;
+  int rc = weir_map_get(w->store, w->txn, WEIR_BLOBS, hash, &old);
+  if (rc == 0 && weir_blob_read(hash, old, &known) == WEIR_OK) return 0;
+  if (rc != 0 && rc != MDB_NOTFOUND) return rc;
+  weir_buffer *out = &w->store->blob;
+  weir_blob_write(out, hash, w->batch->now_ms, content);
+  if (out->failed) return ENOMEM;
+  return weir_map_put(w->store, w->txn, WEIR_BLOBS, hash, (weir_slice){ out->bytes, out->size });
+}
+
+/* The payload with large elements moved to blobs; it is one array, checked by whoever made it. */
+static int move_blobs(writing *w, weir_slice *payload) {
+  weir_buffer *out = &w->store->payload;
+  weir_pack_reader reader = { payload->bytes, payload->bytes + payload->size };
+  weir_pack_item list;
+  if (!weir_pack_read(&reader, &list) || list.kind != WEIR_PACK_ARRAY) return EINVAL;
+  weir_buffer_clear(out);
+  weir_buffer_add(out, payload->bytes, (size_t)(reader.at - payload->bytes));
+  for (uint32_t i = 0; i < list.size; i++) {
+    weir_slice element = { reader.at, 0 };
+    if (weir_pack_skip(&reader) != WEIR_OK) return EINVAL;
+    element.size = (size_t)(reader.at - element.bytes);
+    if (element.size <= WEIR_BLOB_ABOVE) {
+      weir_buffer_add(out, element.bytes, element.size);
+      continue;
+    }
+    uint8_t hash[WEIR_HASH_SIZE];
+    weir_hash(element, hash);
+    weir_pack_extension(out, WEIR_BLOB_EXTENSION, hash, WEIR_HASH_SIZE);
+    int rc = put_blob(w, (weir_slice){ hash, WEIR_HASH_SIZE }, element);
+    if (rc != 0) return rc;
+  }
+  *payload = (weir_slice){ out->bytes, out->size };
+  return out->failed ? ENOMEM : 0;
+}
+
+static int add_to_log(writing *w, weir_head *head, const weir_op *op, weir_slice payload) {
+  weir_store *store = w->store;
+  uint64_t lsn = store->tail.next_lsn++;
+  weir_entry entry = { slice_of(w->batch, op->key), payload, lsn, head->n + 1, head->epoch, head->crc, 0 };
+  size_t size = entry.run.size + payload.size + WEIR_ENTRY_OVERHEAD;
+  MDB_val key = { sizeof lsn, &lsn }, value = { size, NULL };
+  int rc = mdb_put(w->txn, store->table[WEIR_LOG], &key, &value, MDB_APPEND | MDB_RESERVE);
+  if (rc != 0) return rc;
+  weir_entry_write(value.mv_data, &entry);
+  if (!weir_head_note(&store->heads, head, lsn, size)) return ENOMEM;
+  head->n++;
+  head->crc = entry.crc;
+  store->tail.records[WEIR_LOG]++;
+  store->tail.sums[WEIR_LOG] += entry.crc;
+  store->log_bytes += size;
+  w->added++;
+  return 0;
+}
+
+/* Move the run to its new status in the index. */
+static int put_status(writing *w, weir_slice run, weir_slice status) {
+  uint8_t key[WEIR_KEY_MAX + 1];
+  weir_slice record, nothing = { NULL, 0 };
+  weir_row row;
+  int rc = weir_map_get(w->store, w->txn, WEIR_RUNS, run, &record);
+  if (rc != 0 && rc != MDB_NOTFOUND) return rc;
+  if (rc == 0 && weir_row_read(run, record, &row) == WEIR_OK) {
+    if (weir_slice_equal(row.status, status)) return 0;
+    rc = weir_map_delete(w->store, w->txn, WEIR_STATUS, (weir_slice){ key, weir_status_key(key, row.status, run) });
+    if (rc != 0) return rc;
+  }
+  return weir_map_put(w->store, w->txn, WEIR_STATUS, (weir_slice){ key, weir_status_key(key, status, run) }, nothing);
+}
+
+static int put_row(writing *w, const weir_head *head, const weir_op *op) {
+  weir_slice run = slice_of(w->batch, op->key);
+  weir_row row = { slice_of(w->batch, op->status), slice_of(w->batch, op->row), head->n, head->epoch, head->crc };
+  int rc = put_status(w, run, row.status);
+  if (rc != 0) return rc;
+  weir_buffer *out = &w->store->record;
+  weir_row_write(out, run, &row);
+  if (out->failed) return ENOMEM;
+  return weir_map_put(w->store, w->txn, WEIR_RUNS, run, (weir_slice){ out->bytes, out->size });
+}
+
+static int apply_run(writing *w, weir_op *op) {
+  int rc;
+  weir_head *head = head_of(w, slice_of(w->batch, op->key), &rc);
+  if (head == NULL) return rc;
+  head->opened = true;
+  if (op->epoch > head->epoch) head->epoch = op->epoch;
+  op->result = head->n;
+  return 0;
+}
+
+static int apply_entry(writing *w, weir_op *op) {
+  int rc = apply_run(w, op);
+  if (rc != 0) return rc;
+  weir_head *head = weir_heads_find(&w->store->heads, slice_of(w->batch, op->key));
+  weir_slice payload = slice_of(w->batch, op->value);
+  if (payload.size > WEIR_BLOB_ABOVE) rc = move_blobs(w, &payload);
+  if (rc == 0) rc = add_to_log(w, head, op, payload);
+  if (rc == 0 && op->row.size > 0) rc = put_row(w, head, op);
+  op->result = head->n;
+  bool due = op->ended || head->unfolded >= WEIR_FOLD_ENTRIES || head->unfolded_bytes >= WEIR_FOLD_BYTES;
+  if (rc == 0 && due) rc = weir_fold(w->store, w->txn, head);
+  if (rc == 0 && op->ended && !head->damaged) weir_heads_remove(&w->store->heads, head);
+  return rc;
+}
+
+static int apply_put(writing *w, weir_op *op) {
+  weir_slice key = slice_of(w->batch, op->key);
+  op->result = w->store->tail.next_lsn++;
+  weir_kv kv = { slice_of(w->batch, op->long_key), slice_of(w->batch, op->value), op->result };
+  weir_buffer *out = &w->store->record;
+  weir_kv_write(out, key, &kv);
+  if (out->failed) return ENOMEM;
+  return weir_map_put(w->store, w->txn, WEIR_KV, key, (weir_slice){ out->bytes, out->size });
+}
+
+static int apply_delete(writing *w, weir_op *op) {
+  uint64_t before = w->store->tail.records[WEIR_KV];
+  int rc = weir_map_delete(w->store, w->txn, WEIR_KV, slice_of(w->batch, op->key));
+  op->result = before - w->store->tail.records[WEIR_KV];
+  return rc;
+}
+
+static int apply_op(writing *w, weir_op *op) {
+  switch (op->kind) {
+  case WEIR_OP_RUN: return apply_run(w, op);
+  case WEIR_OP_ENTRY: return apply_entry(w, op);
+  case WEIR_OP_PUT: return apply_put(w, op);
+  case WEIR_OP_DELETE: return apply_delete(w, op);
+  case WEIR_OP_BLOB: return put_blob(w, slice_of(w->batch, op->key), slice_of(w->batch, op->value));
+  default: return 0;
+  }
+}
+
+static int write_request(writing *w) {
+  weir_op *op = w->batch->op + w->request->first_op;
+  for (uint32_t i = 0; i < w->request->ops; i++) {
+    int rc = check_op(w, &op[i]);
+    w->request->failed_op = i;
+    if (rc != 0 || w->request->status != WEIR_OK) return rc;
+  }
+  for (uint32_t i = 0; i < w->request->ops; i++) {
+    int rc = apply_op(w, &op[i]);
+    if (rc != 0) return rc;
+  }
+  return 0;
+}
+
+int weir_write_batch(weir_store *store, MDB_txn *txn, weir_batch *batch, bool only_reserve) {
+  writing w = { store, txn, batch, NULL, 0 };
+  for (uint32_t i = 0; i < batch->requests; i++) {
+    w.request = &batch->request[i];
+    if (only_reserve && !w.request->reserve) continue;
+    w.request->status = WEIR_OK;
+    int rc = write_request(&w);
+    if (rc != 0) return rc;
+  }
+  store->cut_credit += w.added;
+  store->added += w.added;
+  return 0;
+}

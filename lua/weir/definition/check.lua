@@ -1,0 +1,546 @@
+--- What the schema cannot say of a definition: names that exist, paths that can find something,
+--- branches that lead somewhere, conditions, text and durations that parse, options that fit what the
+--- module declares. All errors at once. Pure; never yields.
+
+local condition = require "weir.condition"
+local duration = require "weir.duration"
+local json = require "weir.native.json"
+local normal = require "weir.definition.normal"
+local path = require "weir.path"
+local schema = require "weir.schema"
+local scope = require "weir.definition.scope"
+local suggest = require "weir.suggest"
+local value_of = require "weir.value"
+
+local M = {}
+
+local Checker = {}
+Checker.__index = Checker
+
+local WATCHERS = { "command", "event", "feed", "files", "schedule", "webhook" }
+
+local function below(keys, ...)
+  local result = table.move(keys, 1, #keys, 1, {})
+  for _, key in ipairs { ... } do result[#result + 1] = key end
+  return result
+end
+
+local function refuse(self, keys, what, extra)
+  self.errors[#self.errors + 1] = normal.error_at(self.root, keys, what, self.sources, extra)
+end
+
+local function refuse_plainly(self, keys, what, code, meant)
+  refuse(self, keys, what, { plain = true, code = code, did_you_mean = meant })
+end
+
+-- Names of modules and pipelines -----------------------------------------------------------------
+
+-- The caller's lookup gives the declaration; or nil and the names it knows; or nil alone where it
+-- cannot tell, and then nothing is said.
+local function find(self, kinds, name, keys)
+  if not self.lookup or type(name) ~= "string" then return nil end
+  local known = {}
+  for _, kind in ipairs(kinds) do
+    local declared, names = self.lookup(kind, name)
+    if declared then return declared end
+    if not names then return nil end
+    table.move(names, 1, #names, #known + 1, known)
+  end
+  local what = ("%s '%s' is unknown"):format(kinds[1], name)
+  if #known == 0 then what = what .. (", and no %s is registered"):format(kinds[1]) end
+  refuse_plainly(self, keys, what, "not_found", suggest.nearest(name, known))
+  return nil
+end
+
+local function validator(self, declared)
+  local ready = self.validators[declared]
+  if ready then return ready end
+  local whole = schema.object(declared.options or {})
+  ready = whole and schema.compile(whole)
+  self.validators[declared] = ready
+  return ready
+end
+
+-- A module's own mistake in its options is told when the module is loaded, not here.
+local function check_options(self, declared, options, keys)
+  local validate = declared and validator(self, declared)
+  if not validate then return end
+  local fits, errors = validate(scope.union(declared.defaults or {}, options or {}))
+  for _, entry in ipairs(fits and {} or errors) do
+    refuse(self, below(keys, table.unpack(entry.keys)), entry.what, { did_you_mean = entry.did_you_mean })
+  end
+end
+
+local function check_use(self, kinds, use, keys)
+  if not use then return end
+  local declared = find(self, kinds, use.use, below(keys, "use"))
+  check_options(self, declared, use.options, below(keys, "options"))
+end
+
+local function check_agent(self, holder, keys)
+  if not holder then return end
+  local declared = find(self, { "agent" }, holder.agent, below(keys, "agent"))
+  check_options(self, declared, holder.options, below(keys, "options"))
+end
+
+local function find_each(self, kind, names, keys)
+  for index, name in ipairs(names or {}) do find(self, { kind }, name, below(keys, index - 1)) end
+end
+
+-- Paths, conditions, text, durations -------------------------------------------------------------
+
+local function why_unseen(self, name, place)
+  if name == place.itself then return "is this step's own output, which is not there yet" end
+  if place.beside[name] then return "runs beside it; a path sees only what ran in the groups before" end
+  if self.all_steps[name] then return "does not run before it, or is inside another step" end
+  return "is no step here"
+end
+
+local function check_references(self, references, keys, place)
+  for _, reference in ipairs(references) do
+    local name = reference.root
+    if name and not place.seen[name] then
+      local reason = why_unseen(self, name, place)
+      local meant = suggest.nearest(name, value_of.names(place.seen))
+      if self.all_steps[name] then meant = nil end
+      local at = reference.at ~= "" and reference.at .. ": " or ""
+      local what = ("%spath '%s' needs '%s', which %s"):format(at, reference.path, name, reason)
+      refuse_plainly(self, keys, ("%s: %s"):format(keys[#keys], what), "not_found", meant)
+    end
+  end
+end
+
+local function check_value(self, value, keys, place)
+  if value == nil then return end
+  local evaluate, references = path.compile_value(value)
+  if not evaluate then return refuse_plainly(self, keys, ("%s: %s"):format(keys[#keys], references)) end
+  check_references(self, references, keys, place)
+end
+
+local function check_condition(self, text, keys, place)
+  if text == nil then return end
+  local compiled, message = condition.compile(text)
+  if not compiled then return refuse_plainly(self, keys, ("%s: %s"):format(keys[#keys], message)) end
+  check_references(self, compiled.references, keys, place)
+end
+
+local function check_duration(self, value, keys)
+  if value == nil then return end
+  local seconds, message = duration.parse(value)
+  if not seconds then refuse_plainly(self, keys, ("%s: %s"):format(keys[#keys], message)) end
+end
+
+local function check_schema(self, value, keys)
+  if value == nil then return end
+  local compiled, message = schema.compile(value)
+  if not compiled then refuse_plainly(self, keys, ("%s: %s"):format(keys[#keys], message)) end
+end
+
+-- Where a path stands: what it sees, and what runs beside it, for the message.
+local function place_with(seen, beside, itself)
+  return { seen = seen, beside = beside or {}, itself = itself }
+end
+
+-- Steps ------------------------------------------------------------------------------------------
+
+local check_body, check_step
+
+local function check_approval(self, approval, keys, place)
+  if not approval then return end
+  check_value(self, approval.title, below(keys, "title"), place)
+  check_value(self, approval.show, below(keys, "show"), place)
+  check_schema(self, approval.form, below(keys, "form"))
+  check_duration(self, approval.timeout, below(keys, "timeout"))
+  if type(approval.quorum) == "number" and approval.who and #approval.who < approval.quorum then
+    refuse(self, below(keys, "quorum"), ("is %d, but 'who' names only %d"):format(approval.quorum, #approval.who))
+  end
+end
+
+local function check_wait(self, wait, keys, place)
+  if not wait then return end
+  check_value(self, wait.signal, below(keys, "signal"), place)
+  check_condition(self, wait.match, below(keys, "match"), place)
+  for _, name in ipairs { "any", "all", "of" } do
+    for index, inner in ipairs(wait[name] or {}) do check_wait(self, inner, below(keys, name, index - 1), place) end
+  end
+  if wait.of and wait.at_least > #wait.of then
+    refuse(self, below(keys, "at_least"), ("is %d, but 'of' has only %d"):format(wait.at_least, #wait.of))
+  end
+end
+
+local function check_sleep(self, sleep, keys, place)
+  if sleep == nil then return end
+  if type(sleep) == "table" then
+    check_value(self, sleep["until"], below(keys, "until"), place)
+  elseif type(sleep) == "string" and sleep:sub(1, 1) == "$" then
+    check_value(self, sleep, keys, place)
+  else
+    check_duration(self, sleep, keys)
+  end
+end
+
+-- `around`: the names that a body's steps may not bear, as they are those of what surrounds it.
+local function check_map(self, map, keys, place, around)
+  if not map then return end
+  check_value(self, map.over, below(keys, "over"), place)
+  check_agent(self, map.chunk, below(keys, "chunk"))
+  check_agent(self, map.reduce, below(keys, "reduce"))
+  local limits = map.concurrency
+  if type(limits) == "table" and limits.min and limits.max and limits.min > limits.max then
+    refuse(self, below(keys, "concurrency"), ("has min %d above max %d"):format(limits.min, limits.max))
+  end
+  local seen = scope.union(place.seen, { item = true, index = true })
+  local body = map.each.groups and scope.steps(map.each.groups) or {}
+  body[map.each.name] = true
+  check_condition(self, map["until"], below(keys, "until"), place_with(scope.union(seen, body)))
+  local inner = place_with(seen, {}, map.each.name)
+  check_step(self, map.each, below(keys, "each"), inner, around, scope.union(around, { [map.each.name] = true }))
+end
+
+local function check_speculate(self, speculate, keys, place, around)
+  if not speculate then return end
+  check_use(self, { "judge", "critic" }, speculate.judge, below(keys, "judge"))
+  local join = speculate.join
+  if type(join) == "table" and join.at_least and join.at_least > #speculate.branches then
+    local what = ("is %d, but there are %d branches"):format(join.at_least, #speculate.branches)
+    refuse(self, below(keys, "join", "at_least"), what)
+  end
+  if type(join) == "table" then check_duration(self, join.deadline, below(keys, "join", "deadline")) end
+  if speculate.hedge ~= "p95" then check_duration(self, speculate.hedge, below(keys, "hedge")) end
+  local beside, names = {}, {}
+  for _, branch in ipairs(speculate.branches) do beside[branch.name] = true end
+  for index, branch in ipairs(speculate.branches) do
+    local branch_keys = below(keys, "branches", index - 1)
+    if names[branch.name] then
+      refuse(self, below(branch_keys, "name"), ("'%s' is taken by another branch"):format(branch.name))
+    end
+    names[branch.name] = true
+    local branch_place = place_with(place.seen, beside, branch.name)
+    check_step(self, branch, branch_keys, branch_place, around, scope.union(around, beside))
+  end
+end
+
+local function check_plan(self, plan, keys, place)
+  if not plan then return end
+  check_value(self, plan.goal, below(keys, "goal"), place)
+  check_use(self, { "planner" }, plan.planner, below(keys, "planner"))
+  find_each(self, "agent", plan.agents, below(keys, "agents"))
+end
+
+local function check_critic(self, critic, keys)
+  if not critic then return end
+  for index, use in ipairs(critic.use) do
+    check_use(self, { "critic", "judge" }, use, below(keys, "use", index - 1))
+  end
+  if critic.quorum and critic.quorum > #critic.use then
+    refuse(self, below(keys, "quorum"), ("is %d, but there are %d critics"):format(critic.quorum, #critic.use))
+  end
+end
+
+local function check_model(self, model, keys)
+  if model == nil then return end
+  if type(model) == "string" then return find(self, { "model" }, model, keys) end
+  find_each(self, "model", model.candidates, below(keys, "candidates"))
+  check_use(self, { "policy" }, model.policy and { use = model.policy, options = model.options }, keys)
+end
+
+local function check_times(self, step, keys)
+  for _, name in ipairs { "timeout", "idle_timeout", "deadline", "cache" } do
+    check_duration(self, step[name], below(keys, name))
+  end
+  for _, name in ipairs { "backoff", "max" } do
+    check_duration(self, step.retry and step.retry[name], below(keys, "retry", name))
+  end
+end
+
+-- What is read once the step has finished: its own output is there.
+local function check_after(self, step, keys, place)
+  if not (step.branch_label or step.undo or step.post) then return end
+  local after = place_with(scope.union(place.seen, { [step.name] = true }), place.beside)
+  check_value(self, step.branch_label, below(keys, "branch_label"), after)
+  if step.undo then
+    check_agent(self, step.undo, below(keys, "undo"))
+    check_value(self, step.undo.input, below(keys, "undo", "input"), after)
+  end
+  local post = step.post
+  check_value(self, type(post) == "table" and post.name or post, below(keys, "post"), after)
+end
+
+local function check_common(self, step, keys, place)
+  check_value(self, step.input, below(keys, "input"), place)
+  check_condition(self, step.when, below(keys, "when"), place)
+  check_condition(self, step.approve_if, below(keys, "approve_if"), place)
+  check_times(self, step, keys)
+  check_critic(self, step.critic, below(keys, "critic"))
+  check_model(self, step.model, below(keys, "model"))
+  find_each(self, "tool", step.tools, below(keys, "tools"))
+  check_after(self, step, keys, place)
+end
+
+local function check_kind(self, step, keys, place, around)
+  if step.agent then
+    check_agent(self, step, keys)
+  elseif step.options ~= nil then
+    refuse_plainly(self, below(keys, "options"), "options belong to an agent, and this step has none")
+  end
+  if step.pipeline then find(self, { "pipeline" }, step.pipeline, below(keys, "pipeline")) end
+  check_approval(self, step.approval, below(keys, "approval"), place)
+  check_wait(self, step.wait, below(keys, "wait"), place)
+  check_sleep(self, step.sleep, below(keys, "sleep"), place)
+  check_map(self, step.map, below(keys, "map"), place, around)
+  check_speculate(self, step.speculate, below(keys, "speculate"), place, around)
+  check_plan(self, step.plan, below(keys, "plan"), place)
+  if step.groups then
+    local seen = check_body(self, step.groups, below(keys, "groups"), place.seen, around)
+    check_value(self, step.output, below(keys, "output"), place_with(seen))
+  end
+end
+
+local function check_name(self, step, keys, around)
+  if scope.reserved[step.name] then
+    local what = ("'%s' is a name that weir itself uses in paths; choose another"):format(step.name)
+    refuse_plainly(self, below(keys, "name"), what)
+  elseif around[step.name] then
+    local what = ("the name '%s' is taken by a step around it; choose another"):format(step.name)
+    refuse_plainly(self, below(keys, "name"), what)
+  end
+end
+
+-- `around`: names that the step itself may not bear; `inside`: names that its body may not.
+function check_step(self, step, keys, place, around, inside)
+  check_name(self, step, keys, around)
+  check_common(self, step, keys, place)
+  check_kind(self, step, keys, place, inside)
+end
+
+-- Groups -----------------------------------------------------------------------------------------
+
+local function check_from(self, group, keys)
+  local known = {}
+  for _, step in ipairs(group.steps) do known[step.name] = true end
+  for index, step in ipairs(group.steps) do
+    for _, name in ipairs(step.from and (step.from.steps or step.from) or {}) do
+      if not known[name] then
+        local what = ("from: '%s' is no step of this group"):format(name)
+        local meant = suggest.nearest(name, value_of.names(known))
+        refuse_plainly(self, below(keys, "steps", index - 1, "from"), what, "not_found", meant)
+      end
+    end
+  end
+  local circle = scope.circle(group.steps)
+  if circle then
+    refuse_plainly(self, keys, ("the steps read from one another in a circle: %s"):format(table.concat(circle, " <- ")))
+  end
+end
+
+local function check_target(self, name, group_names, keys)
+  if name == nil or name == "end" or group_names[name] then return end
+  local names = value_of.names(group_names)
+  names[#names + 1] = "end"
+  local what = ("branch leads to '%s', which is no group here"):format(name)
+  refuse_plainly(self, keys, what, "not_found", suggest.nearest(name, names))
+end
+
+local function check_branch(self, group, keys, group_names)
+  local branch = group.branch
+  if not branch then return end
+  local known = scope.steps { group }
+  if branch.on and not known[branch.on] then
+    local what = ("branch.on: '%s' is no step of this group"):format(branch.on)
+    local meant = suggest.nearest(branch.on, value_of.names(known))
+    refuse_plainly(self, below(keys, "branch", "on"), what, "not_found", meant)
+  end
+  for _, label in ipairs(value_of.names(branch.cases or {})) do
+    check_target(self, branch.cases[label], group_names, below(keys, "branch", "cases", label))
+  end
+  check_target(self, branch.default, group_names, below(keys, "branch", "default"))
+  check_target(self, branch.failed, group_names, below(keys, "branch", "failed"))
+end
+
+local function check_join(self, group, keys)
+  local join = group.join
+  if type(join) ~= "table" then return end
+  if join.at_least and join.at_least > #group.steps then
+    local what = ("is %d, but the group has %d steps"):format(join.at_least, #group.steps)
+    refuse(self, below(keys, "join", "at_least"), what)
+  end
+  check_duration(self, join.deadline, below(keys, "join", "deadline"))
+end
+
+local function check_names(self, groups, keys)
+  local group_names, step_names = {}, {}
+  for index, group in ipairs(groups) do
+    local group_keys = below(keys, index - 1)
+    if group.name == "end" then
+      refuse_plainly(self, below(group_keys, "name"), "'end' is where a branch ends the run; choose another name")
+    elseif group_names[group.name] then
+      refuse_plainly(self, below(group_keys, "name"), ("the name '%s' is taken by another group"):format(group.name))
+    end
+    group_names[group.name] = true
+    for position, step in ipairs(group.steps) do
+      local taken = step_names[step.name]
+      -- Of two bare steps of one name the groups have been told.
+      local is_told = taken and taken == "alone" and #group.steps == 1 and step.name == group.name
+      if taken and not is_told then
+        local what = ("the name '%s' is taken by another step"):format(step.name)
+        refuse_plainly(self, below(group_keys, "steps", position - 1, "name"), what)
+      end
+      step_names[step.name] = #group.steps == 1 and step.name == group.name and "alone" or "several"
+    end
+  end
+  return group_names, step_names
+end
+
+-- Checks a sequence of groups; gives what a path sees after them.
+function check_body(self, groups, keys, outer, around)
+  local group_names, step_names = check_names(self, groups, keys)
+  local inside, seen_by = scope.union(around, step_names), scope.seen(groups, outer)
+  for index, group in ipairs(groups) do
+    local group_keys = below(keys, index - 1)
+    local seen, beside = seen_by(index), scope.steps { group }
+    for position, step in ipairs(group.steps) do
+      local place = place_with(seen, beside, step.name)
+      check_step(self, step, below(group_keys, "steps", position - 1), place, around, inside)
+    end
+    check_from(self, group, group_keys)
+    check_branch(self, group, group_keys, group_names)
+    check_join(self, group, group_keys)
+    if group.gate then
+      check_approval(self, group.gate, below(group_keys, "gate"), place_with(scope.union(seen, beside)))
+    end
+  end
+  return scope.union(outer, step_names)
+end
+
+-- The top ----------------------------------------------------------------------------------------
+
+local function watcher_of(trigger)
+  local names = {}
+  for _, name in ipairs(value_of.names(trigger)) do
+    if not M.trigger_fields[name] then names[#names + 1] = name end
+  end
+  return names
+end
+
+local function is_built_in(name)
+  for _, known in ipairs(WATCHERS) do
+    if known == name then return true end
+  end
+  return false
+end
+
+local function check_watcher(self, name, options, keys)
+  local declared, known = nil, nil
+  if self.lookup then declared, known = self.lookup("watcher", name) end
+  if declared then
+    if declared.options then check_options(self, declared, options, keys) end
+  elseif known and not is_built_in(name) then
+    local all = table.move(known, 1, #known, #WATCHERS + 1, { table.unpack(WATCHERS) })
+    local meant = suggest.nearest(name, all)
+    refuse_plainly(self, keys, ("watcher '%s' is unknown"):format(name), "not_found", meant)
+  end
+end
+
+local function check_trigger(self, trigger, keys)
+  local names = watcher_of(trigger)
+  if #names == 1 then
+    check_watcher(self, names[1], trigger[names[1]], below(keys, names[1]))
+  else
+    local got = #names == 0 and "has none" or "has " .. table.concat(names, " and ")
+    local what = "a trigger names one watcher, such as files, schedule or webhook; this one %s"
+    refuse_plainly(self, keys, what:format(got))
+  end
+  local place = place_with { event = true, run = true }
+  check_value(self, trigger.input, below(keys, "input"), place)
+  check_condition(self, trigger.filter, below(keys, "filter"), place)
+  check_value(self, trigger.key, below(keys, "key"), place)
+end
+
+local function check_top(self, data)
+  check_schema(self, data.input, { "input" })
+  for index, trigger in ipairs(data.on or {}) do check_trigger(self, trigger, { "on", index - 1 }) end
+  for index, use in ipairs(data.supervise or {}) do
+    check_use(self, { "supervisor" }, use, { "supervise", index - 1 })
+  end
+  check_use(self, { "reflection" }, data.reflect, { "reflect" })
+  check_duration(self, data.retention, { "retention" })
+  if data.queue then
+    check_use(self, { "policy" }, data.queue.policy, { "queue", "policy" })
+    check_value(self, data.queue.key, { "queue", "key" }, place_with { input = true, event = true, run = true })
+  end
+end
+
+local function note_steps(value, names)
+  if type(value) ~= "table" then return end
+  for key, inner in pairs(value) do
+    if (key == "steps" or key == "branches") and json.is_list(inner) then
+      for _, step in ipairs(inner) do
+        if type(step) == "table" and type(step.name) == "string" then names[step.name] = true end
+      end
+    elseif key == "each" and type(inner) == "table" and type(inner.name) == "string" then
+      names[inner.name] = true
+    end
+    if key == "groups" or type(key) == "number" or key == "steps" or key == "map" or key == "speculate" or key == "each"
+      or key == "branches" then
+      note_steps(inner, names)
+    end
+  end
+end
+
+local function by_place(a, b)
+  if (a.line or 0) ~= (b.line or 0) then return (a.line or 0) < (b.line or 0) end
+  return (a.column or 0) < (b.column or 0)
+end
+
+M.trigger_fields = require("weir.definition.form").is_trigger_field
+
+---@alias weir.Lookup fun(kind: string, name: string): table|nil, string[]|nil
+
+--- Checks a normal form that fits its schema.
+---@param data table  the normal form
+---@param sources weir.Sources
+---@param options? { modules: weir.Lookup?, flow: boolean? }  modules(kind, name) gives the module's
+---   declaration ({options, defaults}: defaults are options that the host sets); or nil and all names of
+---   that kind; or nil alone where it cannot tell. Kinds: agent, critic, judge, planner, policy,
+---   supervisor, reflection, watcher, model, tool, pipeline. Without `modules` names are not checked.
+---@return weir.DefinitionError[]  in order of lines; empty if all is well
+function M.check(data, sources, options)
+  local self = setmetatable({ root = data, sources = sources, errors = {}, all_steps = {}, validators = {} }, Checker)
+  self.lookup = options and options.modules
+  note_steps(data, self.all_steps)
+  check_top(self, data)
+  if data.groups then
+    local outer = {}
+    for _, name in ipairs(scope.roots) do outer[name] = true end
+    local seen = check_body(self, data.groups, { "groups" }, outer, {})
+    check_value(self, data.output, { "output" }, place_with(seen))
+  elseif not (options and options.flow) then
+    refuse_plainly(self, {}, "a pipeline needs groups of steps")
+  end
+  M.sort(self.errors)
+  return self.errors
+end
+
+--- Sorts errors by their place, those of one place in the order they were found.
+---@param errors weir.DefinitionError[]
+function M.sort(errors)
+  local position = {}
+  for index, entry in ipairs(errors) do position[entry] = index end
+  table.sort(errors, function(a, b)
+    if by_place(a, b) then return true end
+    if by_place(b, a) then return false end
+    return position[a] < position[b]
+  end)
+end
+
+--- One line for a person: `pipelines/x.lua:12: step 'write': agent 'sumarize' is unknown; did you mean
+--- 'summarize'?`
+---@param entry weir.DefinitionError
+---@return string
+function M.format(entry)
+  local place = (entry.file or "") .. (entry.line and ":" .. entry.line or "")
+  local hint = entry.did_you_mean and ("; did you mean '%s'?"):format(entry.did_you_mean) or ""
+  return (place ~= "" and place .. ": " or "") .. entry.message .. hint
+end
+
+return M

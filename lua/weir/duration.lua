@@ -1,0 +1,78 @@
+--- Durations as people write them: a number of seconds, or text such as `500ms`, `30s`, `2m`,
+--- `1h30m`, `7d`. Units go from large to small, each at most once. Pure; never yields.
+
+local M = {}
+
+local SECONDS = { d = 86400, h = 3600, m = 60, s = 1, ms = 0.001 }
+local RANK = { d = 1, h = 2, m = 3, s = 4, ms = 5 }
+local NAMES = { "d", "h", "m", "s", "ms" }
+local EXPECTED = "a duration such as 500ms, 30s, 2m, 1h30m or 7d"
+
+M.expected = EXPECTED
+
+--- A JSON Schema pattern (ECMA-262) for the text form, a little wider than `parse`.
+M.pattern = "^[0-9]+(\\.[0-9]+)?(d|h|m|s|ms)?([0-9]+(\\.[0-9]+)?(d|h|m|s|ms))*$"
+
+local function refuse(value)
+  local shown = type(value) == "string" and ("'%s'"):format(value:sub(1, 60)) or tostring(value)
+  return nil, ("%s expected, got %s"):format(EXPECTED, shown), "invalid"
+end
+
+local function whole(seconds)
+  return math.tointeger(seconds) or seconds
+end
+
+local function parse_text(text)
+  if text:find("^%d+%.?%d*$") then return whole(tonumber(text)) end
+  local total, rank, at = 0, 0, 1
+  repeat
+    local number, unit, after = text:match("^(%d+%.?%d*)(%l+)()", at)
+    if not number or not RANK[unit] or RANK[unit] <= rank or number:find("%.$") then return refuse(text) end
+    -- Milliseconds are divided, not multiplied: 500/1000 is exact where 500*0.001 need not be.
+    total = total + (unit == "ms" and tonumber(number) / 1000 or tonumber(number) * SECONDS[unit])
+    rank, at = RANK[unit], after
+  until at > #text
+  return whole(total)
+end
+
+--- Reads a duration.
+---@param value number|string  seconds (0 or more, finite), or text
+---@return number|nil seconds  an integer where it is whole
+---@return string? message
+---@return string? code        invalid
+function M.parse(value)
+  if type(value) == "number" then
+    if value >= 0 and value < math.huge then return value end
+    return refuse(value)
+  end
+  if type(value) ~= "string" or #value > 64 then return refuse(value) end
+  local seconds, message, code = parse_text(value)
+  if seconds and seconds >= math.huge then return refuse(value) end
+  return seconds, message, code
+end
+
+local function parts_of(milliseconds)
+  local parts = {}
+  for _, unit in ipairs(NAMES) do
+    local size = unit == "ms" and 1 or SECONDS[unit] * 1000
+    local count = milliseconds // size
+    milliseconds = milliseconds - count * size
+    if count > 0 then parts[#parts + 1] = { unit, count } end
+  end
+  return parts
+end
+
+--- Writes a duration for people, exact to the millisecond and read back by `parse`: `1h30m`, `250ms`.
+---@param seconds number  0 or more
+---@return string text
+function M.format(seconds)
+  if type(seconds) ~= "number" or not (seconds >= 0 and seconds < 1e15) then
+    error("seconds: a number from 0 to 1e15 expected", 2)
+  end
+  local parts = parts_of(math.floor(seconds * 1000 + 0.5))
+  if #parts == 0 then return "0s" end
+  for index, part in ipairs(parts) do parts[index] = ("%d%s"):format(part[2], part[1]) end
+  return table.concat(parts)
+end
+
+return M

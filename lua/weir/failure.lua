@@ -1,0 +1,70 @@
+--- Errors as the library raises and records them: {code, message, step?, traceback?}, whatever was
+--- thrown. Pure; never raises on what it is given.
+
+local native = require "weir.native.scheduler"
+
+local M = {}
+
+local MESSAGE_MAX = 4096 -- bytes of a message that is kept
+
+M.codes = {}
+for code in ([[full empty closed timeout cancelled invalid failed rejected limit not_found conflict denied
+  unavailable corrupt]]):gmatch "%S+" do M.codes[code] = true end
+
+--- A new error. Its tostring is the message.
+---@param code string one of `codes`
+---@param message string a format when arguments follow
+---@return { code: string, message: string }
+function M.new(code, message, ...)
+  if select("#", ...) > 0 then message = message:format(...) end
+  return native.failure(code, message)
+end
+
+--- Raises a new error.
+---@param code string
+---@param message string
+function M.raise(code, message, ...)
+  error(M.new(code, message, ...), 0)
+end
+
+local function shorten(text)
+  if #text <= MESSAGE_MAX then return text end
+  return text:sub(1, MESSAGE_MAX) .. ("... (%d bytes in all)"):format(#text)
+end
+
+local function text_of(value)
+  local ok, text = pcall(tostring, value)
+  if ok and type(text) == "string" then return text end
+  return ("an error that is a %s and cannot be shown"):format(type(value))
+end
+
+local function of_table(err)
+  local code = rawget(err, "code")
+  local message = rawget(err, "message")
+  if type(message) ~= "string" then message = text_of(err) end
+  local failure = M.new(M.codes[code] and code or "failed", shorten(message))
+  failure.step = rawget(err, "step")
+  failure.traceback = rawget(err, "traceback")
+  failure.details = rawget(err, "details")
+  return failure
+end
+
+--- Any error value as {code, message, ...}. What is not ours has the code `failed`.
+---@param err any what was raised
+---@return { code: string, message: string, step: string?, traceback: string? }
+function M.of(err)
+  if type(err) == "table" then return of_table(err) end
+  if err == nil then return M.new("failed", "an error without a value (error(nil))") end
+  return M.new("failed", shorten(text_of(err)))
+end
+
+--- A message handler for xpcall: keeps the error and adds where it was raised.
+---@param err any
+---@return table
+function M.explain(err)
+  local failure = M.of(err)
+  if failure.code == "failed" and not failure.traceback then failure.traceback = shorten(debug.traceback(nil, 2)) end
+  return failure
+end
+
+return M

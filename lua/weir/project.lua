@@ -1,0 +1,160 @@
+--- The project: the nearest folder with weir.lua, modules/ or .weir/, its settings, its pipelines.
+
+local failure = require "weir.failure"
+local paths = require "weir.paths"
+local registry = require "weir.registry"
+
+local M = {}
+
+local EXTENSIONS = { "lua", "yaml", "yml", "json" }
+
+---@class weir.Project
+---@field root string
+---@field settings table
+---@field registry weir.Registry
+local Project = {}
+Project.__index = Project
+
+local function exists(path)
+  local file = io.open(path, "r")
+  if file then file:close() end
+  return file ~= nil
+end
+
+local function is_project(folder)
+  return exists(folder .. "/weir.lua") or exists(folder .. "/modules") or exists(folder .. "/.weir")
+end
+
+local function working_folder()
+  return require("luv").cwd()
+end
+
+local function absolute(path)
+  if path:sub(1, 1) == "/" then return path end
+  return working_folder() .. "/" .. path
+end
+
+--- The nearest project folder at or above a folder; the folder itself when there is none.
+---@param folder string
+---@return string
+function M.find(folder)
+  local start = absolute(folder):gsub("/+$", "")
+  local here = start
+  while here ~= "" do
+    if is_project(here) then return here end
+    here = here:match "^(.*)/[^/]*$" or ""
+  end
+  return start
+end
+
+local function read_settings(self)
+  local file = self.root .. "/weir.lua"
+  if not exists(file) then return {} end
+  local handle = assert(io.open(file, "rb"))
+  local text = handle:read "a"
+  handle:close()
+  local ok, settings = pcall(self.registry.run, self.registry, file, text)
+  if not ok then failure.raise("invalid", "%s", failure.of(settings).message) end
+  if type(settings) ~= "table" then failure.raise("invalid", "%s: returns a %s; settings are a table", file, type(settings)) end
+  return settings
+end
+
+--- Opens the project of a folder.
+---@param folder string
+---@return weir.Project
+function M.open(folder)
+  local root = M.find(folder)
+  local self = setmetatable({ root = root, definitions = {} }, Project)
+  self.registry = registry.new { root }
+  self.settings = read_settings(self)
+  return self
+end
+
+--- The folder of the store: given, from the environment, from the settings, or .weir/ of the project.
+function Project:store_path(given)
+  local path = given or os.getenv "WEIR_STORE" or self.settings.store
+  if path then return path end
+  return self.root .. "/.weir"
+end
+
+--- The options the settings give a module.
+---@param full string such as "agents/writer"
+function Project:options_of(full)
+  return self.settings.options and self.settings.options[full]
+end
+
+--- The file of a pipeline, given as a file or by name.
+---@param name string
+---@return string|nil path
+---@return string? message
+function Project:pipeline_file(name)
+  if name:find "[/.]" then
+    if exists(name) then return name end
+    return nil, ("no such file: %s"):format(name)
+  end
+  for _, root in ipairs { self.root, paths.library } do
+    for _, extension in ipairs(EXTENSIONS) do
+      local path = ("%s/pipelines/%s.%s"):format(root, name, extension)
+      if exists(path) then return path end
+    end
+  end
+  return nil, ("pipeline '%s' is unknown: there is no %s/pipelines/%s.lua, .yaml or .json"):format(name, self.root, name)
+end
+
+--- Names of the project's pipelines.
+---@return string[]
+function Project:pipeline_names()
+  local uv = require "luv"
+  local seen, names = {}, {}
+  for _, root in ipairs { self.root, paths.library } do
+    local handle = uv.fs_scandir(root .. "/pipelines")
+    while handle do
+      local name = uv.fs_scandir_next(handle)
+      if not name then break end
+      local base = name:match "^([a-z][a-z0-9_-]*)%.%a+$"
+      if base and not seen[base] then
+        seen[base] = true
+        names[#names + 1] = base
+      end
+    end
+  end
+  table.sort(names)
+  return names
+end
+
+local function lookup(self)
+  return function(kind, name)
+    if kind == "pipeline" then
+      if self:pipeline_file(name) then return {} end
+      return nil, self:pipeline_names()
+    end
+    return self.registry:declaration(kind, name)
+  end
+end
+
+--- Loads and checks a definition from a file.
+---@param path string
+---@param text string|nil instead of reading the file
+---@return weir.Definition|nil
+---@return weir.DefinitionError[]? errors
+function Project:load(path, text)
+  local load = require("weir.definition.load").load
+  local version, used
+  local definition, errors = load(path, { text = text, modules = lookup(self), load_lua = function(file, source)
+    local value
+    value, version, used = self.registry:run(file, source)
+    return value
+  end })
+  if definition then
+    definition.version = definition.version or version
+    definition.used = used
+  end
+  return definition, errors
+end
+
+--- Checks a definition that was built in Lua.
+function Project:check(value)
+  return require("weir.definition.load").value(value, { modules = lookup(self) })
+end
+
+return M

@@ -1,0 +1,165 @@
+--- What an agent, critic or flow is given as `ctx`: where it stands, what it may read, and every way in
+--- which it may touch the world. One shared metatable; what is rarely asked for is made when asked.
+
+local clock = require "weir.port.clock"
+local failure = require "weir.failure"
+local native = require "weir.native.scheduler"
+
+local M = {}
+
+local LOG_LEVELS = { debug = true, info = true, warn = true, error = true }
+local PRINT_MAX = 1 << 20 -- bytes that one attempt may print and log
+
+--- Methods; the flow adds its own (step, group, map, ...).
+---@class weir.Context
+---@field input any          the step's input
+---@field attempt integer    from 1
+---@field visit integer      from 1
+---@field feedback table|nil from the critic: {verdict, score, advice, draft}
+---@field branch string|nil  may be set: the label this step emits
+local methods = {}
+M.methods = methods
+
+local getters = {}
+
+function getters.run(self) return self._frame.run end
+function getters.pipeline(self) return self._frame.run.plan.name end
+function getters.step(self) return self._step.name end
+function getters.visit(self) return self._frame.visit or 1 end
+function getters.idempotency_key(self) return self._frame.run.id .. "/" .. self._key end
+function getters.root(self) return self._frame.run.root end
+function getters.data(self) return self._frame.data end
+
+function getters.options(self)
+  local options = self._frame.run:options_of(self._step)
+  self.options = options
+  return options
+end
+
+function getters.state(self)
+  local state = self._frame.run:state_of(self._step, self.options)
+  self.state = state
+  return state
+end
+
+function getters.memory(self)
+  local memory = self._frame.run:memory_of(self._key)
+  self.memory = memory
+  return memory
+end
+
+local Context = {
+  __name = "weir.context",
+  __index = function(self, name)
+    local method = methods[name]
+    if method then return method end
+    local get = getters[name]
+    if get then return get(self) end
+  end,
+}
+
+--- A context for one attempt of one step.
+---@param frame table where the step stands: {run, data, prefix, visit}
+---@param step table  of the plan
+---@param key string  of the step in the journal
+---@param input any
+---@param attempt integer
+---@return weir.Context
+function M.new(frame, step, key, input, attempt)
+  return setmetatable({ _frame = frame, _step = step, _key = key, input = input, attempt = attempt }, Context)
+end
+
+--- Sleeps; ends early only when the step is cancelled, which raises. Waits.
+---@param seconds number
+function methods:sleep(seconds)
+  if type(seconds) ~= "number" or seconds < 0 then error("seconds: a number from 0 expected", 2) end
+  native.sleep(seconds)
+end
+
+--- The time of day in seconds since 1970.
+function methods:now()
+  return clock.wall()
+end
+
+--- A number drawn from the run's own generator: with no argument a float in [0, 1), with n an integer
+--- from 1 to n. The same run draws the same numbers again after a crash.
+function methods:random(n)
+  return self._frame.run:draw(n)
+end
+
+local function charge(self, bytes)
+  local used = (self._printed or 0) + bytes
+  self._printed = used
+  if used > PRINT_MAX then
+    failure.raise("limit", "step '%s' has printed and logged more than %d bytes", self._key, PRINT_MAX)
+  end
+end
+
+--- Logs a line.
+---@param level "debug"|"info"|"warn"|"error"
+---@param text string
+---@param fields table|nil
+function methods:log(level, text, fields)
+  if not LOG_LEVELS[level] then error("level: debug, info, warn or error expected, got '" .. tostring(level) .. "'", 2) end
+  text = tostring(text)
+  charge(self, #text)
+  self._frame.run:notify { kind = "log", step = self._key, level = level, text = text, fields = fields }
+end
+
+--- What a module's `print` does inside a step.
+function methods:print(text)
+  charge(self, #text)
+  self._frame.run:notify { kind = "print", step = self._key, text = text }
+end
+
+--- Reports a number about the run, such as tokens used.
+---@param name string
+---@param value number
+---@param labels table|nil
+function methods:metric(name, value, labels)
+  if type(value) ~= "number" then error("value: a number expected", 2) end
+  self._frame.run:measure(name, value, labels, self._key)
+end
+
+--- Runs a function that no other task interrupts and that may not wait.
+function methods:atomic(body, ...)
+  return native.atomic(body, ...)
+end
+
+--- Sends an item to whoever reads this step's stream; waits while they are behind.
+---@param item any not nil
+function methods:emit(item)
+  if item == nil then error("item: a value other than nil expected", 2) end
+  local stream = self._stream
+  if not stream then
+    stream = self._frame.run.open_stream(self)
+    self._stream = stream
+  end
+  stream:emit(item)
+end
+
+--- Iterates over the stream of another step of the group, as it comes.
+---@param step string|nil its name; may go when there is one source
+---@return fun(): any
+function methods:items(step)
+  local sources = self._frame.sources and self._frame.sources[self._step.name]
+  if not sources then error(("step '%s' reads no stream; name its source with `from`"):format(self._step.name), 2) end
+  return sources:items(step)
+end
+
+--- An HTTP request. Waits.
+---@param request { method: string?, url: string, headers: table?, body: string?, timeout: number? }
+---@return table|nil response {status, headers, body}, or nil, message, code
+function methods:http(request)
+  return require("weir.port.http").fetch(request)
+end
+
+--- Runs a child process in a group of its own. Waits until it has ended; it ends with the step.
+---@param args string[] program and arguments
+---@param options table|nil stdin, cwd, env, timeout, max_bytes
+---@return table|nil result {status, signal, stdout, stderr}, or nil, message, code
+function methods:process(args, options)
+  return require("weir.port.process").run(args, options)
+end
+
+return M

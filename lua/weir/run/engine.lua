@@ -1,0 +1,322 @@
+--- Starts runs and goes on with unfinished ones. An engine belongs to a project and, unless nothing is to
+--- be kept, to a store.
+
+local failure = require "weir.failure"
+local id = require "weir.id"
+local journal = require "weir.run.journal"
+local native = require "weir.native.scheduler"
+local plan = require "weir.run.plan"
+local registry = require "weir.registry"
+local run_type = require "weir.run.run"
+local value_of = require "weir.value"
+
+local M = {}
+
+local FORMAT = 1 -- of the entries of a journal
+
+---@class weir.Engine
+local Engine = {}
+Engine.__index = Engine
+
+--- An engine.
+---@param project weir.Project
+---@param store userdata|nil as `weir.port.store` opens it
+---@param options { agents: table<string, function>|nil }|nil agents: stand-ins by name, for tests
+function M.new(project, store, options)
+  return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }), kept = {},
+    stand_ins = options and options.agents or {} }, Engine)
+end
+
+--- The plan of a definition; compiled once.
+function Engine:plan_of(definition)
+  local ready = self.plans[definition]
+  if not ready then
+    ready = plan.compile(definition)
+    ready.definition = definition
+    self.plans[definition] = ready
+  end
+  return ready
+end
+
+local function stand_in(self, full)
+  local name = full:match "^agents/(.+)$"
+  local execute = name and self.stand_ins[name]
+  if execute then return { kind = "agent", name = name, module = { execute = execute }, version = "stand-in", options = { type = "object" } } end
+end
+
+local function entry_of(self, full, version)
+  local entry = stand_in(self, full)
+  if entry then return entry end
+  local err
+  entry, err = self.project.registry:get(full, version)
+  if entry then return entry end
+  local kept = version and self.store and self.store:get("modules", full .. "@" .. version)
+  if kept then
+    local kind, name = registry.split(full)
+    return self.project.registry:restore(kind, name, version, kept)
+  end
+  error(err, 0)
+end
+
+local function keep_module(self, run, full, entry)
+  run.entries[full], run.modules[full] = entry, entry.module
+  run.pins[full] = entry.version
+end
+
+-- All modules and child pipelines of a plan, pinned at the start.
+local function pin_plan(self, run, of, pins)
+  for _, full in ipairs(of.modules) do
+    if not run.modules[full] then keep_module(self, run, full, entry_of(self, full, pins[full])) end
+  end
+  for _, name in ipairs(of.pipelines) do
+    if not run.children[name] then
+      run.children[name] = self:load_child(name, pins["pipelines/" .. name])
+      run.pins["pipelines/" .. name] = run.children[name].version
+      pin_plan(self, run, run.children[name], pins)
+    end
+  end
+end
+
+local function definition_of(self, kept)
+  if kept.kind == "flow" then
+    local definition, errors = self.project:load(kept.file, kept.text)
+    if not definition then failure.raise("invalid", "%s", errors[1].message) end
+    return definition
+  end
+  return { kind = "pipeline", name = kept.normal.name, normal = kept.normal, version = kept.version, file = kept.file }
+end
+
+--- The definition of a version: from the store when it is not the one at hand.
+function Engine:kept_definition(version)
+  local kept, message, code = self.store:get("definitions", version)
+  if not kept then failure.raise(code or "not_found", "definition version %s is not in the store: %s", version:sub(1, 12), tostring(message)) end
+  return definition_of(self, kept)
+end
+
+--- The plan of a pipeline that is called by name.
+function Engine:load_child(name, version)
+  if version and self.store then return self:plan_of(self:kept_definition(version)) end
+  local file, message = self.project:pipeline_file(name)
+  if not file then failure.raise("not_found", "%s", message) end
+  local definition, errors = self.project:load(file)
+  if not definition then failure.raise("invalid", "pipeline '%s': %s", name, errors[1].message) end
+  return self:plan_of(definition)
+end
+
+function Engine:child_plan(run, name)
+  local child = run.children[name]
+  if child then return child end
+  child = self:load_child(name)
+  if run.journal then
+    local version = run.journal:choice("pin/pipelines/" .. name, function()
+      self:keep_definitions({ child })
+      return child.version
+    end)
+    if version ~= child.version then child = self:load_child(name, version) end
+  end
+  run.children[name] = child
+  pin_plan(self, run, child, {})
+  return child
+end
+
+--- Pins a module that a flow uses for the first time: the choice is in the journal.
+function Engine:pin_module(run, full)
+  local entry = entry_of(self, full)
+  if run.journal then
+    local version = run.journal:choice("pin/" .. full, function()
+      self:keep_modules { [full] = entry }
+      return entry.version
+    end)
+    if version ~= entry.version then entry = entry_of(self, full, version) end
+  end
+  keep_module(self, run, full, entry)
+end
+
+function Engine:options_of(run, step)
+  local cache = run.options_cache
+  if not cache then
+    cache = {}
+    run.options_cache = cache
+  end
+  local options = cache[step]
+  if not options then
+    local entry = run.entries[step.module]
+    options = self.project.registry:options(entry, self.project:options_of(step.module), step.options)
+    cache[step] = options
+  end
+  return value_of.copy(options)
+end
+
+function Engine:state_of(run, step, options)
+  return self.project.registry:state(run.entries[step.module], options)
+end
+
+-- What is kept --------------------------------------------------------------------------------------
+
+local function definition_record(of)
+  local definition = of.definition
+  if definition.kind == "flow" then
+    local file = assert(io.open(definition.file, "rb"))
+    local text = file:read "a"
+    file:close()
+    return { kind = "flow", file = definition.file, text = text, version = of.version }
+  end
+  return { kind = "pipeline", normal = definition.normal, version = of.version, file = definition.file }
+end
+
+local function put_once(self, operations, space, key, value)
+  local id_of = space .. "/" .. key
+  if self.kept[id_of] then return end
+  if not self.store:get(space, key) then
+    operations[#operations + 1] = { op = "put", space = space, key = key, value = value() }
+  end
+  self.kept[id_of] = true
+end
+
+local function definition_operations(self, plans, operations)
+  for _, of in ipairs(plans) do
+    put_once(self, operations, "definitions", of.version, function() return definition_record(of) end)
+  end
+end
+
+local function module_operations(self, entries, operations)
+  for full, entry in pairs(entries) do
+    if entry.text then
+      put_once(self, operations, "modules", full .. "@" .. entry.version, function()
+        return { text = entry.text, file = entry.file, used = entry.used }
+      end)
+    end
+  end
+end
+
+local function commit(self, operations)
+  if #operations == 0 then return end
+  local results, message, code = self.store:batch(operations)
+  if not results then failure.raise(code or "failed", "%s", message) end
+end
+
+function Engine:keep_definitions(plans)
+  local operations = {}
+  definition_operations(self, plans, operations)
+  commit(self, operations)
+end
+
+function Engine:keep_modules(entries)
+  local operations = {}
+  module_operations(self, entries, operations)
+  commit(self, operations)
+end
+
+--- The row of a run: what lists show, kept beside its journal.
+function Engine:row_of(run)
+  return { status = run.status, pipeline = run.plan.name, version = run.plan.version, started_ms = run.started_ms,
+    ended_ms = run.ended_ms, key = run.key, error = run.error and { code = run.error.code, message = run.error.message, step = run.error.step } }
+end
+
+local function begin(self, run)
+  local operations = {}
+  local plans = { run.plan }
+  for _, child in pairs(run.children) do plans[#plans + 1] = child end
+  definition_operations(self, plans, operations)
+  module_operations(self, run.entries, operations)
+  local handle, message, code = self.store:run(run.id, 1)
+  if not handle then failure.raise(code, "%s", message) end
+  local head = { format = FORMAT, pipeline = run.plan.name, version = run.plan.version, input = run.input, pins = run.pins,
+    at = run.started_ms, key = run.key }
+  operations[#operations + 1] = { op = "entry", journal = handle, entry = { "run", head }, row = self:row_of(run) }
+  commit(self, operations)
+  return handle
+end
+
+local function new_run(self, of, input, options)
+  return run_type.new { id = options.id or id.new "r", plan = of, input = input, engine = self, modules = {}, entries = {},
+    children = {}, pins = {}, listener = options.listener, key = options.key, root = self.project.root,
+    started_ms = options.started_ms }
+end
+
+local function is_kept(self, of)
+  return self.store ~= nil and of.durability ~= "none"
+end
+
+--- Prepares a run of a definition: checks the input, pins what it uses and, with a store, keeps its start.
+--- Waits for the disk. Raises {code, message}: `invalid` input, `full`, ...
+---@param definition weir.Definition
+---@param input any
+---@param options { listener: function|nil, key: string|nil }|nil
+---@return weir.Run
+function Engine:prepare(definition, input, options)
+  options = options or {}
+  local of = self:plan_of(definition)
+  local ok, checked, errors = of.check_input(input)
+  if not ok then
+    local err = failure.new("invalid", "%s", checked)
+    err.details = errors
+    error(err, 0)
+  end
+  local run = new_run(self, of, checked, options)
+  pin_plan(self, run, of, {})
+  if is_kept(self, of) then
+    run.journal = journal.new(begin(self, run))
+  end
+  return run
+end
+
+--- Prepares and runs to the end, in the task that calls. Waits.
+function Engine:run(definition, input, options)
+  local run = self:prepare(definition, input, options)
+  run:notify { kind = "run", status = "running", id = run.id, at_ms = run.started_ms }
+  return run:execute()
+end
+
+--- Prepares a run and goes on in a task of its own.
+---@return weir.Run run `run:wait()` waits for its end
+function Engine:start(definition, input, options)
+  local run = self:prepare(definition, input, options)
+  run.done = native.waiter()
+  native.start({ name = run.id }, function() run:execute() end)
+  return run
+end
+
+-- Going on ------------------------------------------------------------------------------------------
+
+local function head_of(entries, run_id)
+  local first = entries[1]
+  if not first or first[1] ~= "run" then failure.raise("corrupt", "run %s: its journal does not begin with its start", run_id) end
+  local head = first[2]
+  if head.format > FORMAT then
+    failure.raise("invalid", "run %s was written by a newer weir (journal format %d, this one reads %d)", run_id, head.format, FORMAT)
+  end
+  return head
+end
+
+--- Prepares to go on with a run that has not ended. What happened is found in its journal and not done
+--- again. Raises {code, message}.
+---@param run_id string
+---@param options { listener: function|nil }|nil
+---@return weir.Run
+function Engine:reopen(run_id, options)
+  local entries, row, code = self.store:load(run_id)
+  if not entries then failure.raise(code, "%s", row) end
+  local head = head_of(entries, run_id)
+  local of = self:plan_of(self:kept_definition(head.version))
+  local run = new_run(self, of, head.input, { id = run_id, listener = options and options.listener, key = head.key, started_ms = head.at })
+  pin_plan(self, run, of, head.pins)
+  local handle, message, why = self.store:run(run_id, 1)
+  if not handle then failure.raise(why, "%s", message) end
+  run.journal = journal.new(handle, entries)
+  return run
+end
+
+--- Ids of the runs that have not ended, oldest first.
+---@return string[]
+function Engine:unfinished()
+  local ids, after = {}, nil
+  repeat
+    local page = assert(self.store:runs { status = "running", after = after, limit = 500 })
+    for _, found in ipairs(page) do ids[#ids + 1] = found.id end
+    after = page[#page] and page[#page].id
+  until #page < 500
+  return ids
+end
+
+return M

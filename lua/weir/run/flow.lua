@@ -1,0 +1,132 @@
+--- Flows: pipelines that are programs. The constructors of a declared pipeline are methods here, of `run`
+--- in a flow and of `ctx` in an agent; each call waits and returns the output, or raises
+--- {code, message, step}. What a call did is found again by its name and how often the name was used.
+
+local build = require "weir.definition.build"
+local clock = require "weir.port.clock"
+local context = require "weir.run.context"
+local failure = require "weir.failure"
+local group_runner = require "weir.run.group"
+local native = require "weir.native.scheduler"
+local normal = require "weir.definition.normal"
+local plan = require "weir.run.plan"
+local step_runner = require "weir.run.step"
+
+local M = {}
+
+local function frame_of(self)
+  local frame = rawget(self, "_flow")
+  if not frame then
+    frame = { run = self._frame.run, prefix = self._key .. "/", data = self._frame.data, counters = {} }
+    self._flow = frame
+  end
+  return frame
+end
+
+local function occurrence(frame, name)
+  local count = (frame.counters[name] or 0) + 1
+  frame.counters[name] = count
+  return count == 1 and name or ("%s#%d"):format(name, count)
+end
+
+local function refuse(errors)
+  local messages = {}
+  for index, err in ipairs(errors) do messages[index] = (err.line and ("%s:%d: "):format(err.file, err.line) or "") .. err.message end
+  failure.raise("invalid", "%s", table.concat(messages, "\n"))
+end
+
+-- A step with a function: the function runs with a handle of its own, whose names are its own.
+local function function_kind(body)
+  return { name = "function", execute = function(frame, step, key, input)
+    local inner = { run = frame.run, prefix = key .. "/", data = setmetatable({}, { __index = frame.data }), counters = {}, is_flow = true }
+    native.set_local("frame", inner)
+    local handle = context.new(inner, step, key, input, 1)
+    handle._flow = inner
+    local item = rawget(frame.data, "item")
+    local output
+    if item ~= nil then
+      output = body(handle, item, frame.data.index)
+    else
+      output = body(handle)
+    end
+    if output == nil then failure.raise("invalid", "step '%s': its function returned nothing; return its output", key) end
+    return output
+  end }
+end
+
+local function resolve_functions(data)
+  if data.run then data.run_kind = function_kind(data.run) end
+  if data.map and data.map.each then resolve_functions(data.map.each) end
+  for _, step in ipairs(data.steps or {}) do resolve_functions(step) end
+end
+
+local function compile(frame, what, node)
+  local data, errors = normal[what](node)
+  if not data then refuse(errors) end
+  resolve_functions(data)
+  local compiled, modules, pipelines = plan.of_flow(what, data)
+  frame.run:pin(modules, pipelines)
+  return compiled
+end
+
+local function run_step(frame, node)
+  local step = compile(frame, "step", node)
+  local status, value = step_runner.run(frame, step, frame.prefix .. occurrence(frame, step.name))
+  native.set_local("frame", frame)
+  if status == "finished" then return value end
+  if status == "skipped" then return nil end
+  error(value, 0)
+end
+
+local function run_group(frame, node)
+  local group = compile(frame, "group", node)
+  group.name = occurrence(frame, group.name)
+  for _, step in ipairs(group.steps) do step.key = group.name .. "/" .. step.name end
+  group.is_bare = false
+  local inner = { run = frame.run, prefix = frame.prefix, data = setmetatable({}, { __index = frame.data }) }
+  local err, order = group_runner.run(inner, group, 1)
+  native.set_local("frame", frame)
+  if err then error(err, 0) end
+  local outputs = {}
+  for _, result in ipairs(order) do
+    if result.status == "finished" then outputs[result.step.name] = result.value end
+  end
+  return outputs
+end
+
+local function method(constructor, runner)
+  return function(self, name)
+    local unfinished = constructor(name)
+    return function(fields)
+      return runner(frame_of(self), unfinished(fields))
+    end
+  end
+end
+
+for _, name in ipairs { "step", "map", "approval", "speculate", "wait", "plan" } do
+  context.methods[name] = method(build[name], run_step)
+end
+context.methods.group = method(build.group, run_group)
+
+--- Runs a flow's program. Waits.
+---@param frame table {run, prefix, data}
+---@param flow table a plan with `flow`
+---@param input any
+---@return any output
+function M.run(frame, flow, input)
+  frame.counters, frame.is_flow = {}, true
+  frame.time_ms = frame.run.started_ms
+  native.set_local("frame", frame)
+  local handle = context.new(frame, { name = flow.name }, frame.prefix, input, 1)
+  handle._flow = frame
+  local output = flow.flow(handle, input)
+  if output == nil then return true end
+  return output
+end
+
+--- The time as a flow sees it: that of its latest recorded outcome, so that a replay sees the same.
+function M.wall_ms(frame)
+  return frame.run.journal and frame.run.flow_ms or clock.wall_ms()
+end
+
+return M

@@ -1,0 +1,320 @@
+--- A group of a run: its steps side by side, how they join, where the run goes next.
+
+local failure = require "weir.failure"
+local native = require "weir.native.scheduler"
+local step_runner = require "weir.run.step"
+local stream = require "weir.run.stream"
+local task = require "weir.task"
+
+local M = {}
+
+local function key_of(frame, group, step, visit)
+  if visit == 1 then return frame.prefix .. step.key end
+  if group.is_bare then return ("%s%s#%d"):format(frame.prefix, group.name, visit) end
+  return ("%s%s#%d/%s"):format(frame.prefix, group.name, visit, step.name)
+end
+
+-- Joins ------------------------------------------------------------------------------------------
+
+local function successes(results)
+  local count = 0
+  for _, result in pairs(results) do
+    if result.status == "finished" or result.status == "skipped" then count = count + 1 end
+  end
+  return count
+end
+
+-- Whether the group need not wait any longer. `all` waits for every step to end.
+local DONE = {
+  all = function(group, results, last)
+    return group.fail_fast and last.status == "failed" and not last.step.optional
+  end,
+  any = function(_, _, last) return last.status == "finished" end,
+  first = function() return true end,
+  at_least = function(group, results) return successes(results) >= group.count end,
+  deadline = function() return false end,
+}
+
+local function first_failure(order)
+  for _, result in ipairs(order) do
+    if result.status == "failed" and not result.step.optional then return result.value end
+  end
+end
+
+local function cancelled_error(order)
+  for _, result in ipairs(order) do
+    if result.status == "cancelled" then return result.value end
+  end
+end
+
+local VERDICT = {
+  all = function(_, order) return first_failure(order) end,
+  any = function(_, order, results)
+    if successes(results) > 0 then return nil end
+    return first_failure(order)
+  end,
+  first = function(_, order)
+    local first = order[1]
+    return first and first.status == "failed" and first.value or nil
+  end,
+  at_least = function(group, order, results)
+    local count = successes(results)
+    if count >= group.count then return nil end
+    return first_failure(order)
+      or failure.new("failed", "group '%s': %d of its steps finished, %d were asked for", group.name, count, group.count)
+  end,
+  deadline = function() return nil end,
+}
+
+-- Streams ----------------------------------------------------------------------------------------
+
+local function connect(frame, group)
+  if not group.has_streams then return end
+  frame.streams, frame.sources = {}, {}
+  for _, step in ipairs(group.steps) do
+    if step.stream or group.read[step.name] then frame.streams[step.name] = stream.new(step.stream) end
+  end
+  for _, step in ipairs(group.steps) do
+    if step.from then
+      local channels = {}
+      for _, name in ipairs(step.from.steps) do channels[name] = frame.streams[name]:subscribe() end
+      frame.sources[step.name] = stream.sources(channels, step.from.steps, step.from.merge)
+    end
+  end
+end
+
+-- After its step: readers see the end, or the error; its own sources need not wait for it any more.
+local function disconnect(frame, step, status, value)
+  local own = frame.streams and frame.streams[step.name]
+  if own then
+    if status == "finished" and own.count == 0 and value ~= nil then own:emit(value) end
+    if status == "failed" or status == "cancelled" then
+      own:close(("the stream of step '%s' broke: %s"):format(step.name, value.message), value.code)
+    else
+      own:close()
+    end
+  end
+  local sources = frame.sources and frame.sources[step.name]
+  if sources then sources:close() end
+end
+
+-- Running ----------------------------------------------------------------------------------------
+
+local function run_one(frame, step, key)
+  local status, value, label = step_runner.run(frame, step, key)
+  if frame.streams then disconnect(frame, step, status, value) end
+  return { step = step, status = status, value = value, label = label }
+end
+
+-- The steps a former life of the run chose as those that counted; nil when it had not chosen.
+local function recorded_choice(frame, key)
+  local journal = frame.run.journal
+  local entry = journal and journal.choices[key]
+  return entry and entry[3]
+end
+
+local function keep_choice(frame, key, order)
+  local journal = frame.run.journal
+  if not journal or journal.choices[key] then return end
+  local names = {}
+  for position, result in ipairs(order) do names[position] = result.step.name end
+  journal:append { "choice", key, table.concat(names, ",") }
+end
+
+local function in_chosen_order(order, chosen)
+  if not chosen then return order end
+  local position, kept = {}, {}
+  for name in chosen:gmatch "[^,]+" do
+    position[name] = #position + 1
+    position[#position + 1] = name
+  end
+  for _, result in ipairs(order) do
+    if position[result.step.name] then kept[#kept + 1] = result end
+  end
+  table.sort(kept, function(a, b) return position[a.step.name] < position[b.step.name] end)
+  return kept
+end
+
+-- Side by side: a task for each step, in a scope that ends with the group.
+local function run_all(frame, group, visit)
+  local order, results = {}, {}
+  local waiter = native.waiter()
+  local left = #group.steps
+  local is_done = DONE[group.join]
+  local stopped
+  local function finished(result)
+    left = left - 1
+    if stopped then return end
+    order[#order + 1] = result
+    results[result.step.name] = result
+    if left == 0 or is_done(group, results, result) then
+      stopped = true
+      waiter:wake()
+    end
+  end
+  local ok, err = task.within({}, function(scope)
+    for _, step in ipairs(group.steps) do
+      task.spawn(function()
+        native.set_local("frame", frame)
+        finished(run_one(frame, step, key_of(frame, group, step, visit)))
+      end)
+    end
+    local timeout = group.join == "deadline" and group.deadline or nil
+    waiter:wait("the steps of a group", timeout)
+    stopped = true
+    if left > 0 then scope:cancel "the group does not need it any more" end
+  end)
+  if not ok then error(err, 0) end
+  return order, results
+end
+
+local function run_single(frame, group, visit)
+  local step = group.steps[1]
+  local result = run_one(frame, step, key_of(frame, group, step, visit))
+  return { result }, { [step.name] = result }
+end
+
+local function publish(frame, order)
+  local data = frame.data
+  for _, result in ipairs(order) do
+    if result.status == "finished" then
+      data[result.step.name] = result.value
+    else
+      data[result.step.name] = nil
+    end
+  end
+end
+
+-- A cancellation from outside goes on; whatever else happened is the group's outcome.
+local function stop_if_cancelled(order)
+  local code, reason = native.cancelled()
+  if not code then return end
+  error(cancelled_error(order) or failure.new(code, reason), 0)
+end
+
+--- Runs one visit of a group. Waits. Raises when the run is cancelled or stopped.
+---@param frame table
+---@param group table of the plan
+---@param visit integer from 1
+---@return table|nil err       why the group failed
+---@return table[] order       outcomes in the order in which they came: {step, status, value, label}
+function M.run(frame, group, visit)
+  frame.visit = visit
+  connect(frame, group)
+  local order, results
+  if group.is_single then
+    order, results = run_single(frame, group, visit)
+    if native.cancelled() then stop_if_cancelled(order) end
+  else
+    order, results = run_all(frame, group, visit)
+    stop_if_cancelled(order)
+    if group.join ~= "all" then
+      local key = ("%s%s#%d/joined"):format(frame.prefix, group.name, visit)
+      local chosen = recorded_choice(frame, key)
+      if not chosen then keep_choice(frame, key, order) end
+      order = in_chosen_order(order, chosen)
+    end
+  end
+  publish(frame, order)
+  return VERDICT[group.join](group, order, results), order
+end
+
+-- Where next -------------------------------------------------------------------------------------
+
+local function label_of(group, order)
+  local label
+  for _, result in ipairs(order) do
+    local emits = result.label ~= nil and (group.branch.on == nil or group.branch.on == result.step.name)
+    if emits then
+      if label ~= nil and group.branch.on == nil then
+        failure.raise("invalid", "group '%s': more than one step emitted a branch label; name the one with branch.on", group.name)
+      end
+      label = result.label
+    end
+  end
+  return label
+end
+
+local function target_of(group, label, index)
+  local branch = group.branch
+  if label == nil then return branch.default, false end
+  label = tostring(label)
+  local case = branch.cases and branch.cases[label]
+  if case then return case end
+  if not branch.cases and (label == "end" or index[label]) then return label end
+  if branch.default then return branch.default end
+  failure.raise("invalid", "group '%s': the branch label '%s' leads to no group%s", group.name, label,
+    branch.cases and " of its cases and there is no default" or "")
+end
+
+--- The name of the group that follows, `end`, or nil for the next in order.
+---@param group table
+---@param order table[]
+---@param index table<string, integer> groups of the body by name
+function M.next(group, order, index)
+  if not group.branch then return nil end
+  return (target_of(group, label_of(group, order), index))
+end
+
+local function fail_in(frame, group, err)
+  if frame.run.listener then frame.run:notify { kind = "group", group = frame.prefix .. group.name, status = "failed" } end
+  error(err, 0)
+end
+
+local function enter(frame, group, visits)
+  local visit = (visits[group.name] or 0) + 1
+  visits[group.name] = visit
+  if visit > group.max_visits then
+    failure.raise("limit", "group '%s' was entered more than %d times; raise branch.max_visits if that is meant",
+      group.name, group.max_visits)
+  end
+  return visit
+end
+
+-- One body: its groups in order, or as their branches say. Returns the last group's outcomes.
+function M.run_body(frame, body)
+  local groups, index, visits = body.groups, body.index, {}
+  local position, order = 1, {}
+  while position <= #groups do
+    local group = groups[position]
+    local visit = enter(frame, group, visits)
+    local err
+    err, order = M.run(frame, group, visit)
+    local target
+    if err then
+      target = group.branch and group.branch.failed
+      if not target then fail_in(frame, group, err) end
+      frame.data.error = { code = err.code, message = err.message, step = err.step }
+    else
+      target = M.next(group, order, index)
+    end
+    if target == "end" then break end
+    position = target and index[target] or position + 1
+  end
+  return order
+end
+
+local function default_output(order, group_steps)
+  if #order == 1 and group_steps == 1 then return order[1].value end
+  local outputs = {}
+  for _, result in ipairs(order) do
+    if result.status == "finished" then outputs[result.step.name] = result.value end
+  end
+  return outputs
+end
+
+--- Runs a body and gives its output. Waits. Raises the error of the group that failed.
+---@param frame table
+---@param body table of the plan: {groups, index, output}
+---@return any
+function M.output_of(frame, body)
+  local order = M.run_body(frame, body)
+  if body.output then
+    local value, message, code = body.output(frame.data)
+    if value == nil and message then failure.raise(code or "invalid", "output: %s", message) end
+    return value
+  end
+  return default_output(order, #order)
+end
+
+return M

@@ -1,0 +1,58 @@
+--- A step that an agent of the registry does.
+
+local context = require "weir.run.context"
+local failure = require "weir.failure"
+local plain = require "weir.run.plain"
+local stream = require "weir.run.stream"
+
+local M = { name = "agent" }
+
+local function stream_of(ctx)
+  local frame = ctx._frame
+  local own = frame.streams and frame.streams[ctx._step.name]
+  if not own then own = stream.new() end
+  return own
+end
+
+local function is_channel(value)
+  return type(value) == "userdata" and getmetatable(value) == "weir.channel"
+end
+
+local function streamed(ctx, channel)
+  local own = ctx._stream or stream_of(ctx)
+  own:drain(channel)
+  return own:value()
+end
+
+local function output_of(ctx, step, value)
+  if is_channel(value) then return streamed(ctx, value) end
+  if value == nil then
+    if ctx._stream then return ctx._stream:value() end
+    failure.raise("invalid", "agent '%s' returned nothing; return its output", step.agent)
+  end
+  local message = plain.refusal(value)
+  if message then failure.raise("invalid", "agent '%s' returned %s", step.agent, message) end
+  return value
+end
+
+--- Makes one attempt.
+function M.execute(frame, step, key, input, attempt, feedback)
+  local ctx = context.new(frame, step, key, input, attempt)
+  ctx.feedback = feedback
+  frame.current = ctx
+  if attempt > 1 or feedback then
+    local own = frame.streams and frame.streams[step.name]
+    if own and own.count > 0 and #own.readers == 0 then own:reset() end
+  end
+  local output = output_of(ctx, step, frame.run.modules[step.module].execute(ctx, input))
+  local label = ctx.branch
+  if step.label then
+    frame.data[step.name] = output
+    label = step.label(frame.data)
+  end
+  return output, label
+end
+
+M.open_stream = stream_of
+
+return M

@@ -1,0 +1,24 @@
+--- A step that is a run of another pipeline. The child sees only its input; its steps stand in the
+--- journal of its parent, under the step's key.
+
+local failure = require "weir.failure"
+local group = require "weir.run.group"
+
+local M = { name = "pipeline" }
+
+local function check_input(plan, input, key)
+  local ok, checked = plan.check_input(input)
+  if ok then return checked end
+  failure.raise("invalid", "step '%s': pipeline '%s': %s", key, plan.name, checked)
+end
+
+function M.execute(frame, step, key, input)
+  local plan = frame.run:pipeline_of(step.pipeline)
+  local data = { input = check_input(plan, input, key), run = frame.data.run }
+  local inner = { run = frame.run, prefix = key .. "/", data = data, depth = (frame.depth or 0) + 1 }
+  if inner.depth > 32 then failure.raise("limit", "step '%s': pipelines call each other more than 32 levels deep", key) end
+  if plan.flow then return frame.run.run_flow(inner, plan, data.input) end
+  return group.output_of(inner, plan.body)
+end
+
+return M

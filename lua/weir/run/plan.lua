@@ -1,0 +1,295 @@
+--- From a checked normal form to what the engine runs: every value, condition and duration compiled once.
+--- A plan is shared by all runs of a version. Pure; never yields.
+
+local condition = require "weir.condition"
+local duration = require "weir.duration"
+local failure = require "weir.failure"
+local path = require "weir.path"
+local retry = require "weir.run.retry"
+local schema = require "weir.schema"
+local value_of = require "weir.value"
+
+local agent = require "weir.run.kinds.agent"
+local body_kind = require "weir.run.kinds.body"
+local child = require "weir.run.kinds.child"
+local map = require "weir.run.kinds.map"
+local sleep = require "weir.run.kinds.sleep"
+
+local M = {}
+
+local CRITIC_ATTEMPTS, MAX_VISITS, CONCURRENCY, TREE_ARITY = 3, 100, 8, 16
+
+local function must(value, message)
+  if value == nil then failure.raise("invalid", "%s", message) end
+  return value
+end
+
+local function seconds(value)
+  return value ~= nil and must(duration.parse(value)) or nil
+end
+
+local function test(text)
+  return text and must(condition.compile(text)).test or nil
+end
+
+-- What a path finds is shared with StepData; a step may change its input, so it gets its own.
+local function own(evaluate)
+  return function(data)
+    local value, message, code = evaluate(data)
+    if type(value) == "table" then return value_of.copy(value) end
+    return value, message, code
+  end
+end
+
+local function constant(value)
+  if type(value) ~= "table" then return function() return value end end
+  return function() return value_of.copy(value) end
+end
+
+local function has_tables(value)
+  if type(value) ~= "table" then return type(value) == "string" and value:find("^%$[.%[]") ~= nil end
+  for _, inner in pairs(value) do
+    if type(inner) == "table" or (type(inner) == "string" and inner:find "^%$[.%[]") then return true end
+  end
+  return false
+end
+
+local function evaluator(value)
+  if value == nil then return function() return {} end end
+  local evaluate = must(path.compile_value(value))
+  return has_tables(value) and own(evaluate) or evaluate
+end
+
+-- In a flow values are what they are.
+local function values_of(self)
+  return self.flow and constant or evaluator
+end
+
+local compile_body, compile_step
+
+local function use(self, kind, folder, entry)
+  local module = folder .. "/" .. entry.use
+  self.modules[module] = true
+  return { name = entry.use, kind = kind, module = module, options = entry.options }
+end
+
+local LATER = {
+  approval = "an approval", wait = "a wait", speculate = "a speculation", plan = "a plan",
+}
+
+local COMPILE = {}
+
+function COMPILE.agent(self, step, data)
+  step.kind, step.agent, step.module = agent, data.agent, "agents/" .. data.agent
+  self.modules[step.module] = true
+end
+
+function COMPILE.groups(self, step, data)
+  step.kind = body_kind
+  step.body = compile_body(self, data.groups, data.output)
+end
+
+function COMPILE.pipeline(self, step, data)
+  step.kind, step.pipeline = child, data.pipeline
+  self.pipelines[data.pipeline] = true
+end
+
+function COMPILE.sleep(_, step, data)
+  step.kind = sleep
+  local time = type(data.sleep) == "table" and data.sleep["until"] or nil
+  if time == nil and type(data.sleep) == "string" and data.sleep:find "^%$" then
+    local evaluate = must(path.compile_value(data.sleep))
+    step.seconds_of = evaluate
+  elseif time == nil then
+    step.seconds = seconds(data.sleep)
+    return
+  end
+  local evaluate = time and must(path.compile_value(time))
+  step.until_ms = function(values)
+    if step.seconds_of then return sleep.after(must(duration.parse(must(step.seconds_of(values))))) end
+    return must(sleep.parse_time(must(evaluate(values))))
+  end
+end
+
+local function tolerate_of(value)
+  if value == nil then return nil end
+  if type(value) == "number" then return { count = value } end
+  return { percent = tonumber(value:match "^(.-)%%$") }
+end
+
+local function reduce_of(self, data)
+  if not data then return nil end
+  local each = compile_step(self, { name = "reduce", agent = data.agent, options = data.options,
+    input = { items = "$.items", acc = "$.acc?", level = "$.level" } }, true)
+  return { each = each, mode = data.mode or "all", arity = data.arity or TREE_ARITY }
+end
+
+local function concurrency_of(value)
+  if type(value) == "table" then return value.max or CONCURRENCY end
+  return value or CONCURRENCY
+end
+
+function COMPILE.map(self, step, data)
+  local fields = data.map
+  if fields.chunk then
+    step.chunk = compile_step(self, { name = "chunk", agent = fields.chunk.agent, options = fields.chunk.options, input = fields.over })
+  end
+  step.kind = map
+  step.over = values_of(self)(fields.over)
+  step.batch, step.concurrency = fields.batch, concurrency_of(fields.concurrency)
+  step.tolerate, step.enough = tolerate_of(fields.tolerate), test(fields["until"])
+  step.each = compile_step(self, fields.each)
+  step.reduce = reduce_of(self, fields.reduce)
+end
+
+function COMPILE.run(_, step, data)
+  step.kind = data.run_kind
+end
+
+local function refuse_later(step, data)
+  for field, what in pairs(LATER) do
+    if data[field] ~= nil then
+      failure.raise("unavailable", "step '%s' is %s, which this version of weir checks and prints but does not run", step.name, what)
+    end
+  end
+end
+
+local function critic_of(self, data)
+  if not data then return nil end
+  local uses = {}
+  for index, entry in ipairs(data.use) do uses[index] = use(self, "critic", "critics", entry) end
+  return { uses = uses, quorum = data.quorum, attempts = data.attempts or CRITIC_ATTEMPTS, otherwise = data.otherwise or "escalate" }
+end
+
+local function from_of(value)
+  if value == nil then return nil end
+  if value.steps then return { steps = value.steps, merge = value.merge } end
+  return { steps = value }
+end
+
+local function kind_of(data)
+  for name in pairs(COMPILE) do
+    if data[name] ~= nil then return COMPILE[name] end
+  end
+end
+
+local function label_of(data)
+  return data.branch_label and evaluator(data.branch_label) or nil
+end
+
+function compile_step(self, data, with_paths)
+  local step = { name = data.name, options = data.options, optional = data.optional, once = data.once }
+  local compile = kind_of(data)
+  if not compile then refuse_later(step, data) end
+  compile(self, step, data)
+  step.input = with_paths and evaluator(data.input) or values_of(self)(data.input)
+  if data.input == nil then step.input = function() return {} end end
+  step.when = test(data.when)
+  step.retry = retry.policy(data.retry and { attempts = data.retry.attempts, backoff = seconds(data.retry.backoff),
+    factor = data.retry.factor, max = seconds(data.retry.max), jitter = data.retry.jitter, on = data.retry.on, not_on = data.retry.not_on })
+  step.timeout, step.idle_timeout, step.deadline = seconds(data.timeout), seconds(data.idle_timeout), seconds(data.deadline)
+  step.critic, step.stream, step.from = critic_of(self, data.critic), data.stream, from_of(data.from)
+  step.label = label_of(data)
+  step.is_simple = not (data.retry or step.timeout or step.idle_timeout or step.deadline or step.critic)
+  return step
+end
+
+local function join_of(value)
+  if type(value) ~= "table" then return value or "all" end
+  if value.at_least then return "at_least", value.at_least end
+  return "deadline", nil, seconds(value.deadline)
+end
+
+local function read_steps(group)
+  local read, any = {}, false
+  for _, step in ipairs(group.steps) do
+    if step.stream then any = true end
+    for _, name in ipairs(step.from and step.from.steps or {}) do
+      read[name], any = true, true
+    end
+  end
+  return read, any
+end
+
+local function compile_group(self, data)
+  local group = { name = data.name, fail_fast = data.fail_fast, branch = data.branch, steps = {} }
+  if data.gate then failure.raise("unavailable", "group '%s' has a gate, which this version of weir checks and prints but does not run", data.name) end
+  group.join, group.count, group.deadline = join_of(data.join)
+  for index, step in ipairs(data.steps) do group.steps[index] = compile_step(self, step) end
+  group.is_bare = #group.steps == 1 and group.steps[1].name == data.name
+  group.is_single = #group.steps == 1 and group.join ~= "deadline"
+  for _, step in ipairs(group.steps) do
+    step.key = group.is_bare and step.name or (data.name .. "/" .. step.name)
+  end
+  group.max_visits = data.branch and data.branch.max_visits or MAX_VISITS
+  group.read, group.has_streams = read_steps(group)
+  return group
+end
+
+function compile_body(self, groups, output)
+  local body = { groups = {}, index = {}, output = output ~= nil and values_of(self)(output) or nil }
+  for position, data in ipairs(groups) do
+    body.groups[position] = compile_group(self, data)
+    body.index[data.name] = position
+  end
+  return body
+end
+
+local function input_checker(input)
+  if input == nil then return function(value) return true, value end end
+  local validate = must(schema.compile(input))
+  return function(value)
+    value = schema.defaults(input, value)
+    local ok, errors = validate(value, "input")
+    if ok then return true, value end
+    local messages = {}
+    for index, err in ipairs(errors) do messages[index] = err.message end
+    return false, table.concat(messages, "; "), errors
+  end
+end
+
+local function budget_of(data)
+  if not data then return nil end
+  if data.otherwise and data.otherwise ~= "fail" then
+    failure.raise("unavailable", "budget.otherwise '%s' is checked and printed but not run by this version of weir; use fail", data.otherwise)
+  end
+  return data
+end
+
+local function sorted(set)
+  local names = {}
+  for name in pairs(set) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+--- Compiles a definition.
+---@param definition weir.Definition {normal, version, kind, body}
+---@return table plan {name, version, durability, body | flow, modules, pipelines, check_input, budget}
+function M.compile(definition)
+  local data = definition.normal
+  local self = { modules = {}, pipelines = {} }
+  local plan = { name = data.name, version = definition.version, durability = data.durability or "step",
+    check_input = input_checker(data.input), input_schema = data.input, budget = budget_of(data.budget) }
+  if definition.kind == "flow" then
+    plan.flow = definition.body
+  else
+    plan.body = compile_body(self, data.groups, data.output)
+  end
+  plan.modules, plan.pipelines = sorted(self.modules), sorted(self.pipelines)
+  return plan
+end
+
+--- Compiles one step or group that a flow asks for: its values are what they are.
+---@param what "step"|"group"
+---@param data table normal form
+---@return table compiled
+---@return string[] modules
+---@return string[] pipelines
+function M.of_flow(what, data)
+  local self = { modules = {}, pipelines = {}, flow = true }
+  local compiled = (what == "step" and compile_step or compile_group)(self, data)
+  return compiled, sorted(self.modules), sorted(self.pipelines)
+end
+
+return M

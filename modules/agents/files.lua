@@ -1,0 +1,102 @@
+--- Reads, writes and lists files, below given folders only.
+
+local weir = require "weir"
+local files = require "weir.port.files"
+
+local M = {
+  kind = "agent", name = "files", api = 1,
+  doc = "Reads, writes and lists files below given folders",
+  needs = { path = "string", text = "string?", glob = "string?", exclude = "string?" },
+  gives = { path = "string", text = "string?", bytes = "integer?", files = "array?" },
+  options = {
+    mode = { enum = { "read", "write", "list" }, default = "read" },
+    roots = { type = "array", items = { type = "string" }, minItems = 1, default = weir.list({ "." }) },
+    glob = "string?",                                   -- list: names to give, such as "*.md"; the input's goes before
+    recursive = { type = "boolean", default = true },   -- list: folders in folders too
+    hidden = { type = "boolean", default = false },     -- list: names that begin with a dot too
+    required = { type = "boolean", default = false },   -- list: to find nothing is a failure
+    max_bytes = { type = "integer", minimum = 0, default = 16777216 }, -- read: a larger file is refused
+  },
+}
+
+local function join(folder, path)
+  if not folder or folder == "." or path:sub(1, 1) == "/" then return path end
+  return path == "." and folder or folder:gsub("/$", "") .. "/" .. path
+end
+
+local function check_path(path)
+  if type(path) ~= "string" or path == "" then return "files: input.path is required (string)" end
+  if path:find("\0", 1, true) then return "files: input.path has a zero byte in it" end
+end
+
+local function read(ctx, input, real, root)
+  local text, message, code = files.read(real, { max_bytes = ctx.options.max_bytes, text = true, root = root })
+  if not text then return nil, message, code end
+  return { text = text, path = input.path, source = input.path, bytes = #text }
+end
+
+local function write(_, input, real, root)
+  if type(input.text) ~= "string" then return nil, "files: input.text is required (string)", "invalid" end
+  local ok, message, code = files.write(real, input.text, { folders = true, root = root })
+  if not ok then return nil, message, code end
+  return { path = input.path, bytes = #input.text }
+end
+
+local function is_same(name, other)
+  return other ~= nil and name:gsub("^%./+", "") == other:gsub("^%./+", "")
+end
+
+local function nothing_found(ctx, input)
+  local glob = input.glob or ctx.options.glob
+  return nil, ("files: no file below '%s'%s; give another path%s"):format(input.path,
+    glob and (" matches '%s'"):format(glob) or "", glob and " or glob" or ""), "not_found"
+end
+
+-- Found below the real path, told under the path that was asked for.
+local function list(ctx, input, real)
+  local found, message, code = files.list(real, { glob = input.glob or ctx.options.glob,
+    recursive = ctx.options.recursive, hidden = ctx.options.hidden })
+  if not found then return nil, message, code end
+  local told, folder = {}, input.path:gsub("(.)/+$", "%1")
+  for _, path in ipairs(found) do
+    local name = join(folder, path)
+    if not is_same(name, input.exclude) then told[#told + 1] = name end
+  end
+  if #told == 0 and ctx.options.required then return nothing_found(ctx, input) end
+  return { path = input.path, files = weir.list(told) }
+end
+
+local MODES = { read = read, write = write, list = list }
+
+local function outside(ctx, path)
+  return ("files: '%s' is not below %s; name its folder in the option 'roots'")
+    :format(path, table.concat(ctx.options.roots, ", "))
+end
+
+--- Reads, writes or lists, as the option `mode` says. A relative path is looked up below each root in
+--- turn. Waits for the disk.
+---@param ctx weir.Context
+---@param input { path: string, text: string?, glob: string?, exclude: string? }  exclude: a path that a list leaves out
+---@return table?  read: { text, path, source (the path), bytes }, text being valid UTF-8; write: { path, bytes },
+---  the file replaced as a whole, folders made as needed; list: { path, files }, sorted, each with the path in front
+---@return string? message
+---@return string? code  invalid (input, or a file that is no UTF-8), denied (outside the roots, or no right),
+---  not_found, limit (larger than max_bytes), full (disk)
+function M.execute(ctx, input)
+  local problem = check_path(input.path)
+  if problem then return nil, problem, "invalid" end
+  local missing
+  for _, root in ipairs(ctx.options.roots) do
+    local folder = join(ctx.root, root)
+    local real, message, code = files.below(folder, input.path)
+    local result
+    if real then result, message, code = MODES[ctx.options.mode](ctx, input, real, folder) end
+    if result then return result end
+    if code ~= "not_found" and (real or code ~= "denied") then return nil, message, code end
+    if code == "not_found" then missing = missing or message end
+  end
+  if missing then return nil, missing, "not_found" end
+  return nil, outside(ctx, input.path), "denied"
+end
+
+return M
