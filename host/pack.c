@@ -180,11 +180,11 @@ static bool read_unsigned(weir_pack_reader *reader, weir_pack_item *item, unsign
 
 static bool read_negative(weir_pack_reader *reader, weir_pack_item *item, unsigned width, int64_t below) {
   uint64_t bits;
-  if (!get_number(reader, width, &bits)) return false;
+  if (!get_number(reader, width, &bits) || (bits >> (8 * width - 1)) == 0) return false; /* not negative */
   if (width < 8) bits |= UINT64_MAX << (8 * width);
   item->kind = WEIR_PACK_INTEGER;
   memcpy(&item->integer, &bits, 8);
-  return item->integer < below; /* of 8 bytes the sign may be missing: then it is not below either */
+  return item->integer < below;
 }
 
 static bool read_float(weir_pack_reader *reader, weir_pack_item *item) {

@@ -79,6 +79,14 @@ static int scheduler_use_virtual_clock(lua_State *L) {
   return 0;
 }
 
+/* use_real_clock(): only while nobody sleeps, since deadlines do not move over */
+static int scheduler_use_real_clock(lua_State *L) {
+  weir_scheduler *s = scheduler_of(L);
+  s->is_virtual = s->seeded = false;
+  s->jitter = 0;
+  return 0;
+}
+
 static int scheduler_random(lua_State *L) { /* drawn from the seed: a float in [0, 1) */
   lua_pushnumber(L, (lua_Number)(weir_scheduler_draw(scheduler_of(L)) >> 11) * 0x1p-53);
   return 1;
@@ -674,7 +682,7 @@ void weir_scheduler_prepare(lua_State *L) {
 
 static const luaL_Reg functions[] = { { "now", scheduler_now }, { "wall", scheduler_wall },
   { "wall_ms", scheduler_wall_ms }, { "is_virtual", scheduler_is_virtual },
-  { "use_virtual_clock", scheduler_use_virtual_clock }, { "random", scheduler_random },
+  { "use_virtual_clock", scheduler_use_virtual_clock }, { "use_real_clock", scheduler_use_real_clock }, { "random", scheduler_random },
   { "sleep", scheduler_sleep }, { "yield", scheduler_yield }, { "can_wait", scheduler_can_wait },
   { "check", scheduler_check }, { "atomic", scheduler_atomic },
   { "cancelled", scheduler_cancelled }, { "failure", scheduler_failure }, { "spawn", scheduler_spawn },

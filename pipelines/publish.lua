@@ -22,6 +22,15 @@ local function page(title, rows)
   return table.concat(lines, "\n") .. "\n", total
 end
 
+-- What a map gives for a failure that it tolerates is null.
+local function present(results)
+  local kept = {}
+  for _, result in ipairs(results) do
+    if result ~= weir.null then kept[#kept + 1] = result end
+  end
+  return kept
+end
+
 return weir.flow "publish" {
   doc = "Counts the words of the text files below a folder and writes a table",
   input = {
@@ -35,17 +44,18 @@ return weir.flow "publish" {
       agent = "files", options = { mode = "list", required = true },
       input = { path = input.path, glob = input.glob, exclude = input.out },
     }
-    local rows = run:map "files" { over = list.files, concurrency = 4, function(each, path)
+    local counted = run:map "files" { over = list.files, concurrency = 4, tolerate = "50%", function(each, path)
       local file = each:step "read" { agent = "files", options = { mode = "read" }, input = { path = path } }
       local about = each:step "about" {
         agent = "keywords", options = { limit = input.keywords }, input = { text = file.text, source = path },
       }
       return { path = path, words = tokens.count(file.text), keywords = about.keywords }
     end }
+    local rows = present(counted)
     local text, total = page("Words in " .. input.path, rows)
     local written = run:step "write" {
       agent = "files", options = { mode = "write" }, input = { path = input.out, text = text },
     }
-    return { path = written.path, files = #rows, words = total }
+    return { path = written.path, files = #rows, unread = #counted - #rows, words = total }
   end,
 }

@@ -139,22 +139,29 @@ end
 ---@return weir.DefinitionError[]? errors
 function Project:load(path, text)
   local load = require("weir.definition.load").load
-  local version, used
-  local definition, errors = load(path, { text = text, modules = lookup(self), load_lua = function(file, source)
+  local version, source
+  local definition, errors = load(path, { text = text, modules = lookup(self), load_lua = function(file, lua)
     local value
-    value, version, used = self.registry:run(file, source)
+    source = lua
+    value, version = self.registry:run(file, lua)
     return value
   end })
   if definition then
     definition.version = definition.version or version
-    definition.used = used
+    definition.text = source
   end
   return definition, errors
 end
 
---- Checks a definition that was built in Lua.
+--- Checks a definition that was built in Lua. A flow that was built in memory has a version of its own.
+---@return weir.Definition|nil
+---@return weir.DefinitionError[]? errors
 function Project:check(value)
-  return require("weir.definition.load").value(value, { modules = lookup(self) })
+  local definition, errors = require("weir.definition.load").value(value, { modules = lookup(self) })
+  if definition and not definition.version then
+    definition.version = require("weir.native.hash").sha256(("%s %s"):format(definition.name, definition.body))
+  end
+  return definition, errors
 end
 
 return M

@@ -12,8 +12,9 @@ local M = {
   gives = { status = "integer", stdout = "string", stderr = "string" },
   options = {
     args = "string[]?",                                     -- put before the input's
-    cwd = "string?",                                        -- the folder it runs in; the project's without
-    env = "object?",                                        -- added to the environment, the input's over these
+    cwd = "string?",                                        -- the folder it runs in, from the project's
+    env = "object?",                                        -- all it gets, with the input's over it; without both,
+                                                            -- the host's environment less what looks like a secret
     timeout = "number?",                                    -- seconds; the step's own limit holds as well
     max_bytes = { type = "integer", minimum = 0, default = 1048576 }, -- of each output; more ends the process
     accept = { type = "array", items = { type = "integer" }, default = weir.list({ 0 }) },
@@ -46,6 +47,12 @@ local function environment(ctx, input)
   for name, value in pairs(ctx.options.env or {}) do env[name] = value end
   for name, value in pairs(input.env or {}) do env[name] = value end
   return env
+end
+
+local function folder(ctx, input)
+  local path = input.cwd or ctx.options.cwd
+  if not path or not ctx.root or path:sub(1, 1) == "/" then return path or ctx.root end
+  return ctx.root .. "/" .. path
 end
 
 local TAIL = 5 -- lines of stderr a message quotes
@@ -86,7 +93,7 @@ function M.execute(ctx, input)
   if not args then return nil, message, code end
   local result
   result, message, code = ctx:process(args, {
-    stdin = input.stdin, cwd = input.cwd or ctx.options.cwd, env = environment(ctx, input),
+    stdin = input.stdin, cwd = folder(ctx, input), env = environment(ctx, input),
     timeout = ctx.options.timeout, max_bytes = ctx.options.max_bytes,
   })
   if not result then return nil, message, code end

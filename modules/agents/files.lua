@@ -68,11 +68,6 @@ end
 
 local MODES = { read = read, write = write, list = list }
 
-local function outside(ctx, path)
-  return ("files: '%s' is not below %s; name its folder in the option 'roots'")
-    :format(path, table.concat(ctx.options.roots, ", "))
-end
-
 --- Reads, writes or lists, as the option `mode` says. A relative path is looked up below each root in
 --- turn. Waits for the disk.
 ---@param ctx weir.Context
@@ -85,7 +80,7 @@ end
 function M.execute(ctx, input)
   local problem = check_path(input.path)
   if problem then return nil, problem, "invalid" end
-  local missing
+  local missing, refusal
   for _, root in ipairs(ctx.options.roots) do
     local folder = join(ctx.root, root)
     local real, message, code = files.below(folder, input.path)
@@ -93,10 +88,10 @@ function M.execute(ctx, input)
     if real then result, message, code = MODES[ctx.options.mode](ctx, input, real, folder) end
     if result then return result end
     if code ~= "not_found" and (real or code ~= "denied") then return nil, message, code end
-    if code == "not_found" then missing = missing or message end
+    if code == "not_found" then missing = missing or message else refusal = refusal or message end
   end
   if missing then return nil, missing, "not_found" end
-  return nil, outside(ctx, input.path), "denied"
+  return nil, ("files: %s; the option 'roots' has %s"):format(refusal, table.concat(ctx.options.roots, ", ")), "denied"
 end
 
 return M

@@ -41,8 +41,10 @@ local M = {
 
 local GROUP = 500         -- sentences ranked together at most; more are condensed in passes first
 local ALIKE = 0.5         -- share of words two sentences of a summary may have in common
-local FEWEST, MOST = 6, 90 -- words of a sentence worth quoting
-local PUNCTUATION = 0.2   -- share of its bytes that may be marks
+local FEWEST, MOST = 6, 45 -- words of a sentence worth quoting
+local MOST_IDEOGRAPHS = 90 -- where characters are words, which take three bytes each
+local PUNCTUATION = 0.1   -- share of its bytes that may be marks: code and tables have more
+local SEMICOLONS = 2      -- with more, it is a list
 
 local function is_markdown(part, markup)
   if markup ~= "auto" then return markup == "markdown" end
@@ -51,9 +53,11 @@ local function is_markdown(part, markup)
 end
 
 local function is_quotable(text, words, ended)
-  if not ended or words < FEWEST or words > MOST then return false end
+  local most = #text < words * 4 and MOST_IDEOGRAPHS or MOST
+  if not ended or words < FEWEST or words > most then return false end
   local _, marks = text:gsub("[^%w%s\128-\255]", "")
-  return marks <= #text * PUNCTUATION
+  local _, semicolons = text:gsub(";", "")
+  return marks <= #text * PUNCTUATION and semicolons <= SEMICOLONS
 end
 
 -- Calls visit(sentence, quotable) for each sentence of a chunk, places counted in the source.

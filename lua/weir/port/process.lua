@@ -2,8 +2,8 @@
 --- group is killed when its leader has exited, when the task that runs it is cancelled, when time or
 --- output pass their limit. Arguments are a list, never a line for a shell.
 ---
---- Pipes are read and written without blocking, by the task that wants the bytes; a poll handle only says
---- when to try again. So what is not read stays in the pipe, and the child feels it.
+--- Output is read without blocking, by the task that wants the bytes; a poll handle only says when to try
+--- again. So what is not read stays in the pipe, and the child feels it.
 --- A member of the group that starts a session of its own gets away, as it does from every shell.
 
 local channel = require "weir.channel"
@@ -49,7 +49,7 @@ local function await_change(child, what, seconds)
   return waiter:wait(what, seconds)
 end
 
--- Pipes: {fd, poll, mode}; fd is nil once closed.
+-- What the child writes comes through pipes: {fd, poll, armed}; fd is nil once closed.
 
 local function close_pipe(pipe)
   if not pipe.fd then return end
@@ -58,11 +58,11 @@ local function close_pipe(pipe)
   pipe.fd = nil
 end
 
---- Lets the poll handle ring once when the pipe can move again.
+--- Lets the poll handle ring once when there is something to read.
 local function arm(child, pipe)
   if not pipe.fd or pipe.armed then return end
   pipe.armed = true
-  pipe.poll:start(pipe.mode, function()
+  pipe.poll:start("r", function()
     if pipe.fd then pipe.poll:stop() end
     pipe.armed = false
     ring(child)
@@ -79,20 +79,14 @@ local function read_now(pipe)
   return nil
 end
 
---- Writes what the pipe takes now. True while it moves; closes it when all is written or nobody reads.
-local function write_now(pipe)
-  if not pipe.fd then return false end
-  if pipe.at <= #pipe.text then
-    local count, _, name = uv.fs_write(pipe.fd, pipe.text:sub(pipe.at, pipe.at + PIECE_BYTES - 1), -1)
-    if name == "EAGAIN" then return false end
-    if not count then
-      close_pipe(pipe)
-      return true
-    end
-    pipe.at = pipe.at + count
-  end
-  if pipe.at > #pipe.text and not pipe.open then close_pipe(pipe) end
-  return true
+local function close_input(child)
+  if child.input and not child.input:is_closing() then child.input:close() end
+end
+
+--- Gives the child all of its input. A child that does not want it is no error.
+local function feed(child, text)
+  if text == "" then return close_input(child) end
+  child.input:write(text, function() close_input(child) end)
 end
 
 -- Starting
@@ -179,7 +173,7 @@ local function on_exit(child, status, signal)
   ring(child)
 end
 
-local function new_pipe(fd, mode) return fd and { fd = fd, mode = mode, poll = uv.new_poll(fd) } end
+local function new_pipe(fd) return { fd = fd, poll = uv.new_poll(fd) } end
 
 local function spawn(args, options)
   local label = ("command '%s'"):format(args[1])
@@ -196,7 +190,11 @@ local function spawn(args, options)
     return refuse_spawn(label, options, pid, spawn_name)
   end
   child.process, child.pid = process, pid
-  child.input, child.out, child.err = new_pipe(ours[1], "w"), new_pipe(ours[2], "r"), new_pipe(ours[3], "r")
+  child.out, child.err = new_pipe(ours[2]), new_pipe(ours[3])
+  if ours[1] then
+    child.input = uv.new_pipe(false)
+    child.input:open(ours[1])
+  end
   return child
 end
 
@@ -220,7 +218,9 @@ local function end_gently(_, child)
 end
 
 local function release(child)
-  for _, pipe in ipairs { child.out, child.err, child.input } do close_pipe(pipe) end
+  close_pipe(child.out)
+  close_pipe(child.err)
+  close_input(child)
   for _, output in ipairs { child.stdout or false, child.stderr or false } do
     if output then output:close(child.label .. " was closed") end
   end
@@ -256,19 +256,19 @@ local function collect(child, pipe, into, name, limit)
   return true
 end
 
---- One round over the three streams: whether anything moved; nil, message, code past the limit.
+--- One round over both streams: whether anything moved; nil, message, code past the limit.
 local function move(child, out, err, limit)
-  local fed = child.input and write_now(child.input)
   local from_out, message, code = collect(child, child.out, out, "stdout", limit)
   if from_out == nil then return nil, message, code end
   local from_err
   from_err, message, code = collect(child, child.err, err, "stderr", limit)
   if from_err == nil then return nil, message, code end
-  return fed or from_out or from_err
+  return from_out or from_err
 end
 
 local function await_streams(child, left)
-  for _, pipe in ipairs { child.out, child.err, child.input } do arm(child, pipe) end
+  arm(child, child.out)
+  arm(child, child.err)
   await_change(child, child.label, left)
 end
 
@@ -311,7 +311,7 @@ function M.run(args, options)
   scheduler.check()
   local child <close>, message, code = spawn(args, options)
   if not child then return nil, message, code end
-  if child.input then child.input.text, child.input.at = options.stdin, 1 end
+  if child.input then feed(child, options.stdin) end
   local out, err = { size = 0 }, { size = 0 }
   local ok
   ok, message, code = drive(child, options, out, err)
@@ -338,19 +338,6 @@ local function pump(child, pipe, output)
   output:close(child.label .. " has ended")
 end
 
---- Writes the text of the input until it is through or nobody reads it.
-local function feed(child)
-  local pipe = child.input
-  while pipe.fd and not child.exited do
-    if not write_now(pipe) then
-      arm(child, pipe)
-      await_change(child, child.label)
-    elseif pipe.open and pipe.at > #pipe.text then
-      return
-    end
-  end
-end
-
 local Input = {}
 Input.__index = Input
 
@@ -360,17 +347,18 @@ Input.__index = Input
 ---@return string? message
 ---@return string? code `closed` when the child has closed its input or has ended
 function Input:write(bytes)
-  local child, pipe = self.child, self.child.input
-  if pipe.fd then
-    pipe.text, pipe.at, pipe.open = bytes, 1, true
-    feed(child)
-    if pipe.fd and not child.exited then return true end
+  local child = self.child
+  if not child.input:is_closing() and not child.exited then
+    local waiter = scheduler.waiter()
+    child.input:write(bytes, function(err) waiter:wake(err) end)
+    if not waiter:wait(child.label) then return true end
+    close_input(child)
   end
   return nil, child.label .. ": does not read its input any more", "closed"
 end
 
 --- Ends the child's input.
-function Input:close() close_pipe(self.child.input) end
+function Input:close() close_input(self.child) end
 
 --- Starts a program beside the caller. Whoever starts it keeps it: it ends with the caller's scope.
 --- Does not wait; its streams are carried by tasks of the open scope.
@@ -391,13 +379,8 @@ function M.start(args, options)
   child.stdout, child.stderr = channel.new(PIECES), channel.new(PIECES)
   scheduler.spawn(pump, child, child.out, child.stdout)
   scheduler.spawn(pump, child, child.err, child.stderr)
-  if options.pipe then
-    child.input.text, child.input.at, child.input.open = "", 1, true
-    child.stdin = setmetatable({ child = child }, Input)
-  elseif child.input then
-    child.input.text, child.input.at = options.stdin, 1
-    scheduler.spawn(feed, child)
-  end
+  if options.pipe then child.stdin = setmetatable({ child = child }, Input)
+  elseif child.input then feed(child, options.stdin) end
   return child
 end
 

@@ -187,6 +187,15 @@ function Registry:restore(kind, name, version, kept)
   return entry
 end
 
+--- Puts a module that has no file, such as a stand-in of a test, in the place of any other of its name.
+---@param module table as a module's file would return it
+function Registry:put(module)
+  local options, validate = check_options(module)
+  if not options then failure.raise("invalid", "%s '%s': %s", module.kind, module.name, validate) end
+  return swap(self, { kind = module.kind, name = module.name, module = module, version = ("memory %p"):format(module),
+    options = options, validate = validate, states = {}, loaded_at = scheduler.wall_ms() })
+end
+
 --- Splits "agents/echo" into kind and name.
 function M.split(full)
   local folder, name = full:match "^([^/]+)/(.+)$"

@@ -21,10 +21,8 @@ Engine.__index = Engine
 --- An engine.
 ---@param project weir.Project
 ---@param store userdata|nil as `weir.port.store` opens it
----@param options { agents: table<string, function>|nil }|nil agents: stand-ins by name, for tests
-function M.new(project, store, options)
-  return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }), kept = {},
-    stand_ins = options and options.agents or {} }, Engine)
+function M.new(project, store)
+  return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }), kept = {} }, Engine)
 end
 
 --- The plan of a definition; compiled once.
@@ -38,17 +36,8 @@ function Engine:plan_of(definition)
   return ready
 end
 
-local function stand_in(self, full)
-  local name = full:match "^agents/(.+)$"
-  local execute = name and self.stand_ins[name]
-  if execute then return { kind = "agent", name = name, module = { execute = execute }, version = "stand-in", options = { type = "object" } } end
-end
-
 local function entry_of(self, full, version)
-  local entry = stand_in(self, full)
-  if entry then return entry end
-  local err
-  entry, err = self.project.registry:get(full, version)
+  local entry, err = self.project.registry:get(full, version)
   if entry then return entry end
   local kept = version and self.store and self.store:get("modules", full .. "@" .. version)
   if kept then
@@ -79,6 +68,7 @@ end
 
 local function definition_of(self, kept)
   if kept.kind == "flow" then
+    if not kept.text then failure.raise("not_found", "the flow of version %s was built in memory; its source is not kept", kept.version) end
     local definition, errors = self.project:load(kept.file, kept.text)
     if not definition then failure.raise("invalid", "%s", errors[1].message) end
     return definition
@@ -156,10 +146,7 @@ end
 local function definition_record(of)
   local definition = of.definition
   if definition.kind == "flow" then
-    local file = assert(io.open(definition.file, "rb"))
-    local text = file:read "a"
-    file:close()
-    return { kind = "flow", file = definition.file, text = text, version = of.version }
+    return { kind = "flow", file = definition.file, text = definition.text, version = of.version }
   end
   return { kind = "pipeline", normal = definition.normal, version = of.version, file = definition.file }
 end

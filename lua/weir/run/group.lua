@@ -152,9 +152,10 @@ local function run_all(frame, group, visit)
       waiter:wake()
     end
   end
-  local ok, err = task.within({}, function(scope)
-    for _, step in ipairs(group.steps) do
-      task.spawn(function()
+  local ok, err = task.within({}, function()
+    local tasks = {}
+    for index, step in ipairs(group.steps) do
+      tasks[index] = task.spawn(function()
         native.set_local("frame", frame)
         finished(run_one(frame, step, key_of(frame, group, step, visit)))
       end)
@@ -162,7 +163,7 @@ local function run_all(frame, group, visit)
     local timeout = group.join == "deadline" and group.deadline or nil
     waiter:wait("the steps of a group", timeout)
     stopped = true
-    if left > 0 then scope:cancel "the group does not need it any more" end
+    for _, loser in ipairs(left > 0 and tasks or {}) do loser:cancel "the group does not need it any more" end
   end)
   if not ok then error(err, 0) end
   return order, results

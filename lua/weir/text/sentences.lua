@@ -134,7 +134,8 @@ local function ending(text, first, at, last, evidence)
   local next_kind = unicode.kind((unicode.decode(text, past)))
   if next_kind ~= "space" and next_kind ~= "ideograph" then return nil, past end
   if code == 0x2E and past == after and not ends_at_dot(text, first, at, past, evidence) then return nil, past end
-  if code ~= 0x2E and unicode.is_lower((unicode.decode(text, text:find("%S", past) or past))) then return nil, past end
+  local quoted = code ~= 0x2E or past > after
+  if quoted and unicode.is_lower((unicode.decode(text, text:find("%S", past) or past))) then return nil, past end
   return past, past
 end
 

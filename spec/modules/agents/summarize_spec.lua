@@ -27,9 +27,11 @@ The river, the weir and the mill have belonged to one family since 1820.
 
 local OTHERS = {
   german = "Das Wehr staut das Wasser des Flusses oberhalb der alten Mühle. Unterhalb des Wehrs dreht sich das " ..
-    "Mühlrad im Wasser des Flusses. Ein Hund schläft am Nachmittag in der warmen Sonne. Am 3. Mai öffnet der Müller das Wehr.",
+    "Mühlrad im Wasser des Flusses. Ein Hund schläft am Nachmittag in der warmen Sonne. " ..
+    "Am 3. Mai öffnet der Müller das Wehr.",
   french = "Le barrage retient l'eau de la rivière au-dessus du vieux moulin. Sous le barrage, la roue du moulin " ..
-    "tourne dans l'eau de la rivière. Un chien dort tout l'après-midi au soleil. M. Dubois ouvre le barrage du moulin en mai.",
+    "tourne dans l'eau de la rivière. Un chien dort tout l'après-midi au soleil. " ..
+    "M. Dubois ouvre le barrage du moulin en mai.",
   chinese = "水坝在老磨坊上面拦住了河流的水。水坝下面磨坊的水轮在河流中转动。一只狗整个下午都在太阳下睡觉。春天河流的水会漫过水坝和磨坊。",
   arabic = "السد يحجز مياه النهر فوق الطاحونة القديمة. تدور عجلة الطاحونة في مياه النهر تحت السد. " ..
     "ينام الكلب طوال بعد الظهر في الشمس. في الربيع تفيض مياه النهر فوق السد والطاحونة؟",

@@ -1,0 +1,147 @@
+--- For specs: runs of pipelines with stand-ins, a virtual clock and a seed; modules and contexts on their
+--- own. What a spec opens here is closed when the call returns.
+
+local engine = require "weir.run.engine"
+local failure = require "weir.failure"
+local native = require "weir.native.scheduler"
+local project = require "weir.project"
+local registry = require "weir.registry"
+local store_port = require "weir.port.store"
+local task = require "weir.task"
+
+local M = {}
+
+local JITTER = 10000 -- instructions to a drawn preemption, at most
+
+--- The project that specs run in: that of the working folder.
+local function open_project()
+  return project.open "."
+end
+
+--- A module, loaded as the host loads it.
+---@param full string such as "critics/agreement"
+---@return table
+function M.module(full)
+  local here = open_project()
+  local kind, name = registry.split(full)
+  if not kind then error(("'%s' is no module; write its folder and name, such as critics/agreement"):format(full), 2) end
+  local entry, err = here.registry:lookup(kind, name)
+  if not entry then error(err.message, 2) end
+  return entry.module
+end
+
+local Context = {}
+Context.__index = Context
+
+function Context:log() end -- luacheck: ignore 212
+function Context:metric() end -- luacheck: ignore 212
+function Context:sleep(seconds) self.slept = (self.slept or 0) + seconds end
+function Context:now() return self.time or 0 end
+function Context:random(n) return n and 1 or 0 end -- luacheck: ignore 212
+function Context:atomic(body, ...) return body(...) end -- luacheck: ignore 212
+function Context:emit(item) self.emitted[#self.emitted + 1] = item end
+
+function Context:items()
+  local position = 0
+  return function()
+    position = position + 1
+    return self.stream and self.stream[position]
+  end
+end
+
+--- A context to call a module's functions with. Options get the module's defaults.
+---@param module table
+---@param fields table|nil input, options, memory, state, attempt, feedback, drafts, stream (a list for items())
+---@return weir.Context
+function M.context(module, fields)
+  fields = fields or {}
+  local schema = require "weir.schema"
+  local declared = assert(schema.object(module.options or {}))
+  local ctx = setmetatable({ attempt = 1, visit = 1, memory = {}, drafts = {}, emitted = {}, input = {} }, Context)
+  for name, value in pairs(fields) do ctx[name] = value end
+  ctx.options = schema.defaults(declared, fields.options or {})
+  if module.setup and ctx.state == nil then ctx.state = module.setup(ctx.options, nil) end
+  return ctx
+end
+
+---@class weir.TestRun
+---@field status string
+---@field output any
+---@field error table|nil
+---@field events table[]
+local TestRun = {}
+TestRun.__index = TestRun
+
+--- How often a step was tried.
+---@param name string
+---@return integer
+function TestRun:attempts(name)
+  local count = 0
+  for _, event in ipairs(self.events) do
+    local is_begin = event.kind == "step" and event.name == name and event.status == "running"
+    if is_begin or (event.kind == "retry" and event.step:match "[^/]+$" == name) then count = count + 1 end
+  end
+  return count
+end
+
+--- The output of a finished step, as StepData has it.
+function TestRun:data(name)
+  return name == nil and self.step_data or self.step_data[name]
+end
+
+local function definition_of(here, what)
+  local definition, errors
+  if type(what) == "string" then
+    local file, message = here:pipeline_file(what)
+    if not file then error(message, 3) end
+    definition, errors = here:load(file)
+  else
+    definition, errors = here:check(what)
+  end
+  if definition then return definition end
+  local format = require("weir.definition.check").format
+  local lines = {}
+  for index, err in ipairs(errors) do lines[index] = format(err) end
+  error(table.concat(lines, "\n"), 3)
+end
+
+local function stand_in(here, agents)
+  for name, execute in pairs(agents or {}) do
+    here.registry:put { kind = "agent", name = name, api = 1, options = { additionalProperties = true, type = "object" }, execute = execute }
+  end
+end
+
+local function result_of(run, events)
+  return setmetatable({ status = run.status, output = run.output, error = run.error, events = events, id = run.id,
+    step_data = run.data or {}, seconds = (run.ended_ms - run.started_ms) / 1000 }, TestRun)
+end
+
+--- Runs a pipeline on a virtual clock, in a store of its own that is gone afterwards. Waits.
+---@param what string|table a file, a name, or what weir.pipeline or weir.flow gave
+---@param options { input: any, seed: integer|nil, agents: table<string, function>|nil, jitter: integer|nil, real_time: boolean|nil }|nil
+---   agents: stand-ins by name, `function(ctx, input)`. real_time: keeps the real clock, for processes and sockets
+---@return weir.TestRun
+function M.run(what, options)
+  options = options or {}
+  local here = open_project()
+  stand_in(here, options.agents)
+  local definition = definition_of(here, what)
+  local store = assert(store_port.open(":memory:"))
+  local was_virtual = native.is_virtual()
+  if not options.real_time then native.use_virtual_clock(options.seed, options.jitter or (options.seed and JITTER or 0)) end
+  local events = {}
+  local ok, run = task.within({}, function()
+    return engine.new(here, store):run(definition, options.input, { listener = function(event) events[#events + 1] = event end })
+  end)
+  store:close()
+  if not was_virtual then native.use_real_clock() end
+  if not ok then
+    if run.code == "invalid" then
+      return setmetatable({ status = "refused", error = failure.of(run), events = events, step_data = {} }, TestRun)
+    end
+    error(run, 0)
+  end
+  return result_of(run, events)
+end
+
+return M

@@ -1,0 +1,32 @@
+local suggest = require "weir.suggest"
+
+describe("suggest", function()
+  it("measures insertions, deletions, replacements and swaps", function()
+    assert.equal(0, suggest.distance("write", "write"))
+    assert.equal(1, suggest.distance("wrte", "write"))
+    assert.equal(1, suggest.distance("wirte", "write"))
+    assert.equal(1, suggest.distance("wride", "write"))
+    assert.equal(5, suggest.distance("", "write"))
+    assert.equal(suggest.distance("agent", "agnet"), suggest.distance("agnet", "agent"))
+  end)
+
+  it("finds the name that was meant", function()
+    assert.equal("summarize", suggest.nearest("sumarize", { "files", "summarize", "chunk" }))
+    assert.equal("timeout", suggest.nearest("tiemout", { "title", "timeout" }))
+    assert.equal("summarize", suggest.nearest("summ", { "files", "summarize" }))
+    assert.equal("files", suggest.nearest("Files", { "files" }))
+  end)
+
+  it("stays silent when nothing is near", function()
+    assert.is_nil(suggest.nearest("xyz", { "abc", "files" }))
+    assert.is_nil(suggest.nearest("a", { "b" }))
+    assert.is_nil(suggest.nearest("", { "b" }))
+    assert.is_nil(suggest.nearest(nil, { "b" }))
+    assert.equal("", suggest.hint(3, { "b" }))
+  end)
+
+  it("breaks ties by the alphabet, whatever the order of the candidates", function()
+    assert.equal("cart", suggest.nearest("card", { "care", "cart", "carx" }) and suggest.nearest("cars", { "cart", "carx" }))
+    assert.equal(suggest.nearest("cars", { "cart", "carx" }), suggest.nearest("cars", { "carx", "cart" }))
+  end)
+end)

@@ -1,0 +1,31 @@
+local testing = require "weir.testing"
+local agreement = testing.module("critics/agreement")
+
+describe("critic agreement", function()
+  it("approves the first answer that enough drafts share", function()
+    local ctx = testing.context(agreement, { options = { agree = 2 } })
+    assert.equal("retry", agreement.review(ctx, { answer = "42" }).verdict)
+    assert.equal("retry", agreement.review(ctx, { answer = "41" }).verdict)
+    assert.equal("approve", agreement.review(ctx, { answer = "42" }).verdict)
+  end)
+
+  it("goes on from the drafts it saw before a reload", function()
+    local ctx = testing.context(agreement, { options = { agree = 2 }, memory = { ["42"] = 1 } })
+    assert.equal("approve", agreement.review(ctx, { answer = "42" }).verdict)
+  end)
+
+  it("scores by how many agree so far", function()
+    local ctx = testing.context(agreement, { options = { agree = 4 } })
+    assert.equal(0.25, agreement.review(ctx, { answer = "a" }).score)
+    local second = agreement.review(ctx, { answer = "a" })
+    assert.equal(0.5, second.score)
+    assert.equal("2 of 4 drafts gave this answer; derive it afresh", second.advice)
+  end)
+
+  it("needs three equal answers unless told otherwise", function()
+    local ctx = testing.context(agreement, {})
+    agreement.review(ctx, { answer = "a" })
+    assert.equal("retry", agreement.review(ctx, { answer = "a" }).verdict)
+    assert.equal("approve", agreement.review(ctx, { answer = "a" }).verdict)
+  end)
+end)
