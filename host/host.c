@@ -140,6 +140,7 @@ void weir_host_free(weir_host *host) {
   uv_run(&host->loop, UV_RUN_DEFAULT);
   uv_loop_close(&host->loop);
   weir_scheduler_free(&host->scheduler);
+  weir_memory_free(&host->memory);
   free(host);
 }
 

@@ -9,7 +9,15 @@
 #include "status.h"
 
 typedef struct weir_memory weir_memory;
+
+/* Small blocks stand in slabs by size, and go back to a list of their size: Lua makes and drops millions. */
+#define WEIR_SMALL_BYTES 512
+#define WEIR_SMALL_STEP 16
+
 struct weir_memory {
+  struct weir_block *free_blocks[WEIR_SMALL_BYTES / WEIR_SMALL_STEP];
+  char *slab, *slab_end;       /* what is left of the newest slab */
+  struct weir_slab *slabs;
   int64_t used_bytes;          /* all that the state holds */
   int64_t limit_bytes;         /* of the state */
   int64_t account_limit_bytes; /* of one task */
@@ -21,6 +29,7 @@ struct weir_memory {
 };
 
 void weir_memory_init(weir_memory *memory, int64_t limit_bytes, int64_t account_limit_bytes);
+void weir_memory_free(weir_memory *memory); /* after the state was closed */
 
 /* A lua_Alloc; ud is the weir_memory. */
 void *weir_memory_allocate(void *ud, void *block, size_t old_size, size_t new_size);

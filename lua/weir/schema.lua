@@ -14,7 +14,6 @@ local value_of = require "weir.value"
 local M = { shorthand = short.shorthand, object = short.object, defaults = short.defaults }
 
 local DIALECT = "https://json-schema.org/draft/2020-12/schema"
-local FOLLOWS_MAX = 2000 -- references inside one another; more go in a circle
 
 -- While checking ---------------------------------------------------------------------------------
 
@@ -62,16 +61,22 @@ function State:try(check, value, seen)
   return fits, found
 end
 
+--- Applies a schema that a reference leads to. The same schema at the same place while it is being
+--- applied there would never end.
 function State:follow(target, value, seen, at)
-  self.follows = self.follows + 1
-  if self.follows > FOLLOWS_MAX then
-    self.follows = self.follows - 1
+  local depths = self.active[target.schema]
+  if not depths then
+    depths = {}
+    self.active[target.schema] = depths
+  end
+  if depths[self.depth] then
     return self:refuse("$ref", at, "cannot be checked: the schema's references go in a circle")
   end
+  depths[self.depth] = true
   self.scope[#self.scope + 1] = target.resource
   local fits = target.check(value, self, seen)
   self.scope[#self.scope] = nil
-  self.follows = self.follows - 1
+  depths[self.depth] = nil
   return fits
 end
 
@@ -283,7 +288,7 @@ function Compiler:resolve(reference, schema, at)
   local target, dynamic
   if resource then target, dynamic = locate(self, resource, fragment) end
   if not target then self:fail(at, ("'%s' leads nowhere in this schema"):format(reference)) end
-  local result = { resource = target.resource, dynamic = dynamic }
+  local result = { schema = target.schema, resource = target.resource, dynamic = dynamic }
   -- The check is fetched when first used: references may go round.
   result.check = function(value, state, seen)
     result.check = self:sub(target.schema, target.at)
@@ -378,7 +383,7 @@ function M.compile(schema, options)
     return nil, ("schema%s: %s"):format(check.at ~= "" and " at " .. check.at or "", check.what), "invalid"
   end
   return function(value, label)
-    local state = setmetatable({ errors = {}, keys = {}, depth = 0, scope = { root }, follows = 0 }, State)
+    local state = setmetatable({ errors = {}, keys = {}, depth = 0, scope = { root }, active = {} }, State)
     if check(value, state) then return true end
     for _, entry in ipairs(state.errors) do finish(entry, label or "") end
     return false, state.errors

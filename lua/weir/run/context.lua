@@ -25,6 +25,7 @@ local getters = {}
 function getters.run(self) return self._frame.run end
 function getters.pipeline(self) return self._frame.run.plan.name end
 function getters.step(self) return self._step.name end
+function getters.attempt() return 1 end
 function getters.visit(self) return self._frame.visit or 1 end
 function getters.idempotency_key(self) return self._frame.run.id .. "/" .. self._key end
 function getters.root(self) return self._frame.run.root end
@@ -66,7 +67,9 @@ local Context = {
 ---@param attempt integer
 ---@return weir.Context
 function M.new(frame, step, key, input, attempt)
-  return setmetatable({ _frame = frame, _step = step, _key = key, input = input, attempt = attempt }, Context)
+  local self = setmetatable({ _frame = frame, _step = step, _key = key, input = input }, Context)
+  if attempt ~= 1 then self.attempt = attempt end
+  return self
 end
 
 --- Sleeps; ends early only when the step is cancelled, which raises. Waits.

@@ -262,7 +262,7 @@ local function fail_in(frame, group, err)
   error(err, 0)
 end
 
-local function enter(frame, group, visits)
+local function enter(group, visits)
   local visit = (visits[group.name] or 0) + 1
   visits[group.name] = visit
   if visit > group.max_visits then
@@ -272,31 +272,60 @@ local function enter(frame, group, visits)
   return visit
 end
 
--- One body: its groups in order, or as their branches say. Returns the last group's outcomes.
-function M.run_body(frame, body)
-  local groups, index, visits = body.groups, body.index, {}
-  local position, order = 1, {}
-  while position <= #groups do
-    local group = groups[position]
-    local visit = enter(frame, group, visits)
-    local err
-    err, order = M.run(frame, group, visit)
-    local target
-    if err then
-      target = group.branch and group.branch.failed
-      if not target then fail_in(frame, group, err) end
-      frame.data.error = { code = err.code, message = err.message, step = err.step }
-    else
-      target = M.next(group, order, index)
-    end
-    if target == "end" then break end
-    position = target and index[target] or position + 1
+-- The common case, with nothing made that is not needed: one step, no branch, no stream.
+local function run_plain(frame, group)
+  local step = group.steps[1]
+  local key = step.key
+  if frame.prefix ~= "" then key = frame.prefix .. key end
+  local status, value = step_runner.run(frame, step, key)
+  if status == "finished" then
+    frame.data[step.name] = value
+    return value
   end
-  return order
+  frame.data[step.name] = nil
+  if status == "skipped" then return nil end
+  local code, reason = native.cancelled()
+  if code then error(value or failure.new(code, reason), 0) end
+  if status == "failed" and not step.optional then fail_in(frame, group, value) end
+  return nil
 end
 
-local function default_output(order, group_steps)
-  if #order == 1 and group_steps == 1 then return order[1].value end
+local function run_visit(frame, body, group, visits)
+  local visit = enter(group, visits)
+  local err, order = M.run(frame, group, visit)
+  if err then
+    local target = group.branch and group.branch.failed
+    if not target then fail_in(frame, group, err) end
+    frame.data.error = { code = err.code, message = err.message, step = err.step }
+    return target, order
+  end
+  return M.next(group, order, body.index), order
+end
+
+-- One body: its groups in order, or as their branches say. Returns the last group and its outcomes.
+local function run_body(frame, body)
+  local groups, index = body.groups, body.index
+  local visits = body.branches and {} or nil
+  local position, order, group = 1, nil, nil
+  while position <= #groups do
+    group = groups[position]
+    if group.is_plain and not visits then
+      run_plain(frame, group)
+      position = position + 1
+    else
+      local target
+      target, order = run_visit(frame, body, group, visits or {})
+      if target == "end" then break end
+      position = target and index[target] or position + 1
+    end
+  end
+  return group, order
+end
+
+local function default_output(frame, group, order)
+  if not group then return {} end
+  local single = #group.steps == 1 and group.steps[1]
+  if single then return frame.data[single.name] end
   local outputs = {}
   for _, result in ipairs(order) do
     if result.status == "finished" then outputs[result.step.name] = result.value end
@@ -309,13 +338,11 @@ end
 ---@param body table of the plan: {groups, index, output}
 ---@return any
 function M.output_of(frame, body)
-  local order = M.run_body(frame, body)
-  if body.output then
-    local value, message, code = body.output(frame.data)
-    if value == nil and message then failure.raise(code or "invalid", "output: %s", message) end
-    return value
-  end
-  return default_output(order, #order)
+  local group, order = run_body(frame, body)
+  if not body.output then return default_output(frame, group, order) end
+  local value, message, code = body.output(frame.data)
+  if value == nil and message then failure.raise(code or "invalid", "output: %s", message) end
+  return value
 end
 
 return M

@@ -223,6 +223,7 @@ local function compile_group(self, data)
   end
   group.max_visits = data.branch and data.branch.max_visits or MAX_VISITS
   group.read, group.has_streams = read_steps(group)
+  group.is_plain = group.is_single and not group.branch and not group.has_streams
   return group
 end
 
@@ -231,6 +232,7 @@ function compile_body(self, groups, output)
   for position, data in ipairs(groups) do
     body.groups[position] = compile_group(self, data)
     body.index[data.name] = position
+    body.branches = body.branches or data.branch ~= nil
   end
   return body
 end

@@ -120,48 +120,62 @@ end
 
 -- Defaults ---------------------------------------------------------------------------------------
 
-local function follow(root, schema)
-  for _ = 1, 32 do
-    local reference = type(schema) == "table" and schema["$ref"]
-    if type(reference) ~= "string" or reference:sub(1, 1) ~= "#" then return schema end
-    local target = root
-    for part in reference:sub(2):gmatch("/([^/]*)") do
-      part = part:gsub("~1", "/"):gsub("~0", "~")
-      target = type(target) == "table" and target[part] or nil
-    end
-    schema = target
+-- What a local reference points to.
+local function target_of(root, reference)
+  if type(reference) ~= "string" or reference:sub(1, 1) ~= "#" then return nil end
+  local target = root
+  for part in reference:sub(2):gmatch("/([^/]*)") do
+    part = part:gsub("~1", "/"):gsub("~0", "~")
+    target = type(target) == "table" and target[part] or nil
   end
+  return target
 end
+
+local FILL_DEPTH_MAX = 256 -- a schema whose defaults hold themselves ends here
 
 local fill
 
-local function fill_object(root, schema, value)
+local function fill_object(root, schema, value, depth, active)
   for name, inner in pairs(type(schema.properties) == "table" and schema.properties or {}) do
-    value[name] = fill(root, inner, value[name])
+    value[name] = fill(root, inner, value[name], depth, active)
   end
   return value
 end
 
-local function fill_list(root, schema, value)
+local function fill_list(root, schema, value, depth, active)
   local prefix = type(schema.prefixItems) == "table" and schema.prefixItems or {}
   for index = 1, #value do
     local inner = prefix[index] or schema.items
-    if inner ~= nil then value[index] = fill(root, inner, value[index]) end
+    if inner ~= nil then value[index] = fill(root, inner, value[index], depth, active) end
   end
   return value
 end
 
-function fill(root, schema, value)
-  schema = follow(root, schema)
-  if type(schema) ~= "table" then return value end
-  if value == nil and schema.default ~= nil then value = value_of.copy(schema.default) end
+local function fill_with(root, schema, value, depth, active)
+  local target = target_of(root, schema["$ref"])
+  if target ~= nil then value = fill(root, target, value, depth, active) end
   if type(value) ~= "table" then return value end
   if json.is_list(value) then
-    fill_list(root, schema, value)
+    fill_list(root, schema, value, depth, active)
   else
-    fill_object(root, schema, value)
+    fill_object(root, schema, value, depth, active)
   end
-  for _, part in ipairs(type(schema.allOf) == "table" and schema.allOf or {}) do fill(root, part, value) end
+  for _, part in ipairs(type(schema.allOf) == "table" and schema.allOf or {}) do
+    fill(root, part, value, depth, active)
+  end
+  return value
+end
+
+-- `active`: the value that each schema is being applied to; the same again means that references go
+-- in a circle.
+function fill(root, schema, value, depth, active)
+  if type(schema) ~= "table" or depth > FILL_DEPTH_MAX then return value end
+  if value == nil and schema.default ~= nil then value = value_of.copy(schema.default) end
+  local outer = active[schema]
+  if value == nil or outer == value then return value end
+  active[schema] = value
+  value = fill_with(root, schema, value, depth + 1, active)
+  active[schema] = outer
   return value
 end
 
@@ -172,7 +186,7 @@ end
 ---@return any
 function M.defaults(schema, value)
   if value == nil and type(schema) == "table" and schema.default == nil and schema.type == "object" then value = {} end
-  return fill(schema, schema, value_of.copy(value))
+  return fill(schema, schema, value_of.copy(value), 1, {})
 end
 
 return M

@@ -2,8 +2,14 @@ local json = require "weir.native.json"
 local schema = require "weir.schema"
 local value_of = require "weir.value"
 
+local function read(text)
+  local value, message = json.decode(text)
+  if value == nil then error(message .. ": " .. text) end
+  return value
+end
+
 local function compile(text)
-  return assert(schema.compile(assert(json.decode(text))))
+  return assert(schema.compile(read(text)))
 end
 
 -- {schema, values that fit, values that do not}; all JSON, values separated by " ; "
@@ -148,7 +154,7 @@ local CASES = {
 
 local function each(text, visit)
   for piece in ((text or "") .. " ; "):gmatch("(.-) ; ") do
-    if piece ~= "" then visit(assert(json.decode(piece)), piece) end
+    if piece ~= "" then visit(read(piece), piece) end
   end
 end
 
@@ -184,7 +190,7 @@ describe("schema keywords", function()
 end)
 
 local function messages(text, value, label)
-  local _, errors = compile(text)(assert(json.decode(value)), label)
+  local _, errors = compile(text)(read(value), label)
   local result = {}
   for index, entry in ipairs(errors or {}) do result[index] = entry.message end
   return result
@@ -269,6 +275,8 @@ describe("compiling a schema", function()
     local fits, errors = compile '{"$ref":"#"}'(1)
     assert.is_false(fits)
     assert.truthy(errors[1].message:find("circle", 1, true))
+    assert.is_false((compile '{"allOf":[{"$ref":"#"},{"$ref":"#"}]}'(1)))
+    assert.is_table(schema.defaults(read '{"allOf":[{"$ref":"#"},{"$ref":"#"}]}', {}))
   end)
 
   it("knows an empty table as an object and an empty list as an array", function()
@@ -351,6 +359,11 @@ describe("defaults", function()
     assert.is_true(value_of.equal({ a = 2, b = "z", p = { x = 0 }, o = { x = { 1 } }, l = { { x = { 1 } } } },
       schema.defaults(written, { a = 2, b = "z", p = { x = 0 }, o = {}, l = { {} } })))
     assert.is_true(value_of.equal({ a = 1, b = "y", p = { x = { 1 } } }, schema.defaults(written, nil)))
+  end)
+
+  it("end where a schema's defaults hold themselves", function()
+    assert.is_table(schema.defaults({ properties = { a = { ["$ref"] = "#", default = {} } } }, {}))
+    assert.equal(1, schema.defaults({ ["$ref"] = "#" }, 1))
   end)
 
   it("change neither the value nor the schema", function()
