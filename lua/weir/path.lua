@@ -414,6 +414,14 @@ local function refer(state, path, at)
   state.references[#state.references + 1] = { root = path.root, path = path.text, optional = path.optional, at = at }
 end
 
+local function owned(read, own)
+  return function(root)
+    local value, message, code = read(root)
+    if type(value) == "table" then return own(value) end
+    return value, message, code
+  end
+end
+
 local function compile_text(text, state, at)
   local first, second = text:sub(1, 1), text:sub(2, 2)
   if first == "$" and second ~= "$" and second ~= "{" then
@@ -423,7 +431,7 @@ local function compile_text(text, state, at)
       return nil, message, code
     end
     refer(state, path, at)
-    return path.read
+    return state.own and owned(path.read, state.own) or path.read
   end
   if not text:find("$", 1, true) then return constant(text), nil, nil, true end
   local is_escaped = first == "$" and second == "$"
@@ -454,12 +462,13 @@ local function list_node(nodes)
 end
 
 local function object_node(names, nodes)
+  local count = #names
   return function(root)
     local result = {}
-    for index, name in ipairs(names) do
+    for index = 1, count do
       local value, message, code = nodes[index](root)
       if value == nil and message then return nil, message, code end
-      result[name] = value
+      result[names[index]] = value
     end
     return result
   end
@@ -503,15 +512,16 @@ end
 
 --- Compiles a value in which strings may be paths (`"$.a.b"`), text with paths (`"n is ${a.n}"`), or
 --- plain (`"$$"` at the start and `"$${"` inside stand for `$` and `${`). Tables are built anew at
---- each call; what a path found is shared with StepData.
+--- each call; a table that a path found is shared with StepData unless `own` makes another of it.
 ---@param value any  plain data
+---@param own? fun(value: table): table
 ---@return (fun(root: table): any, string?, string?)|nil evaluate  gives the value; nil alone when an
 ---   optional path, being the whole value, found nothing (a field is left out, a list gets null,
 ---   text gets nothing); or nil, message, not_found | invalid
 ---@return weir.Reference[]|string references  every path in it; or what is wrong
 ---@return string? code  invalid
-function M.compile_value(value)
-  local state = { references = {} }
+function M.compile_value(value, own)
+  local state = { references = {}, own = own }
   local node, message, code = compile_any(value, state, "", 1)
   if not node then return nil, message, code end
   return node, state.references

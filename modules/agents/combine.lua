@@ -84,11 +84,14 @@ local function total(sentences)
   return words
 end
 
+-- The library runs to its next wait; a call back into a module is where a long computation can be interrupted.
+local function pause() end
+
 local function summaries(ctx, items, input)
   local all, message, code = gather(items)
   if not all then return nil, message, code end
   if ctx.feedback then selection.favour(all, ctx.feedback.advice) end
-  local kept = selection.distinct(all, ctx.options.alike)
+  local kept = selection.distinct(all, ctx.options.alike, pause)
   local limit = input.words or ctx.options.words
   kept = limit and selection.fit(kept, limit) or selection.sort(kept)
   return { text = selection.text(kept), sentences = weir.list(kept), words = total(kept) }

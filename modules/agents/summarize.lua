@@ -88,7 +88,7 @@ end
 local function condense(list, words, options, advice)
   score(list, options)
   if advice then selection.favour(list, advice) end
-  return selection.fit(selection.distinct(list, ALIKE), words)
+  return selection.fit(selection.distinct(list, ALIKE, pause), words)
 end
 
 -- Takes sentences one by one and condenses each group as soon as it is full.

@@ -32,32 +32,15 @@ local function test(text)
   return text and must(condition.compile(text)).test or nil
 end
 
--- What a path finds is shared with StepData; a step may change its input, so it gets its own.
-local function own(evaluate)
-  return function(data)
-    local value, message, code = evaluate(data)
-    if type(value) == "table" then return value_of.copy(value) end
-    return value, message, code
-  end
-end
-
 local function constant(value)
   if type(value) ~= "table" then return function() return value end end
   return function() return value_of.copy(value) end
 end
 
-local function has_tables(value)
-  if type(value) ~= "table" then return type(value) == "string" and value:find("^%$[.%[]") ~= nil end
-  for _, inner in pairs(value) do
-    if type(inner) == "table" or (type(inner) == "string" and inner:find "^%$[.%[]") then return true end
-  end
-  return false
-end
-
+-- A step may change its input, so it gets tables of its own, not those of StepData.
 local function evaluator(value)
   if value == nil then return function() return {} end end
-  local evaluate = must(path.compile_value(value))
-  return has_tables(value) and own(evaluate) or evaluate
+  return must(path.compile_value(value, value_of.copy))
 end
 
 -- In a flow values are what they are.

@@ -151,7 +151,7 @@ local function journaled(frame, step, key, input)
   local asked = journal:ask(step.kind.name, step.module, input)
   local record = journal:recall(key, asked)
   if record and record[4] ~= "cancelled" then return outcome_of(record) end
-  run:spend_step(key)
+  if run.plan.budget then run:spend_step() end
   local from_ms = clock.wall_ms()
   local token = journal:begin(key, asked, 1, from_ms)
   if run.listener then run:notify { kind = "step", step = key, name = step.name, status = "running", at_ms = from_ms } end
@@ -174,7 +174,7 @@ end
 
 local function plain(frame, step, key, input)
   local run = frame.run
-  run:spend_step(key)
+  if run.plan.budget then run:spend_step() end
   local listener, from = run.listener, nil
   if listener then
     from = clock.wall_ms()

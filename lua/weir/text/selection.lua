@@ -45,18 +45,29 @@ local function best_first(sentences)
   return order
 end
 
---- Leaves out each sentence that says nearly what a better one says. Does not yield.
+local function count_terms(bags)
+  local frequency = {}
+  for _, terms in ipairs(bags) do
+    for _, term in ipairs(terms) do frequency[term] = (frequency[term] or 0) + 1 end
+  end
+  return frequency
+end
+
+--- Leaves out each sentence that says nearly what a better one says. Does not yield by itself.
 ---@param sentences weir.text.Sentence[]
----@param alike number  share of terms two sentences have in common to count as one, 0..1
+---@param alike number  share of words two sentences have in common to count as one, above 0, at most 1
+---@param pause fun()?  called between sentences, so that a module can let others run
 ---@return weir.text.Sentence[] kept  the best first
-function M.distinct(sentences, alike)
-  local seen, kept = similarity.seen(alike), {}
-  for _, sentence in ipairs(best_first(sentences)) do
-    local terms = tokens.terms(sentence.text)
-    if not seen:alike(terms) then
-      seen:add(terms)
+function M.distinct(sentences, alike, pause)
+  local order, bags, kept = best_first(sentences), {}, {}
+  for index, sentence in ipairs(order) do bags[index] = tokens.terms(sentence.text) end
+  local seen = similarity.seen(alike, count_terms(bags))
+  for index, sentence in ipairs(order) do
+    if not seen:alike(bags[index]) then
+      seen:add(bags[index])
       kept[#kept + 1] = sentence
     end
+    if pause then pause() end
   end
   return kept
 end

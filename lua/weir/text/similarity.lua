@@ -170,35 +170,60 @@ end
 local Seen = {}
 Seen.__index = Seen
 
---- Remembers sets of terms and tells whether a further one resembles any of them. Does not yield.
----@param limit number  Jaccard similarity (shared terms over all terms) from which two sets are alike
+--- Remembers sets of terms and tells whether a further one resembles any of them. Exact, and quick where
+--- terms are many: two sets that share enough share one of their rarest terms, so only those are looked up
+--- (prefix filtering: Chaudhuri, Ganti and Kaushik, "A Primitive Operator for Similarity Joins in Data
+--- Cleaning", ICDE 2006). Does not yield.
+---@param limit number  Jaccard similarity (shared terms over all terms) from which two sets are alike, above 0
+---@param frequency table<string, integer>?  how common a term is; without it the order of terms is their text's
 ---@return weir.text.Seen
-function M.seen(limit)
-  return setmetatable({ limit = limit, sizes = {}, postings = {} }, Seen)
+function M.seen(limit, frequency)
+  return setmetatable({ limit = limit, frequency = frequency or {}, sets = {}, postings = {} }, Seen)
 end
 
-local function distinct(terms)
-  local set, list = {}, {}
+-- The set of some terms: its list, the rarest first, and its members.
+local function distinct(terms, frequency)
+  local members, list = {}, {}
   for _, term in ipairs(terms) do
-    if not set[term] then
-      set[term] = true
+    if not members[term] then
+      members[term] = true
       list[#list + 1] = term
     end
   end
-  return list
+  table.sort(list, function(a, b)
+    local common_a, common_b = frequency[a] or 0, frequency[b] or 0
+    if common_a ~= common_b then return common_a < common_b end
+    return a < b
+  end)
+  return { list = list, members = members }
+end
+
+local ROUNDING = 1e-9
+
+-- How many of its rarest terms a set must be looked up by.
+local function prefix(set, limit)
+  return #set.list - math.ceil(limit * #set.list - ROUNDING) + 1
+end
+
+local function are_alike(a, b, limit)
+  local shared = 0
+  for _, term in ipairs(a.list) do
+    if b.members[term] then shared = shared + 1 end
+  end
+  return shared > 0 and shared >= limit * (#a.list + #b.list - shared) - ROUNDING
 end
 
 --- Finds the first remembered set that these terms resemble.
 ---@param terms string[]
 ---@return integer? which  its number, in the order of `add`
 function Seen:alike(terms)
-  local list, shared = distinct(terms), {}
-  local found
-  for _, term in ipairs(list) do
-    for _, which in ipairs(self.postings[term] or {}) do
-      local n = (shared[which] or 0) + 1
-      shared[which] = n
-      if n >= self.limit * (#list + self.sizes[which] - n) and not (found and found <= which) then found = which end
+  local set, checked, found = distinct(terms, self.frequency), {}, nil
+  for index = 1, math.min(prefix(set, self.limit), #set.list) do
+    for _, which in ipairs(self.postings[set.list[index]] or {}) do
+      if not checked[which] and not (found and found < which) then
+        checked[which] = true
+        if are_alike(set, self.sets[which], self.limit) then found = which end
+      end
     end
   end
   return found
@@ -208,10 +233,11 @@ end
 ---@param terms string[]
 ---@return integer which  its number
 function Seen:add(terms)
-  local list = distinct(terms)
-  local which = #self.sizes + 1
-  self.sizes[which] = #list
-  for _, term in ipairs(list) do
+  local set = distinct(terms, self.frequency)
+  local which = #self.sets + 1
+  self.sets[which] = set
+  for index = 1, math.min(prefix(set, self.limit), #set.list) do
+    local term = set.list[index]
     local posting = self.postings[term]
     if not posting then posting = {} self.postings[term] = posting end
     posting[#posting + 1] = which

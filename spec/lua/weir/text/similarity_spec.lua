@@ -73,6 +73,37 @@ describe("text.similarity", function()
     assert.is_nil(seen:alike({ "a", "x", "q" }))
     assert.is_nil(seen:alike({}))
   end)
+
+  it("finds whatever a comparison with each remembered set finds", function()
+    local seed = 9
+    local function draw(n)
+      seed = (seed * 1103515245 + 12345) % 2147483648
+      return seed // 16 % n + 1
+    end
+    local function jaccard(a, b)
+      local all, shared, n = {}, 0, 0
+      for _, term in ipairs(a) do all[term] = 1 end
+      for _, term in ipairs(b) do all[term] = (all[term] or 0) | 2 end
+      for _, sides in pairs(all) do
+        n = n + 1
+        if sides == 3 then shared = shared + 1 end
+      end
+      return n > 0 and shared / n or 0
+    end
+    for _, limit in ipairs({ 0.2, 0.5, 0.6, 0.75, 1 }) do
+      local seen, sets, hits = similarity.seen(limit, { t1 = 9, t2 = 5 }), {}, 0
+      for _ = 1, 150 do
+        local terms, expected = {}, nil
+        for index = 1, draw(6) do terms[index] = "t" .. draw(7) end
+        for which = #sets, 1, -1 do
+          if jaccard(terms, sets[which]) >= limit - 1e-9 then expected = which end
+        end
+        assert.equal(expected, seen:alike(terms))
+        if expected then hits = hits + 1 else sets[seen:add(terms)] = terms end
+      end
+      assert.is_true(hits > 10)
+    end
+  end)
 end)
 
 describe("text.pagerank", function()
