@@ -96,6 +96,7 @@ static int try_commit(weir_store *store, weir_batch *first, bool only_reserve) {
   weir_failpoint("before_commit", before, before + store->added);
   wait_before_sync(store);
   rc = mdb_txn_commit(txn);
+  if (rc == 0) weir_seal_write(store, store->tail.transactions);
   if (rc == 0) weir_failpoint("after_commit", before, before + store->added);
   return rc;
 }

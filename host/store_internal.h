@@ -42,6 +42,7 @@ struct weir_store {
   char *folder;              /* where the files are */
   uint64_t device, inode;    /* of the folder */
   int owner;                 /* descriptor of the owner file */
+  int seal;                  /* and of the seal, or -1 */
   weir_store_options options;
 
   MDB_env *env;
@@ -146,6 +147,14 @@ weir_status weir_owner_take(const char *folder, const char *shown, int *descript
 weir_status weir_folder_prepare(weir_store *store, char message[WEIR_MESSAGE_MAX]);
 void weir_reserve_make(weir_store *store);
 bool weir_reserve_use(weir_store *store); /* false if there is none */
+
+/* store_verify.c: false if a table's records are not those of the last commit and no damaged one explains it. */
+bool weir_verify_sums(weir_store *store, MDB_txn *txn);
+
+/* store_seal.c: the number of the last commit that was acknowledged, kept beside the environment. */
+void weir_seal_open(weir_store *store);
+uint64_t weir_seal_read(const weir_store *store);
+void weir_seal_write(weir_store *store, uint64_t transactions);
 
 /* store_failpoint.c: does nothing unless compiled with WEIR_TEST. */
 #ifdef WEIR_TEST

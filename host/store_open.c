@@ -16,6 +16,7 @@
 #define LOG_BYTES ((size_t)64 << 20)
 #define LOG_ENTRIES 1000000
 #define READERS 512
+#define VERIFIED_BYTES ((size_t)8 << 20) /* a store up to this is read whole when it is opened */
 #define FORBIDDEN (MDB_NOSYNC | MDB_NOMETASYNC | MDB_WRITEMAP | MDB_MAPASYNC | MDB_NOLOCK | MDB_RDONLY)
 
 static const char *const table_names[WEIR_TABLES] = { "log", "segments", "runs", "status", "blobs", "kv" };
@@ -131,6 +132,10 @@ static weir_status check_tail(weir_store *store, MDB_txn *txn, char message[WEIR
   int rc = mdb_get(txn, store->main, &key, &value);
   if (rc != 0 || weir_tail_read(weir_slice_of(value), &store->tail) != WEIR_OK)
     return doubtful(store, "its summary is unreadable", message);
+  if (store->tail.transactions != mdb_txn_id(txn) || store->tail.transactions < weir_seal_read(store)) {
+    weir_status status = doubtful(store, "it is older than what was acknowledged (an old copy, or a damaged meta page)", message);
+    if (status != WEIR_OK) return status;
+  }
   for (int i = 0; i < WEIR_TABLES; i++) {
     MDB_stat stat;
     rc = mdb_stat(txn, store->table[i], &stat);
@@ -142,6 +147,13 @@ static weir_status check_tail(weir_store *store, MDB_txn *txn, char message[WEIR
   return WEIR_OK;
 }
 
+/* Reading all of a small store takes a few milliseconds; a larger one is read by `weir doctor`. */
+static bool is_small(const weir_store *store) {
+  MDB_envinfo info;
+  mdb_env_info(store->env, &info);
+  return (info.me_last_pgno + 1) * store->page_size <= VERIFIED_BYTES;
+}
+
 static weir_status read_log(weir_store *store, MDB_txn *txn, char message[WEIR_MESSAGE_MAX]) {
   bool lost;
   weir_status status = check_tail(store, txn, message);
@@ -149,6 +161,8 @@ static weir_status read_log(weir_store *store, MDB_txn *txn, char message[WEIR_M
   int rc = weir_heads_scan(store, txn, &lost);
   if (rc != 0) return broken(store, "cannot read its log", rc, message);
   if (lost) status = doubtful(store, "records of its log are missing", message);
+  if (status == WEIR_OK && is_small(store) && !weir_verify_sums(store, txn))
+    status = doubtful(store, "its records are not those of the last commit", message);
   store->committed = store->tail;
   return status;
 }
@@ -184,6 +198,7 @@ static void free_store(weir_store *store) {
   bool in_memory = store->inode == 0 && store->folder != NULL;
   if (store->env != NULL) mdb_env_close(store->env);
   if (in_memory) unlink_files(store);
+  if (store->seal >= 0) close(store->seal);
   if (store->owner >= 0) close(store->owner);
   weir_heads_free(&store->heads);
   weir_buffer_free(&store->record);
@@ -197,7 +212,7 @@ static void free_store(weir_store *store) {
 static weir_store *new_store(const char *path, const weir_store_options *options) {
   weir_store *store = calloc(1, sizeof *store);
   if (store == NULL) return NULL;
-  store->owner = -1;
+  store->owner = store->seal = -1;
   store->openings = 1;
   if (options != NULL) store->options = *options;
   if (store->options.map_bytes == 0) store->options.map_bytes = MAP_BYTES;
@@ -227,6 +242,7 @@ static weir_store *find_open(const weir_store *like) {
 static weir_status start(weir_store *store, char message[WEIR_MESSAGE_MAX]) {
   weir_status status = weir_owner_take(store->folder, store->path, &store->owner, message);
   if (status != WEIR_OK) return status;
+  weir_seal_open(store);
   int rc = open_some_environment(store), cleared;
   if (rc != 0) return broken(store, "cannot open it", rc, message);
   if (!flags_are_safe(store)) return broken(store, "LMDB's flags are not the safe ones", EINVAL, message);

@@ -155,9 +155,9 @@ static inline char *new_folder(void) {
 }
 
 static inline void remove_folder(char *folder) {
-  static const char *const names[] = { "data.mdb", "lock.mdb", "owner", "reserve" };
+  static const char *const names[] = { "data.mdb", "lock.mdb", "owner", "reserve", "seal" };
   char path[512];
-  for (size_t i = 0; i < 4; i++) {
+  for (size_t i = 0; i < 5; i++) {
     snprintf(path, sizeof path, "%s/%s", folder, names[i]);
     unlink(path);
   }

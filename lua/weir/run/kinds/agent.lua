@@ -24,14 +24,16 @@ local function streamed(ctx, channel)
   return own:value()
 end
 
-local function output_of(ctx, step, value)
+-- Like every function of the library an agent may say `nil, message, code` for what did not work out.
+local function output_of(ctx, step, value, message, code)
   if is_channel(value) then return streamed(ctx, value) end
   if value == nil then
+    if type(message) == "string" then failure.raise(failure.codes[code] and code or "failed", "%s", message) end
     if ctx._stream then return ctx._stream:value() end
     failure.raise("invalid", "agent '%s' returned nothing; return its output", step.agent)
   end
-  local message = plain.refusal(value)
-  if message then failure.raise("invalid", "agent '%s' returned %s", step.agent, message) end
+  local refusal = plain.refusal(value)
+  if refusal then failure.raise("invalid", "agent '%s' returned %s", step.agent, refusal) end
   return value
 end
 
