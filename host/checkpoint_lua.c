@@ -262,5 +262,8 @@ int luaopen_weir_native_checkpoint(lua_State *L) {
   weir_pack_push_functions(L);                               /* meta module encode decode */
   lua_setfield(L, -3, "decode");
   lua_setfield(L, -2, "encode");
+  const char *lmdb = weir_store_lmdb();
+  lua_pushlstring(L, lmdb, strcspn(lmdb, ": "));             /* meta module version */
+  lua_setfield(L, -2, "lmdb");
   return 1;
 }

@@ -33,6 +33,8 @@ weir_status weir_store_open(const char *path, const weir_store_options *options,
 /* Give back one opening; the last one waits for the queue and closes. */
 void weir_store_release(weir_store *store);
 const char *weir_store_path(const weir_store *store);
+/* The version of LMDB, as "0.9.24". */
+const char *weir_store_lmdb(void);
 /* Why the store has failed for good, or NULL. Any thread. */
 const char *weir_store_failure(weir_store *store);
 

@@ -148,10 +148,12 @@ weir_status weir_folder_prepare(weir_store *store, char message[WEIR_MESSAGE_MAX
 void weir_reserve_make(weir_store *store);
 bool weir_reserve_use(weir_store *store); /* false if there is none */
 
-/* store_verify.c: false if a table's records are not those of the last commit and no damaged one explains it. */
-bool weir_verify_sums(weir_store *store, MDB_txn *txn);
+/* store_verify.c. False if a table's records are not those of the last commit and no damaged one explains it; the index of
+ * statuses is told apart, because it can be rebuilt from the rows. */
+bool weir_verify_sums(weir_store *store, MDB_txn *txn, bool *index_is_good);
+int weir_rebuild_index(weir_store *store, MDB_txn *txn);
 
-/* store_seal.c: the number of the last commit that was acknowledged, kept beside the environment. */
+/* The number of the last commit that was acknowledged, kept beside the environment. */
 void weir_seal_open(weir_store *store);
 uint64_t weir_seal_read(const weir_store *store);
 void weir_seal_write(weir_store *store, uint64_t transactions);

@@ -28,6 +28,12 @@ static weir_store *open_stores;
 
 const char *weir_store_path(const weir_store *store) { return store->path; }
 
+const char *weir_store_lmdb(void) {
+  static const char text[] = "LMDB ";
+  const char *version = mdb_version(NULL, NULL, NULL); /* "LMDB 0.9.24: (July 24, 2019)" */
+  return strncmp(version, text, sizeof text - 1) == 0 ? version + sizeof text - 1 : version;
+}
+
 static weir_status broken(weir_store *store, const char *what, int rc, char message[WEIR_MESSAGE_MAX]) {
   bool damaged = rc == MDB_INVALID || rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_BAD_TXN || rc == MDB_BAD_DBI ||
                  rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE || rc == MDB_VERSION_MISMATCH || rc == MDB_CURSOR_FULL || rc == EINVAL;
@@ -154,22 +160,35 @@ static bool is_small(const weir_store *store) {
   return (info.me_last_pgno + 1) * store->page_size <= VERIFIED_BYTES;
 }
 
-static weir_status read_log(weir_store *store, MDB_txn *txn, char message[WEIR_MESSAGE_MAX]) {
+static weir_status read_log(weir_store *store, MDB_txn *txn, bool *index_is_good, char message[WEIR_MESSAGE_MAX]) {
   bool lost;
+  *index_is_good = true;
   weir_status status = check_tail(store, txn, message);
   if (status != WEIR_OK) return status;
   int rc = weir_heads_scan(store, txn, &lost);
   if (rc != 0) return broken(store, "cannot read its log", rc, message);
   if (lost) status = doubtful(store, "records of its log are missing", message);
-  if (status == WEIR_OK && is_small(store) && !weir_verify_sums(store, txn))
+  if (status == WEIR_OK && is_small(store) && !weir_verify_sums(store, txn, index_is_good))
     status = doubtful(store, "its records are not those of the last commit", message);
   store->committed = store->tail;
   return status;
 }
 
+static weir_status rebuild_index(weir_store *store, char message[WEIR_MESSAGE_MAX]) {
+  MDB_txn *txn;
+  int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
+  if (rc != 0) return broken(store, "cannot write to it", rc, message);
+  if ((rc = weir_rebuild_index(store, txn)) == 0) rc = mdb_txn_commit(txn);
+  else mdb_txn_abort(txn);
+  if (rc != 0) return broken(store, "cannot rebuild its index of statuses", rc, message);
+  store->committed = store->tail;
+  weir_seal_write(store, store->tail.transactions);
+  return WEIR_OK;
+}
+
 static weir_status recover(weir_store *store, char message[WEIR_MESSAGE_MAX]) {
   MDB_txn *txn;
-  bool is_new = false;
+  bool is_new = false, index_is_good = true;
   int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
   if (rc != 0) return broken(store, "cannot read it", rc, message);
   weir_status status = read_format(store, txn, &is_new, message);
@@ -178,10 +197,10 @@ static weir_status recover(weir_store *store, char message[WEIR_MESSAGE_MAX]) {
   if (is_new && (rc = make_tables(store)) != 0) return broken(store, "cannot write to it", rc, message);
   if ((rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn)) != 0) return broken(store, "cannot read it", rc, message);
   rc = is_new ? 0 : open_tables(store, txn, 0);
-  status = rc != 0 ? broken(store, "cannot open its tables", rc, message) : read_log(store, txn, message);
+  status = rc != 0 ? broken(store, "cannot open its tables", rc, message) : read_log(store, txn, &index_is_good, message);
   if (rc == 0) rc = mdb_txn_commit(txn); /* keeps the tables open */
   else mdb_txn_abort(txn);
-  return status;
+  return status == WEIR_OK && !index_is_good ? rebuild_index(store, message) : status;
 }
 
 static void unlink_files(const weir_store *store) {

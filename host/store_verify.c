@@ -98,15 +98,41 @@ static bool verify_table(verification *v, int table) {
   return damaged > 0 || (complete && current);
 }
 
-bool weir_verify_sums(weir_store *store, MDB_txn *txn) {
+bool weir_verify_sums(weir_store *store, MDB_txn *txn, bool *index_is_good) {
   weir_result ignored = { 0 };
   uint64_t counts[WEIR_TABLES];
   verification v = { .store = store, .txn = txn, .result = &ignored, .tail = store->tail, .counts = counts };
   bool good = true;
-  for (int table = 0; table < WEIR_TABLES; table++) good = verify_table(&v, table) && good;
+  for (int table = 0; table < WEIR_TABLES; table++) {
+    if (table != WEIR_STATUS) good = verify_table(&v, table) && good;
+  }
+  uint32_t before = weir_result_count(&ignored);
+  verify_table(&v, WEIR_STATUS);
+  *index_is_good = weir_result_count(&ignored) == before && before < REPORTS_MAX;
   weir_buffer_free(&v.runs);
   weir_result_free(&ignored);
   return good;
+}
+
+static int file_row(weir_store *store, MDB_txn *txn, weir_slice run, weir_slice record) {
+  uint8_t bytes[WEIR_KEY_MAX + 1];
+  weir_row row;
+  if (!weir_run_id_ok(run) || weir_row_read(run, record, &row) != WEIR_OK) return 0;
+  weir_slice key = { bytes, weir_status_key(bytes, row.status, run) };
+  return weir_map_put(store, txn, WEIR_STATUS, key, (weir_slice){ NULL, 0 });
+}
+
+int weir_rebuild_index(weir_store *store, MDB_txn *txn) {
+  MDB_cursor *cursor;
+  MDB_val key, value;
+  int rc = mdb_drop(txn, store->table[WEIR_STATUS], 0);
+  if (rc == 0) rc = mdb_cursor_open(txn, store->table[WEIR_RUNS], &cursor);
+  if (rc != 0) return rc;
+  store->tail.records[WEIR_STATUS] = store->tail.sums[WEIR_STATUS] = 0;
+  for (rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST); rc == 0; rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT))
+    if ((rc = file_row(store, txn, weir_slice_of(key), weir_slice_of(value))) != 0) break;
+  mdb_cursor_close(cursor);
+  return rc == MDB_NOTFOUND ? weir_tail_put(store, txn) : rc;
 }
 
 /* A transaction of its own: the client's stands for short reads. */

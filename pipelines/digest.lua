@@ -16,8 +16,10 @@ return weir.pipeline "digest" {
     input = { path = "$.input.path", glob = "$.input.glob", exclude = "$.input.out" },
   },
   weir.map "parts" { over = "$.list.files", concurrency = 4, tolerate = "50%",
-    weir.step "text" { agent = "files", options = { mode = "read" }, input = { path = "$.item" } },
-    weir.step "pieces" { agent = "chunk", options = { by = "sections", size = 20000 }, input = "$.text" },
+    weir.step "pieces" { -- a body of its own: the whole text goes when its pieces are there
+      weir.step "text" { agent = "files", options = { mode = "read" }, input = { path = "$.item" } },
+      weir.step "cut" { agent = "chunk", options = { by = "sections", size = 20000 }, input = "$.text" },
+    },
     weir.map "short" { over = "$.pieces.chunks", concurrency = 2,
       weir.step "summary" { agent = "summarize", options = { words = 120 }, input = "$.item" },
       reduce = { agent = "combine", options = { words = 240 } },

@@ -1,5 +1,7 @@
 --- Makes one HTTP request, to hosts that the definition allows.
 
+local json = require "weir.json"
+
 local M = {
   kind = "agent", name = "http", api = 1,
   doc = "Makes one HTTP request",
@@ -48,10 +50,6 @@ local function headers_of(ctx, input)
   return headers
 end
 
-local function json()
-  return require "weir.json"
-end
-
 local function body_of(ctx, input, headers)
   local body = input.body
   if type(body) == "string" or body == nil then return body, nil end
@@ -59,7 +57,7 @@ local function body_of(ctx, input, headers)
     return nil, "http: body must be a string; set the option 'json' to send a table"
   end
   headers["content-type"] = headers["content-type"] or "application/json"
-  return json().encode(body)
+  return json.encode(body)
 end
 
 local function status_fits(status, accept)
@@ -116,7 +114,7 @@ function M.execute(ctx, input)
     return nil, ("http: %s %s answered %d%s"):format(request.method, input.url, answer.status, shown(body)), "failed"
   end
   if ctx.options.json and body ~= "" then
-    body, message = json().decode(body)
+    body, message = json.decode(body)
     if body == nil then
       return nil, ("http: %s %s did not answer with JSON: %s"):format(request.method, input.url, message), "invalid"
     end

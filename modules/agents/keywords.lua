@@ -17,6 +17,9 @@ local M = {
   },
 }
 
+-- The library runs to its next wait; a call back into a module is where a long computation can be interrupted.
+local function pause() end
+
 --- Finds keywords. Does not wait.
 ---@param ctx weir.Context
 ---@param input { text: string, source: string? }  a source that is named as Markdown is read as such
@@ -29,7 +32,7 @@ function M.execute(ctx, input)
   end
   local found = terms.key(input.text, {
     method = ctx.options.method, limit = ctx.options.limit, language = ctx.options.language,
-    markdown = markdown.is_markdown(input.source),
+    markdown = markdown.is_markdown(input.source), pause = pause,
   })
   return { keywords = weir.list(found) }
 end

@@ -64,10 +64,14 @@ local function source_text(input)
   return #texts > 0 and table.concat(texts, "\n\n") or nil
 end
 
+-- The library runs to its next wait; a call back into a module is where a long computation can be interrupted.
+local function pause() end
+
 local function coverage(text, options, input)
   local source, name = source_text(input)
   if not source then return 0, "coverage needs input.text to compare with; give the step its source as input.text" end
-  local keys = terms.key(source, { limit = options.key_terms, markdown = markdown.is_markdown(name) })
+  local keys = terms.key(source,
+    { limit = options.key_terms, markdown = markdown.is_markdown(name), pause = pause })
   if #keys == 0 then return 1, nil, weir.list({}) end
   local there, missing = {}, {}
   for _, term in ipairs(tokens.terms(text)) do there[term] = true end

@@ -90,7 +90,7 @@ end
 -- Paths, conditions, text, durations -------------------------------------------------------------
 
 local function why_unseen(self, name, place)
-  if name == place.itself then return "is this step's own output, which is not there yet" end
+  if name == place.itself then return "is this step's own output and not there yet" end
   if place.beside[name] then return "runs beside it; a path sees only what ran in the groups before" end
   if self.all_steps[name] then return "does not run before it, or is inside another step" end
   return "is no step here"

@@ -227,6 +227,7 @@ local function group_of(self, value)
   local step = expand_step(self, value)
   local group = self.sources:derive({ name = step.name, branch = step.branch, gate = step.gate }, value)
   step.branch, step.gate = nil, nil
+  self.bare[group] = true
   group.steps = self.sources:derive(json.list { step }, value)
   return group
 end
@@ -360,6 +361,10 @@ end
 
 -- A step without a kind is told once: not again when its kind is misspelt or was a function.
 local function is_told(self, data, entry, misspelt)
+  if entry.keys[#entry.keys] == "name" then
+    local holder = value_at(data, { table.unpack(entry.keys, 1, #entry.keys - 1) })
+    return self.bare[holder] == true -- the step that stands for the group has the same name
+  end
   if entry.keyword ~= "oneOf" then return false end
   local value = value_at(data, entry.keys)
   while value ~= nil do
@@ -410,6 +415,7 @@ end
 
 local function expander(sources, errors, is_step, kindless)
   local self = { sources = sources, errors = errors or {}, is_step = is_step or {}, kindless = kindless or {} }
+  self.bare = {}
   return setmetatable(self, Expander)
 end
 

@@ -56,8 +56,11 @@ function M.before(groups)
     targets[position] = targets_of(groups, position, by_name)
     before[position] = {}
   end
+  local reached = spread({ [1] = true }, 1, targets)
   for position = 1, #groups do
-    for later in pairs(spread({}, position, targets)) do before[later][position] = true end
+    if reached[position] then
+      for later in pairs(spread({}, position, targets)) do before[later][position] = true end
+    end
   end
   return before
 end

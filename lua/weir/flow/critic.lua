@@ -89,8 +89,8 @@ local function refused(step, key, verdict, count)
   return err
 end
 
--- What happens when no draft is left: the best is taken, or the step fails. `escalate` asks a person
--- where somebody can be asked; until then it fails, and says so.
+-- What happens when no draft is left: the best is taken, or the step fails. Where nobody can be asked,
+-- `escalate` fails too.
 local function exhausted(step, key, verdict, earlier, label, attempt)
   if step.critic.otherwise == "accept_best" then
     local best = best_of(earlier)

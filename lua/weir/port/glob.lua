@@ -36,15 +36,36 @@ local function expand(pattern, into)
   return true
 end
 
---- A set as a Lua pattern, and where it ends; nil when it is not closed.
+--- What a character is compared by; a byte that is not UTF-8 stands for itself.
+local function code_of(character) return utf8.len(character) and utf8.codepoint(character) or character:byte() end
+
+--- A set as ranges { from, to } with `negated`, and where it ends; nil when it is not closed.
 local function read_set(part, at)
-  local inside, after = part:match("^%[(!?%]?[^%]]*)%]()", at)
+  local negated, inside, after = part:match("^%[(!?)(%]?[^%]]*)%]()", at)
   if not inside then return nil end
-  local negated, rest = inside:match "^(!?)(.*)$"
-  return ("^[%s%s]$"):format(negated == "!" and "^" or "", (rest:gsub("[%%%]%^]", "%%%0"))), after
+  local set, codes, i = { negated = negated == "!" }, {}, 1
+  while i <= #inside do
+    local character = inside:match(CHARACTER, i) or inside:sub(i, i)
+    table.insert(codes, code_of(character))
+    i = i + #character
+  end
+  i = 1
+  while codes[i] do
+    local is_range = codes[i + 1] == 45 and codes[i + 2] -- a '-' between two
+    table.insert(set, { codes[i], is_range and codes[i + 2] or codes[i] })
+    i = i + (is_range and 3 or 1)
+  end
+  return set, after
 end
 
---- One part of a path as a list of tokens: "*", { one = true }, { set = pattern }, { text = character }.
+local function is_in(set, code)
+  for _, range in ipairs(set) do
+    if code >= range[1] and code <= range[2] then return not set.negated end
+  end
+  return set.negated
+end
+
+--- One part of a path as a list of tokens: "*", { one = true }, { set = ranges }, { text = character }.
 local function compile_part(part)
   if part == "**" then return "**" end
   local tokens, at = {}, 1
@@ -68,7 +89,7 @@ end
 
 local function fits(token, character)
   if token.one then return true end
-  if token.set then return character:find(token.set) ~= nil end
+  if token.set then return is_in(token.set, code_of(character)) end
   return token.text == character
 end
 

@@ -50,6 +50,12 @@ end
 local function keep_module(self, run, full, entry)
   run.entries[full], run.modules[full] = entry, entry.module
   run.pins[full] = entry.version
+  self.project.registry.versions:pin(full, entry.version)
+end
+
+--- Lets go of the versions that a run has pinned, once it has ended.
+function Engine:unpin(run)
+  for full, entry in pairs(run.entries) do self.project.registry.versions:unpin(full, entry.version) end
 end
 
 -- All modules and child pipelines of a plan, pinned at the start.

@@ -56,9 +56,16 @@ local function use(self, kind, folder, entry)
   return { name = entry.use, kind = kind, module = module, options = entry.options }
 end
 
-local LATER = {
-  approval = "an approval", wait = "a wait", speculate = "a speculation", plan = "a plan",
-}
+-- What a definition may say and weir checks and prints, but does not carry out. It is refused before a
+-- run begins, so that nothing that was asked for is silently left out.
+local KINDS_NOT_RUN = { approval = "an approval", wait = "a wait", speculate = "a speculation", plan = "a plan" }
+local FIELDS_NOT_RUN = { "undo", "approve_if", "model", "tools", "post", "cache" }
+local STREAMS_NOT_RUN = { latest = true, spill = true }
+local TOP_NOT_RUN = { "supervise", "reflect" }
+
+local function refuse(message, ...)
+  failure.raise("unavailable", message .. ", which this version of weir checks and prints but does not run", ...)
+end
 
 local COMPILE = {}
 
@@ -129,11 +136,17 @@ function COMPILE.run(_, step, data)
   step.kind = data.run_kind
 end
 
-local function refuse_later(step, data)
-  for field, what in pairs(LATER) do
-    if data[field] ~= nil then
-      failure.raise("unavailable", "step '%s' is %s, which this version of weir checks and prints but does not run", step.name, what)
-    end
+local function refuse_what_is_not_run(data)
+  for field, what in pairs(KINDS_NOT_RUN) do
+    if data[field] ~= nil then refuse("step '%s' is %s", data.name, what) end
+  end
+  for _, field in ipairs(FIELDS_NOT_RUN) do
+    if data[field] ~= nil then refuse("step '%s' has '%s'", data.name, field) end
+  end
+  if data.critic and data.critic.live then refuse("step '%s' has a live critic", data.name) end
+  local stream = data.stream
+  if type(stream) == "table" and STREAMS_NOT_RUN[stream.on_full] then
+    refuse("step '%s' has a stream with on_full '%s'", data.name, stream.on_full)
   end
 end
 
@@ -162,9 +175,8 @@ end
 
 function compile_step(self, data, with_paths)
   local step = { name = data.name, options = data.options, optional = data.optional, once = data.once }
-  local compile = kind_of(data)
-  if not compile then refuse_later(step, data) end
-  compile(self, step, data)
+  refuse_what_is_not_run(data)
+  kind_of(data)(self, step, data)
   step.input = with_paths and evaluator(data.input) or values_of(self)(data.input)
   if data.input == nil then step.input = function() return {} end end
   step.when = test(data.when)
@@ -196,7 +208,7 @@ end
 
 local function compile_group(self, data)
   local group = { name = data.name, fail_fast = data.fail_fast, branch = data.branch, steps = {} }
-  if data.gate then failure.raise("unavailable", "group '%s' has a gate, which this version of weir checks and prints but does not run", data.name) end
+  if data.gate then refuse("group '%s' has a gate", data.name) end
   group.join, group.count, group.deadline = join_of(data.join)
   for index, step in ipairs(data.steps) do group.steps[index] = compile_step(self, step) end
   group.is_bare = #group.steps == 1 and group.steps[1].name == data.name
@@ -236,7 +248,7 @@ end
 local function budget_of(data)
   if not data then return nil end
   if data.otherwise and data.otherwise ~= "fail" then
-    failure.raise("unavailable", "budget.otherwise '%s' is checked and printed but not run by this version of weir; use fail", data.otherwise)
+    refuse("the budget has otherwise '%s'", data.otherwise)
   end
   return data
 end
@@ -253,6 +265,9 @@ end
 ---@return table plan {name, version, durability, body | flow, modules, pipelines, check_input, budget}
 function M.compile(definition)
   local data = definition.normal
+  for _, field in ipairs(TOP_NOT_RUN) do
+    if data[field] ~= nil then refuse("pipeline '%s' has '%s'", data.name, field) end
+  end
   local self = { modules = {}, pipelines = {} }
   local plan = { name = data.name, version = definition.version, durability = data.durability or "step",
     check_input = input_checker(data.input), input_schema = data.input, budget = budget_of(data.budget) }

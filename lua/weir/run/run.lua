@@ -172,6 +172,7 @@ function Run:execute()
   else
     keep_end(self)
   end
+  self.engine:unpin(self)
   self:notify { kind = "run", status = self.status, at_ms = self.ended_ms, error = self.error }
   if self.done then self.done:wake() end
   return self

@@ -145,6 +145,16 @@ local function conclude(frame, step, key, ok, output)
   return "failed"
 end
 
+-- A step that may be started only once says so on disk first. Found begun and without an outcome, it is
+-- not begun again: only a person can know what happened.
+local function begin(journal, step, key, asked, from_ms)
+  if not step.once then return journal:begin(key, asked, 1, from_ms) end
+  if journal.starts[key] then
+    failure.raise("conflict", "step '%s' may be started only once and was begun before the host ended: its outcome is in doubt", key)
+  end
+  journal:append { "start", key, asked, 1, from_ms }
+end
+
 -- With a journal: what happened before is not done again, what happens now is kept before it is used.
 local function journaled(frame, step, key, input)
   local run, journal = frame.run, frame.run.journal
@@ -153,7 +163,7 @@ local function journaled(frame, step, key, input)
   if record and record[4] ~= "cancelled" then return outcome_of(record) end
   if run.plan.budget then run:spend_step() end
   local from_ms = clock.wall_ms()
-  local token = journal:begin(key, asked, 1, from_ms)
+  local token = begin(journal, step, key, asked, from_ms)
   if run.listener then run:notify { kind = "step", step = key, name = step.name, status = "running", at_ms = from_ms } end
   local ok, output, label, attempt, verdict = bounded(frame, step, key, input, asked)
   local status = conclude(frame, step, key, ok, output)

@@ -214,10 +214,12 @@ M.contains = function(compiler, inner, schema, at)
   return on("array", function(value, state, seen)
     local count = 0
     for index = 1, #value do
+      state:enter(index - 1)
       if state:try(check, value[index]) then
         count = count + 1
         if seen then seen.items[index] = true end
       end
+      state:leave()
     end
     if count < least then
       return state:refuse("contains", at, ("must hold at least %d fitting items, has %d"):format(least, count))

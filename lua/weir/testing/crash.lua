@@ -67,30 +67,42 @@ local function was_killed(result)
   return result.signal == 9 or result.signal == "sigkill" or result.status == 137
 end
 
+local function shown(store)
+  local result = life(arguments_of("show", "last", store))
+  return result.status == 0 and run_line(result, "weir show") or nil
+end
+
+-- What was said to be done before the kill has to be in the store now.
+local function lost(first, store, reference)
+  if first.stdout == "" then return nil end
+  local kept = shown(store)
+  if not kept then return "the run was reported as ended, and the store does not know it" end
+  if kept.status ~= reference.status then
+    return ("the run was reported as ended, and the store says '%s': an acknowledgement before the commit"):format(kept.status)
+  end
+end
+
+-- The run goes on in a new life, unless its start was never kept or its end was.
+local function gone_on(store, reference, count)
+  local second = life(arguments_of("resume", nil, store))
+  if second.stdout ~= "" then return differs(reference, run_line(second, "weir resume")) end
+  local kept = shown(store)
+  if kept then return differs(reference, kept) end
+  return count > 1 and "the run is gone, though its start was acknowledged" or nil
+end
+
 -- One life with a kill, one that goes on. `nil`: the run ended before the point was reached.
 local function crash_at(pipeline, given, reference, point, count, extra)
   local store = fresh_folder()
   local fail = { WEIR_FAILPOINT = ("%s:%d"):format(point, count) }
   for name, value in pairs(extra) do fail[name] = value end
   local first = life(arguments_of("run", pipeline, store, given), fail)
-  if not was_killed(first) then
-    remove(store)
-    return nil
-  end
-  local acknowledged = first.stdout ~= "" -- a run line was printed: the end was acknowledged
-  local second = life(arguments_of("resume", nil, store))
   local problem
-  if second.stdout == "" then
-    -- nothing unfinished: either the start was never kept, or the end was
-    if acknowledged or count > 1 then
-      local shown = life(arguments_of("show", "last", store))
-      problem = shown.status ~= 0 and "an acknowledged run is gone" or differs(reference, run_line(shown, "weir show"))
-    end
-  else
-    problem = differs(reference, run_line(second, "weir resume"))
+  if was_killed(first) then
+    problem = lost(first, store, reference) or gone_on(store, reference, count) or "same"
   end
   remove(store)
-  return problem or "same"
+  return problem
 end
 
 --- Runs a pipeline once for each position of its journal, with a kill there and a resume after it.

@@ -34,16 +34,18 @@ local function one_round(links, totals, ranks, next_ranks)
 end
 
 --- Ranks the nodes of a graph: 1 on average, 0.15 for a node without links. Deterministic: sums go
---- in the order of the lists. Does not yield.
+--- in the order of the lists. Does not yield by itself.
 ---@param links table[]  per node a list of {neighbour, weight}, weights above 0, every link both ways
+---@param pause fun()?  called between rounds, so that a module can let others run
 ---@return number[] ranks
-function M.rank(links)
+function M.rank(links, pause)
   local totals, ranks, spare = total_weights(links), {}, {}
   for i = 1, #links do ranks[i] = 1.0 end
   for _ = 1, ROUNDS do
     local change = one_round(links, totals, ranks, spare)
     ranks, spare = spare, ranks
     if change <= ENOUGH * #links then break end
+    if pause then pause() end
   end
   return ranks
 end

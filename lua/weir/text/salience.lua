@@ -29,7 +29,7 @@ end
 local function textrank(sentences, pause)
   local vectors = similarity.vectors(sentences)
   return pagerank.rank(similarity.links(vectors,
-    { measure = shared_words, threshold = 0, keep = NEIGHBOURS, binary = true, pause = pause }))
+    { measure = shared_words, threshold = 0, keep = NEIGHBOURS, binary = true, pause = pause }), pause)
 end
 
 local LEXRANK_THRESHOLD = 0.1
@@ -37,7 +37,7 @@ local LEXRANK_THRESHOLD = 0.1
 local function lexrank(sentences, pause)
   local vectors = similarity.vectors(sentences)
   return pagerank.rank(similarity.links(vectors,
-    { measure = similarity.cosine, threshold = LEXRANK_THRESHOLD, keep = NEIGHBOURS, pause = pause }))
+    { measure = similarity.cosine, threshold = LEXRANK_THRESHOLD, keep = NEIGHBOURS, pause = pause }), pause)
 end
 
 local function probabilities(sentences)

@@ -56,6 +56,19 @@ local function is_abbreviated(evidence, word)
   return known
 end
 
+local SAMPLE = 8192 -- bytes
+
+-- Does the language write its nouns with capitals? Then a short capitalized word is no sign of a title.
+local function has_capital_nouns(evidence)
+  if evidence.capitals == nil then
+    local sample = evidence.text:sub(1, SAMPLE)
+    local _, capitals = sample:gsub("%l %u", "")
+    local _, words = sample:gsub("%l %a", "")
+    evidence.capitals = capitals > words / 4
+  end
+  return evidence.capitals
+end
+
 local function dotted_letters(word)
   for piece in word:gmatch("[^.]+") do
     if piece:find("%d") or utf8.len(piece) == nil or utf8.len(piece) > 3 then return false end
@@ -69,8 +82,9 @@ local function is_ordinal(word, following)
 end
 
 -- Is the full stop after `word` part of an abbreviation? `following` is the next word in lower case,
--- `case` what its first character is: "lower", "upper", "digit" or "other".
-local function is_abbreviation(evidence, word, following, case)
+-- `case` what its first character is: "lower", "upper", "digit" or "other"; `title` says that the word
+-- begins its sentence or that the next one has a dot too ("Prof. Dr. ...").
+local function is_abbreviation(evidence, word, following, case, title)
   if word:find("^%d+$") then return case ~= "lower" and is_ordinal(word, following) end
   if word:find(".", 1, true) then return dotted_letters(word) end
   local letters = utf8.len(word) or #word
@@ -83,7 +97,8 @@ local function is_abbreviation(evidence, word, following, case)
   if use == "dotted" or case == "lower" then return true end
   if letters > 4 or shouted then return false end
   if case == "digit" then return true end
-  return case == "upper" and unicode.is_upper((unicode.decode(word, 1))) and not stopwords.is_any(following)
+  if case ~= "upper" or not unicode.is_upper((unicode.decode(word, 1))) then return false end
+  return not stopwords.is_any(following) and (letters <= 3 or title or not has_capital_nouns(evidence))
 end
 
 local function case_of(code)
@@ -98,7 +113,8 @@ local function ends_at_dot(text, first, dot, after, evidence)
   local at = text:find(WORD_BYTE, after)
   if not at then return true end
   local following = unicode.lower(text:match("^[%w\128-\255]+", at))
-  return not is_abbreviation(evidence, word, following, case_of((unicode.decode(text, at))))
+  local title = first + #word >= dot or text:find("^%a%a?%a?%.", at) ~= nil
+  return not is_abbreviation(evidence, word, following, case_of((unicode.decode(text, at))), title)
 end
 
 -- Quotes that close in one language and open in another: they close where nothing sticks to them.

@@ -41,10 +41,13 @@ function M.stop(texts, language)
   return stopwords.frequent(words)
 end
 
-local function sentence_texts(text, markdown)
-  local texts = {}
-  sentences.each(text, { markdown = markdown }, function(first, last)
+local function no_pause() end
+
+local function sentence_texts(text, options)
+  local texts, pause = {}, options.pause or no_pause
+  sentences.each(text, { markdown = options.markdown }, function(first, last)
     texts[#texts + 1] = text:sub(first, last)
+    pause()
   end)
   return texts
 end
@@ -64,9 +67,10 @@ local function ranked(scores, order, limit)
   return list
 end
 
-local function tfidf(texts, stop, limit)
+local function tfidf(texts, stop, limit, pause)
   local counts, holders, order = {}, {}, {}
   for index, text in ipairs(texts) do
+    pause()
     for _, term in ipairs(tokens.terms(text, stop)) do
       if not counts[term] then
         counts[term], holders[term] = 0, { n = 0 }
@@ -101,10 +105,11 @@ local function node(graph, term)
   return id
 end
 
-local function textrank(texts, stop, limit)
+local function textrank(texts, stop, limit, pause)
   local graph = { ids = {}, order = {}, links = {}, rows = {} }
   for _, text in ipairs(texts) do
     local terms = tokens.terms(text, stop)
+    pause()
     for at, term in ipairs(terms) do
       local id = node(graph, term)
       for back = math.max(1, at - WINDOW), at - 1 do
@@ -113,7 +118,7 @@ local function textrank(texts, stop, limit)
       end
     end
   end
-  local scores, ranks = {}, pagerank.rank(graph.links)
+  local scores, ranks = {}, pagerank.rank(graph.links, pause)
   for id, term in ipairs(graph.order) do scores[term] = ranks[id] end
   return ranked(scores, graph.order, limit)
 end
@@ -157,7 +162,7 @@ local function stretches(text)
   return spaced:gsub("\239\188[\129-\143\154-\160]", "\n"):gmatch("[^%c!\"#$%%&()*+,./:;<=>?@%[\\%]^`{|}~]+")
 end
 
-local function rake(texts, stop, limit)
+local function rake(texts, stop, limit, pause)
   local degree, frequency, counts, order, words_of = {}, {}, {}, {}, {}
   local function count(phrase)
     for _, word in ipairs(phrase) do
@@ -168,6 +173,7 @@ local function rake(texts, stop, limit)
     counts[name] = (counts[name] or 0) + 1
   end
   for _, text in ipairs(texts) do
+    pause()
     for stretch in stretches(text) do phrases_of(stretch, stop, count) end
   end
   local scores = {}
@@ -185,17 +191,18 @@ local METHODS = { tfidf = tfidf, rake = rake, textrank = textrank }
 M.methods = { "tfidf", "rake", "textrank" }
 
 --- Finds the words or phrases a text is about. In `rake` a phrase's score is also multiplied by how
---- often it stands in the text, so that chance phrases do not win. Deterministic. Does not yield.
+--- often it stands in the text, so that chance phrases do not win. Deterministic. Does not yield by itself.
 ---@param text string
----@param options { method: string?, limit: integer?, language: string?, markdown: boolean? }?  method: tfidf
----  (default), rake or textrank; limit: 10 words; markdown: leave out code, tables and headings
+---@param options { method: string?, limit: integer?, language: string?, markdown: boolean?, pause: fun()? }?  method:
+---  tfidf (default), rake or textrank; limit: 10 words; markdown: leave out code, tables and headings; pause: called
+---  often, so that a module can let others run
 ---@return { word: string, score: number }[] keywords  the best first, its score is 1
 function M.key(text, options)
   options = options or {}
   local method = METHODS[options.method or "tfidf"]
     or error(("method must be tfidf, rake or textrank, got '%s'"):format(tostring(options.method)), 2)
-  local texts = sentence_texts(text, options.markdown)
-  return method(texts, M.stop(texts, options.language), options.limit or 10)
+  local texts = sentence_texts(text, options)
+  return method(texts, M.stop(texts, options.language), options.limit or 10, options.pause or no_pause)
 end
 
 return M

@@ -36,6 +36,16 @@ describe("text.sentences", function()
     assert.same({ "„Gut.“", "Er ging um 12.", "Die Sonne schien." }, texts("„Gut.“ Er ging um 12. Die Sonne schien."))
   end)
 
+  it("keeps a German title with the name that follows", function()
+    assert.same({ "Prof. Schulz lobt den alten Plan.", "Dem Rat schrieb Prof. Dr. Klein im Namen der Stadt." },
+      texts("Prof. Schulz lobt den alten Plan. Dem Rat schrieb Prof. Dr. Klein im Namen der Stadt."))
+  end)
+
+  it("ends German sentences at short nouns", function()
+    assert.same({ "Das alte Werk ging vom Netz.", "Kritiker der Stadt warnen vor Engpässen im Norden." },
+      texts("Das alte Werk ging vom Netz. Kritiker der Stadt warnen vor Engpässen im Norden."))
+  end)
+
   it("keeps a French exclamation inside its quotes", function()
     assert.same({ "Il a dit « Bonjour ! » à Mme. Martin.", "Qui est-ce ?" },
       texts("Il a dit « Bonjour ! » à Mme. Martin. Qui est-ce ?"))

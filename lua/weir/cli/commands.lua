@@ -1,0 +1,50 @@
+--- The commands that exist, in the order of the overview. A file of its own name holds each of them.
+
+---@class weir.cli.Entry
+---@field name string
+---@field summary string
+
+local M = {}
+
+M.families = {
+  { title = "write and run pipelines", entries = {
+    { name = "run", summary = "run a pipeline, once, now" },
+    { name = "check", summary = "check pipeline files; all errors at once" },
+    { name = "graph", summary = "draw a pipeline or a run, for Mermaid or Graphviz" },
+    { name = "schema", summary = "print the JSON Schema of pipeline files" },
+    { name = "new", summary = "make a project folder" },
+  } },
+  { title = "look at runs and steer them", entries = {
+    { name = "runs", summary = "list runs, the newest first" },
+    { name = "show", summary = "show a run: its steps, attempts, errors, output" },
+    { name = "trace", summary = "show when what happened in a run" },
+    { name = "cancel", summary = "cancel a run" },
+    { name = "resume", summary = "go on with unfinished runs" },
+  } },
+  { title = "modules, tests, this machine", entries = {
+    { name = "modules", summary = "list agents, critics and other modules" },
+    { name = "test", summary = "run specs inside the host" },
+    { name = "bench", summary = "measure weir on this machine" },
+    { name = "doctor", summary = "check the installation, the store and the project" },
+    { name = "version", summary = "print versions" },
+    { name = "help", summary = "explain a command" },
+  } },
+}
+
+M.names = {}
+M.by_name = {}
+for _, family in ipairs(M.families) do
+  for _, entry in ipairs(family.entries) do
+    M.names[#M.names + 1] = entry.name
+    M.by_name[entry.name] = entry
+  end
+end
+
+--- Loads a command by its name.
+---@param name string one of `names`
+---@return weir.cli.Command
+function M.load(name)
+  return require("weir.cli." .. name)
+end
+
+return M

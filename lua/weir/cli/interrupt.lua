@@ -1,0 +1,44 @@
+--- Ctrl-C and its like: the first asks the command to stop, the second ends the process.
+
+local status = require "weir.cli.status"
+local uv = require "luv"
+
+local M = {}
+
+local SIGNALS = { "sigint", "sigterm", "sighup" }
+
+---@class weir.cli.Interrupt
+---@field came boolean whether a signal came
+local Interrupt = {}
+Interrupt.__index = Interrupt
+
+local function came(self, name)
+  if self.came then
+    io.stderr:write "weir: stopped at once; what was finished is kept, `weir resume` goes on\n"
+    os.exit(status.interrupted)
+  end
+  self.came = true
+  self.on_first(name)
+end
+
+--- Watches for signals until it is closed. They do not keep the process alive.
+---@param on_first fun(name: string) called at the first signal, in a task of its own
+---@return weir.cli.Interrupt
+function M.watch(on_first)
+  local self = setmetatable({ on_first = on_first, came = false, handles = {} }, Interrupt)
+  for index, name in ipairs(SIGNALS) do
+    local handle = uv.new_signal()
+    handle:start(name, function() came(self, name) end)
+    handle:unref()
+    self.handles[index] = handle
+  end
+  return self
+end
+
+--- Stops watching. Safe twice.
+function Interrupt:close()
+  for _, handle in ipairs(self.handles) do handle:close() end
+  self.handles = {}
+end
+
+return M

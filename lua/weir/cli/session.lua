@@ -1,0 +1,119 @@
+--- What commands work on: the project, its store, its pipelines, and runs named by people.
+
+local failure = require "weir.failure"
+local project = require "weir.project"
+local status = require "weir.cli.status"
+
+local M = {}
+
+local ID = "^[ras]_[0-9a-z]*$"
+local ID_LENGTH = 22
+
+--- Adds the option that says where the store is.
+function M.declare_store(parser)
+  parser:option("--store", "the folder of the store; :memory: keeps nothing"):argname "DIR"
+end
+
+--- The project of a pipeline file, or of the working folder.
+---@param file string|nil
+---@return weir.Project
+function M.project(file)
+  local folder = file and file:find "/" and file:match "^(.*)/[^/]*$" or "."
+  return project.open(folder == "" and "/" or folder)
+end
+
+local function store_failed(path, message, code)
+  local err = failure.new(code or "failed", "%s", message)
+  if code ~= "conflict" then err.status = status.store end
+  if not message:find(path, 1, true) then err.message = ("store '%s': %s"):format(path, message) end
+  error(err, 0)
+end
+
+--- Opens the store. Raises when it cannot: `conflict` when another process owns it, otherwise a failure
+--- of the store.
+---@param here weir.Project
+---@param given string|nil of --store
+---@return userdata store
+---@return string path
+function M.open_store(here, given)
+  local path = here:store_path(given)
+  local store, message, code = require("weir.port.store").open(path, {})
+  if not store then store_failed(path, message, code) end
+  return store, path
+end
+
+--- Opens a store that has to be there already, for commands that only look.
+---@param here weir.Project
+---@param given string|nil
+function M.open_present_store(here, given)
+  local path = here:store_path(given)
+  if path ~= ":memory:" and not require("luv").fs_stat(path) then
+    failure.raise("not_found", "there is no store '%s' yet; `weir run` makes it, or name another with --store", path)
+  end
+  return M.open_store(here, given)
+end
+
+--- Opens the store, hands it to `body` and closes it, also when `body` raises. Waits.
+---@param store userdata
+---@param body fun(store: userdata): ...
+function M.with_store(store, body, ...)
+  local results = table.pack(pcall(body, store, ...))
+  store:close()
+  if not results[1] then error(results[2], 0) end
+  return table.unpack(results, 2, results.n)
+end
+
+--- Finds the pipeline of a file or name and loads it. Raises `not_found`; for a definition with errors
+--- gives nil and all of them.
+---@param here weir.Project
+---@param name string FILE or NAME
+---@return weir.Definition|nil
+---@return weir.DefinitionError[]|nil
+function M.load(here, name)
+  local file, message = here:pipeline_file(name)
+  if not file then
+    local hint = require("weir.suggest").hint(name, here:pipeline_names())
+    failure.raise("not_found", "%s%s", message, hint)
+  end
+  return here:load(file)
+end
+
+local function newest(store)
+  local found = store:runs { limit = 1, reverse = true }
+  if not found or not found[1] then failure.raise("not_found", "the store holds no run yet; `weir run` makes one") end
+  return found[1].id, found[1].row
+end
+
+local function ambiguous(given, found)
+  local err = failure.new("invalid", "'%s' fits more than one run, such as %s and %s; give more of the id", given, found[1].id, found[2].id)
+  error(err, 0)
+end
+
+local function by_prefix(store, given)
+  local found = store:runs { after = given, limit = 2 } or {}
+  local fits = {}
+  for _, entry in ipairs(found) do
+    if entry.id:sub(1, #given) == given then fits[#fits + 1] = entry end
+  end
+  if #fits > 1 then ambiguous(given, fits) end
+  if fits[1] then return fits[1].id, fits[1].row end
+  failure.raise("not_found", "there is no run '%s'; `weir runs` lists them", given)
+end
+
+--- A run named by its id, by the beginning of one, or by `last`. Raises `not_found` and `invalid`.
+---@param store userdata
+---@param given string
+---@return string id
+---@return table row
+function M.find_run(store, given)
+  if given == "last" then return newest(store) end
+  if not given:find(ID) then
+    failure.raise("invalid", "'%s' is no run: an id such as r_1a2b..., the beginning of one, or `last` expected", given)
+  end
+  if #given < ID_LENGTH then return by_prefix(store, given) end
+  local row = store:row(given)
+  if row then return given, row end
+  failure.raise("not_found", "there is no run '%s'; `weir runs` lists them", given)
+end
+
+return M

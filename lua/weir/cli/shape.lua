@@ -1,0 +1,69 @@
+--- What `--json` prints: the shapes that programs read. Pure but for the clock's format of times.
+
+local clock = require "weir.port.clock"
+local json = require "weir.native.json"
+
+local M = {}
+
+local null = json.null
+
+local function or_null(value)
+  if value == nil then return null end
+  return value
+end
+
+--- A time of a journal as programs read it, or null.
+---@param ms integer|nil since 1970
+function M.time(ms)
+  return ms and clock.rfc3339(ms) or null
+end
+
+--- An error inside a run, or null.
+---@param err table|nil
+function M.failure(err)
+  if type(err) ~= "table" then return null end
+  return { code = or_null(err.code), message = or_null(err.message), step = or_null(err.step) }
+end
+
+--- The run line.
+---@param run { id: string, pipeline: string, version: string?, status: string, output: any, error: table? }
+---@return table
+function M.run(run)
+  return { run = run.id, pipeline = run.pipeline, version = or_null(run.version), status = run.status,
+    output = or_null(run.output), error = M.failure(run.error), waiting = json.list {} }
+end
+
+--- A run of the engine as a run line.
+---@param run weir.Run
+---@return table
+function M.live(run)
+  return M.run { id = run.id, pipeline = run.plan.name, version = run.plan.version, status = run.status, output = run.output,
+    error = run.error }
+end
+
+--- A line of a list of runs.
+---@param id string
+---@param row table as the store keeps it
+---@return table
+function M.row(id, row)
+  return { run = id, pipeline = or_null(row.pipeline), version = or_null(row.version), status = row.status,
+    error = M.failure(row.error), waiting = json.list {}, started_at = M.time(row.started_ms), ended_at = M.time(row.ended_ms) }
+end
+
+--- A refusal.
+---@param err table {code, message, run?, step?, file?, line?}
+---@return table
+function M.refusal(err)
+  return { error = { code = err.code or "failed", message = err.message, run = or_null(err.run), step = or_null(err.step),
+    file = or_null(err.file), line = or_null(err.line) } }
+end
+
+--- One line of JSON.
+---@param value any plain data
+---@return string
+function M.line(value)
+  local text, message = json.encode(value)
+  return text or json.encode { error = { code = "invalid", message = "it cannot be written as JSON: " .. tostring(message) } }
+end
+
+return M

@@ -1,0 +1,291 @@
+local checkpoint = require "weir.native.checkpoint"
+local json = require "weir.native.json"
+local task = require "weir.task"
+
+local list, null = json.list, json.null
+
+local function open(options)
+  return assert(checkpoint.open(":memory:", options))
+end
+
+local function folder()
+  local path = os.tmpname()
+  os.remove(path)
+  return path
+end
+
+local function remove(path)
+  for _, name in ipairs { "data.mdb", "lock.mdb", "owner", "reserve", "seal" } do os.remove(path .. "/" .. name) end
+  os.remove(path)
+end
+
+describe("checkpoint.encode", function()
+  local values = {
+    true, false, 0, 1, -1, 127, 128, -32, -33, math.maxinteger, math.mininteger, 0.5, 5.0, -0.0, 1e300, 1 / 0,
+    "", "text", ("x"):rep(40), ("x"):rep(300), ("x"):rep(70000), "\xff\x00", "é", list {}, {}, list { 1, "a", list {} },
+    { a = 1, b = { c = list { null } } }, null,
+  }
+
+  it("gives every value back as it was", function()
+    for _, value in ipairs(values) do
+      local back = assert(checkpoint.decode(assert(checkpoint.encode(value))))
+      if type(value) == "number" then assert.equal(math.type(value), math.type(back)) end
+      assert.same(value, back)
+    end
+  end)
+
+  it("keeps an empty list and an empty object apart", function()
+    assert.is_true(json.is_list(checkpoint.decode(checkpoint.encode(list {}))))
+    assert.is_false(json.is_list(checkpoint.decode(checkpoint.encode {})))
+  end)
+
+  it("has one encoding for each value, whatever the order of its keys", function()
+    local a, b = {}, {}
+    for i = 1, 200 do a["key" .. i] = i end
+    for i = 200, 1, -1 do b["key" .. i] = i end
+    assert.equal(checkpoint.encode(a), checkpoint.encode(b))
+    assert.not_equal(checkpoint.encode(5), checkpoint.encode(5.0))
+  end)
+
+  it("refuses what is not plain data and says where", function()
+    local cycle = {}
+    cycle.self = cycle
+    local cases = {
+      [".steps[2].output: a function"] = { steps = { 1, { output = print } } },
+      ["mixed"] = { 1, a = 2 }, ["holes"] = { 1, nil, 3 }, ["NaN"] = { 0 / 0 }, ["coroutine"] = { coroutine.create(print) },
+      ["64 deep"] = cycle, ["neither text nor a position"] = { [1.5] = 1 }, ["methods"] = setmetatable({}, { __index = {} }),
+    }
+    for message, value in pairs(cases) do
+      local bytes, err, code = checkpoint.encode(value)
+      assert.is_nil(bytes)
+      assert.equal("invalid", code)
+      assert.truthy(err:find(message, 1, true), err)
+    end
+  end)
+
+  it("has limits on size", function()
+    local _, _, code = checkpoint.encode { ("x"):rep(10 << 20), ("x"):rep(10 << 20) }
+    assert.equal("limit", code)
+  end)
+
+  it("refuses bytes that are not one canonical value", function()
+    for _, bytes in ipairs { "", "\xc1", "\xcc\x05", "\x92\x01", "\x01\x01", "\x82\xa1b\x01\xa1a\x02", "\xc7\x01\x01x" } do
+      local value, _, code = checkpoint.decode(bytes)
+      assert.is_nil(value)
+      assert.equal("corrupt", code)
+    end
+    assert.equal("limit", select(3, checkpoint.decode(("\x91"):rep(70) .. "\x01")))
+  end)
+end)
+
+describe("a journal", function()
+  it("numbers its entries and gives them back in order, with the row", function()
+    local store <close> = open()
+    local journal, latest = store:run("r_1", 1)
+    assert.equal(0, latest)
+    assert.equal(1, journal:append({ "start", { x = 1 } }, { status = "running", at = 1.5 }))
+    assert.equal(2, journal:append { "step", list {}, null, "\xff" })
+    assert.equal(3, journal:append({ "end" }, { status = "finished" }, true))
+    local entries, row = store:load "r_1"
+    assert.same({ { "start", { x = 1 } }, { "step", {}, null, "\xff" }, { "end" } }, entries)
+    assert.same({ status = "finished" }, row)
+    assert.same({ status = "finished" }, store:row "r_1")
+    assert.equal("not_found", select(3, store:load "r_2"))
+    assert.equal("not_found", select(3, store:row "r_2"))
+  end)
+
+  it("gives large elements back from blobs", function()
+    local store <close> = open()
+    local journal = store:run("r_1", 1)
+    local entry = { "message", ("long "):rep(1000), { text = ("é"):rep(3000) }, 7 }
+    journal:append(entry)
+    journal:append(entry)
+    assert.same({ entry, entry }, (store:load "r_1"))
+    assert.equal(2, (store:verify()).blobs)
+  end)
+
+  it("takes a note without waiting and forgets it when its result comes first", function()
+    local store <close> = open()
+    local journal = store:run("r_1", 1)
+    local token = journal:note { "started", "a" }
+    assert.equal(1, journal:append({ "finished", "a" }, nil, false, token))
+    token = journal:note { "started", "b" }
+    store:sync()
+    assert.equal(3, journal:append({ "finished", "b" }, nil, false, token))
+    assert.same({ { "finished", "a" }, { "started", "b" }, { "finished", "b" } }, (store:load "r_1"))
+  end)
+
+  it("refuses an older epoch, also of a handle that was good before", function()
+    local store <close> = open()
+    local old = store:run("r_1", 3)
+    assert.equal(1, old:append { "mine" })
+    local none, message, code = store:run("r_1", 2)
+    assert.is_nil(none)
+    assert.equal("conflict", code)
+    assert.truthy(message:find("run 'r_1'", 1, true))
+    local new = store:run("r_1", 4)
+    assert.equal("conflict", select(3, old:append { "zombie" }))
+    assert.equal(2, new:append { "next" })
+  end)
+
+  it("refuses what is no list, and leaves the journal as it was", function()
+    local store <close> = open()
+    local journal = store:run("r_1", 1)
+    assert.has_error(function() journal:append { a = 1 } end)
+    assert.has_error(function() journal:append({ 1 }, { no_status = true }) end)
+    local n, message, code = journal:append { "output", { f = print } }
+    assert.is_nil(n)
+    assert.equal("invalid", code)
+    assert.truthy(message:find("entry[2].f: a function", 1, true), message)
+    assert.equal(1, journal:append { "good" })
+  end)
+
+  it("commits what many tasks append in one turn together", function()
+    local store <close> = open()
+    local done = {}
+    task.within({}, function()
+      for i = 1, 200 do
+        task.spawn(function()
+          local journal = store:run("r_" .. i, 1)
+          for n = 1, 10 do assert(journal:append({ "entry", n }, n == 1 and { status = "running" } or nil) == n) end
+          done[#done + 1] = i
+        end)
+      end
+    end)
+    assert.equal(200, #done)
+    local stats = store:stats()
+    assert.equal(2000, stats.entries)
+    assert.is_true(stats.commits < 100)
+    assert.equal(200, #store:runs { status = "running", limit = 1000 })
+  end)
+
+  it("reads a part of itself", function()
+    local store <close> = open()
+    local journal = store:run("r_1", 1)
+    for n = 1, 600 do
+      if n % 100 == 0 then journal:append { n } else journal:note { n } end
+    end
+    local entries, last = store:entries("r_1", 298, 4)
+    assert.same({ { 299 }, { 300 }, { 301 }, { 302 } }, entries)
+    assert.equal(302, last)
+    assert.equal(600, #(store:load "r_1"))
+  end)
+end)
+
+describe("a store", function()
+  it("lists runs by status and pages through them", function()
+    local store <close> = open()
+    for i = 1, 9 do
+      store:run("r_" .. i, 1):append({ "start" }, { status = i % 2 == 0 and "waiting" or "running", i = i })
+    end
+    local ids = function(query)
+      local out = {}
+      for _, run in ipairs(store:runs(query)) do out[#out + 1] = run.id end
+      return table.concat(out, " ")
+    end
+    assert.equal("r_2 r_4 r_6 r_8", ids { status = "waiting" })
+    assert.equal("r_8 r_6", ids { status = "waiting", reverse = true, limit = 2 })
+    assert.equal("r_4 r_2", ids { status = "waiting", reverse = true, after = "r_6" })
+    assert.equal("r_6 r_8", ids { status = "waiting", after = "r_4" })
+    assert.equal("r_9 r_8", ids { reverse = true, limit = 2 })
+    assert.equal("", ids { status = "wait" })
+    store:run("r_2", 1):append({ "woken" }, { status = "running" })
+    assert.equal("r_4 r_6 r_8", ids { status = "waiting" })
+  end)
+
+  it("compares and sets", function()
+    local store <close> = open()
+    local v1 = store:cas("goals", "a", 0, { n = 1 })
+    assert.equal("conflict", select(3, store:cas("goals", "a", 0, { n = 2 })))
+    local v2 = store:cas("goals", "a", v1, { n = 2 })
+    assert.is_true(v2 > v1)
+    local value, version = store:get("goals", "a")
+    assert.same({ n = 2 }, value)
+    assert.equal(v2, version)
+    assert.equal("conflict", select(3, store:delete("goals", "a", v1)))
+    assert.is_true(store:delete("goals", "a", v2))
+    assert.is_false(store:delete("goals", "a"))
+    assert.equal("not_found", select(3, store:get("goals", "a")))
+  end)
+
+  it("scans in order of keys", function()
+    local store <close> = open()
+    for _, key in ipairs { "b/2", "a", "b/1", "c", "b/3" } do store:put("s", key, key) end
+    local keys = function(query)
+      local out = {}
+      for _, row in ipairs(store:scan("s", query)) do out[#out + 1] = row.key end
+      return table.concat(out, " ")
+    end
+    assert.equal("a b/1 b/2 b/3 c", keys())
+    assert.equal("b/1 b/2 b/3", keys { prefix = "b/" })
+    assert.equal("b/3 b/2", keys { prefix = "b/", reverse = true, limit = 2 })
+    assert.equal("b/2 b/3", keys { from = "b/2", to = "b/9" })
+    assert.equal("b/3 c", keys { after = "b/2" })
+    assert.equal("a b/1", keys { before = "b/2" })
+    assert.equal("", keys { prefix = "d" })
+  end)
+
+  it("writes a batch whole or not at all", function()
+    local store <close> = open()
+    local journal = store:run("r_1", 1)
+    local version = store:put("s", "taken", 1)
+    local results, _, code, which = store:batch {
+      { op = "put", space = "s", key = "a", value = 1 },
+      { op = "entry", journal = journal, entry = { "x" } },
+      { op = "cas", space = "s", key = "taken", value = 2, version = 0 },
+    }
+    assert.is_nil(results)
+    assert.equal("conflict", code)
+    assert.equal(3, which)
+    assert.equal("not_found", select(3, store:get("s", "a")))
+    results = assert(store:batch {
+      { op = "put", space = "s", key = "a", value = 1 },
+      { op = "entry", journal = journal, entry = { "x" }, row = { status = "running" } },
+      { op = "cas", space = "s", key = "taken", value = 2, version = version },
+      { op = "delete", space = "s", key = "nothing" },
+      { op = "blob", bytes = "content" },
+    })
+    assert.equal(1, results[2])
+    assert.equal("content", store:get_blob(results[5]))
+    assert.equal("running", store:row("r_1").status)
+    assert.equal("invalid", select(3, store:batch {
+      { op = "put", space = "s", key = "a", value = 1 }, { op = "delete", space = "s", key = "a" } }))
+  end)
+
+  it("keeps blobs under the hash of their content", function()
+    local store <close> = open()
+    local hash = store:put_blob "abc"
+    assert.equal("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", hash)
+    assert.equal("abc", store:get_blob(hash))
+    assert.equal("not_found", select(3, store:get_blob(("0"):rep(64))))
+  end)
+
+  it("is there again after it was closed", function()
+    local path = folder()
+    local store = assert(checkpoint.open(path))
+    store:run("r_1", 1):append({ "a" }, { status = "running" })
+    store:put("s", "k", { 1, 2 })
+    store:close()
+    store:close()
+    assert.has_error(function() store:get("s", "k") end, "the store is closed")
+    store = assert(checkpoint.open(path))
+    assert.same({ { "a" } }, (store:load "r_1"))
+    assert.same({ 1, 2 }, (store:get("s", "k")))
+    local second = assert(checkpoint.open(path)) -- the same process shares it
+    second:close()
+    assert.same({}, (select(2, store:verify())))
+    store:close()
+    remove(path)
+  end)
+
+  it("lets go of a cancelled task's request", function()
+    local store <close> = open { sync_delay_s = 0.02 }
+    local journal = store:run("r_1", 1)
+    local scope = require("weir.native.scheduler").open_scope { timeout = 0.005 }
+    task.spawn(function() journal:append { "slow" } end)
+    scope:join()
+    scope:close()
+    store:sync()
+    assert.equal(2, journal:append { "next" })
+  end)
+end)

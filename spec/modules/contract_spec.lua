@@ -1,0 +1,40 @@
+local schema = require "weir.schema"
+local testing = require "weir.testing"
+
+local MODULES = {
+  agents = { "chunk", "combine", "command", "digest_page", "echo", "files", "http", "keywords", "summarize" },
+  critics = { "agreement", "rubric" },
+  policies = { "fair", "fifo", "priority" },
+}
+local KINDS = { agents = "agent", critics = "critic", policies = "policy" }
+local CALLS = { agent = { "execute" }, critic = { "review" }, policy = { "pick", "admit" } }
+
+describe("what a module says", function()
+  for _, folder in ipairs({ "agents", "critics", "policies" }) do
+    for _, name in ipairs(MODULES[folder]) do
+      local path = folder .. "/" .. name
+
+      it("names and describes itself and has its calls: " .. path, function()
+        local module = testing.module(path)
+        assert.equal(KINDS[folder], module.kind)
+        assert.equal(name, module.name)
+        assert.equal(1, module.api)
+        assert.is_truthy(module.doc and #module.doc > 0 and not module.doc:find("%.$"))
+        for _, call in ipairs(CALLS[module.kind]) do assert.equal("function", type(module[call])) end
+      end)
+
+      it("declares options whose defaults fit, and what it needs and gives: " .. path, function()
+        local module = testing.module(path)
+        local options = assert(schema.object(module.options or {}))
+        local validate = assert(schema.compile(options))
+        local filled = schema.defaults(options, {})
+        local ok, errors = validate(filled)
+        assert.is_true(ok, errors and errors[1] and errors[1].message)
+        assert.is_false((validate({ no_such_option = 1 })))
+        for _, side in ipairs({ "needs", "gives" }) do
+          if module[side] then assert(schema.compile(assert(schema.object(module[side])))) end
+        end
+      end)
+    end
+  end
+end)
