@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "store_internal.h"
 
 #define GROW_ABOVE_PERCENT 70
+#define FULL_BELOW (1u << 20) /* bytes free on the disk */
 
 uint64_t weir_nanoseconds(void) {
   struct timespec now;
@@ -157,22 +159,31 @@ static void keep_map_roomy(weir_store *store) {
   if (used > info.me_mapsize / 100 * GROW_ABOVE_PERCENT) weir_map_grow(store, info.me_mapsize * 2);
 }
 
+/* LMDB reports a write that was cut short as EIO; on a full disk that is what it means. It concerns pages of the aborted
+ * transaction only: a failure at the page that commits is found by is_usable. */
+static bool is_full(const weir_store *store, int rc) {
+  struct statvfs space;
+  if (rc == ENOSPC || rc == EDQUOT) return true;
+  if (rc != EIO || fstatvfs(store->owner, &space) != 0) return false;
+  return (unsigned long long)space.f_bavail * space.f_frsize < FULL_BELOW;
+}
+
 /* The disk is full: what may use the reserve is tried again with it, the rest is refused. */
 static int commit_reserved(weir_store *store, weir_batch *first) {
   char message[WEIR_MESSAGE_MAX];
   snprintf(message, sizeof message, "store '%s': the disk is full; free some space and try again", store->path);
+  pthread_mutex_lock(&store->heads_lock);
   store->stats.refused_full++;
+  pthread_mutex_unlock(&store->heads_lock);
   refuse_all(first, WEIR_FULL, message, true);
   if (!has_reserved_request(first)) return 0;
   int rc = weir_reserve_use(store) ? try_commit(store, first, true) : ENOSPC;
   if (rc == 0) return 0;
   roll_back(store);
-  if (rc != ENOSPC && rc != EDQUOT && rc != MDB_MAP_FULL) return rc;
+  if (!is_full(store, rc) && rc != MDB_MAP_FULL) return rc;
   refuse_all(first, WEIR_FULL, message, false);
   return is_usable(store) ? 0 : MDB_PANIC;
 }
-
-static bool is_full(int rc) { return rc == ENOSPC || rc == EDQUOT; }
 
 static int commit_somehow(weir_store *store, weir_batch *first) {
   int rc = try_commit(store, first, false);
@@ -184,7 +195,7 @@ static int commit_somehow(weir_store *store, weir_batch *first) {
   if (rc == 0) return 0;
   roll_back(store);
   if (rc == MDB_MAP_FULL) rc = ENOSPC;
-  return is_full(rc) && is_usable(store) ? commit_reserved(store, first) : rc;
+  return is_full(store, rc) && is_usable(store) ? commit_reserved(store, first) : rc;
 }
 
 void weir_commit(weir_store *store, weir_batch *first) {

@@ -92,8 +92,15 @@ static uint64_t entries_of(const weir_batch *first) {
   return sum;
 }
 
+static uint64_t entries_so_far(weir_store *store) {
+  pthread_mutex_lock(&store->heads_lock);
+  uint64_t entries = store->stats.entries;
+  pthread_mutex_unlock(&store->heads_lock);
+  return entries;
+}
+
 static void handle(weir_store *store, weir_batch *first) {
-  uint64_t before = store->stats.entries, entries = weir_failpoints_on() ? entries_of(first) : 0;
+  uint64_t before = weir_failpoints_on() ? entries_so_far(store) : 0, entries = weir_failpoints_on() ? entries_of(first) : 0;
   weir_failpoint("writer_taken", before, before + entries);
   pthread_mutex_lock(&store->commit);
   weir_commit(store, first);
@@ -106,13 +113,16 @@ static void handle(weir_store *store, weir_batch *first) {
 static void *run_writer(void *argument) {
   weir_store *store = argument;
   bool lone = false;
+  uint64_t kept_ns = weir_nanoseconds();
   for (;;) {
     if (lone) spin(store);
     weir_batch *first = take(store);
     lone = first != NULL && first->next == NULL && first->requests == 1;
     if (first != NULL) handle(store, first);
     else if (store->stopping) return NULL;
-    else housekeep(store);
+    if (weir_nanoseconds() - kept_ns < HOUSEKEEPING_S * UINT64_C(1000000000)) continue;
+    housekeep(store);
+    kept_ns = weir_nanoseconds();
   }
 }
 

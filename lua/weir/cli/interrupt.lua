@@ -35,10 +35,11 @@ function M.watch(on_first)
   return self
 end
 
---- Stops watching. Safe twice.
+--- Stops watching. Safe twice. Waits.
 function Interrupt:close()
-  for _, handle in ipairs(self.handles) do handle:close() end
+  local handles = self.handles
   self.handles = {}
+  require("weir.cli.handles").close(handles)
 end
 
 return M

@@ -18,8 +18,9 @@ end
 ---@param file string|nil
 ---@return weir.Project
 function M.project(file)
-  local folder = file and file:find "/" and file:match "^(.*)/[^/]*$" or "."
-  return project.open(folder == "" and "/" or folder)
+  local folder = file and file:match "^(.*)/[^/]*$"
+  if folder == "" then folder = "/" end
+  return project.open(folder or require("luv").cwd())
 end
 
 local function store_failed(path, message, code)

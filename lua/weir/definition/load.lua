@@ -40,7 +40,8 @@ local function run_lua(file, text)
 end
 
 local function unfinished(value, file)
-  return one(value.file or file, build.label(value) .. " is unfinished: its table {...} is missing", "invalid", value)
+  local place = { line = value.line or nil }
+  return one(value.file or file, build.label(value) .. " is unfinished: its table {...} is missing", "invalid", place)
 end
 
 local function describe(value)

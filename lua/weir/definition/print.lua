@@ -1,5 +1,6 @@
 --- Writes a normal form as YAML or JSON. The same definition gives the same text; what is written
---- reads back equal through `weir.definition.load`. Pure; never yields.
+--- reads back equal through `weir.definition.load`, but for zero bytes in YAML, which the reader
+--- refuses. Pure; never yields.
 
 local form = require "weir.definition.form"
 local json = require "weir.native.json"

@@ -65,8 +65,21 @@ function M.resolve(text)
   return value
 end
 
-local function scalar(event)
+-- The reader of events ends a text at a zero byte; nothing may be lost in silence.
+local function refuse_zero_byte(self, event)
+  local first = utf8.offset(self.text, event.start_mark.index + 1)
+  local last = utf8.offset(self.text, event.end_mark.index + 1)
+  local written = self.text:sub(first, last - 1):gsub("\\\\", "")
+  for _, escape in ipairs { "\\0", "\\x00", "\\u0000", "\\U00000000" } do
+    if written:find(escape, 1, true) then
+      fail("a zero byte in a text is only possible in JSON", event.start_mark)
+    end
+  end
+end
+
+local function scalar(self, event)
   local text = event.value
+  if self.may_have_zero and event.style == "DOUBLE_QUOTED" then refuse_zero_byte(self, event) end
   if not event.plain_implicit then return text end
   if text:find("^[+-]?%.[iI]") and text:lower():find("^[+-]?%.inf$") or text:lower() == ".nan" then
     fail(("'%s' is no number that JSON knows; quote it if it is text"):format(text), event.start_mark)
@@ -104,6 +117,7 @@ local function read_key(self, event, value)
   end
   if event.type ~= "SCALAR" then fail("a key is text, not a list or a map", event.start_mark) end
   refuse_tag(event)
+  if self.may_have_zero and event.style == "DOUBLE_QUOTED" then refuse_zero_byte(self, event) end
   local key = event.value
   if event.plain_implicit and key == "<<" then
     fail("merge keys ('<<') are no part of YAML 1.2; write the fields out", event.start_mark)
@@ -143,10 +157,7 @@ local function read_alias(self, event)
   return anchor.value
 end
 
-local READ = {
-  MAPPING_START = read_map, SEQUENCE_START = read_list,
-  SCALAR = function(_, event) return scalar(event) end,
-}
+local READ = { MAPPING_START = read_map, SEQUENCE_START = read_list, SCALAR = scalar }
 
 function read_node(self, event, depth)
   if event.type == "ALIAS" then return read_alias(self, event) end
@@ -180,7 +191,8 @@ end
 function M.decode(text, file)
   if type(text) ~= "string" then error("text: a string expected, got a " .. type(text), 2) end
   if #text > BYTES_MAX then return nil, ("larger than %d bytes"):format(BYTES_MAX), "limit" end
-  local self = setmetatable({ nodes = 0, anchors = {}, sources = source.new(file) }, Reader)
+  local self = setmetatable({ text = text, nodes = 0, anchors = {}, sources = source.new(file) }, Reader)
+  self.may_have_zero = text:find("\\[0xuU]0") ~= nil or text:find("\\0", 1, true) ~= nil
   local ok, result = pcall(function()
     self.parse = require("yaml").parser(text)
     return read_document(self)

@@ -6,7 +6,8 @@ local M = {}
 
 --- Sends a request and waits until the headers of the answer are there. The body is read with
 --- `response:read()`; what is not read stays on the other side. Closed with the variable that holds it.
----@param request { method: string?, url: string, headers: table?, body: string?, timeout: number?, idle_timeout: number?, max_bytes: integer?, follow: integer?, addresses: "any"|"public"|"loopback"|nil }
+---@param request table url, method ("GET"), headers, body, timeout and idle_timeout in seconds, max_bytes,
+---   follow (redirects, 3), addresses ("any", "public", "loopback")
 ---@return table|nil response {status, headers, url, read, all, close}
 ---@return string? message
 ---@return string? code unavailable, denied, timeout, limit, invalid, closed

@@ -14,6 +14,8 @@ local schema = require "weir.schema"
 
 local M = {}
 
+environment.protect_strings()
+
 local SHORT = 12 -- characters of a hash that people see
 local FOREIGN = { cjson = true, lpeg = true, re = true }
 
@@ -56,7 +58,9 @@ local function requirer(self, used, loaded)
     end
     if loaded[name] ~= nil then return loaded[name] end
     local text, path = find(self, name:gsub("%.", "/") .. ".lua")
-    if not text then error(("module '%s' not found: weir's library, cjson, lpeg and the project's own files can be required"):format(name), 2) end
+    if not text then
+      error(("module '%s' not found: weir's library, cjson, lpeg and the project's own files can be required"):format(name), 2)
+    end
     used[#used + 1] = { name = name, text = text }
     local chunk = assert(load(text, "@" .. path, "t", environment.new(require_in_module)))
     local value = chunk(name)

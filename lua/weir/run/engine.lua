@@ -74,7 +74,9 @@ end
 
 local function definition_of(self, kept)
   if kept.kind == "flow" then
-    if not kept.text then failure.raise("not_found", "the flow of version %s was built in memory; its source is not kept", kept.version) end
+    if not kept.text then
+      failure.raise("not_found", "the flow of version %s was built in memory; its source is not kept", kept.version)
+    end
     local definition, errors = self.project:load(kept.file, kept.text)
     if not definition then failure.raise("invalid", "%s", errors[1].message) end
     return definition
@@ -85,7 +87,9 @@ end
 --- The definition of a version: from the store when it is not the one at hand.
 function Engine:kept_definition(version)
   local kept, message, code = self.store:get("definitions", version)
-  if not kept then failure.raise(code or "not_found", "definition version %s is not in the store: %s", version:sub(1, 12), tostring(message)) end
+  if not kept then
+    failure.raise(code or "not_found", "definition version %s is not in the store: %s", version:sub(1, 12), tostring(message))
+  end
   return definition_of(self, kept)
 end
 
@@ -202,8 +206,9 @@ end
 
 --- The row of a run: what lists show, kept beside its journal.
 function Engine:row_of(run)
+  local err = run.error
   return { status = run.status, pipeline = run.plan.name, version = run.plan.version, started_ms = run.started_ms,
-    ended_ms = run.ended_ms, key = run.key, error = run.error and { code = run.error.code, message = run.error.message, step = run.error.step } }
+    ended_ms = run.ended_ms, key = run.key, error = err and { code = err.code, message = err.message, step = err.step } }
 end
 
 local function begin(self, run)

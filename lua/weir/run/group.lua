@@ -26,7 +26,7 @@ end
 
 -- Whether the group need not wait any longer. `all` waits for every step to end.
 local DONE = {
-  all = function(group, results, last)
+  all = function(group, _, last)
     return group.fail_fast and last.status == "failed" and not last.step.optional
   end,
   any = function(_, _, last) return last.status == "finished" end,
@@ -50,8 +50,7 @@ end
 local VERDICT = {
   all = function(_, order) return first_failure(order) end,
   any = function(_, order, results)
-    if successes(results) > 0 then return nil end
-    return first_failure(order)
+    return successes(results) == 0 and first_failure(order) or nil
   end,
   first = function(_, order)
     local first = order[1]
@@ -156,8 +155,9 @@ local function run_all(frame, group, visit)
     local tasks = {}
     for index, step in ipairs(group.steps) do
       tasks[index] = task.spawn(function()
-        native.set_local("frame", frame)
-        finished(run_one(frame, step, key_of(frame, group, step, visit)))
+        local own = setmetatable({}, { __index = frame }) -- each knows what it is doing
+        native.set_local("frame", own)
+        finished(run_one(own, step, key_of(frame, group, step, visit)))
       end)
     end
     local timeout = group.join == "deadline" and group.deadline or nil

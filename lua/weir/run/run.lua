@@ -29,7 +29,7 @@ local function seed_of(id)
 end
 
 --- A run that has not begun. `engine` makes it.
----@param fields { id: string, plan: table, input: any, modules: table, engine: table, journal: table|nil, listener: function|nil, root: string }
+---@param fields table id, plan, input, modules, engine, root; journal and listener may be nil
 function M.new(fields)
   local self = setmetatable(fields, Run)
   self.status, self.steps, self.usage = "running", 0, { tokens = 0, usd = 0 }

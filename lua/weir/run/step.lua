@@ -138,7 +138,7 @@ local function extra_of(label, verdict)
   return { label = label, verdict = verdict }
 end
 
-local function conclude(frame, step, key, ok, output)
+local function conclude(ok, output)
   if ok then return "finished" end
   if native.cancelled() then return "cancelled" end
   if output.code == "conflict" then error(output, 0) end
@@ -166,7 +166,7 @@ local function journaled(frame, step, key, input)
   local token = begin(journal, step, key, asked, from_ms)
   if run.listener then run:notify { kind = "step", step = key, name = step.name, status = "running", at_ms = from_ms } end
   local ok, output, label, attempt, verdict = bounded(frame, step, key, input, asked)
-  local status = conclude(frame, step, key, ok, output)
+  local status = conclude(ok, output)
   local to_ms = clock.wall_ms()
   if status == "cancelled" then
     journal:note { "step", key, asked, status, from_ms, to_ms, attempt or 1, recorded_error(output) }
@@ -196,7 +196,7 @@ local function plain(frame, step, key, input)
   else
     ok, output, label, attempt = bounded(frame, step, key, input)
   end
-  local status = ok and "finished" or conclude(frame, step, key, ok, output)
+  local status = ok and "finished" or conclude(ok, output)
   if listener then
     run:notify { kind = "step", step = key, name = step.name, status = status, at_ms = clock.wall_ms(),
       seconds = (clock.wall_ms() - from) / 1000, error = not ok and output or nil, attempt = attempt }

@@ -107,7 +107,7 @@ end
 
 local function stand_in(here, agents)
   for name, execute in pairs(agents or {}) do
-    here.registry:put { kind = "agent", name = name, api = 1, options = { additionalProperties = true, type = "object" }, execute = execute }
+    here.registry:put { kind = "agent", name = name, api = 1, options = { type = "object" }, execute = execute }
   end
 end
 

@@ -6,7 +6,7 @@ local M = {}
 
 local DAMPING = 0.85
 local ROUNDS = 60
-local ENOUGH = 1e-5 -- change of the ranks of a round, summed, relative to their sum
+local ENOUGH = 1e-4 -- change of the ranks in a round, summed, relative to their sum; TextRank's own threshold
 
 local function total_weights(links)
   local totals = {}
@@ -19,12 +19,13 @@ local function total_weights(links)
 end
 
 local function one_round(links, totals, ranks, next_ranks)
-  local change = 0
+  local change, shares = 0, {}
+  for i, rank in ipairs(ranks) do shares[i] = rank / totals[i] end -- 0 links: never asked for
   for i, list in ipairs(links) do
     local sum = 0
-    for _, link in ipairs(list) do
-      local j = link[1]
-      sum = sum + link[2] / totals[j] * ranks[j]
+    for index = 1, #list do
+      local link = list[index]
+      sum = sum + link[2] * shares[link[1]]
     end
     local rank = 1 - DAMPING + DAMPING * sum
     change = change + math.abs(rank - ranks[i])

@@ -122,7 +122,7 @@ function M.is_any(word)
 end
 
 local ENOUGH = 0.12 -- share of words from one list that makes its language believable
-local SAMPLE = 2000 -- words looked at
+local SAMPLE = 600 -- words looked at
 
 --- Guesses the language of a text by the list that covers most of its words. Does not yield.
 ---@param words string[]  words in lower case, in order

@@ -16,7 +16,7 @@ local unicode = require "weir.text.unicode"
 
 local M = {}
 
-local SAMPLE = 2000 -- words the language is guessed from
+local SAMPLE = 600 -- words the language is guessed from
 
 local function sample_words(texts)
   local sample = {}

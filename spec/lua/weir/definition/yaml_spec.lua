@@ -67,7 +67,7 @@ describe("yaml", function()
       { "a: !!python/object:os.system {}\n", 1, "tag" }, { "? [1]\n: 2\n", 1, "key" }, { "a: .nan\n", 1, "number" }, { "a: -.inf\n", 1, "number" },
       { "a: 1e999\n", 1, "large" }, { "a: 1\n--- \nb: 2\n", 2, "second document" }, { "a: *nope\n", 1, "nope" }, { "a: [1\nb: }\n", 2, "YAML" },
       { "a: &a\n  <<: {b: 1}\n", 2, "merge" }, { "\ta: 1\n", 1, "YAML" }, { "a: &x [*x]\n", 1, "x" }, { ("["):rep(70) .. ("]"):rep(70), 1, "levels" },
-      { "a: 'b\n", 2, "YAML" }, { "a: \"\\q\"", 1, "YAML" },
+      { "a: 'b\n", 2, "YAML" }, { "\u{e9}: \"a\\0b\"", 1, "zero byte" }, { "a: \"\\u0000\"", 1, "zero byte" }, { "\"\\x00\": 1", 1, "zero byte" }, { "a: \"\\q\"", 1, "YAML" },
     }
     for _, case in ipairs(cases) do
       local value, message, code, where = yaml.decode(case[1])

@@ -1,0 +1,117 @@
+--- What a run shows on stderr while it goes on: lines, or on a terminal a live display. Both listen to the
+--- same events of the engine.
+
+local text = require "weir.cli.text"
+
+local M = {}
+
+local EVERY = 2 -- seconds between two lines about one map
+
+---@class weir.cli.Progress
+---@field notify fun(self, event: table) the run's listener
+---@field close fun(self) leaves nothing on the screen but what is to stay
+
+local COLOURS = { finished = "green", failed = "red", cancelled = "yellow", skipped = "dim", running = "cyan", waiting = "yellow" }
+
+--- The sign of a status, in its colour.
+function M.sign(console, status)
+  return console.err:paint(COLOURS[status] or "dim", console.signs[status] or status)
+end
+
+--- Whether a step is one of a map's item; there may be a hundred thousand of them.
+---@param key string
+---@return boolean
+function M.is_inner(key)
+  return key:find("[", 1, true) ~= nil
+end
+
+--- What is said of a step that ended: `✓ write  1.2 s  3 attempts`, `✗ write  12 ms  message (code)`.
+---@param console weir.cli.Console
+---@param event table {step, status, seconds, attempt, error, done, total}
+---@return string
+function M.step_line(console, event)
+  local parts = { M.sign(console, event.status) .. " " .. event.step }
+  if event.total then parts[#parts + 1] = text.count(event.total, "item") end
+  if event.seconds then parts[#parts + 1] = console.err:paint("dim", text.duration(event.seconds)) end
+  if event.attempt and event.attempt > 1 then parts[#parts + 1] = text.count(event.attempt, "attempt") end
+  if event.status == "skipped" then parts[#parts + 1] = console.err:paint("dim", "skipped") end
+  if event.error and event.status == "failed" then
+    parts[#parts + 1] = console.err:paint("red", ("%s (%s)"):format(text.first_line(event.error.message), event.error.code))
+  end
+  return table.concat(parts, "  ")
+end
+
+--- Lines about what happens beside the steps' ends; nil for what nobody needs to see.
+---@return string|nil
+function M.note_line(console, event)
+  local err = console.err
+  if event.kind == "print" then return ("%s: %s"):format(err:paint("dim", event.step), text.safe(event.text)) end
+  if event.kind == "log" and event.level ~= "debug" then
+    local style = event.level == "error" and "red" or event.level == "warn" and "yellow" or "dim"
+    return ("%s: %s%s"):format(err:paint("dim", event.step), err:paint(style, event.level .. ": "), text.safe(event.text))
+  end
+  if event.kind == "retry" then
+    return ("%s %s  attempt %d failed: %s; again in %s"):format(err:paint("yellow", console.signs.wait), event.step, event.attempt,
+      text.first_line(event.error.message), text.duration(event.delay or 0))
+  end
+  if event.kind == "verdict" and event.verdict ~= "approve" then
+    local advice = event.advice and (": " .. text.first_line(event.advice)) or ""
+    return ("%s %s  the critic says %s%s"):format(err:paint("yellow", console.signs.wait), event.step, event.verdict, advice)
+  end
+end
+
+-- Lines ------------------------------------------------------------------------------------------
+
+local Lines = {}
+Lines.__index = Lines
+
+local function say_progress(self, event)
+  self.totals[event.step] = event.total
+  if M.is_inner(event.step) or event.done == event.total then return end
+  local now = require("weir.port.clock").now()
+  local said = self.said[event.step] or self.began
+  if now - said < EVERY then return end
+  self.said[event.step] = now
+  self.console.err:line(("%s %s  %d of %d"):format(self.console.signs.running, event.step, event.done, event.total))
+end
+
+function Lines:notify(event)
+  if event.kind == "progress" then return say_progress(self, event) end
+  if event.kind == "step" then
+    if event.status == "running" or M.is_inner(event.step) and event.status ~= "failed" then return end
+    event.total = self.totals[event.step]
+    return self.console.err:line(M.step_line(self.console, event))
+  end
+  local line = M.note_line(self.console, event)
+  if line then self.console.err:line(line) end
+end
+
+function Lines.close() end
+
+local function lines(console)
+  return setmetatable({ console = console, totals = {}, said = {}, began = require("weir.port.clock").now() }, Lines)
+end
+
+-- Nothing but what the run itself says
+local Quiet = {}
+Quiet.__index = Quiet
+
+function Quiet:notify(event)
+  local is_said = event.kind == "print" or event.kind == "log"
+  local line = is_said and M.note_line(self.console, event)
+  if line then self.console.err:line(line) end
+end
+
+function Quiet.close() end
+
+--- The display for a console.
+---@param console weir.cli.Console
+---@param options { quiet: boolean?, plain: boolean? } plain: lines even on a terminal
+---@return weir.cli.Progress
+function M.new(console, options)
+  if options.quiet then return setmetatable({ console = console }, Quiet) end
+  if console.err.is_live and not options.plain then return require("weir.cli.live").new(console) end
+  return lines(console)
+end
+
+return M

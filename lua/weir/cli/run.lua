@@ -1,0 +1,164 @@
+--- weir run: a pipeline, once, now, in this process.
+
+local failure = require "weir.failure"
+local input_of = require "weir.cli.input"
+local interrupt = require "weir.cli.interrupt"
+local progress = require "weir.cli.progress"
+local session = require "weir.cli.session"
+local status = require "weir.cli.status"
+local text = require "weir.cli.text"
+
+local M = {
+  name = "run",
+  summary = "Runs a pipeline, once, now. Its output goes to stdout, what happens on the way to stderr.",
+  examples = { "run hello --set name=Ada", "run pipelines/digest.lua --set path=docs --set words=200",
+    "run review --input @input.json --json", "run review --dry-run" },
+  notes = "Exit status: 0 finished, 1 failed, 2 the pipeline or its input is wrong, 5 cancelled, 8 refused (the store is in\n"
+    .. "use), 75 the store failed, 130 interrupted. Ctrl-C cancels the run cleanly, a second Ctrl-C ends the process.",
+}
+
+local JITTER = 10000 -- instructions between drawn preemptions, under --seed
+
+function M.declare(parser)
+  parser:argument("pipeline", "a pipeline file, or its name"):argname "FILE|NAME"
+  parser:option("--input", "the input: JSON, @FILE, or - for stdin"):argname "JSON"
+  parser:option("--set", "set one value of the input; may be repeated"):argname("a.b=V"):count "*"
+  session.declare_store(parser)
+  parser:option("--seed", "run on a virtual clock, in an order drawn from N"):argname("N"):convert(math.tointeger)
+  parser:flag("--dry-run", "say what would run, and run nothing")
+  parser:flag("-q --quiet", "say nothing on the way")
+end
+
+local function refuse_definition(context, arguments, errors)
+  if arguments.json then
+    local first = errors[1]
+    local err = failure.new(first.code or "invalid", "%s", first.message)
+    err.file, err.line, err.status = first.file, first.line, status.usage
+    error(err, 0)
+  end
+  local format = require("weir.definition.check").format
+  for _, entry in ipairs(errors) do context.err:line(context.err:paint("red", "error: ") .. text.safe(format(entry))) end
+  return status.usage
+end
+
+-- What this version cannot run is told before anything is opened.
+local function plan_of(engine, definition)
+  local ok, plan = pcall(engine.plan_of, engine, definition)
+  if ok then return plan end
+  local err = failure.of(plan)
+  err.status = status.usage
+  error(err, 0)
+end
+
+local function check_input(plan, input, schema)
+  local ok, _, errors = plan.check_input(input)
+  if not ok then error(input_of.refusal(errors, schema), 0) end
+end
+
+local function say_output(context, output)
+  if output == nil then return end
+  if type(output) == "string" then
+    context.out:write(output:sub(-1) == "\n" and output or output .. "\n")
+  else
+    context.out:line(require("weir.native.json").encode(output, { indent = 2 }) or tostring(output))
+  end
+end
+
+local function say_error(context, err)
+  local stream = context.err
+  stream:line(("%s %s (%s)"):format(stream:paint("red", "error:"), text.safe(err.message), err.code))
+  if err.traceback then stream:line(stream:paint("dim", text.safe(err.traceback))) end
+end
+
+local function look_at(context, run, store_option)
+  if not run.journal then return "nothing was kept" end
+  local tail = store_option and (" --store " .. store_option) or ""
+  return ("weir show last%s %s weir trace last%s"):format(tail, context.console.signs.dot, tail)
+end
+
+-- The last line: what became of the run, and what to type next.
+local function say_end(context, run, arguments)
+  local stream = context.err
+  local seconds = (run.ended_ms - run.started_ms) / 1000
+  local is_kept = run.journal and arguments.store ~= ":memory:"
+  local next_commands = is_kept and look_at(context, run, arguments.store) or "nothing was kept"
+  stream:line(("%s %s %s in %s %s"):format(progress.sign(context.console, run.status), stream:paint("bold", run.id), run.status,
+    text.duration(seconds), stream:paint("dim", ("%s %s"):format(context.console.signs.dot, next_commands))))
+end
+
+--- Says what became of a run: its output or error, and the closing line.
+---@param context weir.cli.Context
+---@param run weir.Run
+---@param arguments { json: boolean?, quiet: boolean?, store: string? }
+function M.report(context, run, arguments)
+  local shape = require "weir.cli.shape"
+  if arguments.json then
+    context.out:line(shape.line(shape.live(run)))
+  elseif run.status == "finished" then
+    say_output(context, run.output)
+  else
+    say_error(context, run.error or failure.new(run.status, "%s", run.status))
+  end
+  context.out:flush()
+  if not arguments.quiet then say_end(context, run, arguments) end
+end
+
+local function on_interrupt(context, display, run)
+  return function(name)
+    display:close()
+    local what = name == "sigint" and "Ctrl-C" or name:upper()
+    context.err:line(context.err:paint("yellow", ("%s: cancelling run %s; once more ends the process at once"):format(what, run.id)))
+    run:cancel(("interrupted by %s"):format(what))
+  end
+end
+
+--- Executes a prepared run under a display; Ctrl-C cancels it. Waits.
+---@param context weir.cli.Context
+---@param display weir.cli.Progress
+---@param run weir.Run
+---@return boolean interrupted
+function M.execute(context, display, run)
+  local watch = interrupt.watch(on_interrupt(context, display, run))
+  local ok, err = pcall(run.execute, run)
+  watch:close()
+  display:close()
+  if ok then return watch.came end
+  err = failure.of(err)
+  err.run, err.status = run.id, status.store -- a run raises only what keeps it from being recorded
+  error(err, 0)
+end
+
+local function execute(context, arguments, engine, definition, input)
+  local display = progress.new(context.console, { quiet = arguments.quiet, plain = arguments.seed ~= nil })
+  local run = engine:prepare(definition, input, { listener = function(event) display:notify(event) end })
+  local interrupted = M.execute(context, display, run)
+  M.report(context, run, arguments)
+  if interrupted then return status.interrupted end
+  return status.of_run(run.status)
+end
+
+local function with_engine(context, arguments, here, definition, input)
+  local new_engine = require("weir.run.engine").new
+  if definition.normal.durability == "none" then
+    return execute(context, arguments, new_engine(here, nil), definition, input)
+  end
+  return session.with_store(session.open_store(here, arguments.store), function(store)
+    return execute(context, arguments, new_engine(here, store), definition, input)
+  end)
+end
+
+function M.run(arguments, context)
+  if arguments.seed then require("weir.native.scheduler").use_virtual_clock(arguments.seed, JITTER) end
+  local name = arguments.pipeline
+  local here = session.project(name:find "[/.]" and name or nil)
+  local definition, errors = session.load(here, name)
+  if not definition then return refuse_definition(context, arguments, errors) end
+  if arguments.dry_run then return require("weir.cli.dry_run").run(context, here, definition, arguments) end
+  local plan = plan_of(require("weir.run.engine").new(here, nil), definition)
+  local schema = definition.normal.input
+  local input = input_of.build(arguments.input, arguments.set, schema)
+  check_input(plan, input, schema)
+  return with_engine(context, arguments, here, definition, input)
+end
+
+return M
