@@ -20,21 +20,13 @@
 #define EXIT_INTERNAL 70
 
 struct weir_host {
+  weir_host_head head;
   uv_loop_t loop;
   weir_memory memory;
   weir_scheduler scheduler;
   weir_watchdog watchdog;
   lua_State *L;
 };
-
-/* The host stands in the extra space of every coroutine; the lowest bit is the coroutine's own mark. */
-weir_host *weir_host_of(lua_State *L) {
-  uintptr_t extra = *(uintptr_t *)lua_getextraspace(L);
-  return (weir_host *)(extra & ~(uintptr_t)1);
-}
-
-weir_scheduler *weir_scheduler_of(weir_host *host) { return &host->scheduler; }
-uv_loop_t *weir_host_loop(weir_host *host) { return &host->loop; }
 
 static const char *text_of_error(lua_State *L) {
   if (lua_type(L, -1) == LUA_TTABLE) lua_getfield(L, -1, "message");
@@ -105,6 +97,7 @@ weir_host *weir_host_new(const weir_host_options *options) {
   if (!host) return NULL;
   weir_memory_init(&host->memory, options->memory_bytes ? options->memory_bytes : MEMORY_BYTES,
                    options->task_memory_bytes ? options->task_memory_bytes : TASK_MEMORY_BYTES);
+  host->head = (weir_host_head){ &host->scheduler, &host->loop };
   host->memory.over = weir_preempt_over_memory;
   host->memory.listener = &host->scheduler;
   host->L = lua_newstate(weir_memory_allocate, &host->memory);
@@ -115,6 +108,8 @@ weir_host *weir_host_new(const weir_host_options *options) {
   lua_atpanic(host->L, weir_panic);
   *(uintptr_t *)lua_getextraspace(host->L) = (uintptr_t)host;
   weir_scheduler_init(&host->scheduler, host, host->L, &host->memory);
+  host->scheduler.resume = weir_task_resume;
+  host->scheduler.kill = weir_task_kill;
   lua_pushcfunction(host->L, open_libraries);
   lua_pushlightuserdata(host->L, (void *)(uintptr_t)options);
   if (lua_pcall(host->L, 1, 0, 0) != LUA_OK) {

@@ -6,6 +6,7 @@
 #include "http_client.h"
 #include "scheduler.h"
 
+#include <dlfcn.h>
 #include <string.h>
 
 #define CLIENT "weir.http.client"
@@ -361,7 +362,16 @@ static void make_metatables(lua_State *L) {
 }
 
 int luaopen_weir_native_http_client(lua_State *L);
+
+/* The loop closes handles after Lua has closed its libraries: this one must still be there then. */
+static void stay_loaded(void) {
+  static const char here = 0;
+  Dl_info info;
+  if (dladdr(&here, &info) != 0) (void)dlopen(info.dli_fname, RTLD_NOW | RTLD_NODELETE);
+}
+
 int luaopen_weir_native_http_client(lua_State *L) {
+  stay_loaded();
   make_metatables(L);
   luaL_newlibtable(L, functions);                      /* module */
   client_box *box = lua_newuserdatauv(L, sizeof *box, 0); /* module client */

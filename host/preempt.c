@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "binding.h"
 #include "task.h"
 
 #define LIBRARY "=weir/"       /* chunk names of the library begin so */
@@ -52,8 +53,8 @@ static void raise_doom(lua_State *L, weir_task *task) {
   const char *given;
   weir_status code = weir_task_cancelled(task, &given);
   weir_preempt_arm(L); /* again at the next instruction, should this error be caught */
-  if (code != WEIR_OK) weir_task_raise(L, code, given);
-  weir_task_raise(L, task->doom, reason);
+  if (code != WEIR_OK) weir_raise(L, code, "%s", given ? given : reason);
+  weir_raise(L, task->doom, "%s", reason);
 }
 
 static void raise_if_cancelled(lua_State *L, weir_task *task) {
@@ -63,7 +64,7 @@ static void raise_if_cancelled(lua_State *L, weir_task *task) {
   if (!task->raised) {
     task->raised = true;
     task->raised_at = task->ticks;
-    weir_task_raise(L, code, reason);
+    weir_raise(L, code, "%s", reason ? reason : weir_status_code(code));
   }
   if (task->ticks - task->raised_at > SWALLOWED_TICKS) {
     doom(task, code);

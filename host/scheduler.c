@@ -1,7 +1,6 @@
 /* scheduler.c - lanes, scopes, cancelling, time and the loop. */
 #include "scheduler.h"
 
-#include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,9 +94,7 @@ static void end_wait(weir_task *task, weir_status outcome) {
   weir_task_ready(task);
 }
 
-void weir_wait_wake(weir_wait *wait) {
-  if (wait->task) end_wait(wait->task, WEIR_OK);
-}
+static void wake(weir_wait *wait) { end_wait(wait->task, WEIR_OK); }
 
 static void give_up_wait(weir_task *task, weir_status outcome) {
   weir_wait *wait = task->wait;
@@ -109,75 +106,15 @@ static void wait_is_over(weir_timer *timer) {
   give_up_wait(WEIR_CONTAINER(timer, weir_task, timer), WEIR_TIMEOUT);
 }
 
-static int raise_cancelled(lua_State *L, weir_task *task, weir_status code, const char *reason) {
-  if (!task->raised) task->raised_at = task->ticks;
-  task->raised = true;
-  return weir_task_raise(L, code, reason);
-}
-
-void weir_task_check(lua_State *L) {
-  weir_task *task = weir_scheduler_of(weir_host_of(L))->running;
-  const char *reason;
-  weir_status code = task ? weir_task_cancelled(task, &reason) : WEIR_OK;
-  if (code != WEIR_OK) raise_cancelled(L, task, code, reason);
-}
-
-static int waited(lua_State *L, int status, lua_KContext context) {
-  (void)status;
-  weir_task *task = (weir_task *)context;
-  task->steadfast = false;
-  if (task->outcome != WEIR_CANCELLED) return task->k(L, (int)task->outcome, task->context);
-  const char *reason;
-  weir_status code = weir_task_cancelled(task, &reason);
-  return raise_cancelled(L, task, code == WEIR_OK ? WEIR_CANCELLED : code, code == WEIR_OK ? NULL : reason);
-}
-
-static int refuse_wait(lua_State *L, weir_wait *wait, const char *what) {
-  if (wait->abandon) wait->abandon(wait);
-  return luaL_error(L, "cannot wait for %s here: %s", what,
-                    weir_scheduler_of(weir_host_of(L))->running
-                        ? "inside a callback of C, a finalizer or a function that never waits"
-                        : "no task is running");
-}
-
-int weir_task_wait(lua_State *L, weir_wait *wait, const char *what, int64_t deadline_ns,
-                   lua_KContext context, lua_KFunction k) {
-  weir_scheduler *s = weir_scheduler_of(weir_host_of(L));
-  weir_task *task = s->running;
-  if (!task || !s->can_wait || !lua_isyieldable(L)) return refuse_wait(L, wait, what);
-  const char *reason;
-  weir_status code = s->cancellations && !task->steadfast ? weir_task_cancelled(task, &reason) : WEIR_OK;
-  if (code != WEIR_OK) {
-    if (wait->abandon) wait->abandon(wait);
-    return raise_cancelled(L, task, code, reason);
-  }
+void weir_task_begin_wait(weir_task *task, weir_wait *wait, const char *what, int64_t deadline_ns) {
   task->wait = wait;
   wait->task = task;
+  wait->wake = wake;
   task->what = what;
-  task->k = k;
-  task->context = context;
   task->state = WEIR_WAITING;
-  if (deadline_ns != WEIR_NO_DEADLINE) {
-    task->timer.fire = wait_is_over;
-    weir_heap_set(&s->timers, &task->timer, deadline_ns);
-  }
-  task->leaf = L;
-  task->depth = 0;
-  s->yielding = WEIR_WAITS;
-  return lua_yieldk(L, 0, (lua_KContext)task, waited);
-}
-
-static void leave_queue(weir_wait *wait) {
-  weir_queue_leave(&WEIR_CONTAINER(wait, weir_task, self)->queue_node);
-}
-
-int weir_task_wait_in(lua_State *L, weir_queue *queue, const char *what, int64_t deadline_ns,
-                      lua_KContext context, lua_KFunction k) {
-  weir_task *self = weir_scheduler_of(weir_host_of(L))->running;
-  if (!self) return luaL_error(L, "cannot wait for %s here: no task is running", what);
-  self->self.abandon = leave_queue;
-  weir_queue_join(queue, &self->queue_node, &self->self);
-  return weir_task_wait(L, &self->self, what, deadline_ns, context, k);
+  if (deadline_ns == WEIR_NO_DEADLINE) return;
+  task->timer.fire = wait_is_over;
+  weir_heap_set(&task->scheduler->timers, &task->timer, deadline_ns);
 }
 
 /* Scopes */
@@ -235,7 +172,7 @@ static void kill_tree(weir_scope *scope) {
   }
   for (weir_task *task = scope->tasks, *next; task; task = next) {
     next = task->sibling_next;
-    if (task->state != WEIR_RUNNING) weir_task_kill(task);
+    if (task->state != WEIR_RUNNING) task->scheduler->kill(task);
   }
 }
 
@@ -329,7 +266,7 @@ static void run_turn(weir_scheduler *s, const weir_task *until) {
     weir_task *task = next_ready(s);
     if (!task) break;
     unready(task);
-    weir_task_resume(task);
+    s->resume(task);
     if (s->ticks != ticks) break;
   }
   end_turn(s);

@@ -1,6 +1,8 @@
 /* task.h - the inside of the scheduler: what its own files share, and nobody else includes.
  *
- * scheduler.c   lanes, scopes, cancelling, time, the loop
+ * reach.c       from a Lua state to its host and scheduler
+ * scheduler.c   lanes, scopes, cancelling, time, the loop; knows no Lua
+ * task_wait.c   makes the running task wait
  * coroutine.c   coroutine.* for modules, so that waiting and preemption pass through their coroutines
  * preempt.c     the slice: the CPU timer, the hook, the hard limit
  * task_lua.c    from a task to a running coroutine and back
@@ -83,8 +85,16 @@ struct weir_scope {
   weir_queue joiners;
 };
 
+/* What every host begins with, so that these are found from it. */
+typedef struct {
+  weir_scheduler *scheduler;
+  uv_loop_t *loop;
+} weir_host_head;
+
 struct weir_scheduler {
   weir_host *host;
+  void (*resume)(weir_task *task); /* runs a task until it waits, ends or has used its slice */
+  void (*kill)(weir_task *task);   /* ends one without resuming it */
   lua_State *L;          /* the main thread */
   weir_memory *memory;
   struct { weir_task *first, *last; } lanes[WEIR_LANES];
@@ -135,6 +145,7 @@ void weir_scheduler_free(weir_scheduler *scheduler);
 weir_status weir_scheduler_run(weir_scheduler *scheduler, weir_task *until); /* WEIR_FAILED: deadlock */
 uint64_t weir_scheduler_draw(weir_scheduler *scheduler);
 void weir_task_ready(weir_task *task);
+void weir_task_begin_wait(weir_task *task, weir_wait *wait, const char *what, int64_t deadline_ns);
 void weir_task_change_lane(weir_task *task, uint8_t lane); /* of a ready task */
 void weir_task_withdraw(weir_task *task); /* out of its lane or wait: nobody wakes it any more */
 void weir_task_leave(weir_task *task);    /* done: out of its home; whoever joins it is woken */
@@ -150,7 +161,6 @@ weir_task *weir_task_new(lua_State *L, weir_scope *home, int nargs); /* function
 void weir_task_resume(weir_task *task);
 void weir_task_kill(weir_task *task);
 void weir_task_push(lua_State *L, weir_task *task);
-int weir_task_raise(lua_State *L, weir_status code, const char *reason);
 weir_scope *weir_scope_new(lua_State *L, weir_task *owner, int64_t deadline_ns, bool shielded);
 void weir_scope_release(lua_State *L, weir_scope *scope);
 void weir_scope_failed(weir_scope *scope, weir_task *task);

@@ -19,10 +19,6 @@ void weir_task_push(lua_State *L, weir_task *task) {
   lua_remove(L, -2);
 }
 
-int weir_task_raise(lua_State *L, weir_status code, const char *reason) {
-  return weir_raise(L, code, "%s", reason ? reason : weir_status_code(code));
-}
-
 static void more_slots(weir_scheduler *s) {
   uint32_t capacity = s->slot_capacity ? s->slot_capacity * 2 : 64;
   weir_task **tasks = realloc(s->slot_tasks, capacity * sizeof *tasks);

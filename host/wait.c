@@ -1,6 +1,10 @@
 /* wait.c - queues of waiting tasks. */
 #include "wait.h"
 
+void weir_wait_wake(weir_wait *wait) {
+  if (wait->task) wait->wake(wait);
+}
+
 void weir_queue_join(weir_queue *queue, weir_node *node, weir_wait *wait) {
   node->wait = wait;
   node->queue = queue;

@@ -11,7 +11,8 @@ typedef struct weir_task weir_task;
 
 typedef struct weir_wait weir_wait;
 struct weir_wait {
-  weir_task *task;                  /* who waits; NULL: nobody. Set and cleared by the scheduler */
+  weir_task *task;                  /* who waits; NULL: nobody. Set and cleared by the scheduler, as the next */
+  void (*wake)(weir_wait *wait);
   void (*abandon)(weir_wait *wait); /* called when the wait ended without a wake (cancelled, deadline):
                                        forget the wait. Must not raise. May be NULL */
 };

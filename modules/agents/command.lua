@@ -8,7 +8,7 @@ local weir = require "weir"
 local M = {
   kind = "agent", name = "command", api = 1,
   doc = "Runs a program and gives its status and output",
-  needs = { args = "string[]", stdin = "string?", env = "object?", cwd = "string?" },
+  needs = { args = "string[]?", stdin = "string?", env = "object?", cwd = "string?" },
   gives = { status = "integer", stdout = "string", stderr = "string" },
   options = {
     args = "string[]?",                                     -- put before the input's

@@ -24,7 +24,8 @@ local function check_path(text)
   for _, root in ipairs(ROOTS) do
     local value, why = compiled:get(root)
     must(value ~= nil or compiled.optional or type(why) == "string", "nothing found and no reason")
-    must(json.encode(again:get(root)) == json.encode(value), "the path reads otherwise when compiled again")
+    local same = again:get(root)
+    must(json.encode(same) == json.encode(value), "the path reads otherwise when compiled again")
   end
 end
 

@@ -15,7 +15,6 @@ local M = {}
 ---@class weir.text.Vectors
 ---@field [integer] weir.text.Vector
 ---@field frequency integer[]  texts that hold a term, by its number
----@field names string[]       terms by their number
 
 local function count_terms(terms, ids, names)
   local counts, order = {}, {}
@@ -56,7 +55,7 @@ function M.vectors(texts)
     vectors[index] = { ids = order, counts = counts, weights = {}, terms = #terms }
   end
   for _, vector in ipairs(vectors) do weigh(vector, frequency, #texts) end
-  vectors.frequency, vectors.names = frequency, names
+  vectors.frequency = frequency
   return vectors
 end
 

@@ -166,23 +166,4 @@ function M.frequent(sentences)
   return common
 end
 
---- Gives the stop words to use for a text. Does not yield.
----@param sentences string[][]  the words of each sentence, in lower case
----@param language string?      an ISO 639-1 code; guessed when nil
----@return table<string, boolean> words
----@return string? language  the one used, nil when frequency decided
-function M.choose(sentences, language)
-  if not language then
-    local sample = {}
-    for _, words in ipairs(sentences) do
-      if #sample >= SAMPLE then break end
-      table.move(words, 1, #words, #sample + 1, sample)
-    end
-    language = M.guess(sample)
-  end
-  local list = language and by_language[language]
-  if list then return list, language end
-  return M.frequent(sentences), nil
-end
-
 return M

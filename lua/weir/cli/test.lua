@@ -1,0 +1,173 @@
+--- weir test: specs inside the host, or a pipeline killed at every position of its journal.
+
+local failure = require "weir.failure"
+local session = require "weir.cli.session"
+local shape = require "weir.cli.shape"
+local status = require "weir.cli.status"
+local text = require "weir.cli.text"
+
+local M = {
+  name = "test",
+  summary = "Runs specs (busted) inside the host; without SPEC those below spec/.",
+  examples = { "test", "test spec/hello_spec.lua --filter greets", "test --crash-everywhere hello --set name=Ada" },
+  notes = "A SPEC is a file, or a folder whose *_spec.lua files are run. Exit status 1 when a test fails.\n"
+    .. "--crash-everywhere kills a run of the pipeline at each position of its journal and goes on with it:\n"
+    .. "the result must be that of a run that was never killed.",
+}
+
+local JITTER = 10000 -- instructions between drawn preemptions, under --seed
+
+function M.declare(parser)
+  parser:argument("spec", "spec files and folders"):args "*"
+  parser:option("--filter", "only tests whose title matches the Lua pattern"):argname("PATTERN"):count "*"
+  parser:flag("--virtual", "run on a virtual clock: sleeps jump")
+  parser:option("--seed", "run on a virtual clock, in an order drawn from N"):argname("N"):convert(math.tointeger)
+  parser:option("--crash-everywhere", "kill this pipeline at each position of its journal"):argname "PIPELINE"
+  parser:option("--set", "one value of that pipeline's input"):argname("a.b=V"):count "*"
+end
+
+-- Specs ------------------------------------------------------------------------------------------
+
+local function trimmed(traceback)
+  local lines = {}
+  for line in traceback:gmatch "[^\n]+" do
+    local is_noise = line:find "/busted/" or line:find "luassert" or line:find "^%s*weir/cli/" or line:find "stack traceback"
+    if not is_noise then lines[#lines + 1] = line end
+  end
+  return lines
+end
+
+local function say_failure(out, outcome, signs)
+  out:line(("%s %s"):format(out:paint("red", signs.failed), out:paint("bold", outcome.name ~= "" and outcome.name or outcome.file)))
+  for line in (outcome.message or "it failed and gave no message"):gmatch "[^\n]+" do out:line("    " .. text.safe(line)) end
+  for _, line in ipairs(outcome.traceback and trimmed(outcome.traceback) or {}) do out:line("    " .. out:paint("dim", text.safe(line))) end
+end
+
+local function new_tally()
+  return { passed = 0, failed = 0, pending = 0 }
+end
+
+local function add(tally, outcome)
+  tally[outcome.status] = tally[outcome.status] + 1
+end
+
+local function file_line(context, name, tally, seconds)
+  local out, signs = context.out, context.console.signs
+  local is_good = tally.failed == 0
+  local parts = { out:paint(is_good and "green" or "red", is_good and signs.finished or signs.failed) .. " " .. name,
+    text.count(tally.passed, "test") .. " passed" }
+  if tally.failed > 0 then parts[#parts + 1] = ("%d failed"):format(tally.failed) end
+  if tally.pending > 0 then parts[#parts + 1] = ("%d pending"):format(tally.pending) end
+  parts[#parts + 1] = out:paint("dim", text.duration(seconds))
+  return table.concat(parts, "  ")
+end
+
+-- One line per file, failures as they come.
+local function say_results(context, total)
+  local by_file = {}
+  return {
+    outcome = function(outcome)
+      by_file[outcome.file] = by_file[outcome.file] or new_tally()
+      add(total, outcome)
+      add(by_file[outcome.file], outcome)
+      if outcome.status == "failed" then say_failure(context.out, outcome, context.console.signs) end
+    end,
+    file = function(name, seconds)
+      if by_file[name] then context.out:line(file_line(context, name, by_file[name], seconds)) end
+      context.out:flush()
+    end,
+  }
+end
+
+local function print_results(context, total)
+  return {
+    outcome = function(outcome)
+      add(total, outcome)
+      context.out:line(shape.line { file = outcome.file, name = outcome.name, status = outcome.status, seconds = outcome.seconds,
+        message = outcome.message })
+    end,
+    file = function() end,
+  }
+end
+
+local function close_results(context, total, seconds, as_json)
+  if as_json then
+    return context.out:line(shape.line { passed = total.passed, failed = total.failed, pending = total.pending, seconds = seconds })
+  end
+  local pending = total.pending > 0 and (", %d pending"):format(total.pending) or ""
+  local line = ("%d passed, %d failed%s"):format(total.passed, total.failed, pending)
+  context.out:line(("%s in %s"):format(context.out:paint(total.failed > 0 and "bold red" or "bold green", line), text.duration(seconds)))
+end
+
+local function find_files(given)
+  local paths = #given > 0 and given or { "spec" }
+  local files, missing = require("weir.cli.suite").find(paths)
+  if not files then failure.raise("not_found", "there is no '%s'; name a spec file, or a folder that holds some", missing) end
+  if #files == 0 then failure.raise("not_found", "there is no *_spec.lua file below %s", table.concat(paths, ", ")) end
+  return files
+end
+
+local function require_busted()
+  local ok = pcall(require, "busted.core")
+  if not ok then failure.raise("unavailable", "busted is not installed; `apt install lua-busted` installs it") end
+end
+
+local function monotonic()
+  return require("luv").hrtime() / 1e9 -- the scheduler's own clock may be virtual
+end
+
+local function use_clock(arguments)
+  local native = require "weir.native.scheduler"
+  if arguments.seed then
+    native.use_virtual_clock(arguments.seed, JITTER)
+  elseif arguments.virtual then
+    native.use_virtual_clock(nil, 0)
+  end
+end
+
+local function run_specs(arguments, context)
+  local files = find_files(arguments.spec)
+  require_busted()
+  use_clock(arguments)
+  local total, began = new_tally(), monotonic()
+  local report = (arguments.json and print_results or say_results)(context, total)
+  require("weir.cli.suite").run(files, { filter = arguments.filter }, report)
+  close_results(context, total, monotonic() - began, arguments.json)
+  if total.passed + total.failed + total.pending == 0 then
+    failure.raise("not_found", "no test was found%s", #arguments.filter > 0 and "; --filter fits none" or "")
+  end
+  return total.failed == 0 and status.finished or status.failed
+end
+
+-- Crashes ----------------------------------------------------------------------------------------
+
+local function crash_everywhere(arguments, context)
+  local pipeline = arguments.crash_everywhere
+  session.load(session.project(pipeline:find "[/.]" and pipeline or nil), pipeline) -- not_found is told here, not by a child
+  local given = {}
+  for _, setting in ipairs(arguments.set) do
+    given[#given + 1] = "--set"
+    given[#given + 1] = setting
+  end
+  local report = not arguments.json and function(line) context.err:line(context.err:paint("dim", line)) end or nil
+  local ok, summary = require("weir.testing.crash").everywhere(pipeline, given, { report = report })
+  if arguments.json then
+    context.out:line(shape.line { pipeline = pipeline, positions = summary.positions, failed = #summary.problems,
+      problems = require("weir.native.json").list(summary.problems) })
+  else
+    for _, problem in ipairs(summary.problems) do
+      context.out:line(("%s %s:%d  %s"):format(context.out:paint("red", context.console.signs.failed), problem.point, problem.count, problem.problem))
+      context.out:line("    " .. problem.command)
+    end
+    context.out:line(("%d passed, %d failed: %s killed at %s"):format(summary.positions - #summary.problems, #summary.problems, pipeline,
+      text.count(summary.positions, "position")))
+  end
+  return ok and status.finished or status.failed
+end
+
+function M.run(arguments, context)
+  if arguments.crash_everywhere then return crash_everywhere(arguments, context) end
+  return run_specs(arguments, context)
+end
+
+return M
