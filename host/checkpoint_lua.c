@@ -1,4 +1,5 @@
-/* checkpoint_lua.c - weir.native.checkpoint: opening a store, reading runs, and what concerns it as a whole. */
+/* checkpoint_lua.c - weir.native.checkpoint: opening a store, reading runs, and what concerns it as a
+ * whole. */
 #include <math.h>
 #include <string.h>
 
@@ -18,7 +19,8 @@ static lua_Number number_option(lua_State *L, int index, const char *name, lua_N
   lua_Number value = 0;
   if (lua_getfield(L, index, name) != LUA_TNIL) {
     value = lua_tonumber(L, -1);
-    if (!lua_isnumber(L, -1) || !(value >= 0 && value <= most)) luaL_error(L, "option '%s' must be a number from 0 to %f", name, most);
+    if (!lua_isnumber(L, -1) || !(value >= 0 && value <= most))
+      luaL_error(L, "option '%s' must be a number from 0 to %f", name, most);
   }
   lua_pop(L, 1);
   return value;
@@ -42,7 +44,7 @@ static int checkpoint_open(lua_State *L) {
   weir_store_options options = { 0 };
   char message[WEIR_MESSAGE_MAX];
   read_options(L, 2, &options);
-  weir_port *port = lua_newuserdatauv(L, sizeof *port, 0);   /* store */
+  weir_port *port = lua_newuserdatauv(L, sizeof *port, 0); /* store */
   memset(port, 0, sizeof *port);
   luaL_setmetatable(L, WEIR_STORE);
   weir_store *store;
@@ -64,13 +66,13 @@ static void set_count(lua_State *L, const char *name, uint64_t value) {
 }
 
 static void set_histogram(lua_State *L, const weir_store_stats *stats) {
-  lua_createtable(L, WEIR_COMMIT_BUCKETS, 0);                /* list */
+  lua_createtable(L, WEIR_COMMIT_BUCKETS, 0); /* list */
   for (int i = 0; i < WEIR_COMMIT_BUCKETS; i++) {
-    lua_createtable(L, 0, 2);                                /* list bucket */
+    lua_createtable(L, 0, 2); /* list bucket */
     set_count(L, "count", stats->commit_buckets[i]);
     lua_pushnumber(L, i + 1 == WEIR_COMMIT_BUCKETS ? HUGE_VAL : 32e-6 * (double)(1u << i));
     lua_setfield(L, -2, "at_most");
-    lua_rawseti(L, -2, i + 1);                               /* list */
+    lua_rawseti(L, -2, i + 1); /* list */
   }
   lua_setfield(L, -2, "commit_buckets");
 }
@@ -80,7 +82,7 @@ static int store_stats(lua_State *L) {
   weir_port *port = weir_port_check(L, 1);
   weir_store_stats stats;
   weir_store_statistics(port->store, &stats);
-  lua_createtable(L, 0, 16);                                 /* stats */
+  lua_createtable(L, 0, 16); /* stats */
   set_count(L, "commits", stats.commits);
   set_count(L, "entries", stats.entries);
   set_count(L, "requests", stats.requests);
@@ -96,7 +98,7 @@ static int store_stats(lua_State *L) {
   lua_pushnumber(L, (double)stats.commit_ns * 1e-9);
   lua_setfield(L, -2, "commit_seconds");
   set_histogram(L, &stats);
-  lua_pushstring(L, weir_store_failure(port->store));        /* nil unless it failed for good */
+  lua_pushstring(L, weir_store_failure(port->store)); /* nil unless it failed for good */
   lua_setfield(L, -2, "failure");
   return 1;
 }
@@ -131,7 +133,8 @@ static int closed(lua_State *L, int status, lua_KContext context) {
   return 0;
 }
 
-/* store:close() waits until the queue is empty; safe twice. Where code cannot wait it blocks instead. */
+/* store:close() waits until the queue is empty; safe twice. Where code cannot wait it blocks instead.
+ */
 static int store_close(lua_State *L) {
   weir_port *port = luaL_checkudata(L, 1, WEIR_STORE);
   lua_settop(L, 1);
@@ -154,7 +157,8 @@ static int store_gc(lua_State *L) {
 }
 
 static int refuse_run(lua_State *L, weir_port *port, weir_status status) {
-  if (status == WEIR_NOT_FOUND) return weir_refusef(L, status, "run '%s': there is none", lua_tostring(L, 2));
+  if (status == WEIR_NOT_FOUND)
+    return weir_refusef(L, status, "run '%s': there is none", lua_tostring(L, 2));
   return weir_refusef(L, status, "%s", port->result.message);
 }
 
@@ -169,7 +173,9 @@ static int store_row(lua_State *L) {
   weir_port *port = weir_port_check(L, 1);
   weir_status status = weir_store_row(port->client, check_run_id(L, 2), &port->result);
   if (status != WEIR_OK) return refuse_run(L, port, status);
-  return push_row(L, port) ? 1 : weir_refusef(L, WEIR_CORRUPT, "run '%s': its row is damaged", lua_tostring(L, 2));
+  return push_row(L, port)
+             ? 1
+             : weir_refusef(L, WEIR_CORRUPT, "run '%s': its row is damaged", lua_tostring(L, 2));
 }
 
 /* Append the entries that the last read found to the list on the top; *n becomes the last one's. */
@@ -180,7 +186,8 @@ static int add_entries(lua_State *L, weir_port *port, uint64_t *n) {
     weir_found found = weir_result_at(&port->result, i);
     *n = found.number;
     if (weir_unpack_value(L, port->result.bytes.bytes + found.at, found.size) != WEIR_OK)
-      return weir_refusef(L, WEIR_CORRUPT, "run '%s': entry %d is damaged; see 'weir doctor'", lua_tostring(L, 2), (int)*n);
+      return weir_refusef(L, WEIR_CORRUPT, "run '%s': entry %d is damaged; see 'weir doctor'",
+                          lua_tostring(L, 2), (int)*n);
     lua_rawseti(L, -2, length + 1 + (lua_Integer)i);
   }
   return 0;
@@ -192,7 +199,7 @@ static int store_load(lua_State *L) {
   weir_slice id = check_run_id(L, 2);
   uint64_t n = 0;
   lua_settop(L, 2);
-  lua_newtable(L);                                           /* store id list */
+  lua_newtable(L); /* store id list */
   weir_mark_list(L, 3);
   do {
     weir_status status = weir_store_entries(port->client, id, n, ENTRIES_AT_ONCE, &port->result);
@@ -203,7 +210,9 @@ static int store_load(lua_State *L) {
   weir_status status = weir_store_row(port->client, id, &port->result);
   if (status == WEIR_NOT_FOUND) return 1;
   if (status != WEIR_OK) return refuse_run(L, port, status);
-  return push_row(L, port) ? 2 : weir_refusef(L, WEIR_CORRUPT, "run '%s': its row is damaged", lua_tostring(L, 2));
+  return push_row(L, port)
+             ? 2
+             : weir_refusef(L, WEIR_CORRUPT, "run '%s': its row is damaged", lua_tostring(L, 2));
 }
 
 /* store:entries(run_id [, after_n [, limit]]) -> list of entries, n of the last one */
@@ -216,7 +225,7 @@ static int store_entries(lua_State *L) {
   uint64_t n = (uint64_t)after;
   weir_status status = weir_store_entries(port->client, id, n, (uint32_t)limit, &port->result);
   if (status != WEIR_OK) return refuse_run(L, port, status);
-  lua_newtable(L);                                           /* ... list */
+  lua_newtable(L); /* ... list */
   weir_mark_list(L, -1);
   int refused = add_entries(L, port, &n);
   if (refused != 0) return refused;
@@ -231,9 +240,9 @@ static int store_verify(lua_State *L) {
   uint64_t counts[WEIR_TABLES];
   weir_status status = weir_store_verify(port->client, counts, &port->result);
   if (status != WEIR_OK) return weir_refusef(L, status, "%s", port->result.message);
-  lua_createtable(L, 0, WEIR_TABLES);                        /* counts */
+  lua_createtable(L, 0, WEIR_TABLES); /* counts */
   for (int i = 0; i < WEIR_TABLES; i++) set_count(L, names[i], counts[i]);
-  lua_newtable(L);                                           /* counts list */
+  lua_newtable(L); /* counts list */
   for (uint32_t i = 0; i < weir_result_count(&port->result); i++) {
     weir_found found = weir_result_at(&port->result, i);
     lua_pushlstring(L, (const char *)port->result.bytes.bytes + found.at, found.size);
@@ -243,27 +252,31 @@ static int store_verify(lua_State *L) {
   return 2;
 }
 
-static const luaL_Reg methods[] = { { "path", store_path }, { "stats", store_stats }, { "close", store_close }, { "sync", store_sync },
-  { "run", weir_journal_new }, { "load", store_load }, { "entries", store_entries }, { "row", store_row }, { "verify", store_verify },
-  { NULL, NULL } };
-static const luaL_Reg metamethods[] = { { "__gc", store_gc }, { "__close", store_close }, { NULL, NULL } };
+static const luaL_Reg methods[] = { { "path", store_path },       { "stats", store_stats },
+                                    { "close", store_close },     { "sync", store_sync },
+                                    { "run", weir_journal_new },  { "load", store_load },
+                                    { "entries", store_entries }, { "row", store_row },
+                                    { "verify", store_verify },   { NULL, NULL } };
+static const luaL_Reg metamethods[] = { { "__gc", store_gc },
+                                        { "__close", store_close },
+                                        { NULL, NULL } };
 static const luaL_Reg functions[] = { { "open", checkpoint_open }, { NULL, NULL } };
 
 int luaopen_weir_native_checkpoint(lua_State *L);
 
 int luaopen_weir_native_checkpoint(lua_State *L) {
   weir_journal_open(L);
-  luaL_newmetatable(L, WEIR_STORE);                          /* meta */
+  luaL_newmetatable(L, WEIR_STORE); /* meta */
   luaL_setfuncs(L, metamethods, 0);
-  luaL_newlib(L, methods);                                   /* meta methods */
+  luaL_newlib(L, methods); /* meta methods */
   luaL_setfuncs(L, weir_space_methods, 0);
-  lua_setfield(L, -2, "__index");                            /* meta */
-  luaL_newlib(L, functions);                                 /* meta module */
-  weir_pack_push_functions(L);                               /* meta module encode decode */
+  lua_setfield(L, -2, "__index"); /* meta */
+  luaL_newlib(L, functions);      /* meta module */
+  weir_pack_push_functions(L);    /* meta module encode decode */
   lua_setfield(L, -3, "decode");
   lua_setfield(L, -2, "encode");
   const char *lmdb = weir_store_lmdb();
-  lua_pushlstring(L, lmdb, strcspn(lmdb, ": "));             /* meta module version */
+  lua_pushlstring(L, lmdb, strcspn(lmdb, ": ")); /* meta module version */
   lua_setfield(L, -2, "lmdb");
   return 1;
 }

@@ -4,9 +4,10 @@
 #include <string.h>
 
 /* table[i] is i shifted out through four steps of the reflected polynomial. */
-static const uint32_t table[16] = { 0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc,
-  0x5125dad3, 0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4,
-  0xd3d3e1ab, 0xe330a81a, 0xf36e6f75 };
+static const uint32_t table[16] = { 0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1,
+                                    0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
+                                    0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+                                    0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75 };
 
 uint32_t weir_crc32c_portable(uint32_t crc, const void *bytes, size_t size) {
   const uint8_t *at = bytes;
@@ -22,7 +23,8 @@ uint32_t weir_crc32c_portable(uint32_t crc, const void *bytes, size_t size) {
 #if defined(__x86_64__)
 #include <nmmintrin.h>
 
-__attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t crc, const void *bytes, size_t size) {
+__attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t crc, const void *bytes,
+                                                            size_t size) {
   const uint8_t *at = bytes;
   uint64_t state = ~crc;
   for (; size >= 8; at += 8, size -= 8) {

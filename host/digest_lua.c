@@ -1,4 +1,5 @@
-/* digest_lua.c - weir.native.digest: SHA-256, HMAC, comparison in constant time, random bytes, hex and base64.
+/* digest_lua.c - weir.native.digest: SHA-256, HMAC, comparison in constant time, random bytes, hex and
+ * base64.
  *
  * A shared object of its own: it alone brings libcrypto. Holds nothing between two calls. */
 #include "binding.h"
@@ -33,7 +34,8 @@ static int digest_sha256(lua_State *L) {
   size_t size;
   const char *bytes = luaL_checklstring(L, 1, &size);
   uint8_t out[WEIR_SHA256_BYTES];
-  if (!SHA256((const unsigned char *)bytes, size, out)) return luaL_error(L, "libcrypto refuses SHA-256");
+  if (!SHA256((const unsigned char *)bytes, size, out))
+    return luaL_error(L, "libcrypto refuses SHA-256");
   return push_digest(L, out, 2);
 }
 
@@ -96,7 +98,8 @@ static int hex_value(char c) {
 static int digest_from_hex(lua_State *L) {
   size_t size;
   const char *text = check_bytes(L, &size);
-  if (size % 2) return weir_refusef(L, WEIR_INVALID, "hex: %I digits, an even number is needed", (lua_Integer)size);
+  if (size % 2)
+    return weir_refusef(L, WEIR_INVALID, "hex: %I digits, an even number is needed", (lua_Integer)size);
   luaL_Buffer buffer;
   char *out = luaL_buffinitsize(L, &buffer, size / 2);
   for (size_t i = 0; i < size; i += 2) {
@@ -127,7 +130,8 @@ static size_t put_group(const unsigned char *bytes, size_t left, const char *alp
   return left > 2 ? 4 : left + 1;
 }
 
-/* digest.to_base64(bytes [, "standard" | "url"]) -> text (RFC 4648); "url" has - and _ and no padding. */
+/* digest.to_base64(bytes [, "standard" | "url"]) -> text (RFC 4648); "url" has - and _ and
+ * no padding. */
 static int digest_to_base64(lua_State *L) {
   size_t size, length = 0;
   const unsigned char *bytes = (const unsigned char *)check_bytes(L, &size);
@@ -162,29 +166,38 @@ static size_t from_base64(const char *text, size_t size, const char *alphabet, c
   return size % 4 == 1 || bits != 0 ? SIZE_MAX : length; /* bits left over must be zero */
 }
 
-/* digest.from_base64(text [, "standard" | "url"]) -> bytes | nil, message, "invalid". Strict: no spaces,
- * no other alphabet; "standard" needs its padding, "url" may leave it out. */
+/* digest.from_base64(text [, "standard" | "url"]) -> bytes | nil, message, "invalid". Strict: no
+ * spaces, no other alphabet; "standard" needs its padding, "url" may leave it out. */
 static int digest_from_base64(lua_State *L) {
   size_t size, bad = 0;
   const char *text = check_bytes(L, &size);
   bool url;
   const char *alphabet = check_alphabet(L, &url);
   size_t padded = size;
-  for (int i = 0; i < 2 && padded % 4 != 1 && size % 4 == 0 && padded > 0 && text[padded - 1] == '='; i++) padded--;
+  for (int i = 0; i < 2 && padded % 4 != 1 && size % 4 == 0 && padded > 0 && text[padded - 1] == '=';
+       i++)
+    padded--;
   if (!url && size % 4 != 0)
-    return weir_refusef(L, WEIR_INVALID, "base64: %I characters, a multiple of 4 is needed", (lua_Integer)size);
+    return weir_refusef(L, WEIR_INVALID, "base64: %I characters, a multiple of 4 is needed",
+                        (lua_Integer)size);
   luaL_Buffer buffer;
   char *out = luaL_buffinitsize(L, &buffer, padded / 4 * 3 + 3);
   size_t length = from_base64(text, padded, alphabet, out, &bad);
-  if (length == SIZE_MAX) return weir_refusef(L, WEIR_INVALID, "base64: wrong at character %I", (lua_Integer)bad + 1);
+  if (length == SIZE_MAX)
+    return weir_refusef(L, WEIR_INVALID, "base64: wrong at character %I", (lua_Integer)bad + 1);
   luaL_pushresultsize(&buffer, length);
   return 1;
 }
 
-static const luaL_Reg functions[] = { { "sha256", digest_sha256 }, { "hmac_sha256", digest_hmac_sha256 },
-  { "equal", digest_equal }, { "random", digest_random }, { "to_hex", digest_to_hex },
-  { "from_hex", digest_from_hex }, { "to_base64", digest_to_base64 }, { "from_base64", digest_from_base64 },
-  { NULL, NULL } };
+static const luaL_Reg functions[] = { { "sha256", digest_sha256 },
+                                      { "hmac_sha256", digest_hmac_sha256 },
+                                      { "equal", digest_equal },
+                                      { "random", digest_random },
+                                      { "to_hex", digest_to_hex },
+                                      { "from_hex", digest_from_hex },
+                                      { "to_base64", digest_to_base64 },
+                                      { "from_base64", digest_from_base64 },
+                                      { NULL, NULL } };
 
 int luaopen_weir_native_digest(lua_State *L);
 int luaopen_weir_native_digest(lua_State *L) {

@@ -32,7 +32,9 @@ static int hash_random(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = { { "sha256", hash_sha256 }, { "random", hash_random }, { NULL, NULL } };
+static const luaL_Reg functions[] = { { "sha256", hash_sha256 },
+                                      { "random", hash_random },
+                                      { NULL, NULL } };
 
 int luaopen_weir_native_hash(lua_State *L);
 int luaopen_weir_native_hash(lua_State *L) {

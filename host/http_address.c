@@ -1,4 +1,5 @@
-/* http_address.c - address ranges that are not for everybody (IANA special-purpose address registries). */
+/* http_address.c - address ranges that are not for everybody (IANA special-purpose
+ * address registries). */
 #include "http_address.h"
 
 #include <arpa/inet.h>
@@ -12,13 +13,15 @@ typedef struct {
   uint32_t mask;
 } range;
 
-#define RANGE(a, b, c, d, bits) { (uint32_t)(a) << 24 | (b) << 16 | (c) << 8 | (d), 0xFFFFFFFFu << (32 - (bits)) }
+#define RANGE(a, b, c, d, bits)                                                                        \
+  { (uint32_t)(a) << 24 | (b) << 16 | (c) << 8 | (d), 0xFFFFFFFFu << (32 - (bits)) }
 
 static const range special[] = {
-  RANGE(0, 0, 0, 0, 8),       RANGE(10, 0, 0, 0, 8),    RANGE(100, 64, 0, 0, 10), RANGE(127, 0, 0, 0, 8),
-  RANGE(169, 254, 0, 0, 16),  RANGE(172, 16, 0, 0, 12), RANGE(192, 0, 0, 0, 24),  RANGE(192, 0, 2, 0, 24),
-  RANGE(192, 88, 99, 0, 24),  RANGE(192, 168, 0, 0, 16), RANGE(198, 18, 0, 0, 15), RANGE(198, 51, 100, 0, 24),
-  RANGE(203, 0, 113, 0, 24),  RANGE(224, 0, 0, 0, 4),   RANGE(240, 0, 0, 0, 4),
+  RANGE(0, 0, 0, 0, 8),      RANGE(10, 0, 0, 0, 8),     RANGE(100, 64, 0, 0, 10),
+  RANGE(127, 0, 0, 0, 8),    RANGE(169, 254, 0, 0, 16), RANGE(172, 16, 0, 0, 12),
+  RANGE(192, 0, 0, 0, 24),   RANGE(192, 0, 2, 0, 24),   RANGE(192, 88, 99, 0, 24),
+  RANGE(192, 168, 0, 0, 16), RANGE(198, 18, 0, 0, 15),  RANGE(198, 51, 100, 0, 24),
+  RANGE(203, 0, 113, 0, 24), RANGE(224, 0, 0, 0, 4),    RANGE(240, 0, 0, 0, 4),
 };
 
 static bool v4_allowed(uint32_t address, weir_addresses policy) {
@@ -69,7 +72,9 @@ bool weir_address_allowed(const struct sockaddr *address, weir_addresses policy)
 bool weir_address_text_allowed(const char *address, weir_addresses policy) {
   struct sockaddr_in in = { .sin_family = AF_INET };
   struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
-  if (inet_pton(AF_INET, address, &in.sin_addr) == 1) return weir_address_allowed((struct sockaddr *)&in, policy);
-  if (inet_pton(AF_INET6, address, &in6.sin6_addr) == 1) return weir_address_allowed((struct sockaddr *)&in6, policy);
+  if (inet_pton(AF_INET, address, &in.sin_addr) == 1)
+    return weir_address_allowed((struct sockaddr *)&in, policy);
+  if (inet_pton(AF_INET6, address, &in6.sin6_addr) == 1)
+    return weir_address_allowed((struct sockaddr *)&in6, policy);
   return false;
 }

@@ -9,7 +9,8 @@
 
 typedef enum {
   WEIR_ADDRESSES_ANY,
-  WEIR_ADDRESSES_PUBLIC,   /* globally reachable ones: no private, local, shared, reserved or test network */
+  WEIR_ADDRESSES_PUBLIC, /* globally reachable ones: no private, local, shared, reserved or test network
+                          */
   WEIR_ADDRESSES_LOOPBACK, /* this machine only */
 } weir_addresses;
 

@@ -67,7 +67,8 @@ static bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-/* An empty line: the headers of one answer are complete. Those of 1xx and of redirects are passed over. */
+/* An empty line: the headers of one answer are complete. Those of 1xx and of redirects are
+ * passed over. */
 static void complete_headers(weir_http_transfer *t) {
   long status = 0;
   const char *location = NULL;
@@ -125,7 +126,8 @@ static size_t on_header(char *line, size_t one, size_t size, void *context) {
   t->last_ms = uv_now(t->client->loop);
   if (t->has_headers) return size; /* trailers */
   t->header_bytes += size;
-  if (t->header_bytes > WEIR_HTTP_HEADER_BYTES) return stop_with(t, WEIR_LIMIT, "the headers pass 1 MiB");
+  if (t->header_bytes > WEIR_HTTP_HEADER_BYTES)
+    return stop_with(t, WEIR_LIMIT, "the headers pass 1 MiB");
   const char *end = trim_end(line, line + size);
   if (end == line) {
     complete_headers(t);
@@ -151,7 +153,8 @@ static size_t on_body(char *bytes, size_t one, size_t size, void *context) {
     return CURL_WRITEFUNC_PAUSE;
   }
   if (size > t->max_bytes - t->body_bytes) {
-    snprintf(t->error, sizeof t->error, "the body passes %llu bytes; raise max_bytes", (unsigned long long)t->max_bytes);
+    snprintf(t->error, sizeof t->error, "the body passes %llu bytes; raise max_bytes",
+             (unsigned long long)t->max_bytes);
     return stop_with(t, WEIR_LIMIT, t->error);
   }
   if (!append(&t->body, bytes, size)) return stop_with(t, WEIR_LIMIT, "no memory for the body");
@@ -161,7 +164,8 @@ static size_t on_body(char *bytes, size_t one, size_t size, void *context) {
 }
 
 /* Uploading is a sign of life too. */
-static int on_progress(void *context, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up) {
+static int on_progress(void *context, curl_off_t total, curl_off_t now, curl_off_t up_total,
+                       curl_off_t up) {
   weir_http_transfer *t = context;
   (void)total, (void)now, (void)up_total;
   if (up != t->uploaded) t->last_ms = uv_now(t->client->loop);
@@ -201,7 +205,9 @@ weir_http_transfer *weir_http_new(weir_http_client *client, void (*notify)(void 
   return t;
 }
 
-static bool is_token(const char *text) { return *text && text[strspn(text, NAME_CHARACTERS)] == '\0'; }
+static bool is_token(const char *text) {
+  return *text && text[strspn(text, NAME_CHARACTERS)] == '\0';
+}
 
 static bool is_field_value(const char *text) {
   for (; *text; text++)
@@ -243,7 +249,8 @@ static char *url_part(CURLU *url, CURLUPart part, unsigned flags) {
   return curl_url_get(url, part, &text, flags) == CURLUE_OK ? text : NULL;
 }
 
-/* Take the URL apart: the origin, for redirects, and the label, for messages. False: not a URL of http. */
+/* Take the URL apart: the origin, for redirects, and the label, for messages. False: not a URL
+ * of http. */
 static bool parse_url(weir_http_transfer *t, const char *text, char *origin, size_t origin_size) {
   CURLU *url = curl_url();
   bool fine = url && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK;
@@ -251,13 +258,14 @@ static bool parse_url(weir_http_transfer *t, const char *text, char *origin, siz
   char *host = fine ? url_part(url, CURLUPART_HOST, 0) : NULL;
   char *port = fine ? url_part(url, CURLUPART_PORT, CURLU_DEFAULT_PORT) : NULL;
   char *path = fine ? url_part(url, CURLUPART_PATH, 0) : NULL;
-  fine = scheme && host && port && (strcasecmp(scheme, "http") == 0 || strcasecmp(scheme, "https") == 0);
+  fine =
+      scheme && host && port && (strcasecmp(scheme, "http") == 0 || strcasecmp(scheme, "https") == 0);
   if (fine) {
     int length = snprintf(origin, origin_size, "%s://%s:%s", scheme, host, port);
     fine = length > 0 && (size_t)length < origin_size; /* a cut one would compare wrongly */
     char *shown = url_part(url, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT);
-    snprintf(t->label, sizeof t->label, "%s %s://%.200s%s%s%.200s", t->method, scheme, host, shown ? ":" : "",
-             shown ? shown : "", path ? path : "");
+    snprintf(t->label, sizeof t->label, "%s %s://%.200s%s%s%.200s", t->method, scheme, host,
+             shown ? ":" : "", shown ? shown : "", path ? path : "");
     curl_free(shown);
   }
   curl_free(scheme);
@@ -346,8 +354,8 @@ static bool copy_request(weir_http_transfer *t, const weir_http_request *request
   return true;
 }
 
-/* A name without a value takes out what curl would add: asking before it sends a large body, and calling
- * every body a form. */
+/* A name without a value takes out what curl would add: asking before it sends a large body, and
+ * calling every body a form. */
 static bool silence_curl(weir_http_transfer *t) {
   bool typed = false;
   for (struct curl_slist *line = t->request_headers; line; line = line->next)
@@ -363,8 +371,8 @@ weir_status weir_http_start(weir_http_transfer *t, const weir_http_request *requ
   if (!parse_url(t, t->url, t->origin, sizeof t->origin))
     return refuse(t, WEIR_INVALID, "the url must be http://... or https://...");
   t->easy = curl_easy_init();
-  if (!t->easy || !silence_curl(t) || !set_limits(t, request) || !set_callbacks(t) ||
-      !set_method(t) || !set_url(t) || !weir_http_join_loop(t))
+  if (!t->easy || !silence_curl(t) || !set_limits(t, request) || !set_callbacks(t) || !set_method(t) ||
+      !set_url(t) || !weir_http_join_loop(t))
     return refuse(t, WEIR_UNAVAILABLE, "libcurl refuses the request");
   return WEIR_OK;
 }
@@ -372,8 +380,8 @@ weir_status weir_http_start(weir_http_transfer *t, const weir_http_request *requ
 /* Redirects */
 
 static bool is_harmless(const char *line) {
-  static const char *const names[] = { "accept:", "accept-language:", "accept-encoding:", "content-type:",
-    "user-agent:", "expect:" };
+  static const char *const names[] = { "accept:",       "accept-language:", "accept-encoding:",
+                                       "content-type:", "user-agent:",      "expect:" };
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     if (strncasecmp(line, names[i], strlen(names[i])) == 0) return true;
   return false;
@@ -431,7 +439,8 @@ static void follow(weir_http_transfer *t) {
   t->redirecting = false;
   t->headers.size = 0;
   t->header_bytes = t->redirect_bytes = 0;
-  if (!location || !go_to(t, location)) weir_http_end(t, WEIR_INVALID, "redirected to a url that is not of http or https");
+  if (!location || !go_to(t, location))
+    weir_http_end(t, WEIR_INVALID, "redirected to a url that is not of http or https");
 }
 
 static weir_status status_of(CURLcode code) {
@@ -458,14 +467,27 @@ void weir_http_done(weir_http_transfer *t, CURLcode code) {
 
 /* What its owner sees */
 
-bool weir_http_has_headers(const weir_http_transfer *t) { return t->has_headers; }
-bool weir_http_has_ended(const weir_http_transfer *t) { return t->ended; }
-int weir_http_status(const weir_http_transfer *t) { return t->status; }
-const char *weir_http_url(const weir_http_transfer *t) { return t->url ? t->url : ""; }
-weir_status weir_http_outcome(const weir_http_transfer *t) { return t->outcome; }
-const char *weir_http_message(const weir_http_transfer *t) { return t->message; }
+bool weir_http_has_headers(const weir_http_transfer *t) {
+  return t->has_headers;
+}
+bool weir_http_has_ended(const weir_http_transfer *t) {
+  return t->ended;
+}
+int weir_http_status(const weir_http_transfer *t) {
+  return t->status;
+}
+const char *weir_http_url(const weir_http_transfer *t) {
+  return t->url ? t->url : "";
+}
+weir_status weir_http_outcome(const weir_http_transfer *t) {
+  return t->outcome;
+}
+const char *weir_http_message(const weir_http_transfer *t) {
+  return t->message;
+}
 
-bool weir_http_next_header(const weir_http_transfer *t, size_t *cursor, const char **name, const char **value) {
+bool weir_http_next_header(const weir_http_transfer *t, size_t *cursor, const char **name,
+                           const char **value) {
   if (*cursor >= t->headers.size) return false;
   *name = t->headers.bytes + t->headers.start + *cursor;
   *value = *name + strlen(*name) + 1;

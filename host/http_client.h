@@ -1,11 +1,11 @@
 /* http_client.h - HTTP requests on the host's loop, by libcurl's multi interface.
  *
- * A client holds the connections, which are used again; a transfer is one request and its answer, over up
- * to three redirects. What arrives waits in a bounded buffer: when nobody takes it, the transfer is paused
- * and the sender feels it. Ending a transfer early closes its connection at once.
- * http and https only, no proxy, the connected address is checked.
- * Host thread only. `notify` is a hint to look again, may come at any time from the loop, and must neither
- * raise nor end a transfer. All handles are unref'd: whoever waits keeps the loop going. */
+ * A client holds the connections, which are used again; a transfer is one request and its answer, over
+ * up to three redirects. What arrives waits in a bounded buffer: when nobody takes it, the transfer is
+ * paused and the sender feels it. Ending a transfer early closes its connection at once. http and https
+ * only, no proxy, the connected address is checked. Host thread only. `notify` is a hint to look again,
+ * may come at any time from the loop, and must neither raise nor end a transfer. All handles are
+ * unref'd: whoever waits keeps the loop going. */
 #ifndef WEIR_HTTP_CLIENT_H
 #define WEIR_HTTP_CLIENT_H
 #include <uv.h>
@@ -33,12 +33,13 @@ typedef struct {
   size_t body_size;
   int64_t timeout_ms, idle_ms, connect_ms; /* the whole; between two signs of life; until connected */
   uint64_t max_bytes;                      /* of the body */
-  int redirects;                           /* to follow, 0..WEIR_HTTP_REDIRECTS; 0: hand the answer out */
+  int redirects; /* to follow, 0..WEIR_HTTP_REDIRECTS; 0: hand the answer out */
   weir_addresses addresses;
 } weir_http_request;
 
 /* Made, given headers, started; NULL: no memory. Closing is due whatever happened in between. */
-weir_http_transfer *weir_http_new(weir_http_client *client, void (*notify)(void *context), void *context);
+weir_http_transfer *weir_http_new(weir_http_client *client, void (*notify)(void *context),
+                                  void *context);
 weir_status weir_http_add_header(weir_http_transfer *transfer, const char *name, const char *value);
 weir_status weir_http_start(weir_http_transfer *transfer, const weir_http_request *request);
 void weir_http_close(weir_http_transfer *transfer);

@@ -1,7 +1,8 @@
 /* http_client_lua.c - weir.native.http_client: requests and their answers.
  *
- * One client a state, anchored by every function of the module and by every response. A response owns its
- * transfer; it is closed by close, __close, __gc, and at once when the task that waits for it is cancelled. */
+ * One client a state, anchored by every function of the module and by every response. A response owns
+ * its transfer; it is closed by close, __close, __gc, and at once when the task that waits for it is
+ * cancelled. */
 #include "binding.h"
 #include "http_client.h"
 #include "scheduler.h"
@@ -25,9 +26,9 @@ typedef struct {
   weir_http_transfer *transfer; /* NULL once closed */
   weir_scheduler *scheduler;
   weir_wait wait;
-  bool waiting; /* counted as external work */
+  bool waiting;      /* counted as external work */
   lua_Integer piece; /* most bytes that the waiting read takes */
-} response; /* user values: 1 the client, 2 its fields */
+} response;          /* user values: 1 the client, 2 its fields */
 
 static void stop_waiting(response *r) {
   if (r->waiting) weir_external_end(r->scheduler);
@@ -63,7 +64,9 @@ static int refuse_outcome(lua_State *L, const response *r) {
   return weir_refusef(L, weir_http_outcome(r->transfer), "%s", weir_http_message(r->transfer));
 }
 
-static int refuse_closed(lua_State *L) { return weir_refusef(L, WEIR_CLOSED, "http response: it was closed"); }
+static int refuse_closed(lua_State *L) {
+  return weir_refusef(L, WEIR_CLOSED, "http response: it was closed");
+}
 
 /* The request */
 
@@ -77,12 +80,14 @@ static int64_t ms_field(lua_State *L, const char *name, int64_t standard) {
   return ms > (lua_Number)MS_MAX ? MS_MAX : ms < 1 ? 1 : (int64_t)ms;
 }
 
-static lua_Integer integer_field(lua_State *L, const char *name, lua_Integer standard, lua_Integer most) {
+static lua_Integer integer_field(lua_State *L, const char *name, lua_Integer standard,
+                                 lua_Integer most) {
   int integer = 1;
   lua_getfield(L, 1, name);
   lua_Integer value = lua_isnil(L, -1) ? standard : lua_tointegerx(L, -1, &integer);
   lua_pop(L, 1);
-  if (!integer || value < 0 || value > most) luaL_error(L, "'%s' must be an integer from 0 to %I", name, most);
+  if (!integer || value < 0 || value > most)
+    luaL_error(L, "'%s' must be an integer from 0 to %I", name, most);
   return value;
 }
 
@@ -98,7 +103,8 @@ static weir_addresses addresses_field(lua_State *L) {
   const char *name = text_field(L, "addresses", &size);
   if (!name || strcmp(name, "any") == 0) return WEIR_ADDRESSES_ANY;
   if (strcmp(name, "public") == 0) return WEIR_ADDRESSES_PUBLIC;
-  if (strcmp(name, "loopback") != 0) luaL_error(L, "'addresses' must be 'any', 'public' or 'loopback', got '%s'", name);
+  if (strcmp(name, "loopback") != 0)
+    luaL_error(L, "'addresses' must be 'any', 'public' or 'loopback', got '%s'", name);
   return WEIR_ADDRESSES_LOOPBACK;
 }
 
@@ -109,7 +115,7 @@ static weir_http_request check_request(lua_State *L, bool *whole) {
   request.method = text_field(L, "method", &method_size);
   if (!request.method) request.method = "GET";
   request.url = text_field(L, "url", &url_size);
-  if (!request.url) luaL_error(L, "'url' is missing");
+  luaL_argcheck(L, request.url, 1, "'url' is missing");
   request.body = text_field(L, "body", &request.body_size);
   request.timeout_ms = ms_field(L, "timeout", TIMEOUT_MS);
   request.idle_ms = ms_field(L, "idle_timeout", IDLE_MS);
@@ -117,13 +123,14 @@ static weir_http_request check_request(lua_State *L, bool *whole) {
   request.max_bytes = (uint64_t)integer_field(L, "max_bytes", WEIR_HTTP_BODY_BYTES, PIECE_MAX);
   request.redirects = (int)integer_field(L, "follow", WEIR_HTTP_REDIRECTS, WEIR_HTTP_REDIRECTS);
   request.addresses = addresses_field(L);
-  *whole = strlen(request.method) == method_size && strlen(request.url) == url_size;
+  *whole = request.url && strlen(request.method) == method_size && strlen(request.url) == url_size;
   return request;
 }
 
 /* Adds one header whose name and value are at -2 and -1. */
 static weir_status add_header(lua_State *L, response *r) {
-  if (lua_type(L, -2) != LUA_TSTRING || !(lua_type(L, -1) == LUA_TSTRING || lua_type(L, -1) == LUA_TNUMBER))
+  if (lua_type(L, -2) != LUA_TSTRING ||
+      !(lua_type(L, -1) == LUA_TSTRING || lua_type(L, -1) == LUA_TNUMBER))
     luaL_error(L, "'headers' must map names to strings, numbers or lists of them");
   size_t name_size, value_size;
   const char *name = lua_tolstring(L, -2, &name_size);
@@ -141,8 +148,8 @@ static weir_status add_headers(lua_State *L, response *r) {
   weir_status status = WEIR_OK;
   lua_Integer count = (lua_Integer)lua_rawlen(L, -1);
   for (lua_Integer i = 1; i <= count && status == WEIR_OK; i++) {
-    lua_pushvalue(L, -2);    /* name list name */
-    lua_rawgeti(L, -2, i);   /* name list name value */
+    lua_pushvalue(L, -2);  /* name list name */
+    lua_rawgeti(L, -2, i); /* name list name value */
     status = add_header(L, r);
     lua_pop(L, 2);
   }
@@ -168,12 +175,12 @@ static weir_status add_all_headers(lua_State *L, response *r) {
 static void add_field(lua_State *L, const char *name, const char *value) {
   int type = lua_getfield(L, -1, name); /* headers old */
   if (type == LUA_TSTRING) {
-    lua_createtable(L, 2, 0);           /* headers old list */
+    lua_createtable(L, 2, 0); /* headers old list */
     weir_mark_list(L, -1);
-    lua_insert(L, -2);                  /* headers list old */
+    lua_insert(L, -2); /* headers list old */
     lua_rawseti(L, -2, 1);
     lua_pushvalue(L, -1);
-    lua_setfield(L, -3, name);          /* headers list */
+    lua_setfield(L, -3, name); /* headers list */
   }
   lua_pushstring(L, value);
   if (type != LUA_TNIL) {
@@ -193,7 +200,7 @@ static void set_fields(lua_State *L, const response *r, int index) {
   lua_setfield(L, -2, "status");
   lua_pushstring(L, weir_http_url(r->transfer));
   lua_setfield(L, -2, "url");
-  lua_newtable(L);          /* fields headers */
+  lua_newtable(L); /* fields headers */
   while (weir_http_next_header(r->transfer, &cursor, &name, &value)) add_field(L, name, value);
   lua_setfield(L, -2, "headers");
   lua_setiuservalue(L, index, 2);
@@ -218,8 +225,8 @@ static int await_headers(lua_State *L, int status, lua_KContext context) {
 /* client.request{url =, method = "GET", headers = {}, body =, timeout = 300, idle_timeout = 60,
  * connect_timeout = 10, max_bytes = 64 MiB, follow = 3, addresses = "any" | "public" | "loopback"}
  * -> response {status, headers, url} once its headers are there
- * | nil, message, "invalid", "unavailable", "denied", "timeout", "limit" or "closed". Times are seconds.
- * Waits. A repeated header is a list. */
+ * | nil, message, "invalid", "unavailable", "denied", "timeout", "limit" or "closed". Times are
+ * seconds. Waits. A repeated header is a list. */
 static int client_request(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
@@ -232,7 +239,8 @@ static int client_request(lua_State *L) {
   lua_setiuservalue(L, 2, 1);
   bool whole;
   weir_http_request request = check_request(L, &whole);
-  if (!whole) return weir_refusef(L, WEIR_INVALID, "http request: the method or the url has a NUL byte");
+  if (!whole)
+    return weir_refusef(L, WEIR_INVALID, "http request: the method or the url has a NUL byte");
   r->transfer = weir_http_new(box->client, on_change, r);
   if (!r->transfer) return weir_refuse(L, "http request: no memory", WEIR_LIMIT);
   if (add_all_headers(L, r) != WEIR_OK || weir_http_start(r->transfer, &request) != WEIR_OK) {
@@ -293,7 +301,8 @@ static int await_end(lua_State *L, int status, lua_KContext context) {
   return push_piece(L, r, PIECE_MAX);
 }
 
-/* response:all() -> all bytes that were not read yet | nil, message, code as read. Waits for the end. */
+/* response:all() -> all bytes that were not read yet | nil, message, code as read. Waits for
+ * the end. */
 static int response_all(lua_State *L) {
   response *r = check_response(L);
   lua_settop(L, 1);
@@ -343,10 +352,15 @@ static int client_gc(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg functions[] = { { "request", client_request }, { "open", client_open }, { NULL, NULL } };
-static const luaL_Reg methods[] = { { "read", response_read }, { "all", response_all },
-  { "close", response_close }, { NULL, NULL } };
-static const luaL_Reg metamethods[] = { { "__close", response_close }, { "__gc", response_gc }, { NULL, NULL } };
+static const luaL_Reg functions[] = { { "request", client_request },
+                                      { "open", client_open },
+                                      { NULL, NULL } };
+static const luaL_Reg methods[] = {
+  { "read", response_read }, { "all", response_all }, { "close", response_close }, { NULL, NULL }
+};
+static const luaL_Reg metamethods[] = { { "__close", response_close },
+                                        { "__gc", response_gc },
+                                        { NULL, NULL } };
 
 static void make_metatables(lua_State *L) {
   luaL_newmetatable(L, CLIENT); /* meta */
@@ -355,7 +369,7 @@ static void make_metatables(lua_State *L) {
   lua_pop(L, 1);
   luaL_newmetatable(L, RESPONSE); /* meta */
   luaL_setfuncs(L, metamethods, 0);
-  luaL_newlib(L, methods);        /* meta methods */
+  luaL_newlib(L, methods); /* meta methods */
   lua_pushcclosure(L, response_index, 1);
   lua_setfield(L, -2, "__index"); /* meta */
   lua_pop(L, 1);
@@ -373,12 +387,12 @@ static void stay_loaded(void) {
 int luaopen_weir_native_http_client(lua_State *L) {
   stay_loaded();
   make_metatables(L);
-  luaL_newlibtable(L, functions);                      /* module */
+  luaL_newlibtable(L, functions);                         /* module */
   client_box *box = lua_newuserdatauv(L, sizeof *box, 0); /* module client */
   box->client = NULL;
   luaL_setmetatable(L, CLIENT);
   box->client = weir_http_client_new(weir_host_loop(weir_host_of(L)));
   if (!box->client) return luaL_error(L, "http client: libcurl cannot start");
-  luaL_setfuncs(L, functions, 1);                      /* module */
+  luaL_setfuncs(L, functions, 1); /* module */
   return 1;
 }

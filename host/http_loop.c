@@ -1,4 +1,5 @@
-/* http_loop.c - curl's multi handle on the loop: a poll handle a socket, one timer, an idle timer a transfer.
+/* http_loop.c - curl's multi handle on the loop: a poll handle a socket, one timer, an idle timer a
+ * transfer.
  *
  * A handle is freed when the loop has closed it, which may be after its owner is gone: a close callback
  * needs nothing but its handle. Nothing here is called by curl while it is in weir_http_done. */
@@ -14,10 +15,12 @@ typedef struct {
   curl_socket_t socket;
 } watch;
 
-/* libcurl makes socket pairs (to be woken, to hear from its resolver) that a child process would inherit.
- * Nothing in the host hands a descriptor above 2 to a child, so all may be marked; kernels before 5.11
- * refuse, and then only what curl opens through us is. */
-static void seal_descriptors(void) { (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC); }
+/* libcurl makes socket pairs (to be woken, to hear from its resolver) that a child process would
+ * inherit. Nothing in the host hands a descriptor above 2 to a child, so all may be marked; kernels
+ * before 5.11 refuse, and then only what curl opens through us is. */
+static void seal_descriptors(void) {
+  (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+}
 
 static void take_messages(weir_http_client *client) {
   int left;
@@ -44,7 +47,9 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
   act(w->client, w->socket, flags);
 }
 
-static void free_watch(uv_handle_t *handle) { free(handle->data); }
+static void free_watch(uv_handle_t *handle) {
+  free(handle->data);
+}
 
 static void end_watch(weir_http_client *client, curl_socket_t socket, watch *w) {
   if (!w) return;
@@ -85,7 +90,9 @@ static int on_socket(CURL *easy, curl_socket_t socket, int what, void *context, 
 }
 
 /* libuv runs its timers before it polls: a task that became ready here must not wait for the poll. */
-static void do_not_sleep(uv_loop_t *loop) { uv_stop(loop); }
+static void do_not_sleep(uv_loop_t *loop) {
+  uv_stop(loop);
+}
 
 static void on_time(uv_timer_t *timer) {
   act(timer->data, CURL_SOCKET_TIMEOUT, 0);
@@ -101,7 +108,8 @@ static int on_timeout(CURLM *multi, long timeout_ms, void *context) {
 
 weir_http_client *weir_http_client_new(uv_loop_t *loop) {
   weir_http_client *client = calloc(1, sizeof *client);
-  if (!client || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(client->multi = curl_multi_init())) {
+  if (!client || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
+      !(client->multi = curl_multi_init())) {
     free(client);
     return NULL;
   }
@@ -117,7 +125,9 @@ weir_http_client *weir_http_client_new(uv_loop_t *loop) {
   return client;
 }
 
-static void free_client(uv_handle_t *timer) { free(timer->data); }
+static void free_client(uv_handle_t *timer) {
+  free(timer->data);
+}
 
 void weir_http_client_free(weir_http_client *client) {
   while (client->first) {
@@ -130,7 +140,9 @@ void weir_http_client_free(weir_http_client *client) {
   uv_close((uv_handle_t *)&client->timer, free_client);
 }
 
-uint32_t weir_http_client_open(const weir_http_client *client) { return client->running; }
+uint32_t weir_http_client_open(const weir_http_client *client) {
+  return client->running;
+}
 
 void weir_http_join_client(weir_http_transfer *t) {
   t->next = t->client->first;
@@ -138,7 +150,9 @@ void weir_http_join_client(weir_http_transfer *t) {
   t->client->first = t;
 }
 
-static void free_transfer(uv_handle_t *idle) { free(idle->data); }
+static void free_transfer(uv_handle_t *idle) {
+  free(idle->data);
+}
 
 void weir_http_leave_client(weir_http_transfer *t) {
   if (t->client) {

@@ -60,9 +60,10 @@ struct weir_http_transfer {
 void weir_http_join_client(weir_http_transfer *transfer);
 void weir_http_leave_client(weir_http_transfer *transfer); /* frees it */
 bool weir_http_join_loop(weir_http_transfer *transfer);
-void weir_http_leave_loop(weir_http_transfer *transfer); /* idempotent; an unfinished connection is closed */
+void weir_http_leave_loop(
+    weir_http_transfer *transfer); /* idempotent; an unfinished connection is closed */
 
 /* http_client.c */
-void weir_http_done(weir_http_transfer *transfer, CURLcode code);                             /* curl is through */
+void weir_http_done(weir_http_transfer *transfer, CURLcode code); /* curl is through */
 void weir_http_end(weir_http_transfer *transfer, weir_status status, const char *text); /* idempotent */
 #endif

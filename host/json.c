@@ -39,7 +39,9 @@ static inline bool is_digit(const char *at, const char *end) {
   return at < end && *at >= '0' && *at <= '9';
 }
 
-static inline bool is_space(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+static inline bool is_space(char c) {
+  return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
 
 static inline void skip_space(weir_json_reader *r) {
   while (r->at < r->end && is_space(*r->at)) r->at++;
@@ -60,8 +62,7 @@ const char *weir_utf8_next(const char *at, const char *end) {
   unsigned lead = (unsigned char)*at;
   ptrdiff_t left = end - at;
   if (lead < 0x80) return at + 1;
-  if (lead >= 0xC2 && lead <= 0xDF)
-    return left >= 2 && is_tail(at + 1, 0x80, 0xBF) ? at + 2 : NULL;
+  if (lead >= 0xC2 && lead <= 0xDF) return left >= 2 && is_tail(at + 1, 0x80, 0xBF) ? at + 2 : NULL;
   if (lead >= 0xE0 && lead <= 0xEF) {
     unsigned low = lead == 0xE0 ? 0xA0 : 0x80, high = lead == 0xED ? 0x9F : 0xBF;
     return left >= 3 && is_tail(at + 1, low, high) && is_tail(at + 2, 0x80, 0xBF) ? at + 3 : NULL;
@@ -95,8 +96,12 @@ static int32_t hex_unit(const char *at, const char *end) {
   return unit;
 }
 
-static inline bool is_high(int32_t unit) { return unit >= 0xD800 && unit <= 0xDBFF; }
-static inline bool is_low(int32_t unit) { return unit >= 0xDC00 && unit <= 0xDFFF; }
+static inline bool is_high(int32_t unit) {
+  return unit >= 0xD800 && unit <= 0xDBFF;
+}
+static inline bool is_low(int32_t unit) {
+  return unit >= 0xDC00 && unit <= 0xDFFF;
+}
 
 /* The byte after the \uXXXX at `at`, or NULL after a failure. */
 static const char *check_unicode(weir_json_reader *r, const char *at) {
@@ -122,7 +127,8 @@ static const char *check_escape(weir_json_reader *r, const char *at) {
   return NULL;
 }
 
-/* The byte after what is not plain at `at` (an escape or a longer character), or NULL after a failure. */
+/* The byte after what is not plain at `at` (an escape or a longer character), or NULL after
+ * a failure. */
 static const char *check_special(weir_json_reader *r, const char *at) {
   if (*at == '\\') {
     r->escaped = true;
@@ -213,9 +219,9 @@ size_t weir_json_unescape(const char *bytes, size_t size, char *out) {
 typedef struct {
   uint64_t mantissa;
   int64_t exponent;
-  uint64_t digits;  /* significant ones */
-  const char *first; /* of the digits, leading zeros included */
-  const char *last;  /* after the digits, before the exponent */
+  uint64_t digits;      /* significant ones */
+  const char *first;    /* of the digits, leading zeros included */
+  const char *last;     /* after the digits, before the exponent */
   bool negative, whole; /* whole: neither '.' nor 'e' */
 } number;
 
@@ -305,8 +311,9 @@ static double exact_double(const number *n) {
 /* Exact for up to 2^53 and powers up to 10^22, both of which a double holds (Clinger, "How to Read
  * Floating Point Numbers Accurately", PLDI 1990); the rest goes the slow way. */
 static double to_double(const number *n) {
-  static const double powers[] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
-    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
+  static const double powers[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
   if (n->digits == 0) return 0.0;
   bool easy = FLT_EVAL_METHOD == 0 && n->digits <= 19 && n->mantissa <= (UINT64_C(1) << 53);
   if (easy && n->exponent >= 0 && n->exponent <= 22) return (double)n->mantissa * powers[n->exponent];
@@ -377,8 +384,16 @@ static weir_json_event read_value(weir_json_reader *r) {
   case 'f': return read_name(r, "false", WEIR_JSON_FALSE);
   case 'n': return read_name(r, "null", WEIR_JSON_NULL);
   case '-':
-  case '0': case '1': case '2': case '3': case '4':
-  case '5': case '6': case '7': case '8': case '9': return read_number(r);
+  case '0':
+  case '1':
+  case '2':
+  case '3':
+  case '4':
+  case '5':
+  case '6':
+  case '7':
+  case '8':
+  case '9': return read_number(r);
   default: return no_value(r);
   }
 }
@@ -418,7 +433,7 @@ weir_json_event weir_json_next(weir_json_reader *r) {
 
 const char *weir_json_found(const weir_json_reader *r, char out[16]) {
   const char *at = r->text + r->problem_at;
-  if (at >= r->end) return strcpy(out, "the end");
+  if (at >= r->end) return "the end";
   unsigned byte = (unsigned char)*at;
   snprintf(out, 16, byte > 0x20 && byte < 0x7F ? "'%c'" : "byte 0x%02X", byte);
   return out;
@@ -426,7 +441,8 @@ const char *weir_json_found(const weir_json_reader *r, char out[16]) {
 
 void weir_json_locate(const char *text, size_t offset, size_t *line, size_t *column) {
   const char *at = text, *end = text + offset;
-  for (const char *feed; at < end && (feed = memchr(at, '\n', (size_t)(end - at))) != NULL; at = feed + 1) {
+  for (const char *feed; at < end && (feed = memchr(at, '\n', (size_t)(end - at))) != NULL;
+       at = feed + 1) {
     *line += 1;
     *column = 1;
   }
@@ -477,4 +493,6 @@ bool weir_json_frame(weir_json_framer *f, const char *bytes, size_t size, size_t
   return false;
 }
 
-bool weir_json_frame_may_end(const weir_json_framer *f) { return f->state == BETWEEN || f->state == BARE; }
+bool weir_json_frame_may_end(const weir_json_framer *f) {
+  return f->state == BETWEEN || f->state == BARE;
+}

@@ -10,8 +10,8 @@
 #define WEIR_JSON_H
 #include "status.h"
 
-#define WEIR_JSON_DEPTH 64                 /* containers inside one another */
-#define WEIR_JSON_KEYS 65536               /* keys of one object */
+#define WEIR_JSON_DEPTH 64                  /* containers inside one another */
+#define WEIR_JSON_KEYS 65536                /* keys of one object */
 #define WEIR_JSON_BYTES (16u * 1024 * 1024) /* a text, unless told otherwise */
 
 typedef enum {
@@ -33,11 +33,11 @@ typedef struct {
   const char *text, *at, *end;
   uint32_t depth; /* open containers, 0..WEIR_JSON_DEPTH */
   uint32_t max_depth;
-  uint8_t expect;               /* the reader's */
+  uint8_t expect;                /* the reader's */
   bool map[WEIR_JSON_DEPTH + 1]; /* by depth: this container is an object */
-  int64_t integer;              /* of INTEGER */
-  double number;                /* of FLOAT, finite */
-  const char *bytes;            /* of TEXT and KEY: what stands between the quotes */
+  int64_t integer;               /* of INTEGER */
+  double number;                 /* of FLOAT, finite */
+  const char *bytes;             /* of TEXT and KEY: what stands between the quotes */
   size_t size;
   bool escaped;        /* bytes hold escapes: see weir_json_unescape */
   weir_status status;  /* of BAD: INVALID or LIMIT */
@@ -57,10 +57,11 @@ weir_json_event weir_json_fail(weir_json_reader *reader, weir_status status, con
 /* Undo the escapes of a TEXT or KEY. `out` has room for `size` bytes; returns how many were written. */
 size_t weir_json_unescape(const char *bytes, size_t size, char *out);
 
-/* What was found where the reader failed: "'x'", "byte 0xFF", "the end". Returns out. */
+/* What was found where the reader failed: "'x'", "byte 0xFF", "the end"; in out or static. */
 const char *weir_json_found(const weir_json_reader *reader, char out[16]);
 
-/* Line and column (both from 1; columns are characters) of an offset. Both start from what they hold. */
+/* Line and column (both from 1; columns are characters) of an offset. Both start from what
+ * they hold. */
 void weir_json_locate(const char *text, size_t offset, size_t *line, size_t *column);
 
 /* The byte after a well-formed UTF-8 sequence (Unicode, table 3-7) at `at`, or NULL if it is none. */
@@ -77,8 +78,10 @@ struct weir_json_writer {
 };
 
 /* Each returns WEIR_OK, or WEIR_LIMIT when the buffer cannot grow. A float is written with the fewest
- * digits that read back as the same float, laid out as ECMAScript does (Number::toString), but always with
- * '.' or 'e'; it must be finite. A text that is not UTF-8 is WEIR_INVALID, with *bad its first wrong byte. */
+ * digits that read back as the same float, laid out as ECMAScript does (Number::toString), but always
+ * with
+ * '.' or 'e'; it must be finite. A text that is not UTF-8 is WEIR_INVALID, with *bad its first wrong
+ * byte. */
 weir_status weir_json_put(weir_json_writer *writer, const char *bytes, size_t size);
 weir_status weir_json_put_spaces(weir_json_writer *writer, size_t count);
 weir_status weir_json_put_integer(weir_json_writer *writer, int64_t value);

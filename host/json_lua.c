@@ -52,15 +52,16 @@ static void push_text(lua_State *L, const weir_json_reader *r) {
 
 static bool refuse_duplicate(lua_State *L, weir_json_reader *r) {
   const char *problem = "an object has the same key twice";
-  if (r->size <= 64) problem = lua_pushfstring(L, "an object has the key '%s' twice", lua_tostring(L, -2));
+  if (r->size <= 64)
+    problem = lua_pushfstring(L, "an object has the key '%s' twice", lua_tostring(L, -2));
   weir_json_fail(r, WEIR_INVALID, problem, r->bytes - 1);
   return false;
 }
 
 /* Pushes the key that was just read; false if the map has it already, or too many. */
 static bool push_key(lua_State *L, weir_json_reader *r, lua_Integer count) {
-  push_text(L, r);      /* map key */
-  lua_pushvalue(L, -1); /* map key key */
+  push_text(L, r);                                                  /* map key */
+  lua_pushvalue(L, -1);                                             /* map key key */
   if (lua_rawget(L, -3) != LUA_TNIL) return refuse_duplicate(L, r); /* map key value */
   lua_pop(L, 1);
   if (count <= WEIR_JSON_KEYS) return true;
@@ -103,19 +104,22 @@ static bool push_value(lua_State *L, weir_json_reader *r, int list) {
     case WEIR_JSON_CLOSE: break;
     default: push_scalar(L, r, event);
     }
-    if (r->depth == 0) continue;              /* value: the end must follow */
-    if (r->map[r->depth]) lua_rawset(L, -3);  /* map key value */
+    if (r->depth == 0) continue;                 /* value: the end must follow */
+    if (r->map[r->depth]) lua_rawset(L, -3);     /* map key value */
     else lua_rawseti(L, -2, ++counts[r->depth]); /* list value */
   }
 }
 
-/* Pushes nil, message, code, {line=, column=, offset=}; line and column are those of the text's start. */
-static int refuse_text(lua_State *L, const weir_json_reader *r, size_t line, size_t column, size_t before) {
+/* Pushes nil, message, code, {line=, column=, offset=}; line and column are those of the
+ * text's start. */
+static int refuse_text(lua_State *L, const weir_json_reader *r, size_t line, size_t column,
+                       size_t before) {
   char found[16];
   weir_json_locate(r->text, r->problem_at, &line, &column);
   bool expected = strncmp(r->problem, "expected", 8) == 0;
   const char *end = expected ? lua_pushfstring(L, ", got %s", weir_json_found(r, found)) : "";
-  weir_refusef(L, r->status, "line %I, column %I: %s%s", (lua_Integer)line, (lua_Integer)column, r->problem, end);
+  weir_refusef(L, r->status, "line %I, column %I: %s%s", (lua_Integer)line, (lua_Integer)column,
+               r->problem, end);
   lua_createtable(L, 0, 3);
   lua_pushinteger(L, (lua_Integer)line);
   lua_setfield(L, -2, "line");
@@ -138,7 +142,8 @@ static int json_decode(lua_State *L) {
   weir_json_reader reader;
   weir_json_reader_init(&reader, text, size, (uint32_t)max_depth);
   if ((lua_Unsigned)size > (lua_Unsigned)max_bytes) {
-    const char *problem = lua_pushfstring(L, "the text has %I bytes, the limit is %I", (lua_Integer)size, max_bytes);
+    const char *problem =
+        lua_pushfstring(L, "the text has %I bytes, the limit is %I", (lua_Integer)size, max_bytes);
     weir_json_fail(&reader, WEIR_LIMIT, problem, text);
     return refuse_text(L, &reader, 1, 1, 0);
   }
@@ -151,14 +156,18 @@ static int json_decode(lua_State *L) {
 typedef struct {
   lua_State *L;
   weir_json_writer writer;
-  int buffer;  /* stack index of the userdata that holds the bytes once they outgrow `first` */
-  int indent;  /* spaces a level, 0: all on one line */
-  int depth;   /* open containers */
+  int buffer; /* stack index of the userdata that holds the bytes once they outgrow `first` */
+  int indent; /* spaces a level, 0: all on one line */
+  int depth;  /* open containers */
   bool compact;
   weir_status status;
   const char *problem; /* why it cannot be written; NULL: the limit */
   size_t bad;          /* first wrong byte of a text that is not UTF-8, from 1 */
-  struct { const char *key; size_t size; lua_Integer index; } path[WEIR_JSON_DEPTH + 1]; /* key NULL: index */
+  struct {
+    const char *key;
+    size_t size;
+    lua_Integer index;
+  } path[WEIR_JSON_DEPTH + 1]; /* key NULL: index */
   char first[1024];
 } encoder;
 
@@ -183,7 +192,8 @@ static bool stop(encoder *e, weir_status status, const char *problem) {
 
 static bool check(encoder *e, weir_status status) {
   if (status == WEIR_OK) return true;
-  return stop(e, status, status == WEIR_LIMIT ? "the text grows past its limit" : "a text that is not UTF-8");
+  return stop(e, status,
+              status == WEIR_LIMIT ? "the text grows past its limit" : "a text that is not UTF-8");
 }
 
 static bool put(encoder *e, const char *bytes, size_t size) {
@@ -192,10 +202,13 @@ static bool put(encoder *e, const char *bytes, size_t size) {
 
 static bool put_line(encoder *e) {
   if (e->indent == 0) return true;
-  return put(e, "\n", 1) && check(e, weir_json_put_spaces(&e->writer, (size_t)e->indent * (size_t)e->depth));
+  return put(e, "\n", 1) &&
+         check(e, weir_json_put_spaces(&e->writer, (size_t)e->indent * (size_t)e->depth));
 }
 
-static bool put_separator(encoder *e, bool first) { return (first || put(e, ",", 1)) && put_line(e); }
+static bool put_separator(encoder *e, bool first) {
+  return (first || put(e, ",", 1)) && put_line(e);
+}
 
 static bool put_close(encoder *e, const char *bracket, bool empty) {
   e->depth--;
@@ -203,9 +216,11 @@ static bool put_close(encoder *e, const char *bracket, bool empty) {
 }
 
 static bool encode_number(encoder *e, int index) {
-  if (lua_isinteger(e->L, index)) return check(e, weir_json_put_integer(&e->writer, lua_tointeger(e->L, index)));
+  if (lua_isinteger(e->L, index))
+    return check(e, weir_json_put_integer(&e->writer, lua_tointeger(e->L, index)));
   double number = lua_tonumber(e->L, index);
-  if (!isfinite(number)) return stop(e, WEIR_INVALID, isnan(number) ? "not a number (NaN)" : "an infinite number");
+  if (!isfinite(number))
+    return stop(e, WEIR_INVALID, isnan(number) ? "not a number (NaN)" : "an infinite number");
   return check(e, weir_json_put_float(&e->writer, number));
 }
 
@@ -255,11 +270,13 @@ static lua_Integer count_items(lua_State *L, int index) {
   return highest == count ? count : -1;
 }
 
-/* Writes the items after the bracket, in order of their keys, when lua_next does not give that order. */
+/* Writes the items after the bracket, in order of their keys, when lua_next does not give
+ * that order. */
 static bool encode_scattered(encoder *e, int index) {
   lua_Integer count = count_items(e->L, index);
   forget_step(e);
-  if (count < 0) return stop(e, WEIR_INVALID, "a table with mixed keys or holes; use a list or string keys");
+  if (count < 0)
+    return stop(e, WEIR_INVALID, "a table with mixed keys or holes; use a list or string keys");
   for (lua_Integer i = 1; i <= count; i++) {
     lua_rawgeti(e->L, index, i); /* item */
     if (!encode_item(e, i)) return false;
@@ -285,7 +302,8 @@ static bool encode_list(encoder *e, int index) {
   return put_close(e, "]", i == 0);
 }
 
-/* A key of a map while it is put in order: its bytes, the first eight of them as a number, its place. */
+/* A key of a map while it is put in order: its bytes, the first eight of them as a number,
+ * its place. */
 typedef struct {
   const char *bytes;
   size_t size;
@@ -381,7 +399,8 @@ static bool looks_like_list(lua_State *L, int index) {
 }
 
 static bool encode_table(encoder *e, int index) {
-  if (e->depth == WEIR_JSON_DEPTH) return stop(e, WEIR_INVALID, "more than 64 tables inside one another (a cycle?)");
+  if (e->depth == WEIR_JSON_DEPTH)
+    return stop(e, WEIR_INVALID, "more than 64 tables inside one another (a cycle?)");
   if (!lua_checkstack(e->L, LUA_MINSTACK)) return stop(e, WEIR_LIMIT, "the value is too large");
   return looks_like_list(e->L, index) ? encode_list(e, index) : encode_map(e, index);
 }
@@ -454,10 +473,12 @@ static int json_encode(lua_State *L) {
   lua_settop(L, 2);
   encoder e = { .L = L, .buffer = 3 };
   e.indent = (int)integer_option(L, 2, "indent", 0, 0, INDENT_MAX);
-  luaL_argcheck(L, e.indent == 0 || !boolean_option(L, 2, "canonical"), 2, "canonical text has no indent");
+  luaL_argcheck(L, e.indent == 0 || !boolean_option(L, 2, "canonical"), 2,
+                "canonical text has no indent");
   lua_Integer max_bytes = integer_option(L, 2, "max_bytes", ENCODE_BYTES, 1, LUA_MAXINTEGER);
-  e.writer = (weir_json_writer){ .bytes = e.first, .capacity = sizeof e.first,
-    .limit = (size_t)max_bytes, .grow = grow_buffer };
+  e.writer = (weir_json_writer){
+    .bytes = e.first, .capacity = sizeof e.first, .limit = (size_t)max_bytes, .grow = grow_buffer
+  };
   e.writer.context = &e;
   lua_pushnil(L); /* value options buffer */
   if (!encode_value(&e, 1)) return refuse_value(L, &e);
@@ -473,13 +494,15 @@ static int json_list(lua_State *L) {
     lua_replace(L, 1);
   }
   luaL_checktype(L, 1, LUA_TTABLE);
-  luaL_argcheck(L, !lua_getmetatable(L, 1) || weir_is_marked_list(L, 1), 1, "table has a metatable already");
+  luaL_argcheck(L, !lua_getmetatable(L, 1) || weir_is_marked_list(L, 1), 1,
+                "table has a metatable already");
   weir_mark_list(L, 1);
   lua_settop(L, 1);
   return 1;
 }
 
-/* json.is_list(value) -> true for a marked table, and for a table whose keys are exactly 1..n, n > 0. */
+/* json.is_list(value) -> true for a marked table, and for a table whose keys are exactly 1..n, n
+ * > 0. */
 static int json_is_list(lua_State *L) {
   luaL_checkany(L, 1);
   bool list = lua_istable(L, 1) && (weir_is_marked_list(L, 1) || count_items(L, 1) > 0);
@@ -504,7 +527,9 @@ static int json_decoder(lua_State *L) {
   lua_Integer max_bytes = integer_option(L, 1, "max_bytes", WEIR_JSON_BYTES, 1, LUA_MAXINTEGER);
   lua_Integer max_depth = integer_option(L, 1, "max_depth", WEIR_JSON_DEPTH, 1, WEIR_JSON_DEPTH);
   decoder *d = lua_newuserdatauv(L, sizeof *d, 2);
-  *d = (decoder){ .line = 1, .column = 1, .max_bytes = (size_t)max_bytes, .max_depth = (uint32_t)max_depth };
+  *d = (decoder){
+    .line = 1, .column = 1, .max_bytes = (size_t)max_bytes, .max_depth = (uint32_t)max_depth
+  };
   luaL_setmetatable(L, DECODER);
   return 1;
 }
@@ -538,10 +563,10 @@ static void advance(decoder *d, const char *bytes, size_t size) {
 
 /* Keeps the nil, message, code, place on top of the stack as the decoder's answer from now on. */
 static void keep_refusal(lua_State *L) {
-  lua_createtable(L, 4, 0);  /* nil message code place kept */
-  lua_insert(L, -5);         /* kept nil message code place */
+  lua_createtable(L, 4, 0); /* nil message code place kept */
+  lua_insert(L, -5);        /* kept nil message code place */
   for (int i = 4; i >= 2; i--) lua_rawseti(L, -1 - i, i);
-  lua_pop(L, 1);             /* kept */
+  lua_pop(L, 1);              /* kept */
   lua_setiuservalue(L, 1, 2); /* */
 }
 
@@ -561,7 +586,7 @@ static int push_refusal(lua_State *L) {
 static bool read_frame(lua_State *L, decoder *d, const char *bytes, size_t size, int values) {
   weir_json_reader reader;
   weir_json_reader_init(&reader, bytes, size, d->max_depth);
-  luaL_newmetatable(L, WEIR_LIST); /* list */
+  luaL_newmetatable(L, WEIR_LIST);             /* list */
   if (push_value(L, &reader, lua_gettop(L))) { /* list value */
     lua_rawseti(L, values, (lua_Integer)lua_rawlen(L, values) + 1);
     lua_settop(L, values);
@@ -591,7 +616,8 @@ static bool read_frames(lua_State *L, decoder *d, char *bytes, int values) {
   while (fine && weir_json_frame(&d->framer, bytes + d->scanned, d->length - d->scanned, &used)) {
     d->scanned += used;
     size_t size = d->scanned - start;
-    fine = size > d->max_bytes ? refuse_long(L, d, values) : read_frame(L, d, bytes + start, size, values);
+    fine =
+        size > d->max_bytes ? refuse_long(L, d, values) : read_frame(L, d, bytes + start, size, values);
     advance(d, bytes + start, size);
     start = d->scanned;
   }
@@ -647,9 +673,12 @@ static int decoder_finish(lua_State *L) {
   return answer(L, fine);
 }
 
-static const luaL_Reg functions[] = { { "decode", json_decode }, { "encode", json_encode },
-  { "list", json_list }, { "is_list", json_is_list }, { "decoder", json_decoder }, { NULL, NULL } };
-static const luaL_Reg methods[] = { { "feed", decoder_feed }, { "finish", decoder_finish }, { NULL, NULL } };
+static const luaL_Reg functions[] = { { "decode", json_decode },   { "encode", json_encode },
+                                      { "list", json_list },       { "is_list", json_is_list },
+                                      { "decoder", json_decoder }, { NULL, NULL } };
+static const luaL_Reg methods[] = { { "feed", decoder_feed },
+                                    { "finish", decoder_finish },
+                                    { NULL, NULL } };
 
 int luaopen_weir_native_json(lua_State *L);
 int luaopen_weir_native_json(lua_State *L) {

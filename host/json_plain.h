@@ -12,7 +12,8 @@
 /* Zero if all of eight bytes are plain; nonzero where one is not, and sometimes where all are. */
 static inline uint64_t weir_json_special(uint64_t eight) {
   uint64_t quote = eight ^ WEIR_EACH_BYTE('"'), slash = eight ^ WEIR_EACH_BYTE('\\');
-  uint64_t borrowed = (eight - WEIR_EACH_BYTE(0x20)) | (quote - WEIR_EACH_BYTE(1)) | (slash - WEIR_EACH_BYTE(1));
+  uint64_t borrowed =
+      (eight - WEIR_EACH_BYTE(0x20)) | (quote - WEIR_EACH_BYTE(1)) | (slash - WEIR_EACH_BYTE(1));
   return (borrowed | eight) & WEIR_EACH_BYTE(0x80);
 }
 

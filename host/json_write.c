@@ -34,9 +34,10 @@ weir_status weir_json_put_spaces(weir_json_writer *w, size_t count) {
   return WEIR_OK;
 }
 
-static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-                            "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-                            "8081828384858687888990919293949596979899";
+static const char pairs[] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+    "8081828384858687888990919293949596979899";
 
 /* Writes the digits of value so that they end at `end`; returns where they begin. */
 static char *digits_before(char *end, uint64_t value) {
@@ -72,13 +73,14 @@ static void strip_zeros(decimal *d) {
   while (d->count > 1 && d->digits[d->count - 1] == '0') d->count--;
 }
 
-/* Most floats in documents have at most 15 digits, and no two decimals of 15 digits are the same double:
- * so if the nearest such decimal reads back, it is the shortest, zeros at its end aside. The scaling is
- * exact enough (one rounding, below an eighth of the last digit), the reading back is exact.
+/* Most floats in documents have at most 15 digits, and no two decimals of 15 digits are the same
+ * double: so if the nearest such decimal reads back, it is the shortest, zeros at its end aside. The
+ * scaling is exact enough (one rounding, below an eighth of the last digit), the reading back is exact.
  * For values from 1e-7 to 1e15. */
 static bool short_decimal(double value, decimal *d) {
-  static const double powers[] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
-    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
+  static const double powers[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
   int scale = 0; /* so that 14 or 15 digits stand before the point */
   while (value * powers[scale] < 1e14) scale++;
   uint64_t whole = (uint64_t)(value * powers[scale] + 0.5);
@@ -114,7 +116,7 @@ static bool nearest_decimal(double value, int count, decimal *d) {
   d->digits[0] = text[0];
   if (count > 1) memcpy(d->digits + 1, exponent - (count - 1), (size_t)count - 1);
   d->count = count;
-  d->point = atoi(exponent + 1) + 1;
+  d->point = (int)strtol(exponent + 1, NULL, 10) + 1;
   double back = read_back(d);
   if (back == value) return true;
   /* Below a power of two the doubles lie closer: the nearest decimal may be out of reach there while

@@ -81,21 +81,34 @@ static void put_number(weir_buffer *buffer, uint8_t lead, uint64_t value, unsign
   for (unsigned i = width; i > 0; i--, value >>= 8) at[i] = (uint8_t)value;
 }
 
-void weir_pack_nil(weir_buffer *buffer) { put_number(buffer, 0xC0, 0, 0); }
+void weir_pack_nil(weir_buffer *buffer) {
+  put_number(buffer, 0xC0, 0, 0);
+}
 
-void weir_pack_boolean(weir_buffer *buffer, bool value) { put_number(buffer, value ? 0xC3 : 0xC2, 0, 0); }
+void weir_pack_boolean(weir_buffer *buffer, bool value) {
+  put_number(buffer, value ? 0xC3 : 0xC2, 0, 0);
+}
 
 void weir_pack_integer(weir_buffer *buffer, int64_t value) {
   uint64_t bits = (uint64_t)value;
-  if (value >= -32 && value < 128) put_number(buffer, (uint8_t)bits, 0, 0);
-  else if (value >= 0 && value <= UINT8_MAX) put_number(buffer, 0xCC, bits, 1);
-  else if (value >= 0 && value <= UINT16_MAX) put_number(buffer, 0xCD, bits, 2);
-  else if (value >= 0 && value <= UINT32_MAX) put_number(buffer, 0xCE, bits, 4);
-  else if (value >= 0) put_number(buffer, 0xCF, bits, 8);
-  else if (value >= INT8_MIN) put_number(buffer, 0xD0, bits, 1);
-  else if (value >= INT16_MIN) put_number(buffer, 0xD1, bits, 2);
-  else if (value >= INT32_MIN) put_number(buffer, 0xD2, bits, 4);
-  else put_number(buffer, 0xD3, bits, 8);
+  if (value >= -32 && value < 128)
+    put_number(buffer, (uint8_t)bits, 0, 0);
+  else if (value >= 0 && value <= UINT8_MAX)
+    put_number(buffer, 0xCC, bits, 1);
+  else if (value >= 0 && value <= UINT16_MAX)
+    put_number(buffer, 0xCD, bits, 2);
+  else if (value >= 0 && value <= UINT32_MAX)
+    put_number(buffer, 0xCE, bits, 4);
+  else if (value >= 0)
+    put_number(buffer, 0xCF, bits, 8);
+  else if (value >= INT8_MIN)
+    put_number(buffer, 0xD0, bits, 1);
+  else if (value >= INT16_MIN)
+    put_number(buffer, 0xD1, bits, 2);
+  else if (value >= INT32_MIN)
+    put_number(buffer, 0xD2, bits, 4);
+  else
+    put_number(buffer, 0xD3, bits, 8);
 }
 
 void weir_pack_float(weir_buffer *buffer, double value) {
@@ -110,23 +123,33 @@ void weir_pack_text(weir_buffer *buffer, const void *bytes, size_t size) {
     return;
   }
   bool text = weir_is_utf8(bytes, size);
-  if (text && size < 32) put_number(buffer, (uint8_t)(0xA0 | size), 0, 0);
-  else if (size <= UINT8_MAX) put_number(buffer, text ? 0xD9 : 0xC4, size, 1);
-  else if (size <= UINT16_MAX) put_number(buffer, text ? 0xDA : 0xC5, size, 2);
-  else put_number(buffer, text ? 0xDB : 0xC6, size, 4);
+  if (text && size < 32)
+    put_number(buffer, (uint8_t)(0xA0 | size), 0, 0);
+  else if (size <= UINT8_MAX)
+    put_number(buffer, text ? 0xD9 : 0xC4, size, 1);
+  else if (size <= UINT16_MAX)
+    put_number(buffer, text ? 0xDA : 0xC5, size, 2);
+  else
+    put_number(buffer, text ? 0xDB : 0xC6, size, 4);
   weir_buffer_add(buffer, bytes, size);
 }
 
 void weir_pack_array(weir_buffer *buffer, uint32_t count) {
-  if (count < 16) put_number(buffer, (uint8_t)(0x90 | count), 0, 0);
-  else if (count <= UINT16_MAX) put_number(buffer, 0xDC, count, 2);
-  else put_number(buffer, 0xDD, count, 4);
+  if (count < 16)
+    put_number(buffer, (uint8_t)(0x90 | count), 0, 0);
+  else if (count <= UINT16_MAX)
+    put_number(buffer, 0xDC, count, 2);
+  else
+    put_number(buffer, 0xDD, count, 4);
 }
 
 void weir_pack_map(weir_buffer *buffer, uint32_t count) {
-  if (count < 16) put_number(buffer, (uint8_t)(0x80 | count), 0, 0);
-  else if (count <= UINT16_MAX) put_number(buffer, 0xDE, count, 2);
-  else put_number(buffer, 0xDF, count, 4);
+  if (count < 16)
+    put_number(buffer, (uint8_t)(0x80 | count), 0, 0);
+  else if (count <= UINT16_MAX)
+    put_number(buffer, 0xDE, count, 2);
+  else
+    put_number(buffer, 0xDF, count, 4);
 }
 
 void weir_pack_extension(weir_buffer *buffer, int8_t type, const void *bytes, uint8_t size) {
@@ -154,7 +177,8 @@ static bool read_text(weir_pack_reader *reader, weir_pack_item *item, uint64_t s
   return weir_is_utf8(item->bytes, item->size) == is_str;
 }
 
-static bool read_sized_text(weir_pack_reader *reader, weir_pack_item *item, unsigned width, bool is_str) {
+static bool read_sized_text(weir_pack_reader *reader, weir_pack_item *item, unsigned width,
+                            bool is_str) {
   static const uint64_t least_str[] = { 0, 32, 256, 0, 65536 }, least_bin[] = { 0, 0, 256, 0, 65536 };
   uint64_t size;
   if (!get_number(reader, width, &size)) return false;
@@ -162,15 +186,17 @@ static bool read_sized_text(weir_pack_reader *reader, weir_pack_item *item, unsi
   return read_text(reader, item, size, is_str);
 }
 
-static bool read_group(weir_pack_reader *reader, weir_pack_item *item, weir_pack_kind kind, unsigned width,
-                       uint64_t count) {
-  if (width > 0 && (!get_number(reader, width, &count) || count < (width == 2 ? 16 : 65536))) return false;
+static bool read_group(weir_pack_reader *reader, weir_pack_item *item, weir_pack_kind kind,
+                       unsigned width, uint64_t count) {
+  if (width > 0 && (!get_number(reader, width, &count) || count < (width == 2 ? 16 : 65536)))
+    return false;
   item->kind = kind;
   item->size = (uint32_t)count;
   return count * (kind == WEIR_PACK_MAP ? 2 : 1) <= (uint64_t)(reader->end - reader->at);
 }
 
-static bool read_unsigned(weir_pack_reader *reader, weir_pack_item *item, unsigned width, uint64_t least) {
+static bool read_unsigned(weir_pack_reader *reader, weir_pack_item *item, unsigned width,
+                          uint64_t least) {
   uint64_t value;
   if (!get_number(reader, width, &value) || value < least || value > INT64_MAX) return false;
   item->kind = WEIR_PACK_INTEGER;
@@ -178,9 +204,11 @@ static bool read_unsigned(weir_pack_reader *reader, weir_pack_item *item, unsign
   return true;
 }
 
-static bool read_negative(weir_pack_reader *reader, weir_pack_item *item, unsigned width, int64_t below) {
+static bool read_negative(weir_pack_reader *reader, weir_pack_item *item, unsigned width,
+                          int64_t below) {
   uint64_t bits;
-  if (!get_number(reader, width, &bits) || (bits >> (8 * width - 1)) == 0) return false; /* not negative */
+  if (!get_number(reader, width, &bits) || (bits >> (8 * width - 1)) == 0)
+    return false; /* not negative */
   if (width < 8) bits |= UINT64_MAX << (8 * width);
   item->kind = WEIR_PACK_INTEGER;
   memcpy(&item->integer, &bits, 8);
@@ -199,7 +227,8 @@ static bool read_extension(weir_pack_reader *reader, weir_pack_item *item) {
   uint64_t size;
   if (!get_number(reader, 1, &size) || size + 1 > (uint64_t)(reader->end - reader->at)) return false;
   item->kind = WEIR_PACK_EXTENSION;
-  item->integer = (int8_t)*reader->at++;
+  uint8_t type = *reader->at++;
+  item->integer = type < 128 ? type : (int64_t)type - 256;
   item->size = (uint32_t)size;
   item->bytes = reader->at;
   reader->at += size;
@@ -221,30 +250,54 @@ bool weir_pack_read(weir_pack_reader *reader, weir_pack_item *item) {
   if (lead < 0xA0) return read_group(reader, item, WEIR_PACK_ARRAY, 0, lead & 15);
   if (lead < 0xC0) return read_text(reader, item, lead & 31, true);
   switch (lead) {
-  case 0xC0: return read_constant(item, WEIR_PACK_NIL, 0);
-  case 0xC2: return read_constant(item, WEIR_PACK_BOOLEAN, 0);
-  case 0xC3: return read_constant(item, WEIR_PACK_BOOLEAN, 1);
-  case 0xC4: return read_sized_text(reader, item, 1, false);
-  case 0xC5: return read_sized_text(reader, item, 2, false);
-  case 0xC6: return read_sized_text(reader, item, 4, false);
-  case 0xC7: return read_extension(reader, item);
-  case 0xCB: return read_float(reader, item);
-  case 0xCC: return read_unsigned(reader, item, 1, 128);
-  case 0xCD: return read_unsigned(reader, item, 2, 1u << 8);
-  case 0xCE: return read_unsigned(reader, item, 4, 1u << 16);
-  case 0xCF: return read_unsigned(reader, item, 8, (uint64_t)1 << 32);
-  case 0xD0: return read_negative(reader, item, 1, -32);
-  case 0xD1: return read_negative(reader, item, 2, INT8_MIN);
-  case 0xD2: return read_negative(reader, item, 4, INT16_MIN);
-  case 0xD3: return read_negative(reader, item, 8, INT32_MIN);
-  case 0xD9: return read_sized_text(reader, item, 1, true);
-  case 0xDA: return read_sized_text(reader, item, 2, true);
-  case 0xDB: return read_sized_text(reader, item, 4, true);
-  case 0xDC: return read_group(reader, item, WEIR_PACK_ARRAY, 2, 0);
-  case 0xDD: return read_group(reader, item, WEIR_PACK_ARRAY, 4, 0);
-  case 0xDE: return read_group(reader, item, WEIR_PACK_MAP, 2, 0);
-  case 0xDF: return read_group(reader, item, WEIR_PACK_MAP, 4, 0);
-  default: return false;
+  case 0xC0:
+    return read_constant(item, WEIR_PACK_NIL, 0);
+  case 0xC2:
+    return read_constant(item, WEIR_PACK_BOOLEAN, 0);
+  case 0xC3:
+    return read_constant(item, WEIR_PACK_BOOLEAN, 1);
+  case 0xC4:
+    return read_sized_text(reader, item, 1, false);
+  case 0xC5:
+    return read_sized_text(reader, item, 2, false);
+  case 0xC6:
+    return read_sized_text(reader, item, 4, false);
+  case 0xC7:
+    return read_extension(reader, item);
+  case 0xCB:
+    return read_float(reader, item);
+  case 0xCC:
+    return read_unsigned(reader, item, 1, 128);
+  case 0xCD:
+    return read_unsigned(reader, item, 2, 1u << 8);
+  case 0xCE:
+    return read_unsigned(reader, item, 4, 1u << 16);
+  case 0xCF:
+    return read_unsigned(reader, item, 8, (uint64_t)1 << 32);
+  case 0xD0:
+    return read_negative(reader, item, 1, -32);
+  case 0xD1:
+    return read_negative(reader, item, 2, INT8_MIN);
+  case 0xD2:
+    return read_negative(reader, item, 4, INT16_MIN);
+  case 0xD3:
+    return read_negative(reader, item, 8, INT32_MIN);
+  case 0xD9:
+    return read_sized_text(reader, item, 1, true);
+  case 0xDA:
+    return read_sized_text(reader, item, 2, true);
+  case 0xDB:
+    return read_sized_text(reader, item, 4, true);
+  case 0xDC:
+    return read_group(reader, item, WEIR_PACK_ARRAY, 2, 0);
+  case 0xDD:
+    return read_group(reader, item, WEIR_PACK_ARRAY, 4, 0);
+  case 0xDE:
+    return read_group(reader, item, WEIR_PACK_MAP, 2, 0);
+  case 0xDF:
+    return read_group(reader, item, WEIR_PACK_MAP, 4, 0);
+  default:
+    return false;
   }
 }
 
@@ -261,7 +314,8 @@ static weir_status skip_map(weir_pack_reader *reader, uint32_t count, unsigned d
   weir_pack_item key, before = { 0 };
   for (uint32_t i = 0; i < count; i++) {
     if (!weir_pack_read(reader, &key) || key.kind != WEIR_PACK_TEXT) return WEIR_CORRUPT;
-    if (i > 0 && weir_pack_compare(before.bytes, before.size, key.bytes, key.size) >= 0) return WEIR_CORRUPT;
+    if (i > 0 && weir_pack_compare(before.bytes, before.size, key.bytes, key.size) >= 0)
+      return WEIR_CORRUPT;
     before = key;
     weir_status status = skip(reader, depth);
     if (status != WEIR_OK) return status;
@@ -280,4 +334,6 @@ static weir_status skip(weir_pack_reader *reader, unsigned depth) {
   return status;
 }
 
-weir_status weir_pack_skip(weir_pack_reader *reader) { return skip(reader, 0); }
+weir_status weir_pack_skip(weir_pack_reader *reader) {
+  return skip(reader, 0);
+}

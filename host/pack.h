@@ -10,9 +10,9 @@
 #define WEIR_PACK_H
 #include "status.h"
 
-#define WEIR_PACK_DEPTH 64                /* arrays and maps within one another */
-#define WEIR_PACK_BYTES (16u << 20)       /* of one value */
-#define WEIR_PACK_KEYS 65536u             /* of one map */
+#define WEIR_PACK_DEPTH 64          /* arrays and maps within one another */
+#define WEIR_PACK_BYTES (16u << 20) /* of one value */
+#define WEIR_PACK_KEYS 65536u       /* of one map */
 
 /* A growing run of bytes. All zero is an empty one. */
 typedef struct {
@@ -52,8 +52,8 @@ typedef enum {
 
 typedef struct {
   weir_pack_kind kind;
-  uint32_t size;        /* bytes of a text or extension, values of an array, pairs of a map */
-  int64_t integer;      /* or 0 and 1 for a boolean, or the type of an extension */
+  uint32_t size;   /* bytes of a text or extension, values of an array, pairs of a map */
+  int64_t integer; /* or 0 and 1 for a boolean, or the type of an extension */
   double number;
   const uint8_t *bytes; /* inside what is read */
 } weir_pack_item;

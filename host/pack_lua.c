@@ -35,8 +35,10 @@ static void add_where(encoder *e, const char *name, size_t size, uint32_t index)
   char rest[WEIR_PACK_WHERE];
   memcpy(rest, e->refusal->where, sizeof rest);
   int shown = size > 40 ? 40 : (int)size;
-  if (name == NULL) snprintf(e->refusal->where, WEIR_PACK_WHERE, "[%u]%.120s", index, rest);
-  else snprintf(e->refusal->where, WEIR_PACK_WHERE, ".%.*s%.110s", shown, name, rest);
+  if (name == NULL)
+    snprintf(e->refusal->where, WEIR_PACK_WHERE, "[%u]%.120s", index, rest);
+  else
+    snprintf(e->refusal->where, WEIR_PACK_WHERE, ".%.*s%.110s", shown, name, rest);
 }
 
 static weir_status encode(encoder *e, int index);
@@ -46,15 +48,16 @@ static weir_status encode(encoder *e, int index);
 static const char *classify(lua_State *L, int index, bool marked, bool *is_list, uint32_t *count) {
   lua_Integer highest = 0;
   size_t integers = 0, texts = 0;
-  lua_pushnil(L);                                  /* key */
-  while (lua_next(L, index) != 0) {                /* key value */
-    lua_pop(L, 1);                                 /* key */
-    if (lua_type(L, -1) == LUA_TSTRING) texts++;
+  lua_pushnil(L);                   /* key */
+  while (lua_next(L, index) != 0) { /* key value */
+    lua_pop(L, 1);                  /* key */
+    if (lua_type(L, -1) == LUA_TSTRING)
+      texts++;
     else if (lua_isinteger(L, -1) && lua_tointeger(L, -1) >= 1) {
       integers++;
       if (lua_tointeger(L, -1) > highest) highest = lua_tointeger(L, -1);
     } else {
-      lua_pop(L, 1);                               /* */
+      lua_pop(L, 1); /* */
       return "a key is neither text nor a position of a list";
     }
   }
@@ -70,9 +73,9 @@ static const char *classify(lua_State *L, int index, bool marked, bool *is_list,
 static weir_status encode_list(encoder *e, int index, uint32_t count) {
   weir_pack_array(e->out, count);
   for (uint32_t i = 1; i <= count; i++) {
-    lua_rawgeti(e->L, index, (lua_Integer)i);      /* value */
+    lua_rawgeti(e->L, index, (lua_Integer)i); /* value */
     weir_status status = encode(e, lua_gettop(e->L));
-    lua_pop(e->L, 1);                              /* */
+    lua_pop(e->L, 1); /* */
     if (status == WEIR_OK) continue;
     add_where(e, NULL, 0, i);
     return status;
@@ -102,9 +105,9 @@ static bool collect_keys(encoder *e, int index, uint32_t count, size_t base) {
   if (weir_buffer_grow(e->scratch, count * sizeof(text_key)) == NULL) return false;
   lua_State *L = e->L;
   size_t at = base;
-  lua_pushnil(L);                                  /* key */
-  while (lua_next(L, index) != 0) {                /* key value */
-    lua_pop(L, 1);                                 /* key */
+  lua_pushnil(L);                   /* key */
+  while (lua_next(L, index) != 0) { /* key value */
+    lua_pop(L, 1);                  /* key */
     text_key key;
     key.bytes = lua_tolstring(L, -1, &key.size);
     memcpy(e->scratch->bytes + at, &key, sizeof key);
@@ -119,10 +122,10 @@ static weir_status encode_pairs(encoder *e, int index, uint32_t count, size_t ba
     text_key key; /* copied: deeper objects may move the scratch memory */
     memcpy(&key, e->scratch->bytes + base + i * sizeof key, sizeof key);
     weir_pack_text(e->out, key.bytes, key.size);
-    lua_pushlstring(e->L, key.bytes, key.size);    /* key */
-    lua_rawget(e->L, index);                       /* value */
+    lua_pushlstring(e->L, key.bytes, key.size); /* key */
+    lua_rawget(e->L, index);                    /* value */
     weir_status status = encode(e, lua_gettop(e->L));
-    lua_pop(e->L, 1);                              /* */
+    lua_pop(e->L, 1); /* */
     if (status == WEIR_OK) continue;
     add_where(e, key.bytes, key.size, 0);
     return status;
@@ -143,17 +146,20 @@ static weir_status encode_object(encoder *e, int index, uint32_t count) {
 /* A table whose contents its metatable makes up would be written as something else than it shows. */
 static bool is_made_up(lua_State *L, int index) {
   if (luaL_getmetafield(L, index, "__pairs") == LUA_TNIL &&
-      luaL_getmetafield(L, index, "__index") == LUA_TNIL) return false;
+      luaL_getmetafield(L, index, "__index") == LUA_TNIL)
+    return false;
   lua_pop(L, 1);
   return true;
 }
 
 static weir_status encode_table(encoder *e, int index) {
   lua_State *L = e->L;
-  if (e->depth == WEIR_PACK_DEPTH) return refuse(e, WEIR_INVALID, "nested more than 64 deep, or within itself");
+  if (e->depth == WEIR_PACK_DEPTH)
+    return refuse(e, WEIR_INVALID, "nested more than 64 deep, or within itself");
   if (!lua_checkstack(L, 8)) return refuse(e, WEIR_LIMIT, "out of stack");
   bool marked = weir_is_marked_list(L, index), is_list;
-  if (!marked && is_made_up(L, index)) return refuse(e, WEIR_INVALID, "an object with methods is not plain data");
+  if (!marked && is_made_up(L, index))
+    return refuse(e, WEIR_INVALID, "an object with methods is not plain data");
   uint32_t count;
   const char *why = classify(L, index, marked, &is_list, &count);
   if (why != NULL) return refuse(e, WEIR_INVALID, why);
@@ -184,13 +190,22 @@ static weir_status encode_text(encoder *e, int index) {
 
 static weir_status encode_scalar(encoder *e, int index) {
   switch (lua_type(e->L, index)) {
-  case LUA_TNIL: weir_pack_nil(e->out); return WEIR_OK;
-  case LUA_TBOOLEAN: weir_pack_boolean(e->out, lua_toboolean(e->L, index)); return WEIR_OK;
-  case LUA_TNUMBER: return encode_number(e, index);
-  case LUA_TSTRING: return encode_text(e, index);
-  case LUA_TFUNCTION: return refuse(e, WEIR_INVALID, "a function is not plain data");
-  case LUA_TTHREAD: return refuse(e, WEIR_INVALID, "a coroutine is not plain data");
-  default: break;
+  case LUA_TNIL:
+    weir_pack_nil(e->out);
+    return WEIR_OK;
+  case LUA_TBOOLEAN:
+    weir_pack_boolean(e->out, lua_toboolean(e->L, index));
+    return WEIR_OK;
+  case LUA_TNUMBER:
+    return encode_number(e, index);
+  case LUA_TSTRING:
+    return encode_text(e, index);
+  case LUA_TFUNCTION:
+    return refuse(e, WEIR_INVALID, "a function is not plain data");
+  case LUA_TTHREAD:
+    return refuse(e, WEIR_INVALID, "a coroutine is not plain data");
+  default:
+    break;
   }
   if (!weir_is_null(e->L, index)) return refuse(e, WEIR_INVALID, "userdata is not plain data");
   weir_pack_nil(e->out);
@@ -198,7 +213,8 @@ static weir_status encode_scalar(encoder *e, int index) {
 }
 
 static weir_status encode(encoder *e, int index) {
-  weir_status status = lua_type(e->L, index) == LUA_TTABLE ? encode_table(e, index) : encode_scalar(e, index);
+  weir_status status =
+      lua_type(e->L, index) == LUA_TTABLE ? encode_table(e, index) : encode_scalar(e, index);
   if (status != WEIR_OK) return status;
   if (e->out->failed) return refuse(e, WEIR_LIMIT, "out of memory");
   if (e->out->size > e->limit) return refuse(e, WEIR_LIMIT, "the whole is larger than 16 MiB");
@@ -221,28 +237,30 @@ weir_status weir_pack_value(lua_State *L, int index, weir_buffer *out, weir_pack
 static weir_status decode(lua_State *L, weir_pack_reader *reader, unsigned depth);
 
 static weir_status decode_list(lua_State *L, weir_pack_reader *reader, uint32_t count, unsigned depth) {
-  lua_createtable(L, count < 1024 ? (int)count : 1024, 0);   /* list */
+  lua_createtable(L, count < 1024 ? (int)count : 1024, 0); /* list */
   for (uint32_t i = 1; i <= count; i++) {
-    weir_status status = decode(L, reader, depth);           /* list value */
+    weir_status status = decode(L, reader, depth); /* list value */
     if (status != WEIR_OK) return status;
-    lua_rawseti(L, -2, (lua_Integer)i);                      /* list */
+    lua_rawseti(L, -2, (lua_Integer)i); /* list */
   }
   weir_mark_list(L, -1);
   return WEIR_OK;
 }
 
-static weir_status decode_object(lua_State *L, weir_pack_reader *reader, uint32_t count, unsigned depth) {
+static weir_status decode_object(lua_State *L, weir_pack_reader *reader, uint32_t count,
+                                 unsigned depth) {
   if (count > WEIR_PACK_KEYS) return WEIR_LIMIT;
-  lua_createtable(L, 0, count < 1024 ? (int)count : 1024);   /* object */
+  lua_createtable(L, 0, count < 1024 ? (int)count : 1024); /* object */
   weir_pack_item key, before = { 0 };
   for (uint32_t i = 0; i < count; i++) {
     if (!weir_pack_read(reader, &key) || key.kind != WEIR_PACK_TEXT) return WEIR_CORRUPT;
-    if (i > 0 && weir_pack_compare(before.bytes, before.size, key.bytes, key.size) >= 0) return WEIR_CORRUPT;
+    if (i > 0 && weir_pack_compare(before.bytes, before.size, key.bytes, key.size) >= 0)
+      return WEIR_CORRUPT;
     before = key;
-    lua_pushlstring(L, (const char *)key.bytes, key.size);   /* object key */
-    weir_status status = decode(L, reader, depth);           /* object key value */
+    lua_pushlstring(L, (const char *)key.bytes, key.size); /* object key */
+    weir_status status = decode(L, reader, depth);         /* object key value */
     if (status != WEIR_OK) return status;
-    lua_rawset(L, -3);                                       /* object */
+    lua_rawset(L, -3); /* object */
   }
   return WEIR_OK;
 }
@@ -252,13 +270,25 @@ static weir_status decode(lua_State *L, weir_pack_reader *reader, unsigned depth
   weir_pack_item item;
   if (!weir_pack_read(reader, &item)) return WEIR_CORRUPT;
   switch (item.kind) {
-  case WEIR_PACK_NIL: weir_push_null(L); return WEIR_OK;
-  case WEIR_PACK_BOOLEAN: lua_pushboolean(L, (int)item.integer); return WEIR_OK;
-  case WEIR_PACK_INTEGER: lua_pushinteger(L, item.integer); return WEIR_OK;
-  case WEIR_PACK_FLOAT: lua_pushnumber(L, item.number); return WEIR_OK;
-  case WEIR_PACK_TEXT: lua_pushlstring(L, (const char *)item.bytes, item.size); return WEIR_OK;
-  case WEIR_PACK_EXTENSION: return WEIR_CORRUPT;
-  default: break;
+  case WEIR_PACK_NIL:
+    weir_push_null(L);
+    return WEIR_OK;
+  case WEIR_PACK_BOOLEAN:
+    lua_pushboolean(L, (int)item.integer);
+    return WEIR_OK;
+  case WEIR_PACK_INTEGER:
+    lua_pushinteger(L, item.integer);
+    return WEIR_OK;
+  case WEIR_PACK_FLOAT:
+    lua_pushnumber(L, item.number);
+    return WEIR_OK;
+  case WEIR_PACK_TEXT:
+    lua_pushlstring(L, (const char *)item.bytes, item.size);
+    return WEIR_OK;
+  case WEIR_PACK_EXTENSION:
+    return WEIR_CORRUPT;
+  default:
+    break;
   }
   if (depth == WEIR_PACK_DEPTH) return WEIR_LIMIT;
   luaL_checkstack(L, 8, "value to decode");
@@ -270,7 +300,7 @@ weir_status weir_unpack_value(lua_State *L, const uint8_t *bytes, size_t size) {
   weir_pack_reader reader = { bytes, bytes + size };
   int top = lua_gettop(L);
   luaL_checkstack(L, 8, "value to decode");
-  weir_status status = decode(L, &reader, 0);                /* value */
+  weir_status status = decode(L, &reader, 0); /* value */
   if (status == WEIR_OK && reader.at != reader.end) status = WEIR_CORRUPT;
   if (status != WEIR_OK) lua_settop(L, top);
   return status;
@@ -308,28 +338,30 @@ static int pack_decode(lua_State *L) {
   const char *bytes = luaL_checklstring(L, 1, &size);
   if (size > WEIR_PACK_BYTES + 16) return weir_refusef(L, WEIR_LIMIT, "value: larger than 16 MiB");
   weir_status status = weir_unpack_value(L, (const uint8_t *)bytes, size);
-  if (status == WEIR_LIMIT) return weir_refusef(L, status, "value: nested more than 64 deep, or more than 65,536 keys");
-  if (status != WEIR_OK) return weir_refusef(L, status, "value: these bytes are not one canonical value");
+  if (status == WEIR_LIMIT)
+    return weir_refusef(L, status, "value: nested more than 64 deep, or more than 65,536 keys");
+  if (status != WEIR_OK)
+    return weir_refusef(L, status, "value: these bytes are not one canonical value");
   return 1;
 }
 
 void weir_pack_push_functions(lua_State *L) {
-  buffers *b = lua_newuserdatauv(L, sizeof *b, 0);           /* buffers */
+  buffers *b = lua_newuserdatauv(L, sizeof *b, 0); /* buffers */
   memset(b, 0, sizeof *b);
-  if (luaL_newmetatable(L, BUFFERS)) {                       /* buffers meta */
+  if (luaL_newmetatable(L, BUFFERS)) { /* buffers meta */
     lua_pushcfunction(L, buffers_close);
     lua_setfield(L, -2, "__gc");
   }
-  lua_setmetatable(L, -2);                                   /* buffers */
-  lua_pushcclosure(L, pack_encode, 1);                       /* encode */
-  lua_pushcfunction(L, pack_decode);                         /* encode decode */
+  lua_setmetatable(L, -2);             /* buffers */
+  lua_pushcclosure(L, pack_encode, 1); /* encode */
+  lua_pushcfunction(L, pack_decode);   /* encode decode */
 }
 
 int luaopen_weir_native_pack(lua_State *L);
 
 int luaopen_weir_native_pack(lua_State *L) {
-  lua_createtable(L, 0, 2);                                  /* module */
-  weir_pack_push_functions(L);                               /* module encode decode */
+  lua_createtable(L, 0, 2);    /* module */
+  weir_pack_push_functions(L); /* module encode decode */
   lua_setfield(L, -3, "decode");
   lua_setfield(L, -2, "encode");
   return 1;

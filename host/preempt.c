@@ -118,12 +118,22 @@ static void look_at_memory(lua_State *L, weir_scheduler *s, weir_task *task) {
   if (guilty == task) raise_doom(L, task);
 }
 
+/* What a terminated task still closes belongs to nobody who could wait: past the hard limit it is cut short. */
+static void watch_closing(lua_State *L, lua_Debug *ar, weir_scheduler *s) {
+  bool is_over = past_hard_limit(s) && !is_library(L, ar);
+  lua_sethook(L, s->closing ? hook : NULL, LUA_MASKCOUNT, is_over ? 1 : RETRY_INSTRUCTIONS);
+  if (s->closing && is_over) weir_raise(L, WEIR_TIMEOUT, "cleaning up after a terminated task took too long");
+}
+
 static void hook(lua_State *L, lua_Debug *ar) {
   weir_scheduler *s = weir_scheduler_of(weir_host_of(L));
   weir_task *task = s->running;
-  if (!task || is_library(L, ar)) {
-    if (!task) lua_sethook(L, NULL, 0, 0);
-    else weir_preempt_arm(L);
+  if (!task) {
+    watch_closing(L, ar, s);
+    return;
+  }
+  if (is_library(L, ar)) {
+    weir_preempt_arm(L);
     return;
   }
   disarm(s, L);
@@ -160,7 +170,7 @@ static void tick(int signal_number, siginfo_t *info, void *context) {
   s->ticks++;
   if (s->running) s->running->ticks++;
   lua_State *current = s->current;
-  if (current && s->resumes == s->resumes_seen) weir_preempt_arm(current);
+  if (current && !s->jitter && s->resumes == s->resumes_seen) weir_preempt_arm(current); /* else the seed decides */
   s->resumes_seen = s->resumes;
 }
 

@@ -9,6 +9,9 @@
 #define TURN_MAX 1024    /* tasks resumed before the loop looks outside */
 #define POLL_EVERY 32    /* turns with few tasks in them: look outside this often */
 #define LOWER_LANE_EVERY 8
+#define SPINS_FREE 20          /* slices in a row before virtual time passes: 0.2 s of work */
+#define DRAWN_SPINS_FREE 1000  /* the same where a seed draws the slices */
+#define INSTRUCTION_NS 10
 
 /* Time */
 
@@ -316,11 +319,25 @@ static bool wait_outside(weir_scheduler *s) {
   return true;
 }
 
+/* Virtual time stands still while anybody runs, so who never waits would hold it for ever. After a stretch
+ * in which every task only used up its slices, time passes as the processor's does. */
+static uint64_t let_spinning_take_time(weir_scheduler *s, uint64_t spins, uint64_t slices, unsigned long resumes) {
+  if (!s->is_virtual || slices == 0 || slices != resumes) return 0;
+  bool is_drawn = s->jitter > 0;
+  if (spins > (is_drawn ? DRAWN_SPINS_FREE : SPINS_FREE))
+    s->virtual_ns += (int64_t)slices * (is_drawn ? (int64_t)s->jitter * INSTRUCTION_NS / 2 : WEIR_TICK_MS * 2000000);
+  return spins + slices;
+}
+
 weir_status weir_scheduler_run(weir_scheduler *s, weir_task *until) {
   uint32_t turns = 0, ticks = s->ticks;
+  uint64_t spins = 0;
   while (until->state != WEIR_DONE) {
+    uint64_t slices = s->preemptions;
+    unsigned long resumes = s->resumes;
     atomic_fetch_add(&s->rounds, 1);
     run_turn(s, until);
+    spins = let_spinning_take_time(s, spins, s->preemptions - slices, s->resumes - resumes);
     if (until->state == WEIR_DONE) break;
     fire_due(s);
     if (s->ready_count == 0) {

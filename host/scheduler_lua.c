@@ -76,6 +76,7 @@ static int scheduler_use_virtual_clock(lua_State *L) {
   s->seeded = !lua_isnoneornil(L, 1);
   s->random = s->seeded ? (uint64_t)luaL_checkinteger(L, 1) : 0;
   s->jitter = (uint32_t)jitter;
+  if (s->current) weir_preempt_before(s, s->current); /* what an earlier seed drew for it is void */
   return 0;
 }
 

@@ -1,10 +1,12 @@
-/* store.h - the durable state of runs: journals, rows, key-value spaces and blobs in one LMDB environment.
+/* store.h - the durable state of runs: journals, rows, key-value spaces and blobs in one LMDB
+ * environment.
  *
- * A store is a value, opened once per process and path under a lock that names its owner, and shared by the hosts of the process;
- * each host has a client of its own. A client collects requests in a batch and submits it once per turn. One writer thread commits
- * all that waits in one transaction and hands the batches back, each request with its outcome: a request is atomic,
- * and acknowledged only after the sync. Reads go straight to the map, on the thread of the client.
- * A failed sync or an I/O error fails the store for good: outcomes are unknown until the process has been started again. */
+ * A store is a value, opened once per process and path under a lock that names its owner, and shared by
+ * the hosts of the process; each host has a client of its own. A client collects requests in a batch
+ * and submits it once per turn. One writer thread commits all that waits in one transaction and hands
+ * the batches back, each request with its outcome: a request is atomic, and acknowledged only after the
+ * sync. Reads go straight to the map, on the thread of the client. A failed sync or an I/O error fails
+ * the store for good: outcomes are unknown until the process has been started again. */
 #ifndef WEIR_STORE_H
 #define WEIR_STORE_H
 #include "store_record.h"
@@ -14,20 +16,21 @@ typedef struct weir_client weir_client;
 typedef struct weir_batch weir_batch;
 
 #define WEIR_MESSAGE_MAX 512
-#define WEIR_BATCH_BYTES (64u << 20) /* a batch beyond this is submitted at once; also what one request may hold */
+#define WEIR_BATCH_BYTES                                                                               \
+  (64u << 20) /* a batch beyond this is submitted at once; also what one request may hold */
 #define WEIR_REQUEST_OPS 10000
 
 typedef struct {
-  bool force;             /* open on a file system that does not keep LMDB's promises, or though damage was found */
-  size_t map_bytes;       /* address space at first; 0: 64 GiB. Grows by itself */
-  size_t log_bytes;       /* the log is cut above this; 0: 64 MiB */
-  uint64_t log_entries;   /* or above this; 0: 1,000,000 */
-  int64_t sync_delay_ns;  /* tests: what every commit waits before it syncs */
+  bool force; /* open on a file system that does not keep LMDB's promises, or though damage was found */
+  size_t map_bytes;      /* address space at first; 0: 64 GiB. Grows by itself */
+  size_t log_bytes;      /* the log is cut above this; 0: 64 MiB */
+  uint64_t log_entries;  /* or above this; 0: 1,000,000 */
+  int64_t sync_delay_ns; /* tests: what every commit waits before it syncs */
 } weir_store_options;
 
 /* Open the folder `path` (made if missing), or a private one in memory for ":memory:".
- * INVALID (not a store, a newer format, a file system), CONFLICT (another process has it), DENIED, FULL, CORRUPT,
- * UNAVAILABLE (what the system says); the message names the path and what to do. */
+ * INVALID (not a store, a newer format, a file system), CONFLICT (another process has it), DENIED,
+ * FULL, CORRUPT, UNAVAILABLE (what the system says); the message names the path and what to do. */
 weir_status weir_store_open(const char *path, const weir_store_options *options, weir_store **store,
                             char message[WEIR_MESSAGE_MAX]);
 /* Give back one opening; the last one waits for the queue and closes. */
@@ -48,10 +51,10 @@ void weir_client_free(weir_client *client);
 typedef enum {
   WEIR_OP_DROPPED, /* nothing; what a note becomes when its result overtakes it */
   WEIR_OP_RUN,     /* take a run over: key = run id, epoch. Result: its latest n */
-  WEIR_OP_ENTRY,   /* append: key = run id, epoch, value = payload, row and status or empty. Result: n */
-  WEIR_OP_PUT,     /* key = table key, long_key, value = payload, expected. Result: version */
-  WEIR_OP_DELETE,  /* key = table key, expected. Result: 1 if it was there */
-  WEIR_OP_BLOB,    /* key = hash, value = content */
+  WEIR_OP_ENTRY,  /* append: key = run id, epoch, value = payload, row and status or empty. Result: n */
+  WEIR_OP_PUT,    /* key = table key, long_key, value = payload, expected. Result: version */
+  WEIR_OP_DELETE, /* key = table key, expected. Result: 1 if it was there */
+  WEIR_OP_BLOB,   /* key = hash, value = content */
 } weir_op_kind;
 
 typedef struct {
@@ -92,25 +95,28 @@ struct weir_batch {
 
 /* The batch under construction; NULL when memory ran out. Client's thread, as all below. */
 weir_batch *weir_client_batch(weir_client *client);
-/* Room for one more operation, all zero but expected = any; NULL when memory ran out. Not part of a request until weir_batch_request. */
+/* Room for one more operation, all zero but expected = any; NULL when memory ran out. Not part of a
+ * request until weir_batch_request. */
 weir_op *weir_batch_op(weir_batch *batch);
 /* Make the operations from first_op on one request. */
 weir_request *weir_batch_request(weir_batch *batch, uint32_t first_op, void *owner);
 /* Copy bytes into the batch. */
 weir_span weir_batch_bytes(weir_batch *batch, const void *bytes, size_t size);
-/* Hand the batch under construction to the writer, or commit it here and now. Nothing happens if it holds no request. */
+/* Hand the batch under construction to the writer, or commit it here and now. Nothing happens if it
+ * holds no request. */
 void weir_client_submit(weir_client *client, uint64_t now_ms);
 void weir_client_commit(weir_client *client, uint64_t now_ms);
 /* The batches that are done, oldest first, linked by next; give each back. */
 weir_batch *weir_client_done(weir_client *client);
 void weir_client_recycle(weir_client *client, weir_batch *batch);
 
-/* Reads. Each sees one moment of the store and copies into the caller's buffer (cleared first), so that nothing stays open.
- * `message` says where, for CORRUPT. All may give UNAVAILABLE once the store has failed. */
+/* Reads. Each sees one moment of the store and copies into the caller's buffer (cleared first), so that
+ * nothing stays open. `message` says where, for CORRUPT. All may give UNAVAILABLE once the store has
+ * failed. */
 typedef struct {
   uint32_t at, size; /* in the buffer */
   uint32_t id_at, id_size;
-  uint64_t number;   /* n of an entry, version of a key */
+  uint64_t number; /* n of an entry, version of a key */
 } weir_found;
 
 typedef struct {
@@ -125,9 +131,10 @@ static inline uint32_t weir_result_count(const weir_result *result) {
 }
 weir_found weir_result_at(const weir_result *result, uint32_t i);
 
-/* The entries of a run with n above after_n, at most `limit`: payloads as they were appended, blobs resolved.
- * NOT_FOUND when the run has neither entries nor row. */
-weir_status weir_store_entries(weir_client *client, weir_slice run, uint64_t after_n, uint32_t limit, weir_result *result);
+/* The entries of a run with n above after_n, at most `limit`: payloads as they were appended, blobs
+ * resolved. NOT_FOUND when the run has neither entries nor row. */
+weir_status weir_store_entries(weir_client *client, weir_slice run, uint64_t after_n, uint32_t limit,
+                               weir_result *result);
 /* The run's row: one found. */
 weir_status weir_store_row(weir_client *client, weir_slice run, weir_result *result);
 
@@ -143,15 +150,16 @@ weir_status weir_store_get(weir_client *client, weir_slice space, weir_slice key
 
 typedef struct {
   weir_slice space;
-  weir_slice prefix; /* of the key, or empty */
-  weir_slice from;   /* first key, or empty */
-  weir_slice to;     /* last key, or empty */
+  weir_slice prefix;                  /* of the key, or empty */
+  weir_slice from;                    /* first key, or empty */
+  weir_slice to;                      /* last key, or empty */
   bool has_to, after_from, before_to; /* after_from: without `from` itself */
   uint32_t limit;
   bool reverse;
 } weir_scan_query;
 weir_status weir_store_scan(weir_client *client, const weir_scan_query *query, weir_result *result);
-weir_status weir_store_blob(weir_client *client, const uint8_t hash[WEIR_HASH_SIZE], weir_result *result);
+weir_status weir_store_blob(weir_client *client, const uint8_t hash[WEIR_HASH_SIZE],
+                            weir_result *result);
 
 /* Read every record. Each damage found is one found with its text; counts[table] records were read. */
 weir_status weir_store_verify(weir_client *client, uint64_t counts[WEIR_TABLES], weir_result *result);

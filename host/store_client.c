@@ -129,8 +129,10 @@ void weir_client_commit(weir_client *client, uint64_t now_ms) {
   weir_commit(client->store, batch);
   pthread_mutex_unlock(&client->store->commit);
   pthread_mutex_lock(&client->lock);
-  if (client->done_last != NULL) client->done_last->next = batch;
-  else client->done = batch;
+  if (client->done_last != NULL)
+    client->done_last->next = batch;
+  else
+    client->done = batch;
   client->done_last = batch;
   pthread_mutex_unlock(&client->lock);
 }

@@ -1,7 +1,8 @@
 /* store_commit.c - one transaction for all that waits, and what becomes of it when the disk refuses.
  *
- * A full disk refuses the requests and the store goes on. An I/O error or a failed sync leaves the outcome unknown: nothing is
- * acknowledged from then on, until the process has been started again and has read what is there. */
+ * A full disk refuses the requests and the store goes on. An I/O error or a failed sync leaves the
+ * outcome unknown: nothing is acknowledged from then on, until the process has been started again and
+ * has read what is there. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,21 +21,25 @@ uint64_t weir_nanoseconds(void) {
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-const char *weir_store_failure(weir_store *store) { return atomic_load(&store->failure); }
+const char *weir_store_failure(weir_store *store) {
+  return atomic_load(&store->failure);
+}
 
 void weir_store_fail(weir_store *store, const char *what, int rc) {
   char text[WEIR_MESSAGE_MAX];
   snprintf(text, sizeof text,
-           "store '%s': %s: %s; outcome unknown: what was not acknowledged may be there or not; start weir again",
+           "store '%s': %s: %s; outcome unknown: what was not acknowledged may be there or not; start "
+           "weir again",
            store->path, what, mdb_strerror(rc));
   const char *none = NULL, *failure = strdup(text);
   if (failure == NULL) failure = "store: out of memory; outcome unknown; start weir again";
-  atomic_compare_exchange_strong(&store->failure, &none, failure); /* kept for the life of the process */
+  atomic_compare_exchange_strong(&store->failure, &none,
+                                 failure); /* kept for the life of the process */
 }
 
 int weir_tail_put(weir_store *store, MDB_txn *txn) {
   uint8_t bytes[WEIR_TAIL_SIZE];
-  MDB_val key = { 9, (void *)(uintptr_t)"weir.tail" }, value = { sizeof bytes, bytes };
+  MDB_val key = { 9, (void *)(uintptr_t) "weir.tail" }, value = { sizeof bytes, bytes };
   store->tail.transactions++;
   weir_tail_write(bytes, &store->tail);
   return mdb_put(txn, store->main, &key, &value, 0);
@@ -43,7 +48,8 @@ int weir_tail_put(weir_store *store, MDB_txn *txn) {
 static void refuse_all(weir_batch *first, weir_status status, const char *message, bool keep_reserve) {
   for (weir_batch *batch = first; batch != NULL; batch = batch->next)
     for (uint32_t i = 0; i < batch->requests; i++)
-      if (!keep_reserve || !batch->request[i].reserve) weir_request_fail(&batch->request[i], status, "%s", message);
+      if (!keep_reserve || !batch->request[i].reserve)
+        weir_request_fail(&batch->request[i], status, "%s", message);
 }
 
 /* Go back to the last commit: sums as they were, heads from the log. LSNs are not given out twice. */
@@ -67,7 +73,8 @@ static void wait_before_sync(const weir_store *store) {
   if (store->options.sync_delay_ns <= 0) return;
   int64_t delay = store->options.sync_delay_ns;
   struct timespec time = { (time_t)(delay / 1000000000), (long)(delay % 1000000000) };
-  while (nanosleep(&time, &time) != 0 && errno == EINTR) {}
+  while (nanosleep(&time, &time) != 0 && errno == EINTR) {
+  }
 }
 
 /* All changes of the batches; the caller commits or aborts. */
@@ -129,12 +136,15 @@ static bool has_reserved_request(const weir_batch *first) {
   return false;
 }
 
-/* LMDB goes on after a full disk unless it was the last page, the one that makes a commit, which could not be written. */
+/* LMDB goes on after a full disk unless it was the last page, the one that makes a commit, which could
+ * not be written. */
 static bool is_usable(weir_store *store) {
   MDB_txn *txn;
   int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
-  if (rc == 0) mdb_txn_abort(txn);
-  else weir_store_fail(store, "the disk is full and the commit broke", rc);
+  if (rc == 0)
+    mdb_txn_abort(txn);
+  else
+    weir_store_fail(store, "the disk is full and the commit broke", rc);
   return rc == 0;
 }
 
@@ -159,8 +169,8 @@ static void keep_map_roomy(weir_store *store) {
   if (used > info.me_mapsize / 100 * GROW_ABOVE_PERCENT) weir_map_grow(store, info.me_mapsize * 2);
 }
 
-/* LMDB reports a write that was cut short as EIO; on a full disk that is what it means. It concerns pages of the aborted
- * transaction only: a failure at the page that commits is found by is_usable. */
+/* LMDB reports a write that was cut short as EIO; on a full disk that is what it means. It concerns
+ * pages of the aborted transaction only: a failure at the page that commits is found by is_usable. */
 static bool is_full(const weir_store *store, int rc) {
   struct statvfs space;
   if (rc == ENOSPC || rc == EDQUOT) return true;
@@ -171,7 +181,8 @@ static bool is_full(const weir_store *store, int rc) {
 /* The disk is full: what may use the reserve is tried again with it, the rest is refused. */
 static int commit_reserved(weir_store *store, weir_batch *first) {
   char message[WEIR_MESSAGE_MAX];
-  snprintf(message, sizeof message, "store '%s': the disk is full; free some space and try again", store->path);
+  snprintf(message, sizeof message, "store '%s': the disk is full; free some space and try again",
+           store->path);
   pthread_mutex_lock(&store->heads_lock);
   store->stats.refused_full++;
   pthread_mutex_unlock(&store->heads_lock);
@@ -189,8 +200,10 @@ static int commit_somehow(weir_store *store, weir_batch *first) {
   int rc = try_commit(store, first, false);
   for (int tries = 0; rc == MDB_MAP_FULL && tries < 40; tries++) {
     roll_back(store);
-    if (!enlarge_map(store, first)) rc = ENOSPC;
-    else rc = try_commit(store, first, false);
+    if (!enlarge_map(store, first))
+      rc = ENOSPC;
+    else
+      rc = try_commit(store, first, false);
   }
   if (rc == 0) return 0;
   roll_back(store);
@@ -206,7 +219,9 @@ void weir_commit(weir_store *store, weir_batch *first) {
     if (rc != 0) weir_store_fail(store, "commit", rc);
     committed = rc == 0;
   }
-  if (committed) count_commit(store, first, started_ns);
-  else refuse_all(first, WEIR_UNAVAILABLE, weir_store_failure(store), false);
+  if (committed)
+    count_commit(store, first, started_ns);
+  else
+    refuse_all(first, WEIR_UNAVAILABLE, weir_store_failure(store), false);
   if (committed) keep_map_roomy(store);
 }

@@ -1,9 +1,9 @@
 /* store_failpoint.c - ends the process at a chosen moment, as a crash would; only in test builds.
  *
- * WEIR_FAILPOINT=NAME:COUNT kills the process where NAME is passed with journal entry COUNT (from 1, since the
- * start) among what is handled there: writer_taken, before_commit, after_commit, after_ack_queued.
- * WEIR_DEFECT=ack_before_commit makes the writer acknowledge first and commit then, so that a spec
- * can show that it would be caught. */
+ * WEIR_FAILPOINT=NAME:COUNT kills the process where NAME is passed with journal entry COUNT (from 1,
+ * since the start) among what is handled there: writer_taken, before_commit, after_commit,
+ * after_ack_queued. WEIR_DEFECT=ack_before_commit makes the writer acknowledge first and commit then,
+ * so that a spec can show that it would be caught. */
 #include "store_internal.h"
 
 #ifdef WEIR_TEST
@@ -39,8 +39,8 @@ static weir_batch *copy_batch(const weir_batch *batch) {
   copy->request = copy_of(batch->request, batch->requests * sizeof *batch->request);
   copy->op_capacity = batch->ops;
   copy->request_capacity = batch->requests;
-  for (uint32_t i = 0; i < copy->requests; i++)
-    if (copy->request[i].message != NULL) copy->request[i].message = strdup(copy->request[i].message);
+  for (uint32_t i = 0; i < batch->requests; i++)
+    if (batch->request[i].message != NULL) copy->request[i].message = strdup(batch->request[i].message);
   memset(&copy->bytes, 0, sizeof copy->bytes);
   weir_buffer_add(&copy->bytes, batch->bytes.bytes, batch->bytes.size);
   return copy;
@@ -48,7 +48,8 @@ static weir_batch *copy_batch(const weir_batch *batch) {
 
 void weir_acknowledge_early(const weir_batch *first) {
   for (; first != NULL; first = first->next) weir_give_back(copy_batch(first));
-  nanosleep(&(struct timespec){ 0, 5000000 }, NULL); /* as a slow disk would, so that the client goes on */
+  nanosleep(&(struct timespec){ 0, 5000000 },
+            NULL); /* as a slow disk would, so that the client goes on */
 }
 #else
 typedef int weir_failpoints_are_left_out; /* C wants one declaration in a file */

@@ -1,13 +1,13 @@
-/* store_fold.c - keeps the log short: a run's entries move from the log into a segment of the run's own,
- * and the log is cut below the oldest entry that has not moved. */
+/* store_fold.c - keeps the log short: a run's entries move from the log into a segment of the run's
+ * own, and the log is cut below the oldest entry that has not moved. */
 #include <errno.h>
 #include <string.h>
 
 #include "store_internal.h"
 
-#define CUT_AT_LEAST 64   /* entries; so that a lone commit does not touch the log's first page */
-#define CUT_MORE 1000     /* entries a transaction, above what it adds, while the log is too large */
-#define FOLDS_TO_CUT 64   /* runs a transaction that are folded because they hold the log back */
+#define CUT_AT_LEAST 64 /* entries; so that a lone commit does not touch the log's first page */
+#define CUT_MORE 1000   /* entries a transaction, above what it adds, while the log is too large */
+#define FOLDS_TO_CUT 64 /* runs a transaction that are folded because they hold the log back */
 
 /* A record that cannot be folded stops its run, not the store. */
 static int give_up(weir_store *store, weir_head *head) {
@@ -17,7 +17,8 @@ static int give_up(weir_store *store, weir_head *head) {
 }
 
 /* Gather the unfolded entries into store->record: 0 with *whole false when one is damaged. */
-static int gather(weir_store *store, MDB_txn *txn, const weir_head *head, uint64_t *first_n, bool *whole) {
+static int gather(weir_store *store, MDB_txn *txn, const weir_head *head, uint64_t *first_n,
+                  bool *whole) {
   *whole = false;
   weir_segment_begin(&store->record);
   for (uint32_t i = 0; i < head->unfolded; i++) {
@@ -46,7 +47,8 @@ int weir_fold(weir_store *store, MDB_txn *txn, weir_head *head) {
   uint8_t bytes[WEIR_KEY_MAX + 1];
   weir_slice key = { bytes, weir_segment_key(bytes, (weir_slice){ head->id, head->id_size }, first_n) };
   weir_segment_end(&store->record, key, (uint16_t)head->unfolded);
-  rc = weir_map_put(store, txn, WEIR_SEGMENTS, key, (weir_slice){ store->record.bytes, store->record.size });
+  rc = weir_map_put(store, txn, WEIR_SEGMENTS, key,
+                    (weir_slice){ store->record.bytes, store->record.size });
   if (rc != 0) return rc;
   head->folded_lsn = head->lsn[head->unfolded - 1];
   weir_head_folded(&store->heads, head);
@@ -70,7 +72,8 @@ static int cut_some(weir_store *store, MDB_txn *txn, uint64_t *budget) {
     memcpy(&lsn, key.mv_data, sizeof lsn);
     if (lsn >= oldest) break;
     store->tail.records[WEIR_LOG]--;
-    store->tail.sums[WEIR_LOG] -= weir_record_crc(WEIR_LOG, (weir_slice){ NULL, 0 }, weir_slice_of(value));
+    store->tail.sums[WEIR_LOG] -=
+        weir_record_crc(WEIR_LOG, (weir_slice){ NULL, 0 }, weir_slice_of(value));
     store->log_bytes -= value.mv_size;
     if ((rc = mdb_cursor_del(cursor, 0)) != 0) break;
     --*budget;

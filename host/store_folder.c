@@ -1,9 +1,10 @@
 /* store_folder.c - the folder of a store: where it may be, the space kept back in it, and the seal.
  *
- * The seal knows how far the store had come. LMDB has two meta pages and believes the one with the higher transaction number: if a bit of
- * that number flips, or somebody puts an older data.mdb in place, an older state is opened, sound in itself. The file `seal`
- * holds the number of the last transaction, written after its sync and before it is acknowledged: u64, little endian. It is never synced:
- * after a power cut it may be older than the store, which does no harm, but never newer. */
+ * The seal knows how far the store had come. LMDB has two meta pages and believes the one with the
+ * higher transaction number: if a bit of that number flips, or somebody puts an older data.mdb in
+ * place, an older state is opened, sound in itself. The file `seal` holds the number of the last
+ * transaction, written after its sync and before it is acknowledged: u64, little endian. It is never
+ * synced: after a power cut it may be older than the store, which does no harm, but never newer. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,17 +26,20 @@ typedef struct {
 } system_kind;
 
 /* File systems on which locks or the shared map do not do what LMDB needs; numbers of statfs(2). */
-static const system_kind unfit[] = { { 0x6969, "NFS" }, { 0x01021997, "9p" }, { 0xFF534D42, "CIFS" },
-  { 0xFE534D42, "SMB" }, { 0x517B, "SMB" }, { 0x65735546, "FUSE" }, { 0x564C, "NCP" }, { 0x5346414F, "AFS" } };
+static const system_kind unfit[] = { { 0x6969, "NFS" },      { 0x01021997, "9p" },
+                                     { 0xFF534D42, "CIFS" }, { 0xFE534D42, "SMB" },
+                                     { 0x517B, "SMB" },      { 0x65735546, "FUSE" },
+                                     { 0x564C, "NCP" },      { 0x5346414F, "AFS" } };
 
 static weir_status check_system(const weir_store *store, char message[WEIR_MESSAGE_MAX]) {
   struct statfs info;
   if (store->options.force || statfs(store->folder, &info) != 0) return WEIR_OK;
   for (size_t i = 0; i < sizeof unfit / sizeof unfit[0]; i++) {
     if (((unsigned long)info.f_type & 0xFFFFFFFFu) != unfit[i].magic) continue;
-    snprintf(message, WEIR_MESSAGE_MAX,
-             "store '%s' is on %s, where a crash can damage it; use --store with a folder on a local disk", store->path,
-             unfit[i].name);
+    snprintf(
+        message, WEIR_MESSAGE_MAX,
+        "store '%s' is on %s, where a crash can damage it; use --store with a folder on a local disk",
+        store->path, unfit[i].name);
     return WEIR_INVALID;
   }
   return WEIR_OK;
@@ -46,7 +50,8 @@ static weir_status cannot(const weir_store *store, const char *what, char messag
   snprintf(message, WEIR_MESSAGE_MAX, "store '%s': cannot %s: %s", store->path, what, strerror(reason));
   if (reason == ENOSPC || reason == EDQUOT) return WEIR_FULL;
   if (reason == EACCES || reason == EPERM || reason == EROFS) return WEIR_DENIED;
-  return reason == ENOTDIR || reason == ENOENT || reason == ENAMETOOLONG ? WEIR_INVALID : WEIR_UNAVAILABLE;
+  return reason == ENOTDIR || reason == ENOENT || reason == ENAMETOOLONG ? WEIR_INVALID
+                                                                         : WEIR_UNAVAILABLE;
 }
 
 /* A folder of this process alone, whose files are unlinked as soon as they are open. */
@@ -66,8 +71,10 @@ static weir_status make_private(weir_store *store, char message[WEIR_MESSAGE_MAX
 weir_status weir_folder_prepare(weir_store *store, char message[WEIR_MESSAGE_MAX]) {
   struct stat info;
   if (strcmp(store->path, ":memory:") == 0) return make_private(store, message);
-  if (mkdir(store->path, 0700) != 0 && errno != EEXIST) return cannot(store, "make the folder", message);
-  if ((store->folder = realpath(store->path, NULL)) == NULL) return cannot(store, "find the folder", message);
+  if (mkdir(store->path, 0700) != 0 && errno != EEXIST)
+    return cannot(store, "make the folder", message);
+  if ((store->folder = realpath(store->path, NULL)) == NULL)
+    return cannot(store, "find the folder", message);
   if (stat(store->folder, &info) != 0) return cannot(store, "read the folder", message);
   if (!S_ISDIR(info.st_mode)) {
     errno = ENOTDIR;
@@ -82,7 +89,8 @@ static void reserve_path(const weir_store *store, char *path, size_t size) {
   snprintf(path, size, "%s/reserve", store->folder);
 }
 
-/* Blocks that are given back when the disk is full, so that a run can still be ended. Only where there is plenty. */
+/* Blocks that are given back when the disk is full, so that a run can still be ended. Only where there
+ * is plenty. */
 void weir_reserve_make(weir_store *store) {
   char path[4096];
   struct statvfs space;
@@ -126,5 +134,7 @@ uint64_t weir_seal_read(const weir_store *store) {
 void weir_seal_write(weir_store *store, uint64_t transactions) {
   uint8_t bytes[8];
   for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)(transactions >> (8 * i));
-  if (store->seal >= 0) (void)!pwrite(store->seal, bytes, sizeof bytes, 0); /* if it fails the old number stays, which is safe */
+  if (store->seal >= 0)
+    (void)!pwrite(store->seal, bytes, sizeof bytes,
+                  0); /* if it fails the old number stays, which is safe */
 }

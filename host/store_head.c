@@ -9,7 +9,7 @@
 bool weir_heads_init(weir_heads *heads) {
   memset(heads, 0, sizeof *heads);
   heads->buckets = 256;
-  heads->bucket = calloc(heads->buckets, sizeof *heads->bucket);
+  heads->bucket = calloc(heads->buckets, sizeof(weir_head *));
   return heads->bucket != NULL;
 }
 
@@ -42,7 +42,7 @@ weir_head *weir_heads_find(const weir_heads *heads, weir_slice run) {
 static void widen(weir_heads *heads) {
   weir_heads wide = *heads;
   wide.buckets *= 2;
-  wide.bucket = calloc(wide.buckets, sizeof *wide.bucket);
+  wide.bucket = calloc(wide.buckets, sizeof(weir_head *));
   if (wide.bucket == NULL) return; /* slower, not wrong */
   for (size_t i = 0; i < heads->buckets; i++) {
     for (weir_head *head = heads->bucket[i], *next; head != NULL; head = next) {
@@ -79,8 +79,10 @@ bool weir_head_note(weir_heads *heads, weir_head *head, uint64_t lsn, size_t byt
   }
   if (head->unfolded == 0) { /* LSNs grow, so the list stays in order */
     head->older = heads->newest;
-    if (heads->newest != NULL) heads->newest->newer = head;
-    else heads->oldest = head;
+    if (heads->newest != NULL)
+      heads->newest->newer = head;
+    else
+      heads->oldest = head;
     heads->newest = head;
   }
   head->lsn[head->unfolded++] = lsn;
@@ -90,10 +92,14 @@ bool weir_head_note(weir_heads *heads, weir_head *head, uint64_t lsn, size_t byt
 
 void weir_head_folded(weir_heads *heads, weir_head *head) {
   if (head->unfolded == 0) return;
-  if (head->older != NULL) head->older->newer = head->newer;
-  else heads->oldest = head->newer;
-  if (head->newer != NULL) head->newer->older = head->older;
-  else heads->newest = head->older;
+  if (head->older != NULL)
+    head->older->newer = head->newer;
+  else
+    heads->oldest = head->newer;
+  if (head->newer != NULL)
+    head->newer->older = head->older;
+  else
+    heads->newest = head->older;
   head->older = head->newer = NULL;
   head->unfolded = 0;
   head->unfolded_bytes = 0;
@@ -108,18 +114,23 @@ void weir_heads_remove(weir_heads *heads, weir_head *head) {
   free_head(head);
 }
 
-static weir_slice id_of(const weir_head *head) { return (weir_slice){ head->id, head->id_size }; }
+static weir_slice id_of(const weir_head *head) {
+  return (weir_slice){ head->id, head->id_size };
+}
 
 /* The last segment of the run: 0, MDB_NOTFOUND or an error. */
-static int last_segment(weir_store *store, MDB_txn *txn, weir_slice run, MDB_val *key, MDB_val *record) {
+static int last_segment(weir_store *store, MDB_txn *txn, weir_slice run, MDB_val *key,
+                        MDB_val *record) {
   uint8_t beyond[WEIR_KEY_MAX + 1];
   MDB_cursor *cursor;
   int rc = mdb_cursor_open(txn, store->table[WEIR_SEGMENTS], &cursor);
   if (rc != 0) return rc;
   *key = (MDB_val){ weir_segment_key(beyond, run, UINT64_MAX), beyond };
   rc = mdb_cursor_get(cursor, key, record, MDB_SET_RANGE);
-  if (rc == 0 || rc == MDB_NOTFOUND) rc = mdb_cursor_get(cursor, key, record, rc == 0 ? MDB_PREV : MDB_LAST);
-  if (rc == 0 && (key->mv_size != run.size + 9 || memcmp(key->mv_data, beyond, run.size + 1) != 0)) rc = MDB_NOTFOUND;
+  if (rc == 0 || rc == MDB_NOTFOUND)
+    rc = mdb_cursor_get(cursor, key, record, rc == 0 ? MDB_PREV : MDB_LAST);
+  if (rc == 0 && (key->mv_size != run.size + 9 || memcmp(key->mv_data, beyond, run.size + 1) != 0))
+    rc = MDB_NOTFOUND;
   mdb_cursor_close(cursor);
   return rc;
 }
@@ -205,7 +216,8 @@ static int scan_head(scan *s, weir_slice run, weir_head **head) {
 static int scan_entry(scan *s, const weir_entry *entry, size_t size) {
   weir_head *head;
   int rc = scan_head(s, entry->run, &head);
-  if (rc != 0 || (entry->n <= head->n && entry->lsn <= head->folded_lsn)) return rc; /* folded long ago */
+  if (rc != 0 || (entry->n <= head->n && entry->lsn <= head->folded_lsn))
+    return rc; /* folded long ago */
   if (entry->n != head->n + 1 || entry->previous_crc != head->crc) head->damaged = true;
   if (!weir_head_note(&s->store->heads, head, entry->lsn, size)) return ENOMEM;
   head->n = entry->n;
@@ -219,7 +231,8 @@ static weir_head *guess_head(scan *s, weir_slice record) {
   if (record.size < WEIR_ENTRY_OVERHEAD) return NULL;
   const uint8_t *at = record.bytes;
   size_t size = (size_t)at[2] | (size_t)at[3] << 8;
-  uint32_t chain = (uint32_t)at[16] | (uint32_t)at[17] << 8 | (uint32_t)at[18] << 16 | (uint32_t)at[19] << 24;
+  uint32_t chain =
+      (uint32_t)at[16] | (uint32_t)at[17] << 8 | (uint32_t)at[18] << 16 | (uint32_t)at[19] << 24;
   if (size >= 1 && size <= WEIR_RUN_ID_MAX && size <= record.size - WEIR_ENTRY_OVERHEAD) {
     weir_head *head = weir_heads_find(&s->store->heads, (weir_slice){ at + 20, size });
     if (head != NULL) return head;
@@ -248,9 +261,13 @@ static int scan_log(scan *s) {
   MDB_val key, value;
   int rc = mdb_cursor_open(s->txn, s->store->table[WEIR_LOG], &cursor);
   if (rc != 0) return rc;
-  for (rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST); rc == 0; rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
+  for (rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST); rc == 0;
+       rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
     uint64_t lsn;
-    if (key.mv_size != sizeof lsn || !weir_map_sane(s->store, value)) { rc = MDB_CORRUPTED; break; }
+    if (key.mv_size != sizeof lsn || !weir_map_sane(s->store, value)) {
+      rc = MDB_CORRUPTED;
+      break;
+    }
     memcpy(&lsn, key.mv_data, sizeof lsn);
     weir_slice record = weir_slice_of(value);
     weir_entry entry;
@@ -260,7 +277,10 @@ static int scan_log(scan *s) {
     s->sum += weir_record_crc(WEIR_LOG, (weir_slice){ NULL, 0 }, record);
     bool sound = weir_entry_read(record, lsn, &entry) == WEIR_OK;
     int failed = sound ? scan_entry(s, &entry, record.size) : scan_damaged(s, lsn, record);
-    if (failed != 0) { rc = failed; break; }
+    if (failed != 0) {
+      rc = failed;
+      break;
+    }
   }
   mdb_cursor_close(cursor);
   return rc == MDB_NOTFOUND ? 0 : rc;
@@ -280,16 +300,20 @@ static int spread_stray(scan *s) {
   return 0;
 }
 
-/* Heads without unfolded entries are known from their segments; those in use are checked against their row. */
+/* Heads without unfolded entries are known from their segments; those in use are checked against their
+ * row. */
 static int settle_heads(scan *s) {
   weir_heads *heads = &s->store->heads;
   for (size_t i = 0; i < heads->buckets; i++) {
     for (weir_head *head = heads->bucket[i], *next; head != NULL; head = next) {
       int rc = 0;
       next = head->next;
-      if (head->unfolded > 0 && check_row(s->store, s->txn, head, &rc) == WEIR_CORRUPT) head->damaged = true;
-      if (head->unfolded == 0 && head->opened) head->loaded = false; /* read again when used */
-      else if (head->unfolded == 0) weir_heads_remove(heads, head);
+      if (head->unfolded > 0 && check_row(s->store, s->txn, head, &rc) == WEIR_CORRUPT)
+        head->damaged = true;
+      if (head->unfolded == 0 && head->opened)
+        head->loaded = false; /* read again when used */
+      else if (head->unfolded == 0)
+        weir_heads_remove(heads, head);
       if (rc != 0 && rc != MDB_NOTFOUND) return rc;
     }
   }

@@ -1,7 +1,8 @@
 /* store_internal.h - what the files of the store share; nobody else includes it.
  *
- * Locks, in the order in which they are taken: commit (one transaction at a time), map (readers share it, growing the map takes it
- * alone), heads (heads, tail and statistics; never held over a sync), queue, client. */
+ * Locks, in the order in which they are taken: commit (one transaction at a time), map (readers share
+ * it, growing the map takes it alone), heads (heads, tail and statistics; never held over a sync),
+ * queue, client. */
 #ifndef WEIR_STORE_INTERNAL_H
 #define WEIR_STORE_INTERNAL_H
 #include <lmdb.h>
@@ -13,17 +14,17 @@
 /* The journal of one run that somebody is writing. */
 typedef struct weir_head weir_head;
 struct weir_head {
-  weir_head *next;           /* in its bucket */
-  weir_head *older, *newer;  /* among heads with unfolded entries, by their first LSN */
-  uint64_t n;                /* latest entry, 0: none */
-  uint32_t crc;              /* of that entry */
+  weir_head *next;          /* in its bucket */
+  weir_head *older, *newer; /* among heads with unfolded entries, by their first LSN */
+  uint64_t n;               /* latest entry, 0: none */
+  uint32_t crc;             /* of that entry */
   uint32_t epoch;
-  bool loaded;               /* n and crc are known; epoch always is */
-  bool damaged;              /* takes no more entries */
-  bool opened;               /* somebody took the run over: its epoch is known here only */
-  uint64_t folded_lsn;       /* of the last entry in a segment */
+  bool loaded;         /* n and crc are known; epoch always is */
+  bool damaged;        /* takes no more entries */
+  bool opened;         /* somebody took the run over: its epoch is known here only */
+  uint64_t folded_lsn; /* of the last entry in a segment */
   uint32_t unfolded, capacity;
-  uint64_t *lsn;             /* of unfolded entries */
+  uint64_t *lsn; /* of unfolded entries */
   size_t unfolded_bytes;
   uint8_t id_size;
   uint8_t id[WEIR_RUN_ID_MAX];
@@ -31,18 +32,18 @@ struct weir_head {
 
 typedef struct {
   weir_head **bucket;
-  size_t buckets, count;     /* buckets: a power of two */
+  size_t buckets, count; /* buckets: a power of two */
   weir_head *oldest, *newest;
 } weir_heads;
 
 struct weir_store {
-  weir_store *next_open;     /* in the list of open stores */
+  weir_store *next_open; /* in the list of open stores */
   unsigned openings;
-  char *path;                /* as given */
-  char *folder;              /* where the files are */
-  uint64_t device, inode;    /* of the folder */
-  int owner;                 /* descriptor of the owner file */
-  int seal;                  /* and of the seal, or -1 */
+  char *path;             /* as given */
+  char *folder;           /* where the files are */
+  uint64_t device, inode; /* of the folder */
+  int owner;              /* descriptor of the owner file */
+  int seal;               /* and of the seal, or -1 */
   weir_store_options options;
 
   MDB_env *env;
@@ -53,17 +54,17 @@ struct weir_store {
 
   pthread_mutex_t heads_lock;
   weir_heads heads;
-  weir_tail tail;            /* of the transaction under way; next_lsn never goes back */
+  weir_tail tail; /* of the transaction under way; next_lsn never goes back */
   weir_tail committed;
-  uint64_t log_bytes;        /* records in the log */
+  uint64_t log_bytes; /* records in the log */
   uint64_t committed_log_bytes;
-  uint64_t cut_credit;       /* entries added since the log was cut */
+  uint64_t cut_credit; /* entries added since the log was cut */
   weir_store_stats stats;
 
-  weir_buffer record;        /* the committing thread's */
+  weir_buffer record; /* the committing thread's */
   weir_buffer payload;
   weir_buffer blob;
-  uint64_t added;            /* journal entries of the transaction under way */
+  uint64_t added; /* journal entries of the transaction under way */
 
   pthread_mutex_t queue_lock;
   pthread_cond_t queue_ready;
@@ -80,15 +81,15 @@ struct weir_client {
   weir_store *store;
   void (*wake)(void *context);
   void *context;
-  MDB_txn *reader;           /* reset between reads */
+  MDB_txn *reader; /* reset between reads */
   weir_batch *building, *spare;
   unsigned spares;
   uint64_t serial;
   pthread_mutex_t lock;
   pthread_cond_t idle;
   weir_batch *done, *done_last;
-  uint64_t in_flight;        /* batches submitted and not yet fetched */
-  uint64_t unfinished;       /* batches submitted and not yet done */
+  uint64_t in_flight;  /* batches submitted and not yet fetched */
+  uint64_t unfinished; /* batches submitted and not yet done */
 };
 
 static inline MDB_val weir_val(weir_slice slice) {
@@ -96,7 +97,9 @@ static inline MDB_val weir_val(weir_slice slice) {
   return val;
 }
 
-static inline weir_slice weir_slice_of(MDB_val val) { return (weir_slice){ val.mv_data, val.mv_size }; }
+static inline weir_slice weir_slice_of(MDB_val val) {
+  return (weir_slice){ val.mv_data, val.mv_size };
+}
 
 /* store_head.c: heads by run id. heads_lock is held. */
 bool weir_heads_init(weir_heads *heads);
@@ -106,7 +109,8 @@ weir_head *weir_heads_add(weir_heads *heads, weir_slice run); /* NULL: out of me
 bool weir_head_note(weir_heads *heads, weir_head *head, uint64_t lsn, size_t bytes);
 void weir_head_folded(weir_heads *heads, weir_head *head); /* nothing is unfolded any more */
 void weir_heads_remove(weir_heads *heads, weir_head *head);
-/* Rebuild all heads from the log in the transaction: 0, or LMDB's error. Counts damage in stats. *lost is set if records are missing. */
+/* Rebuild all heads from the log in the transaction: 0, or LMDB's error. Counts damage in stats. *lost
+ * is set if records are missing. */
 int weir_heads_scan(weir_store *store, MDB_txn *txn, bool *lost);
 /* Fill in n and crc from the last segment: OK, CORRUPT, or UNAVAILABLE (*rc is LMDB's error). */
 weir_status weir_head_load(weir_store *store, MDB_txn *txn, weir_head *head, int *rc);
@@ -114,14 +118,17 @@ weir_status weir_head_load(weir_store *store, MDB_txn *txn, weir_head *head, int
 /* store_map.c: access to LMDB that does not trust what is on disk. */
 int weir_map_get(weir_store *store, MDB_txn *txn, int table, weir_slice key, weir_slice *record);
 bool weir_map_sane(const weir_store *store, MDB_val val); /* the value lies within its page or pages */
-int weir_map_put(weir_store *store, MDB_txn *txn, int table, weir_slice key, weir_slice record); /* keeps the tail */
+int weir_map_put(weir_store *store, MDB_txn *txn, int table, weir_slice key,
+                 weir_slice record); /* keeps the tail */
 int weir_map_delete(weir_store *store, MDB_txn *txn, int table, weir_slice key);
 bool weir_map_grow(weir_store *store, size_t needed); /* no transaction of this thread is open */
-/* A key was not found: true when its neighbours are undamaged and in order, so that it really is absent. */
+/* A key was not found: true when its neighbours are undamaged and in order, so that it really is
+ * absent. */
 bool weir_map_is_absent(weir_store *store, MDB_txn *txn, int table, weir_slice key);
 bool weir_map_check(int table, weir_slice key, weir_slice record); /* the record's crc is right */
 
-/* store_write.c: one transaction's work. 0 or LMDB's error, after which the transaction must be aborted. */
+/* store_write.c: one transaction's work. 0 or LMDB's error, after which the transaction must be
+ * aborted. */
 int weir_write_batch(weir_store *store, MDB_txn *txn, weir_batch *batch, bool only_reserve);
 void weir_request_fail(weir_request *request, weir_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -143,13 +150,14 @@ void weir_give_back(weir_batch *first);
 void weir_free_batches(weir_batch *first);
 
 /* store_owner.c, store_folder.c */
-weir_status weir_owner_take(const char *folder, const char *shown, int *descriptor, char message[WEIR_MESSAGE_MAX]);
+weir_status weir_owner_take(const char *folder, const char *shown, int *descriptor,
+                            char message[WEIR_MESSAGE_MAX]);
 weir_status weir_folder_prepare(weir_store *store, char message[WEIR_MESSAGE_MAX]);
 void weir_reserve_make(weir_store *store);
 bool weir_reserve_use(weir_store *store); /* false if there is none */
 
-/* store_verify.c. False if a table's records are not those of the last commit and no damaged one explains it; the index of
- * statuses is told apart, because it can be rebuilt from the rows. */
+/* store_verify.c. False if a table's records are not those of the last commit and no damaged one
+ * explains it; the index of statuses is told apart, because it can be rebuilt from the rows. */
 bool weir_verify_sums(weir_store *store, MDB_txn *txn, bool *index_is_good);
 int weir_rebuild_index(weir_store *store, MDB_txn *txn);
 
@@ -160,17 +168,27 @@ void weir_seal_write(weir_store *store, uint64_t transactions);
 
 /* store_failpoint.c: does nothing unless compiled with WEIR_TEST. */
 #ifdef WEIR_TEST
-static inline bool weir_failpoints_on(void) { return true; }
-void weir_failpoint(const char *name, uint64_t before, uint64_t after); /* entries before and after what happens here */
+static inline bool weir_failpoints_on(void) {
+  return true;
+}
+void weir_failpoint(const char *name, uint64_t before,
+                    uint64_t after); /* entries before and after what happens here */
 bool weir_defect(const char *name);
-void weir_acknowledge_early(const weir_batch *first); /* the defect: tell the clients before the commit */
+void weir_acknowledge_early(
+    const weir_batch *first); /* the defect: tell the clients before the commit */
 #else
-static inline bool weir_failpoints_on(void) { return false; }
+static inline bool weir_failpoints_on(void) {
+  return false;
+}
 static inline void weir_failpoint(const char *name, uint64_t before, uint64_t after) {
   (void)name, (void)before, (void)after;
 }
-static inline bool weir_defect(const char *name) { return (void)name, false; }
-static inline void weir_acknowledge_early(const weir_batch *first) { (void)first; }
+static inline bool weir_defect(const char *name) {
+  return (void)name, false;
+}
+static inline void weir_acknowledge_early(const weir_batch *first) {
+  (void)first;
+}
 #endif
 
 uint64_t weir_nanoseconds(void); /* monotonic */

@@ -1,4 +1,5 @@
-/* store_journal_lua.c - the methods of a journal: append and note. User value 1 of a journal is its store. */
+/* store_journal_lua.c - the methods of a journal: append and note. User value 1 of a journal is its
+ * store. */
 #include <string.h>
 
 #include "binding.h"
@@ -6,24 +7,26 @@
 
 #define TOKEN_OP_BITS 24 /* of a note's token: place in its batch; the rest is the batch's serial */
 
-static weir_slice id_of(const weir_journal *journal) { return (weir_slice){ journal->id, journal->id_size }; }
+static weir_slice id_of(const weir_journal *journal) {
+  return (weir_slice){ journal->id, journal->id_size };
+}
 
 static weir_port *port_of(lua_State *L, int index) {
-  lua_getiuservalue(L, index, 1);                            /* store */
+  lua_getiuservalue(L, index, 1); /* store */
   weir_port *port = weir_port_check(L, -1);
-  lua_pop(L, 1);                                             /* the journal keeps it */
+  lua_pop(L, 1); /* the journal keeps it */
   return port;
 }
 
 /* The status of a row, 1 to 32 bytes without a zero, into the batch. */
 static weir_span add_status(lua_State *L, weir_batch *batch, int row) {
   size_t size = 0;
-  lua_getfield(L, row, "status");                            /* status */
+  lua_getfield(L, row, "status"); /* status */
   const char *status = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL;
   if (status == NULL || size < 1 || size > WEIR_STATUS_MAX || memchr(status, 0, size) != NULL)
     luaL_argerror(L, row, "row.status must be a text of 1 to 32 bytes");
   weir_span span = weir_batch_bytes(batch, status, size);
-  lua_pop(L, 1);                                             /* */
+  lua_pop(L, 1); /* */
   return span;
 }
 
@@ -32,8 +35,8 @@ static bool is_array(const weir_batch *batch, weir_span span) {
   return (lead & 0xF0) == 0x90 || lead == 0xDC || lead == 0xDD;
 }
 
-bool weir_journal_entry(lua_State *L, weir_port *port, weir_batch *batch, const weir_journal *journal, int entry, int row,
-                        bool ended) {
+bool weir_journal_entry(lua_State *L, weir_port *port, weir_batch *batch, const weir_journal *journal,
+                        int entry, int row, bool ended) {
   weir_span value, row_span = { 0, 0 }, status = { 0, 0 };
   luaL_checktype(L, entry, LUA_TTABLE);
   if (row != 0) status = add_status(L, batch, row);
@@ -57,9 +60,9 @@ static int appended(lua_State *L, int status, lua_KContext context) {
   (void)status;
   bool refused = weir_port_refused(L, pending);
   if (!refused) lua_pushinteger(L, (lua_Integer)pending->result);
-  lua_getiuservalue(L, 1, 1);                                /* outcome... store */
+  lua_getiuservalue(L, 1, 1); /* outcome... store */
   weir_port_recycle(lua_touserdata(L, -1), pending);
-  lua_pop(L, 1);                                             /* outcome... */
+  lua_pop(L, 1); /* outcome... */
   return refused ? 3 : 1;
 }
 
@@ -153,12 +156,15 @@ int weir_journal_new(lua_State *L) {
   return weir_port_wait(L, port, batch, first_op, false, "run", taken_over);
 }
 
-static const luaL_Reg methods[] = { { "append", journal_append }, { "note", journal_note }, { "id", journal_id },
-  { "epoch", journal_epoch }, { NULL, NULL } };
+static const luaL_Reg methods[] = { { "append", journal_append },
+                                    { "note", journal_note },
+                                    { "id", journal_id },
+                                    { "epoch", journal_epoch },
+                                    { NULL, NULL } };
 
 void weir_journal_open(lua_State *L) {
-  luaL_newmetatable(L, WEIR_JOURNAL);                        /* meta */
-  luaL_newlib(L, methods);                                   /* meta methods */
-  lua_setfield(L, -2, "__index");                            /* meta */
-  lua_pop(L, 1);                                             /* */
+  luaL_newmetatable(L, WEIR_JOURNAL); /* meta */
+  luaL_newlib(L, methods);            /* meta methods */
+  lua_setfield(L, -2, "__index");     /* meta */
+  lua_pop(L, 1);                      /* */
 }

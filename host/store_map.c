@@ -1,7 +1,7 @@
 /* store_map.c - access to LMDB's tables that keeps the tail's sums and does not trust what is on disk.
  *
- * LMDB 0.9 has no checksums: a flipped bit in a page's structure gives wrong sizes, keys out of order, or
- * another page. Values are therefore bounded before they are read, and a key that was not found is
+ * LMDB 0.9 has no checksums: a flipped bit in a page's structure gives wrong sizes, keys out of order,
+ * or another page. Values are therefore bounded before they are read, and a key that was not found is
  * believed only when its neighbours are sound. */
 #include <string.h>
 
@@ -71,20 +71,28 @@ bool weir_map_check(int table, weir_slice key, weir_slice record) {
   weir_row row;
   weir_kv kv;
   switch (table) {
-  case WEIR_SEGMENTS: return weir_segment_open(key, record, &segment) == WEIR_OK;
-  case WEIR_RUNS: return weir_row_read(key, record, &row) == WEIR_OK;
-  case WEIR_STATUS: return record.size == 0 && memchr(key.bytes, 0, key.size) != NULL;
-  case WEIR_BLOBS: return key.size == WEIR_HASH_SIZE && weir_blob_read(key, record, &content) == WEIR_OK;
-  case WEIR_KV: return weir_kv_read(key, record, &kv) == WEIR_OK;
-  default: return true;
+  case WEIR_SEGMENTS:
+    return weir_segment_open(key, record, &segment) == WEIR_OK;
+  case WEIR_RUNS:
+    return weir_row_read(key, record, &row) == WEIR_OK;
+  case WEIR_STATUS:
+    return record.size == 0 && memchr(key.bytes, 0, key.size) != NULL;
+  case WEIR_BLOBS:
+    return key.size == WEIR_HASH_SIZE && weir_blob_read(key, record, &content) == WEIR_OK;
+  case WEIR_KV:
+    return weir_kv_read(key, record, &kv) == WEIR_OK;
+  default:
+    return true;
   }
 }
 
 /* The record under the cursor is sound and on the right side of the key. */
-static bool is_beside(weir_store *store, int table, weir_slice key, MDB_val k, MDB_val value, int side) {
+static bool is_beside(weir_store *store, int table, weir_slice key, MDB_val k, MDB_val value,
+                      int side) {
   if (!weir_map_sane(store, k) || !weir_map_sane(store, value)) return false;
   int order = weir_pack_compare(k.mv_data, k.mv_size, key.bytes, key.size);
-  return (side > 0 ? order > 0 : order < 0) && weir_map_check(table, weir_slice_of(k), weir_slice_of(value));
+  return (side > 0 ? order > 0 : order < 0) &&
+         weir_map_check(table, weir_slice_of(k), weir_slice_of(value));
 }
 
 bool weir_map_is_absent(weir_store *store, MDB_txn *txn, int table, weir_slice key) {

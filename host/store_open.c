@@ -19,14 +19,18 @@
 #define VERIFIED_BYTES ((size_t)8 << 20) /* a store up to this is read whole when it is opened */
 #define FORBIDDEN (MDB_NOSYNC | MDB_NOMETASYNC | MDB_WRITEMAP | MDB_MAPASYNC | MDB_NOLOCK | MDB_RDONLY)
 
-static const char *const table_names[WEIR_TABLES] = { "log", "segments", "runs", "status", "blobs", "kv" };
+static const char *const table_names[WEIR_TABLES] = {
+  "log", "segments", "runs", "status", "blobs", "kv"
+};
 
-/* LMDB must not open a file twice in one process, so the open stores of the process are known here; the one
- * place where the process as a whole is meant. */
+/* LMDB must not open a file twice in one process, so the open stores of the process are known here; the
+ * one place where the process as a whole is meant. */
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static weir_store *open_stores;
 
-const char *weir_store_path(const weir_store *store) { return store->path; }
+const char *weir_store_path(const weir_store *store) {
+  return store->path;
+}
 
 const char *weir_store_lmdb(void) {
   static const char text[] = "LMDB ";
@@ -35,8 +39,10 @@ const char *weir_store_lmdb(void) {
 }
 
 static weir_status broken(weir_store *store, const char *what, int rc, char message[WEIR_MESSAGE_MAX]) {
-  bool damaged = rc == MDB_INVALID || rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_BAD_TXN || rc == MDB_BAD_DBI ||
-                 rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE || rc == MDB_VERSION_MISMATCH || rc == MDB_CURSOR_FULL || rc == EINVAL;
+  bool damaged = rc == MDB_INVALID || rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND ||
+                 rc == MDB_BAD_TXN || rc == MDB_BAD_DBI || rc == MDB_NOTFOUND ||
+                 rc == MDB_INCOMPATIBLE || rc == MDB_VERSION_MISMATCH || rc == MDB_CURSOR_FULL ||
+                 rc == EINVAL;
   snprintf(message, WEIR_MESSAGE_MAX, "store '%s': %s: %s%s", store->path, what, mdb_strerror(rc),
            damaged ? "; the store is damaged: restore a backup, or see 'weir doctor'" : "");
   if (damaged) return WEIR_CORRUPT;
@@ -67,28 +73,37 @@ static int open_some_environment(weir_store *store) {
   return rc;
 }
 
-/* The flags decide whether an acknowledged commit survives a power cut; no environment variable or later call may weaken them. */
+/* The flags decide whether an acknowledged commit survives a power cut; no environment variable or
+ * later call may weaken them. */
 static bool flags_are_safe(weir_store *store) {
   unsigned flags = 0;
-  return mdb_env_get_flags(store->env, &flags) == 0 && (flags & FORBIDDEN) == 0 && (flags & MDB_NOTLS) != 0;
+  return mdb_env_get_flags(store->env, &flags) == 0 && (flags & FORBIDDEN) == 0 &&
+         (flags & MDB_NOTLS) != 0;
 }
 
 static weir_status check_format(weir_store *store, MDB_val value, char message[WEIR_MESSAGE_MAX]) {
   const uint8_t *at = value.mv_data;
-  uint32_t format = value.mv_size < 4 ? 0 : (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+  uint32_t format = value.mv_size < 4 ? 0
+                                      : (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 |
+                                            (uint32_t)at[3] << 24;
   if (format == WEIR_STORE_FORMAT) return WEIR_OK;
   int version = value.mv_size > 4 && value.mv_size < 68 ? (int)value.mv_size - 4 : 0;
   if (format > WEIR_STORE_FORMAT)
     snprintf(message, WEIR_MESSAGE_MAX,
-             "store '%s' has format %u, written by '%.*s'; this is weir " WEIR_VERSION ", which reads format %d: use the newer weir, or another --store",
+             "store '%s' has format %u, written by '%.*s'; this is weir " WEIR_VERSION
+             ", which reads format %d: use the newer weir, or another --store",
              store->path, format, version, (const char *)at + 4, WEIR_STORE_FORMAT);
-  else snprintf(message, WEIR_MESSAGE_MAX, "store '%s': its format is unreadable; the store is damaged: restore a backup", store->path);
+  else
+    snprintf(message, WEIR_MESSAGE_MAX,
+             "store '%s': its format is unreadable; the store is damaged: restore a backup",
+             store->path);
   return format > WEIR_STORE_FORMAT ? WEIR_INVALID : WEIR_CORRUPT;
 }
 
 /* Read only: a store from the future is left as it is. *is_new: there is nothing yet. */
-static weir_status read_format(weir_store *store, MDB_txn *txn, bool *is_new, char message[WEIR_MESSAGE_MAX]) {
-  MDB_val key = { 11, (void *)(uintptr_t)"weir.format" }, value;
+static weir_status read_format(weir_store *store, MDB_txn *txn, bool *is_new,
+                               char message[WEIR_MESSAGE_MAX]) {
+  MDB_val key = { 11, (void *)(uintptr_t) "weir.format" }, value;
   MDB_stat stat;
   int rc = mdb_dbi_open(txn, NULL, 0, &store->main);
   if (rc == 0) rc = mdb_stat(txn, store->main, &stat);
@@ -97,7 +112,9 @@ static weir_status read_format(weir_store *store, MDB_txn *txn, bool *is_new, ch
   if (*is_new) return WEIR_OK;
   rc = mdb_get(txn, store->main, &key, &value);
   if (rc == MDB_NOTFOUND) {
-    snprintf(message, WEIR_MESSAGE_MAX, "'%s' holds an LMDB environment that is no store of weir; use another --store", store->path);
+    snprintf(message, WEIR_MESSAGE_MAX,
+             "'%s' holds an LMDB environment that is no store of weir; use another --store",
+             store->path);
     return WEIR_INVALID;
   }
   if (rc != 0) return broken(store, "cannot read its format", rc, message);
@@ -107,13 +124,15 @@ static weir_status read_format(weir_store *store, MDB_txn *txn, bool *is_new, ch
 static int open_tables(weir_store *store, MDB_txn *txn, unsigned create) {
   int rc = mdb_dbi_open(txn, NULL, 0, &store->main);
   for (int i = 0; i < WEIR_TABLES && rc == 0; i++)
-    rc = mdb_dbi_open(txn, table_names[i], create | (i == WEIR_LOG ? MDB_INTEGERKEY : 0u), &store->table[i]);
+    rc = mdb_dbi_open(txn, table_names[i], create | (i == WEIR_LOG ? MDB_INTEGERKEY : 0u),
+                      &store->table[i]);
   return rc;
 }
 
 static int make_tables(weir_store *store) {
   static const char format[] = "\1\0\0\0weir " WEIR_VERSION;
-  MDB_val key = { 11, (void *)(uintptr_t)"weir.format" }, value = { sizeof format - 1, (void *)(uintptr_t)format };
+  MDB_val key = { 11, (void *)(uintptr_t) "weir.format" },
+          value = { sizeof format - 1, (void *)(uintptr_t)format };
   MDB_txn *txn;
   int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
   if (rc != 0) return rc;
@@ -128,18 +147,21 @@ static int make_tables(weir_store *store) {
 
 static weir_status doubtful(weir_store *store, const char *what, char message[WEIR_MESSAGE_MAX]) {
   snprintf(message, WEIR_MESSAGE_MAX,
-           "store '%s': %s; the store is damaged: restore a backup, or open it with force to save what can be read", store->path, what);
+           "store '%s': %s; the store is damaged: restore a backup, or open it with force to save what "
+           "can be read",
+           store->path, what);
   return store->options.force ? WEIR_OK : WEIR_CORRUPT;
 }
 
 /* Every transaction leaves behind how many records each table holds. */
 static weir_status check_tail(weir_store *store, MDB_txn *txn, char message[WEIR_MESSAGE_MAX]) {
-  MDB_val key = { 9, (void *)(uintptr_t)"weir.tail" }, value;
+  MDB_val key = { 9, (void *)(uintptr_t) "weir.tail" }, value;
   int rc = mdb_get(txn, store->main, &key, &value);
   if (rc != 0 || weir_tail_read(weir_slice_of(value), &store->tail) != WEIR_OK)
     return doubtful(store, "its summary is unreadable", message);
   if (store->tail.transactions != mdb_txn_id(txn) || store->tail.transactions < weir_seal_read(store)) {
-    weir_status status = doubtful(store, "it is older than what was acknowledged (an old copy, or a damaged meta page)", message);
+    weir_status status = doubtful(
+        store, "it is older than what was acknowledged (an old copy, or a damaged meta page)", message);
     if (status != WEIR_OK) return status;
   }
   for (int i = 0; i < WEIR_TABLES; i++) {
@@ -160,7 +182,8 @@ static bool is_small(const weir_store *store) {
   return (info.me_last_pgno + 1) * store->page_size <= VERIFIED_BYTES;
 }
 
-static weir_status read_log(weir_store *store, MDB_txn *txn, bool *index_is_good, char message[WEIR_MESSAGE_MAX]) {
+static weir_status read_log(weir_store *store, MDB_txn *txn, bool *index_is_good,
+                            char message[WEIR_MESSAGE_MAX]) {
   bool lost;
   *index_is_good = true;
   weir_status status = check_tail(store, txn, message);
@@ -178,8 +201,10 @@ static weir_status rebuild_index(weir_store *store, char message[WEIR_MESSAGE_MA
   MDB_txn *txn;
   int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
   if (rc != 0) return broken(store, "cannot write to it", rc, message);
-  if ((rc = weir_rebuild_index(store, txn)) == 0) rc = mdb_txn_commit(txn);
-  else mdb_txn_abort(txn);
+  if ((rc = weir_rebuild_index(store, txn)) == 0)
+    rc = mdb_txn_commit(txn);
+  else
+    mdb_txn_abort(txn);
   if (rc != 0) return broken(store, "cannot rebuild its index of statuses", rc, message);
   store->committed = store->tail;
   weir_seal_write(store, store->tail.transactions);
@@ -195,11 +220,15 @@ static weir_status recover(weir_store *store, char message[WEIR_MESSAGE_MAX]) {
   mdb_txn_abort(txn);
   if (status != WEIR_OK) return status;
   if (is_new && (rc = make_tables(store)) != 0) return broken(store, "cannot write to it", rc, message);
-  if ((rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn)) != 0) return broken(store, "cannot read it", rc, message);
+  if ((rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn)) != 0)
+    return broken(store, "cannot read it", rc, message);
   rc = is_new ? 0 : open_tables(store, txn, 0);
-  status = rc != 0 ? broken(store, "cannot open its tables", rc, message) : read_log(store, txn, &index_is_good, message);
-  if (rc == 0) rc = mdb_txn_commit(txn); /* keeps the tables open */
-  else mdb_txn_abort(txn);
+  status = rc != 0 ? broken(store, "cannot open its tables", rc, message)
+                   : read_log(store, txn, &index_is_good, message);
+  if (rc != 0)
+    mdb_txn_abort(txn);
+  else if ((rc = mdb_txn_commit(txn)) != 0 && status == WEIR_OK) /* keeps the tables open */
+    status = broken(store, "cannot open its tables", rc, message);
   return status == WEIR_OK && !index_is_good ? rebuild_index(store, message) : status;
 }
 
@@ -254,7 +283,9 @@ static weir_store *new_store(const char *path, const weir_store_options *options
 
 static weir_store *find_open(const weir_store *like) {
   weir_store *store = open_stores;
-  while (store != NULL && (store->inode == 0 || store->inode != like->inode || store->device != like->device)) store = store->next_open;
+  while (store != NULL &&
+         (store->inode == 0 || store->inode != like->inode || store->device != like->device))
+    store = store->next_open;
   return store;
 }
 
@@ -264,7 +295,8 @@ static weir_status start(weir_store *store, char message[WEIR_MESSAGE_MAX]) {
   weir_seal_open(store);
   int rc = open_some_environment(store), cleared;
   if (rc != 0) return broken(store, "cannot open it", rc, message);
-  if (!flags_are_safe(store)) return broken(store, "LMDB's flags are not the safe ones", EINVAL, message);
+  if (!flags_are_safe(store))
+    return broken(store, "LMDB's flags are not the safe ones", EINVAL, message);
   MDB_stat stat;
   mdb_env_stat(store->env, &stat);
   store->page_size = stat.ms_psize;
@@ -274,7 +306,8 @@ static weir_status start(weir_store *store, char message[WEIR_MESSAGE_MAX]) {
   if (store->inode == 0) unlink_files(store);
   weir_reserve_make(store);
   if (weir_writer_start(store)) return WEIR_OK;
-  snprintf(message, WEIR_MESSAGE_MAX, "store '%s': cannot start its thread: %s", store->path, strerror(errno));
+  snprintf(message, WEIR_MESSAGE_MAX, "store '%s': cannot start its thread: %s", store->path,
+           strerror(errno));
   return WEIR_UNAVAILABLE;
 }
 

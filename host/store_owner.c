@@ -1,16 +1,18 @@
-/* store_owner.c - one process owns a store: an open-file-description lock on the file `owner`, held for the
- * process's life, so that it cannot outlive it. The file's text names the owner for people and for other programs. */
+/* store_owner.c - one process owns a store: an open-file-description lock on the file `owner`, held for
+ * the process's life, so that it cannot outlive it. The file's text names the owner for people and for
+ * other programs. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "store_internal.h"
 
-/* When the process started, in the kernel's ticks since boot: field 22 of /proc/self/stat. With the id it names a
- * process for good, because ids are used again. */
+/* When the process started, in the kernel's ticks since boot: field 22 of /proc/self/stat. With the id
+ * it names a process for good, because ids are used again. */
 static unsigned long long start_ticks(void) {
   char text[1024] = "";
   FILE *file = fopen("/proc/self/stat", "re");
@@ -20,9 +22,7 @@ static unsigned long long start_ticks(void) {
   text[size] = '\0';
   const char *at = strrchr(text, ')'); /* the name before it may hold anything */
   for (int field = 2; at != NULL && field < 22; field++) at = strchr(at + 1, ' ');
-  unsigned long long ticks = 0;
-  if (at != NULL) sscanf(at, "%llu", &ticks);
-  return ticks;
+  return at == NULL ? 0 : strtoull(at, NULL, 10);
 }
 
 static bool write_owner(int descriptor) {
@@ -32,29 +32,36 @@ static bool write_owner(int descriptor) {
   gethostname(host, sizeof host - 1);
   gmtime_r(&now, &utc);
   strftime(started, sizeof started, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  int size = snprintf(text, sizeof text, "pid %ld\nsince %s\nticks %llu\nhost %s\n", (long)getpid(), started,
-                      start_ticks(), host);
+  int size = snprintf(text, sizeof text, "pid %ld\nsince %s\nticks %llu\nhost %s\n", (long)getpid(),
+                      started, start_ticks(), host);
   return ftruncate(descriptor, 0) == 0 && pwrite(descriptor, text, (size_t)size, 0) == size;
 }
 
 static void describe_owner(int descriptor, const char *shown, char message[WEIR_MESSAGE_MAX]) {
-  char text[512] = "", since[64] = "an unknown time";
-  long pid = 0;
-  ssize_t size = pread(descriptor, text, sizeof text - 1, 0);
-  if (size > 0) sscanf(text, "pid %ld\nsince %63s", &pid, since);
-  if (pid > 0)
+  char text[512] = "";
+  if (pread(descriptor, text, sizeof text - 1, 0) < 0) text[0] = '\0';
+  const char *pid = strstr(text, "pid "), *since = strstr(text, "since ");
+  long number = pid == NULL ? 0 : strtol(pid + 4, NULL, 10);
+  if (number > 0 && since != NULL)
     snprintf(message, WEIR_MESSAGE_MAX,
-             "store '%s' is in use by weir, process %ld since %s; stop it, or use another --store", shown, pid, since);
-  else snprintf(message, WEIR_MESSAGE_MAX, "store '%s' is in use by weir; stop it, or use another --store", shown);
+             "store '%s' is in use by weir, process %ld since %.*s; stop it, or use another --store",
+             shown, number, (int)strcspn(since + 6, "\n"), since + 6);
+  else
+    snprintf(message, WEIR_MESSAGE_MAX, "store '%s' is in use by weir; stop it, or use another --store",
+             shown);
 }
 
-weir_status weir_owner_take(const char *folder, const char *shown, int *descriptor, char message[WEIR_MESSAGE_MAX]) {
+weir_status weir_owner_take(const char *folder, const char *shown, int *descriptor,
+                            char message[WEIR_MESSAGE_MAX]) {
   char path[4096];
   snprintf(path, sizeof path, "%s/owner", folder);
   *descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (*descriptor < 0) {
-    snprintf(message, WEIR_MESSAGE_MAX, "store '%s': cannot open its owner file: %s", shown, strerror(errno));
-    return errno == EACCES || errno == EROFS || errno == EPERM ? WEIR_DENIED : errno == ENOSPC ? WEIR_FULL : WEIR_UNAVAILABLE;
+    snprintf(message, WEIR_MESSAGE_MAX, "store '%s': cannot open its owner file: %s", shown,
+             strerror(errno));
+    return errno == EACCES || errno == EROFS || errno == EPERM ? WEIR_DENIED
+           : errno == ENOSPC                                   ? WEIR_FULL
+                                                               : WEIR_UNAVAILABLE;
   }
   struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
   if (fcntl(*descriptor, F_OFD_SETLK, &lock) != 0) {

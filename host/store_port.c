@@ -30,7 +30,10 @@ weir_port *weir_port_check(lua_State *L, int index) {
 static weir_pending *take_pending(lua_State *L, weir_port *port) {
   if (port->free == NULL) {
     slab *more = calloc(1, sizeof *more);
-    if (more == NULL) luaL_error(L, "out of memory");
+    if (more == NULL) {
+      luaL_error(L, "out of memory");
+      return NULL; /* not reached */
+    }
     more->next = port->slabs;
     port->slabs = more;
     for (int i = 0; i < SLAB; i++) {
@@ -64,8 +67,10 @@ static void settle(weir_port *port, weir_batch *batch, weir_request *request) {
     pending->result = batch->op[request->first_op + i].result;
     if (pending->results != NULL) pending->results[i] = pending->result;
   }
-  if (pending->wait.task != NULL) weir_wait_wake(&pending->wait);
-  else weir_port_recycle(port, pending); /* its task was cancelled */
+  if (pending->wait.task != NULL)
+    weir_wait_wake(&pending->wait);
+  else
+    weir_port_recycle(port, pending); /* its task was cancelled */
 }
 
 static void drain(weir_port *port) {
@@ -103,7 +108,8 @@ static void submit(weir_port *port) {
 }
 
 static void on_turn_end(weir_turn *turn) {
-  weir_port_anchor *anchor = (weir_port_anchor *)(void *)((char *)turn - offsetof(weir_port_anchor, turn));
+  weir_port_anchor *anchor =
+      (weir_port_anchor *)(void *)((char *)turn - offsetof(weir_port_anchor, turn));
   if (anchor->port != NULL) submit(anchor->port);
 }
 
@@ -128,7 +134,9 @@ bool weir_port_start(weir_port *port, lua_State *L, weir_store *store) {
   return true;
 }
 
-static void free_anchor(uv_handle_t *handle) { free(handle->data); }
+static void free_anchor(uv_handle_t *handle) {
+  free(handle->data);
+}
 
 void weir_port_stop(weir_port *port) {
   if (port->store == NULL) return;
@@ -160,9 +168,12 @@ void weir_port_free(weir_port *port) {
 
 weir_batch *weir_port_batch(lua_State *L, weir_port *port) {
   weir_batch *batch = weir_client_batch(port->client);
-  if (batch != NULL && (batch->bytes.size > WEIR_BATCH_BYTES || batch->ops > BATCH_OPS || batch->bytes.failed)) {
-    if (batch->requests > 0) submit(port);
-    else weir_buffer_clear(&batch->bytes); /* left by refused values */
+  if (batch != NULL &&
+      (batch->bytes.size > WEIR_BATCH_BYTES || batch->ops > BATCH_OPS || batch->bytes.failed)) {
+    if (batch->requests > 0)
+      submit(port);
+    else
+      weir_buffer_clear(&batch->bytes); /* left by refused values */
     batch = weir_client_batch(port->client);
   }
   if (batch == NULL) luaL_error(L, "out of memory");
@@ -172,12 +183,15 @@ weir_batch *weir_port_batch(lua_State *L, weir_port *port) {
 
 weir_op *weir_port_op(lua_State *L, weir_batch *batch, weir_op_kind kind) {
   weir_op *op = weir_batch_op(batch);
-  if (op == NULL) luaL_error(L, "out of memory");
-  op->kind = kind;
+  if (op == NULL)
+    luaL_error(L, "out of memory");
+  else
+    op->kind = kind;
   return op;
 }
 
-bool weir_port_encode(lua_State *L, weir_port *port, weir_batch *batch, int index, const char *subject, weir_span *span) {
+bool weir_port_encode(lua_State *L, weir_port *port, weir_batch *batch, int index, const char *subject,
+                      weir_span *span) {
   weir_pack_refusal refusal;
   size_t at = batch->bytes.size;
   weir_status status = weir_pack_value(L, index, &batch->bytes, &port->scratch, &refusal);
@@ -189,11 +203,14 @@ bool weir_port_encode(lua_State *L, weir_port *port, weir_batch *batch, int inde
   return true;
 }
 
-static weir_request *add_request(lua_State *L, weir_batch *batch, uint32_t first_op, bool reserve, weir_pending *owner) {
+static weir_request *add_request(lua_State *L, weir_batch *batch, uint32_t first_op, bool reserve,
+                                 weir_pending *owner) {
   if (batch->bytes.failed) luaL_error(L, "out of memory");
   weir_request *request = weir_batch_request(batch, first_op, owner);
-  if (request == NULL) luaL_error(L, "out of memory");
-  request->reserve = reserve;
+  if (request == NULL)
+    luaL_error(L, "out of memory");
+  else
+    request->reserve = reserve;
   return request;
 }
 
@@ -207,8 +224,8 @@ void weir_port_check_wait(lua_State *L) {
   weir_task_check(L);
 }
 
-int weir_port_wait(lua_State *L, weir_port *port, weir_batch *batch, uint32_t first_op, bool reserve, const char *what,
-                   lua_KFunction k) {
+int weir_port_wait(lua_State *L, weir_port *port, weir_batch *batch, uint32_t first_op, bool reserve,
+                   const char *what, lua_KFunction k) {
   weir_pending *pending = take_pending(L, port);
   pending->ops = batch->ops - first_op;
   if (pending->ops > 1 && (pending->results = calloc(pending->ops, sizeof *pending->results)) == NULL) {

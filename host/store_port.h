@@ -1,8 +1,8 @@
 /* store_port.h - one host's face of a store, between the bindings and store.h.
  *
- * Requests of one turn of the scheduler collect in the client's batch and are submitted once at its end; under a virtual clock
- * they are committed there and then. A task that waits for an outcome owns a pending; the writer's completions come
- * back through a uv_async on the host's loop. Host's thread. */
+ * Requests of one turn of the scheduler collect in the client's batch and are submitted once at its
+ * end; under a virtual clock they are committed there and then. A task that waits for an outcome owns a
+ * pending; the writer's completions come back through a uv_async on the host's loop. Host's thread. */
 #ifndef WEIR_STORE_PORT_H
 #define WEIR_STORE_PORT_H
 #include <lauxlib.h>
@@ -23,21 +23,21 @@ struct weir_pending {
   weir_wait wait;
   weir_pending *next; /* free ones */
   weir_status status;
-  uint64_t result;    /* of the request's last operation */
-  uint64_t *results;  /* of each, when more than one was asked for */
+  uint64_t result;   /* of the request's last operation */
+  uint64_t *results; /* of each, when more than one was asked for */
   uint32_t ops, failed_op;
   char *message;
 };
 
 typedef struct {
-  weir_store *store;   /* NULL: closed */
+  weir_store *store; /* NULL: closed */
   weir_client *client;
   weir_scheduler *scheduler;
   weir_port_anchor *anchor; /* what the loop and the scheduler point to; outlives the userdata */
   weir_pending *free;
   void *slabs;
-  uint64_t in_flight;  /* batches */
-  weir_result result;  /* of the read under way */
+  uint64_t in_flight; /* batches */
+  weir_result result; /* of the read under way */
   weir_pack_scratch scratch;
 } weir_port;
 
@@ -52,14 +52,18 @@ void weir_port_free(weir_port *port); /* its memory */
 /* The batch to add to; it is submitted at the end of the turn. Raises when memory ran out. */
 weir_batch *weir_port_batch(lua_State *L, weir_port *port);
 weir_op *weir_port_op(lua_State *L, weir_batch *batch, weir_op_kind kind);
-/* Encode the value at index into the batch; false after pushing nil, message ("SUBJECT.path: why"), code. */
-bool weir_port_encode(lua_State *L, weir_port *port, weir_batch *batch, int index, const char *subject, weir_span *span);
+/* Encode the value at index into the batch; false after pushing nil, message ("SUBJECT.path: why"),
+ * code. */
+bool weir_port_encode(lua_State *L, weir_port *port, weir_batch *batch, int index, const char *subject,
+                      weir_span *span);
 /* Make the operations from first_op on one request that nobody waits for. */
 void weir_port_post(lua_State *L, weir_port *port, weir_batch *batch, uint32_t first_op, bool reserve);
-/* The same, and wait; k finds the pending in its context and gives it back. Return what this returns. */
-int weir_port_wait(lua_State *L, weir_port *port, weir_batch *batch, uint32_t first_op, bool reserve, const char *what,
-                   lua_KFunction k);
-/* In a continuation: the port of the pending's store is at index 1. Pushes nil, message, code if it was refused. */
+/* The same, and wait; k finds the pending in its context and gives it back. Return what this returns.
+ */
+int weir_port_wait(lua_State *L, weir_port *port, weir_batch *batch, uint32_t first_op, bool reserve,
+                   const char *what, lua_KFunction k);
+/* In a continuation: the port of the pending's store is at index 1. Pushes nil, message, code if it was
+ * refused. */
 bool weir_port_refused(lua_State *L, weir_pending *pending);
 void weir_port_recycle(weir_port *port, weir_pending *pending);
 /* Raise before anything is queued if this code cannot wait or its task has been cancelled. */
@@ -73,8 +77,10 @@ typedef struct {
   uint8_t id_size;
   uint8_t id[WEIR_RUN_ID_MAX];
 } weir_journal;
-/* Add the operation of an entry: arguments at the given indexes, row 0 if there is none. False: refused and pushed. */
-bool weir_journal_entry(lua_State *L, weir_port *port, weir_batch *batch, const weir_journal *journal, int entry, int row, bool ended);
+/* Add the operation of an entry: arguments at the given indexes, row 0 if there is none. False: refused
+ * and pushed. */
+bool weir_journal_entry(lua_State *L, weir_port *port, weir_batch *batch, const weir_journal *journal,
+                        int entry, int row, bool ended);
 
 /* store_space_lua.c: keys and values, blobs, batches. */
 extern const luaL_Reg weir_space_methods[];

@@ -1,8 +1,9 @@
 /* store_read.c - reads, each within one short transaction on the thread of its client.
  *
- * Everything is copied out before the transaction ends: a reader that stays open keeps LMDB from using pages again.
- * What a journal holds beyond its segments is known from its head; the list is copied before the transaction begins, so entries
- * in it may by then have moved to a segment, or never have been committed: both are recognized by their n. */
+ * Everything is copied out before the transaction ends: a reader that stays open keeps LMDB from using
+ * pages again. What a journal holds beyond its segments is known from its head; the list is copied
+ * before the transaction begins, so entries in it may by then have moved to a segment, or never have
+ * been committed: both are recognized by their n. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,8 @@ static void clear(weir_result *result) {
 
 static weir_status damaged(weir_result *result, const char *what, weir_slice name, const char *detail) {
   int size = name.size > 128 ? 128 : (int)name.size;
-  snprintf(result->message, WEIR_MESSAGE_MAX, "%s '%.*s': %s; see 'weir doctor'", what, size, (const char *)name.bytes, detail);
+  snprintf(result->message, WEIR_MESSAGE_MAX, "%s '%.*s': %s; see 'weir doctor'", what, size,
+           (const char *)name.bytes, detail);
   return WEIR_CORRUPT;
 }
 
@@ -42,7 +44,8 @@ static weir_status begin_read(weir_client *client, weir_result *result, MDB_txn 
   int rc = 0;
   if (failure == NULL) {
     pthread_rwlock_rdlock(&store->map);
-    rc = client->reader == NULL ? mdb_txn_begin(store->env, NULL, MDB_RDONLY, &client->reader) : mdb_txn_renew(client->reader);
+    rc = client->reader == NULL ? mdb_txn_begin(store->env, NULL, MDB_RDONLY, &client->reader)
+                                : mdb_txn_renew(client->reader);
     if (rc == MDB_READERS_FULL) {
       int cleared;
       mdb_reader_check(store->env, &cleared);
@@ -61,15 +64,19 @@ static weir_status begin_read(weir_client *client, weir_result *result, MDB_txn 
 static weir_status end_read(weir_client *client, weir_result *result, weir_status status) {
   mdb_txn_reset(client->reader);
   pthread_rwlock_unlock(&client->store->map);
-  if (status == WEIR_OK && (result->bytes.failed || result->found.failed || result->bytes.size > UINT32_MAX)) {
-    snprintf(result->message, WEIR_MESSAGE_MAX, "the result does not fit into memory; ask for less at a time");
+  if (status == WEIR_OK &&
+      (result->bytes.failed || result->found.failed || result->bytes.size > UINT32_MAX)) {
+    snprintf(result->message, WEIR_MESSAGE_MAX,
+             "the result does not fit into memory; ask for less at a time");
     return WEIR_LIMIT;
   }
   return status;
 }
 
 static void add_found(weir_result *result, weir_slice id, weir_slice payload, uint64_t number) {
-  weir_found found = { .id_at = (uint32_t)result->bytes.size, .id_size = (uint32_t)id.size, .number = number };
+  weir_found found = { .id_at = (uint32_t)result->bytes.size,
+                       .id_size = (uint32_t)id.size,
+                       .number = number };
   weir_buffer_add(&result->bytes, id.bytes, id.size);
   found.at = (uint32_t)result->bytes.size;
   found.size = (uint32_t)payload.size;
@@ -78,10 +85,12 @@ static void add_found(weir_result *result, weir_slice id, weir_slice payload, ui
 }
 
 /* One record: OK, NOT_FOUND (and its neighbours are sound), or CORRUPT. */
-static weir_status find(weir_store *store, MDB_txn *txn, int table, weir_slice key, weir_slice *record) {
+static weir_status find(weir_store *store, MDB_txn *txn, int table, weir_slice key,
+                        weir_slice *record) {
   MDB_val k = weir_val(key), value;
   int rc = mdb_get(txn, store->table[table], &k, &value);
-  if (rc == MDB_NOTFOUND) return weir_map_is_absent(store, txn, table, key) ? WEIR_NOT_FOUND : WEIR_CORRUPT;
+  if (rc == MDB_NOTFOUND)
+    return weir_map_is_absent(store, txn, table, key) ? WEIR_NOT_FOUND : WEIR_CORRUPT;
   if (rc != 0 || !weir_map_sane(store, value)) return WEIR_CORRUPT;
   *record = weir_slice_of(value);
   return WEIR_OK;
@@ -96,7 +105,7 @@ typedef struct {
   weir_slice run;
   uint64_t after_n, n; /* n of the last entry met */
   uint32_t limit, crc;
-  bool chained;        /* crc is that of entry n */
+  bool chained; /* crc is that of entry n */
 } reading;
 
 static weir_status bad_entry(reading *r, uint64_t n, const char *detail) {
@@ -108,10 +117,12 @@ static weir_status bad_entry(reading *r, uint64_t n, const char *detail) {
 /* Copy a blob's content in place of its reference. */
 static weir_status add_blob(reading *r, uint64_t n, const weir_pack_item *item) {
   weir_slice hash = { item->bytes, item->size }, record, content;
-  if (item->integer != WEIR_BLOB_EXTENSION || item->size != WEIR_HASH_SIZE) return bad_entry(r, n, "has an unknown extension");
+  if (item->integer != WEIR_BLOB_EXTENSION || item->size != WEIR_HASH_SIZE)
+    return bad_entry(r, n, "has an unknown extension");
   weir_status status = find(r->store, r->txn, WEIR_BLOBS, hash, &record);
   if (status != WEIR_OK) return bad_entry(r, n, "refers to a blob that is missing or damaged");
-  if (weir_blob_read(hash, record, &content) != WEIR_OK) return bad_entry(r, n, "refers to a blob that is damaged");
+  if (weir_blob_read(hash, record, &content) != WEIR_OK)
+    return bad_entry(r, n, "refers to a blob that is damaged");
   weir_buffer_add(&r->result->bytes, content.bytes, content.size);
   return WEIR_OK;
 }
@@ -120,13 +131,15 @@ static weir_status add_elements(reading *r, const weir_entry *entry) {
   weir_pack_reader reader = { entry->payload.bytes, entry->payload.bytes + entry->payload.size };
   weir_buffer *out = &r->result->bytes;
   weir_pack_item list, item;
-  if (!weir_pack_read(&reader, &list) || list.kind != WEIR_PACK_ARRAY) return bad_entry(r, entry->n, "is no list");
+  if (!weir_pack_read(&reader, &list) || list.kind != WEIR_PACK_ARRAY)
+    return bad_entry(r, entry->n, "is no list");
   weir_buffer_add(out, entry->payload.bytes, (size_t)(reader.at - entry->payload.bytes));
   for (uint32_t i = 0; i < list.size; i++) {
     weir_pack_reader start = reader;
     weir_status status = WEIR_OK;
     if (!weir_pack_read(&reader, &item)) return bad_entry(r, entry->n, "is damaged");
-    if (item.kind == WEIR_PACK_EXTENSION) status = add_blob(r, entry->n, &item);
+    if (item.kind == WEIR_PACK_EXTENSION)
+      status = add_blob(r, entry->n, &item);
     else {
       reader = start;
       if (weir_pack_skip(&reader) != WEIR_OK) return bad_entry(r, entry->n, "is damaged");
@@ -140,7 +153,8 @@ static weir_status add_elements(reading *r, const weir_entry *entry) {
 /* The next entry of the chain: OK, EMPTY when the limit was reached, or CORRUPT. */
 static weir_status add_entry(reading *r, const weir_entry *entry) {
   if (!weir_slice_equal(entry->run, r->run)) return bad_entry(r, r->n + 1, "is another run's");
-  if (r->chained && (entry->n != r->n + 1 || entry->previous_crc != r->crc)) return bad_entry(r, r->n + 1, "is missing");
+  if (r->chained && (entry->n != r->n + 1 || entry->previous_crc != r->crc))
+    return bad_entry(r, r->n + 1, "is missing");
   r->n = entry->n;
   r->crc = entry->crc;
   r->chained = true;
@@ -156,7 +170,8 @@ static weir_status add_entry(reading *r, const weir_entry *entry) {
 static weir_status read_segment(reading *r, weir_slice key, weir_slice record) {
   weir_segment segment;
   weir_entry entry;
-  if (weir_segment_open(key, record, &segment) != WEIR_OK) return bad_entry(r, r->n + 1, "is in a damaged segment");
+  if (weir_segment_open(key, record, &segment) != WEIR_OK)
+    return bad_entry(r, r->n + 1, "is in a damaged segment");
   weir_status status;
   while ((status = weir_segment_next(&segment, &entry)) == WEIR_OK) {
     status = add_entry(r, &entry);
@@ -177,8 +192,10 @@ static int seek_segment(reading *r, MDB_cursor *cursor, MDB_val *key, MDB_val *r
   if (r->after_n > 0) {
     *key = (MDB_val){ weir_segment_key(bytes, r->run, r->after_n + 1), bytes };
     int rc = mdb_cursor_get(cursor, key, record, MDB_SET_RANGE);
-    bool exact = rc == 0 && key->mv_size == r->run.size + 9 && memcmp(key->mv_data, bytes, key->mv_size) == 0;
-    if (!exact && (rc == 0 || rc == MDB_NOTFOUND)) rc = mdb_cursor_get(cursor, key, record, rc == 0 ? MDB_PREV : MDB_LAST);
+    bool exact =
+        rc == 0 && key->mv_size == r->run.size + 9 && memcmp(key->mv_data, bytes, key->mv_size) == 0;
+    if (!exact && (rc == 0 || rc == MDB_NOTFOUND))
+      rc = mdb_cursor_get(cursor, key, record, rc == 0 ? MDB_PREV : MDB_LAST);
     r->chained = false;
     if (rc == 0 && is_segment_of(r->run, *key)) return 0;
   }
@@ -190,15 +207,20 @@ static int seek_segment(reading *r, MDB_cursor *cursor, MDB_val *key, MDB_val *r
 static weir_status read_segments(reading *r) {
   MDB_cursor *cursor;
   MDB_val key, record;
-  if (mdb_cursor_open(r->txn, r->store->table[WEIR_SEGMENTS], &cursor) != 0) return damaged(r->result, "run", r->run, "its segments are unreadable");
+  if (mdb_cursor_open(r->txn, r->store->table[WEIR_SEGMENTS], &cursor) != 0)
+    return damaged(r->result, "run", r->run, "its segments are unreadable");
   weir_status status = WEIR_OK;
   int rc = seek_segment(r, cursor, &key, &record);
-  for (; rc == 0 && status == WEIR_OK && is_segment_of(r->run, key); rc = mdb_cursor_get(cursor, &key, &record, MDB_NEXT)) {
-    if (!weir_map_sane(r->store, record)) status = bad_entry(r, r->n + 1, "is in a damaged segment");
-    else status = read_segment(r, weir_slice_of(key), weir_slice_of(record));
+  for (; rc == 0 && status == WEIR_OK && is_segment_of(r->run, key);
+       rc = mdb_cursor_get(cursor, &key, &record, MDB_NEXT)) {
+    if (!weir_map_sane(r->store, record))
+      status = bad_entry(r, r->n + 1, "is in a damaged segment");
+    else
+      status = read_segment(r, weir_slice_of(key), weir_slice_of(record));
   }
   mdb_cursor_close(cursor);
-  if (rc != 0 && rc != MDB_NOTFOUND) return damaged(r->result, "run", r->run, "its segments are unreadable");
+  if (rc != 0 && rc != MDB_NOTFOUND)
+    return damaged(r->result, "run", r->run, "its segments are unreadable");
   return status;
 }
 
@@ -212,7 +234,8 @@ static weir_status read_log(reading *r, const uint64_t *lsn, size_t count) {
       bad_entry(r, r->n + 1, "is missing");
       return WEIR_CONFLICT;
     }
-    if (rc != 0 || !weir_map_sane(r->store, value) || weir_entry_read(weir_slice_of(value), lsn[i], &entry) != WEIR_OK)
+    if (rc != 0 || !weir_map_sane(r->store, value) ||
+        weir_entry_read(weir_slice_of(value), lsn[i], &entry) != WEIR_OK)
       return bad_entry(r, r->n + 1, "is damaged");
     if (entry.n <= r->n && weir_slice_equal(entry.run, r->run)) continue; /* folded since */
     weir_status status = add_entry(r, &entry);
@@ -227,7 +250,8 @@ static weir_status check_count(reading *r, weir_status reached) {
   weir_row row;
   weir_status status = find(r->store, r->txn, WEIR_RUNS, r->run, &record);
   if (status == WEIR_NOT_FOUND) return r->n > 0 || reached == WEIR_EMPTY ? WEIR_OK : WEIR_NOT_FOUND;
-  if (status != WEIR_OK || weir_row_read(r->run, record, &row) != WEIR_OK) return damaged(r->result, "run", r->run, "its row is damaged");
+  if (status != WEIR_OK || weir_row_read(r->run, record, &row) != WEIR_OK)
+    return damaged(r->result, "run", r->run, "its row is damaged");
   if (reached != WEIR_EMPTY && row.n > r->n) return bad_entry(r, r->n + 1, "is missing");
   return WEIR_OK;
 }
@@ -236,7 +260,8 @@ static bool copy_unfolded(weir_store *store, weir_slice run, weir_buffer *out) {
   weir_buffer_clear(out);
   pthread_mutex_lock(&store->heads_lock);
   const weir_head *head = weir_heads_find(&store->heads, run);
-  if (head != NULL && head->unfolded > 0) weir_buffer_add(out, head->lsn, head->unfolded * sizeof *head->lsn);
+  if (head != NULL && head->unfolded > 0)
+    weir_buffer_add(out, head->lsn, head->unfolded * sizeof *head->lsn);
   pthread_mutex_unlock(&store->heads_lock);
   return !out->failed;
 }
@@ -251,13 +276,17 @@ static weir_status read_journal(reading *r, weir_client *client) {
   r->crc = 0;
   r->chained = true;
   status = read_segments(r);
-  if (status == WEIR_OK) status = read_log(r, (const uint64_t *)(const void *)lsns->bytes, lsns->size / sizeof(uint64_t));
+  if (status == WEIR_OK)
+    status = read_log(r, (const uint64_t *)(const void *)lsns->bytes, lsns->size / sizeof(uint64_t));
   if (status == WEIR_OK || status == WEIR_EMPTY) status = check_count(r, status);
   return end_read(client, r->result, status);
 }
 
-weir_status weir_store_entries(weir_client *client, weir_slice run, uint64_t after_n, uint32_t limit, weir_result *result) {
-  reading r = { .store = client->store, .result = result, .run = run, .after_n = after_n, .limit = limit };
+weir_status weir_store_entries(weir_client *client, weir_slice run, uint64_t after_n, uint32_t limit,
+                               weir_result *result) {
+  reading r = {
+    .store = client->store, .result = result, .run = run, .after_n = after_n, .limit = limit
+  };
   weir_status status = WEIR_CONFLICT;
   for (int i = 0; i < ATTEMPTS && status == WEIR_CONFLICT; i++) status = read_journal(&r, client);
   if (status == WEIR_EMPTY) return WEIR_OK; /* the limit was reached */
@@ -266,13 +295,16 @@ weir_status weir_store_entries(weir_client *client, weir_slice run, uint64_t aft
 
 /* --- rows ---------------------------------------------------------------------------------------- */
 
-static weir_status read_row(weir_store *store, MDB_txn *txn, weir_slice run, weir_slice expected, weir_result *result) {
+static weir_status read_row(weir_store *store, MDB_txn *txn, weir_slice run, weir_slice expected,
+                            weir_result *result) {
   weir_slice record;
   weir_row row;
   weir_status status = find(store, txn, WEIR_RUNS, run, &record);
   if (status == WEIR_NOT_FOUND && expected.size == 0) return status;
-  if (status != WEIR_OK || weir_row_read(run, record, &row) != WEIR_OK) return damaged(result, "run", run, "its row is damaged or missing");
-  if (expected.size > 0 && !weir_slice_equal(expected, row.status)) return damaged(result, "run", run, "its row and the index of statuses disagree");
+  if (status != WEIR_OK || weir_row_read(run, record, &row) != WEIR_OK)
+    return damaged(result, "run", run, "its row is damaged or missing");
+  if (expected.size > 0 && !weir_slice_equal(expected, row.status))
+    return damaged(result, "run", run, "its row and the index of statuses disagree");
   add_found(result, run, row.row, row.n);
   return WEIR_OK;
 }
@@ -285,9 +317,10 @@ weir_status weir_store_row(weir_client *client, weir_slice run, weir_result *res
   return end_read(client, result, read_row(client->store, txn, run, (weir_slice){ NULL, 0 }, result));
 }
 
-/* Put the cursor on the first key from `start` on, or the last before it; `start` itself is left out if it is there
- * and `skip` is set. */
-static int seek(MDB_cursor *cursor, weir_slice start, bool reverse, bool skip, MDB_val *key, MDB_val *value) {
+/* Put the cursor on the first key from `start` on, or the last before it; `start` itself is left out if
+ * it is there and `skip` is set. */
+static int seek(MDB_cursor *cursor, weir_slice start, bool reverse, bool skip, MDB_val *key,
+                MDB_val *value) {
   *key = weir_val(start);
   int rc = start.size == 0 ? mdb_cursor_get(cursor, key, value, reverse ? MDB_LAST : MDB_FIRST)
                            : mdb_cursor_get(cursor, key, value, MDB_SET_RANGE);
@@ -309,18 +342,21 @@ static weir_slice status_start(const weir_run_query *query, uint8_t *bytes) {
 static bool run_of_status(const weir_run_query *query, MDB_val key, weir_slice *run) {
   size_t skip = query->status.size + 1;
   const uint8_t *at = key.mv_data;
-  if (key.mv_size <= skip || memcmp(at, query->status.bytes, skip - 1) != 0 || at[skip - 1] != 0) return false;
+  if (key.mv_size <= skip || memcmp(at, query->status.bytes, skip - 1) != 0 || at[skip - 1] != 0)
+    return false;
   *run = (weir_slice){ at + skip, key.mv_size - skip };
   return true;
 }
 
-static weir_status list_runs(weir_store *store, MDB_txn *txn, const weir_run_query *query, weir_result *result) {
+static weir_status list_runs(weir_store *store, MDB_txn *txn, const weir_run_query *query,
+                             weir_result *result) {
   uint8_t bytes[WEIR_KEY_MAX + 1];
   bool by_status = query->status.size > 0;
   weir_slice start = by_status ? status_start(query, bytes) : query->after, run;
   MDB_cursor *cursor;
   MDB_val key, value;
-  if (mdb_cursor_open(txn, store->table[by_status ? WEIR_STATUS : WEIR_RUNS], &cursor) != 0) return WEIR_CORRUPT;
+  if (mdb_cursor_open(txn, store->table[by_status ? WEIR_STATUS : WEIR_RUNS], &cursor) != 0)
+    return WEIR_CORRUPT;
   weir_status status = WEIR_OK;
   int rc = seek(cursor, start, query->reverse, true, &key, &value);
   while (rc == 0 && status == WEIR_OK && weir_result_count(result) < query->limit) {
@@ -330,7 +366,11 @@ static weir_status list_runs(weir_store *store, MDB_txn *txn, const weir_run_que
     rc = mdb_cursor_get(cursor, &key, &value, query->reverse ? MDB_PREV : MDB_NEXT);
   }
   mdb_cursor_close(cursor);
-  return rc == 0 || rc == MDB_NOTFOUND ? status : damaged(result, "store", (weir_slice){ (const uint8_t *)store->path, strlen(store->path) }, "the list of runs is unreadable");
+  return rc == 0 || rc == MDB_NOTFOUND
+             ? status
+             : damaged(result, "store",
+                       (weir_slice){ (const uint8_t *)store->path, strlen(store->path) },
+                       "the list of runs is unreadable");
 }
 
 weir_status weir_store_runs(weir_client *client, const weir_run_query *query, weir_result *result) {
@@ -360,20 +400,24 @@ weir_status weir_store_get(weir_client *client, weir_slice space, weir_slice key
   return end_read(client, result, status);
 }
 
-static int compare(weir_slice a, weir_slice b) { return weir_pack_compare(a.bytes, a.size, b.bytes, b.size); }
-
-static bool has_prefix(weir_slice key, weir_slice prefix) {
-  return key.size >= prefix.size && (prefix.size == 0 || memcmp(key.bytes, prefix.bytes, prefix.size) == 0);
+static int compare(weir_slice a, weir_slice b) {
+  return weir_pack_compare(a.bytes, a.size, b.bytes, b.size);
 }
 
-/* Below 0: not reached yet; 0: wanted; above: past the end. Only whole keys are compared: those that the table
- * keeps cut are filed beside the keys that begin as they do. */
+static bool has_prefix(weir_slice key, weir_slice prefix) {
+  return key.size >= prefix.size &&
+         (prefix.size == 0 || memcmp(key.bytes, prefix.bytes, prefix.size) == 0);
+}
+
+/* Below 0: not reached yet; 0: wanted; above: past the end. Only whole keys are compared: those that
+ * the table keeps cut are filed beside the keys that begin as they do. */
 static int place_of(const weir_scan_query *query, weir_slice key) {
   int from = query->from.size == 0 ? 1 : compare(key, query->from);
   int to = !query->has_to ? -1 : compare(key, query->to);
   bool below = from < 0 || (from == 0 && query->after_from);
   bool above = to > 0 || (to == 0 && query->before_to);
-  if (has_prefix(key, query->prefix)) return query->reverse ? (above ? -1 : below) : (below ? -1 : above);
+  if (has_prefix(key, query->prefix))
+    return query->reverse ? (above ? -1 : below) : (below ? -1 : above);
   return (compare(key, query->prefix) < 0) != query->reverse ? -1 : 1;
 }
 
@@ -389,7 +433,8 @@ static weir_slice scan_start(const weir_scan_query *query, uint8_t *bytes) {
   return (weir_slice){ bytes, size };
 }
 
-static weir_status scan_keys(weir_store *store, MDB_txn *txn, const weir_scan_query *query, weir_result *result) {
+static weir_status scan_keys(weir_store *store, MDB_txn *txn, const weir_scan_query *query,
+                             weir_result *result) {
   uint8_t bytes[WEIR_KEY_MAX + 1], prefix[WEIR_SPACE_MAX + 2];
   bool is_cut;
   weir_slice space = { prefix, weir_kv_key(prefix, query->space, (weir_slice){ NULL, 0 }, &is_cut) };
@@ -401,7 +446,8 @@ static weir_status scan_keys(weir_store *store, MDB_txn *txn, const weir_scan_qu
   while (rc == 0 && weir_result_count(result) < query->limit && has_prefix(weir_slice_of(key), space)) {
     weir_slice own = { (uint8_t *)key.mv_data + space.size, key.mv_size - space.size };
     weir_kv kv = { 0 };
-    if (!weir_map_sane(store, value) || weir_kv_read(weir_slice_of(key), weir_slice_of(value), &kv) != WEIR_OK) {
+    if (!weir_map_sane(store, value) ||
+        weir_kv_read(weir_slice_of(key), weir_slice_of(value), &kv) != WEIR_OK) {
       status = damaged(result, "key", own, "its record is damaged");
       break;
     }
@@ -412,7 +458,8 @@ static weir_status scan_keys(weir_store *store, MDB_txn *txn, const weir_scan_qu
     rc = mdb_cursor_get(cursor, &key, &value, query->reverse ? MDB_PREV : MDB_NEXT);
   }
   mdb_cursor_close(cursor);
-  return rc == 0 || rc == MDB_NOTFOUND ? status : damaged(result, "space", query->space, "it is unreadable");
+  return rc == 0 || rc == MDB_NOTFOUND ? status
+                                       : damaged(result, "space", query->space, "it is unreadable");
 }
 
 weir_status weir_store_scan(weir_client *client, const weir_scan_query *query, weir_result *result) {
@@ -423,7 +470,8 @@ weir_status weir_store_scan(weir_client *client, const weir_scan_query *query, w
   return end_read(client, result, scan_keys(client->store, txn, query, result));
 }
 
-weir_status weir_store_blob(weir_client *client, const uint8_t hash[WEIR_HASH_SIZE], weir_result *result) {
+weir_status weir_store_blob(weir_client *client, const uint8_t hash[WEIR_HASH_SIZE],
+                            weir_result *result) {
   weir_slice key = { hash, WEIR_HASH_SIZE }, record, content;
   MDB_txn *txn;
   clear(result);
@@ -431,7 +479,8 @@ weir_status weir_store_blob(weir_client *client, const uint8_t hash[WEIR_HASH_SI
   if (status != WEIR_OK) return status;
   status = find(client->store, txn, WEIR_BLOBS, key, &record);
   if (status == WEIR_OK) status = weir_blob_read(key, record, &content);
-  if (status == WEIR_CORRUPT) snprintf(result->message, WEIR_MESSAGE_MAX, "blob: its record is damaged; see 'weir doctor'");
+  if (status == WEIR_CORRUPT)
+    snprintf(result->message, WEIR_MESSAGE_MAX, "blob: its record is damaged; see 'weir doctor'");
   if (status == WEIR_OK) add_found(result, key, content, 0);
   return end_read(client, result, status);
 }

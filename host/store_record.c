@@ -34,7 +34,9 @@ static weir_slice part(weir_slice whole, size_t at, size_t size) {
   return (weir_slice){ whole.bytes + at, size };
 }
 
-static uint32_t crc_of(uint32_t crc, weir_slice slice) { return weir_crc32c(crc, slice.bytes, slice.size); }
+static uint32_t crc_of(uint32_t crc, weir_slice slice) {
+  return weir_crc32c(crc, slice.bytes, slice.size);
+}
 
 /* Add the crc of key and buffer to the buffer's end. */
 static void seal(weir_buffer *out, weir_slice key) {
@@ -159,7 +161,9 @@ weir_status weir_blob_read(weir_slice hash, weir_slice record, weir_slice *conte
   return WEIR_OK;
 }
 
-void weir_hash(weir_slice content, uint8_t hash[WEIR_HASH_SIZE]) { weir_sha256(content.bytes, content.size, hash); }
+void weir_hash(weir_slice content, uint8_t hash[WEIR_HASH_SIZE]) {
+  weir_sha256(content.bytes, content.size, hash);
+}
 
 void weir_kv_write(weir_buffer *out, weir_slice table_key, const weir_kv *kv) {
   weir_buffer_clear(out);

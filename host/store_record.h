@@ -25,17 +25,19 @@
  *
  * table "runs", key: run id
  *   u8 format (1), u8 flags (0), u16 size of the status, u32 epoch, u64 n of the latest entry,
- *   u32 crc of that entry (0 if none), u32 0, status, row (one MessagePack map), u32 crc of key and all before
+ *   u32 crc of that entry (0 if none), u32 0, status, row (one MessagePack map), u32 crc of key and all
+ * before
  *
  * table "status", key: status, 0, run id; no value. For each row one, and nothing else
  *
  * table "blobs", key: SHA-256 of the content
- *   u8 format (1), 7 bytes 0, u64 milliseconds since 1970 when it was first put, content, u32 crc of key and all before
+ *   u8 format (1), 7 bytes 0, u64 milliseconds since 1970 when it was first put, content, u32 crc of
+ * key and all before
  *
- * table "kv", key: space, 0, key. If that exceeds 510 bytes: its first 479 bytes, then the SHA-256 of the key
- *   u8 format (1), u8 flags (1: the key is kept here), u16 0, u32 size of the key kept here (else 0), u64 version,
- *   key, payload (one MessagePack value), u32 crc of key in the table and all before
- *   A space has 1..64 bytes from '!' to '~'. Versions come from the same counter as LSNs.
+ * table "kv", key: space, 0, key. If that exceeds 510 bytes: its first 479 bytes, then the SHA-256 of
+ * the key u8 format (1), u8 flags (1: the key is kept here), u16 0, u32 size of the key kept here (else
+ * 0), u64 version, key, payload (one MessagePack value), u32 crc of key in the table and all before A
+ * space has 1..64 bytes from '!' to '~'. Versions come from the same counter as LSNs.
  *
  * An entry belongs to its run if it stands in a segment, or in the log with n above the last segment's.
  * All functions: any thread, no allocation but in the given buffer. */
@@ -47,9 +49,9 @@
 #define WEIR_RUN_ID_MAX 128
 #define WEIR_SPACE_MAX 64
 #define WEIR_STATUS_MAX 32
-#define WEIR_KEY_MAX 510          /* of LMDB's 511 */
+#define WEIR_KEY_MAX 510 /* of LMDB's 511 */
 #define WEIR_KV_KEY_MAX (64u << 10)
-#define WEIR_BLOB_ABOVE 1536      /* bytes of one element of an entry */
+#define WEIR_BLOB_ABOVE 1536 /* bytes of one element of an entry */
 #define WEIR_BLOB_EXTENSION 1
 #define WEIR_HASH_SIZE 32
 #define WEIR_FOLD_ENTRIES 256

@@ -1,4 +1,5 @@
-/* store_space_lua.c - methods of a store: keys and values in spaces, blobs, and batches of everything. */
+/* store_space_lua.c - methods of a store: keys and values in spaces, blobs, and batches of everything.
+ */
 #include <string.h>
 
 #include "binding.h"
@@ -34,7 +35,8 @@ static uint64_t check_version(lua_State *L, int index) {
 }
 
 /* Add a put (value: index of the value) or a delete (0). False: refused and pushed. */
-static bool add_change(lua_State *L, weir_port *port, weir_batch *batch, int space, int key, int value, uint64_t expected) {
+static bool add_change(lua_State *L, weir_port *port, weir_batch *batch, int space, int key, int value,
+                       uint64_t expected) {
   uint8_t bytes[WEIR_KEY_MAX + 1];
   weir_slice own = check_key(L, key);
   weir_span payload = { 0, 0 }, long_key = { 0, 0 };
@@ -63,7 +65,7 @@ static int changed(lua_State *L, int status, lua_KContext context) {
 
 /* A continuation: was it there? */
 static int deleted(lua_State *L, int status, lua_KContext context) {
-  int count = changed(L, status, context);                   /* outcome... */
+  int count = changed(L, status, context); /* outcome... */
   if (count == 1) lua_pushboolean(L, lua_tointeger(L, -1) != 0);
   return count;
 }
@@ -79,10 +81,14 @@ static int change(lua_State *L, int value, uint64_t expected, const char *what, 
 }
 
 /* store:put(space, key, value) -> version */
-static int store_put(lua_State *L) { return change(L, 4, WEIR_ANY_VERSION, "put", changed); }
+static int store_put(lua_State *L) {
+  return change(L, 4, WEIR_ANY_VERSION, "put", changed);
+}
 
 /* store:cas(space, key, version, value) -> version */
-static int store_cas(lua_State *L) { return change(L, 5, check_version(L, 4), "cas", changed); }
+static int store_cas(lua_State *L) {
+  return change(L, 5, check_version(L, 4), "cas", changed);
+}
 
 /* store:delete(space, key [, version]) -> whether it was there */
 static int store_delete(lua_State *L) {
@@ -101,9 +107,12 @@ static int store_get(lua_State *L) {
   weir_status status = weir_store_get(port->client, space, key, &port->result);
   if (status == WEIR_NOT_FOUND)
     return weir_refusef(L, status, "space '%s': no key '%s'", lua_tostring(L, 2), lua_tostring(L, 3));
-  if (status != WEIR_OK) return weir_refusef(L, status, "space '%s': %s", lua_tostring(L, 2), port->result.message);
+  if (status != WEIR_OK)
+    return weir_refusef(L, status, "space '%s': %s", lua_tostring(L, 2), port->result.message);
   weir_found found = weir_result_at(&port->result, 0);
-  if (!push_value(L, port, found)) return weir_refusef(L, WEIR_CORRUPT, "space '%s', key '%s': its value is damaged", lua_tostring(L, 2), lua_tostring(L, 3));
+  if (!push_value(L, port, found))
+    return weir_refusef(L, WEIR_CORRUPT, "space '%s', key '%s': its value is damaged",
+                        lua_tostring(L, 2), lua_tostring(L, 3));
   lua_pushinteger(L, (lua_Integer)found.number);
   return 2;
 }
@@ -130,32 +139,36 @@ static uint32_t limit_option(lua_State *L, int index) {
   }
   if (!lua_isinteger(L, -1)) luaL_error(L, "option 'limit' must be an integer");
   lua_Integer limit = lua_tointeger(L, -1);
-  if (limit < 1 || limit > SCAN_MAX) luaL_error(L, "option 'limit' must be 1 to %d; go on from the last key for more", SCAN_MAX);
+  if (limit < 1 || limit > SCAN_MAX)
+    luaL_error(L, "option 'limit' must be 1 to %d; go on from the last key for more", SCAN_MAX);
   lua_pop(L, 1);
   return (uint32_t)limit;
 }
 
-static int push_rows(lua_State *L, weir_port *port, const char *id, const char *payload, const char *number) {
+static int push_rows(lua_State *L, weir_port *port, const char *id, const char *payload,
+                     const char *number) {
   uint32_t count = weir_result_count(&port->result);
-  lua_createtable(L, (int)count, 0);                         /* list */
+  lua_createtable(L, (int)count, 0); /* list */
   for (uint32_t i = 0; i < count; i++) {
     weir_found found = weir_result_at(&port->result, i);
-    lua_createtable(L, 0, 3);                                /* list item */
+    lua_createtable(L, 0, 3); /* list item */
     lua_pushlstring(L, (const char *)port->result.bytes.bytes + found.id_at, found.id_size);
     lua_setfield(L, -2, id);
-    if (!push_value(L, port, found)) return weir_refusef(L, WEIR_CORRUPT, "store: a %s is damaged", payload);
+    if (!push_value(L, port, found))
+      return weir_refusef(L, WEIR_CORRUPT, "store: a %s is damaged", payload);
     lua_setfield(L, -2, payload);
     if (number != NULL) {
       lua_pushinteger(L, (lua_Integer)found.number);
       lua_setfield(L, -2, number);
     }
-    lua_rawseti(L, -2, (lua_Integer)i + 1);                  /* list */
+    lua_rawseti(L, -2, (lua_Integer)i + 1); /* list */
   }
   weir_mark_list(L, -1);
   return 1;
 }
 
-/* store:scan(space [, {prefix=, from=, after=, to=, before=, limit=, reverse=}]) -> list of {key=, value=, version=} */
+/* store:scan(space [, {prefix=, from=, after=, to=, before=, limit=, reverse=}]) -> list of {key=,
+ * value=, version=} */
 static int store_scan(lua_State *L) {
   weir_port *port = weir_port_check(L, 1);
   weir_scan_query query = { .space = check_space(L, 2), .limit = SCAN_DEFAULT };
@@ -173,7 +186,8 @@ static int store_scan(lua_State *L) {
     query.reverse = boolean_option(L, 3, "reverse");
   }
   weir_status status = weir_store_scan(port->client, &query, &port->result);
-  if (status != WEIR_OK) return weir_refusef(L, status, "space '%s': %s", lua_tostring(L, 2), port->result.message);
+  if (status != WEIR_OK)
+    return weir_refusef(L, status, "space '%s': %s", lua_tostring(L, 2), port->result.message);
   return push_rows(L, port, "key", "value", "version");
 }
 
@@ -188,7 +202,8 @@ static int store_runs(lua_State *L) {
     query.limit = limit_option(L, 2);
     query.reverse = boolean_option(L, 2, "reverse");
   }
-  if (query.status.size > WEIR_STATUS_MAX || query.after.size > WEIR_RUN_ID_MAX) return luaL_error(L, "option 'status' or 'after' is too long");
+  if (query.status.size > WEIR_STATUS_MAX || query.after.size > WEIR_RUN_ID_MAX)
+    return luaL_error(L, "option 'status' or 'after' is too long");
   weir_status status = weir_store_runs(port->client, &query, &port->result);
   if (status != WEIR_OK) return weir_refusef(L, status, "%s", port->result.message);
   return push_rows(L, port, "id", "row", NULL);
@@ -198,7 +213,8 @@ static weir_span add_blob(lua_State *L, weir_batch *batch, weir_slice content, c
   uint8_t hash[WEIR_HASH_SIZE];
   weir_hash(content, hash);
   weir_hex(hash, sizeof hash, hex);
-  weir_span key = weir_batch_bytes(batch, hash, sizeof hash), value = weir_batch_bytes(batch, content.bytes, content.size);
+  weir_span key = weir_batch_bytes(batch, hash, sizeof hash),
+            value = weir_batch_bytes(batch, content.bytes, content.size);
   weir_op *op = weir_port_op(L, batch, WEIR_OP_BLOB);
   op->key = key;
   op->value = value;
@@ -228,11 +244,13 @@ static int store_put_blob(lua_State *L) {
   weir_batch *batch = weir_port_batch(L, port);
   uint32_t first_op = batch->ops;
   add_blob(L, batch, content, hex);
-  lua_pushlstring(L, hex, HEX_SIZE);                         /* store bytes hash */
+  lua_pushlstring(L, hex, HEX_SIZE); /* store bytes hash */
   return weir_port_wait(L, port, batch, first_op, false, "put_blob", blob_put);
 }
 
-static int digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
+static int digit(char c) {
+  return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 
 /* store:get_blob(hash) -> bytes */
 static int store_get_blob(lua_State *L) {
@@ -242,17 +260,21 @@ static int store_get_blob(lua_State *L) {
   luaL_argcheck(L, hex.size == HEX_SIZE, 2, "a hash has 64 hexadecimal digits");
   for (size_t i = 0; i < WEIR_HASH_SIZE; i++) {
     int high = digit((char)hex.bytes[2 * i]), low = digit((char)hex.bytes[2 * i + 1]);
-    luaL_argcheck(L, high >= 0 && low >= 0, 2, "a hash has 64 hexadecimal digits, in lower case");
+    if (high < 0 || low < 0)
+      return luaL_argerror(L, 2, "a hash has 64 hexadecimal digits, in lower case");
     hash[i] = (uint8_t)(high << 4 | low);
   }
   weir_status status = weir_store_blob(port->client, hash, &port->result);
-  if (status != WEIR_OK) return weir_refusef(L, status, "blob '%s': %s", lua_tostring(L, 2), status == WEIR_NOT_FOUND ? "there is none" : port->result.message);
+  if (status != WEIR_OK)
+    return weir_refusef(L, status, "blob '%s': %s", lua_tostring(L, 2),
+                        status == WEIR_NOT_FOUND ? "there is none" : port->result.message);
   weir_found found = weir_result_at(&port->result, 0);
   lua_pushlstring(L, (const char *)port->result.bytes.bytes + found.at, found.size);
   return 1;
 }
 
-/* --- store:batch ----------------------------------------------------------------------------------- */
+/* --- store:batch -----------------------------------------------------------------------------------
+ */
 
 static const char *const op_names[] = { "put", "cas", "delete", "entry", "blob", NULL };
 enum { OP_PUT, OP_CAS, OP_DELETE, OP_ENTRY, OP_BLOB };
@@ -260,35 +282,38 @@ enum { OP_PUT, OP_CAS, OP_DELETE, OP_ENTRY, OP_BLOB };
 /* The operation stands at index item; its fields are pushed from there on. */
 static bool add_item_change(lua_State *L, weir_port *port, weir_batch *batch, int item, int kind) {
   uint64_t expected = WEIR_ANY_VERSION;
-  lua_getfield(L, item, "space");                            /* ... space */
-  lua_getfield(L, item, "key");                              /* ... space key */
-  lua_getfield(L, item, "value");                            /* ... space key value */
-  lua_getfield(L, item, "version");                          /* ... space key value version */
-  if (kind == OP_CAS || (kind == OP_DELETE && !lua_isnil(L, item + 4))) expected = check_version(L, item + 4);
+  lua_getfield(L, item, "space");   /* ... space */
+  lua_getfield(L, item, "key");     /* ... space key */
+  lua_getfield(L, item, "value");   /* ... space key value */
+  lua_getfield(L, item, "version"); /* ... space key value version */
+  if (kind == OP_CAS || (kind == OP_DELETE && !lua_isnil(L, item + 4)))
+    expected = check_version(L, item + 4);
   if (kind != OP_DELETE && lua_isnil(L, item + 3)) luaL_error(L, "batch: 'value' is missing");
   return add_change(L, port, batch, item + 1, item + 2, kind == OP_DELETE ? 0 : item + 3, expected);
 }
 
 static bool add_item_entry(lua_State *L, weir_port *port, weir_batch *batch, int item) {
-  lua_getfield(L, item, "journal");                          /* ... journal */
+  lua_getfield(L, item, "journal"); /* ... journal */
   weir_journal *journal = luaL_testudata(L, -1, WEIR_JOURNAL);
   if (journal == NULL) luaL_error(L, "batch: 'journal' must be what store:run returned");
-  lua_getfield(L, item, "entry");                            /* ... journal entry */
-  lua_getfield(L, item, "row");                              /* ... journal entry row */
-  lua_getfield(L, item, "ended");                            /* ... journal entry row ended */
+  lua_getfield(L, item, "entry"); /* ... journal entry */
+  lua_getfield(L, item, "row");   /* ... journal entry row */
+  lua_getfield(L, item, "ended"); /* ... journal entry row ended */
   bool has_row = !lua_isnil(L, item + 3);
   if (has_row && !lua_istable(L, item + 3)) luaL_error(L, "batch: 'row' must be a table");
-  return weir_journal_entry(L, port, batch, journal, item + 2, has_row ? item + 3 : 0, lua_toboolean(L, item + 4));
+  return weir_journal_entry(L, port, batch, journal, item + 2, has_row ? item + 3 : 0,
+                            lua_toboolean(L, item + 4));
 }
 
-static bool add_item(lua_State *L, weir_port *port, weir_batch *batch, int item, int results, lua_Integer i) {
+static bool add_item(lua_State *L, weir_port *port, weir_batch *batch, int item, int results,
+                     lua_Integer i) {
   char hex[HEX_SIZE];
-  lua_getfield(L, item, "op");                               /* item op */
+  lua_getfield(L, item, "op"); /* item op */
   int kind = luaL_checkoption(L, item + 1, NULL, op_names);
-  lua_pop(L, 1);                                             /* item */
+  lua_pop(L, 1); /* item */
   if (kind == OP_ENTRY) return add_item_entry(L, port, batch, item);
   if (kind != OP_BLOB) return add_item_change(L, port, batch, item, kind);
-  lua_getfield(L, item, "bytes");                            /* item bytes */
+  lua_getfield(L, item, "bytes"); /* item bytes */
   add_blob(L, batch, check_content(L, item + 1), hex);
   lua_pushlstring(L, hex, HEX_SIZE);
   lua_rawseti(L, results, i);
@@ -303,7 +328,9 @@ static bool has_twin(const weir_batch *batch, uint32_t first_op) {
   for (uint32_t i = first_op; i + 1 < batch->ops; i++) {
     const weir_op *op = &batch->op[i];
     if (op->kind != WEIR_OP_PUT && op->kind != WEIR_OP_DELETE) continue;
-    if (op->key.size == last->key.size && memcmp(bytes + op->key.at, bytes + last->key.at, op->key.size) == 0) return true;
+    if (op->key.size == last->key.size &&
+        memcmp(bytes + op->key.at, bytes + last->key.at, op->key.size) == 0)
+      return true;
   }
   return false;
 }
@@ -320,7 +347,8 @@ static int batch_done(lua_State *L, int status, lua_KContext context) {
   }
   for (uint32_t i = 0; i < pending->ops; i++) {
     if (lua_rawgeti(L, 3, (lua_Integer)i + 1) == LUA_TNIL) {
-      lua_pushinteger(L, (lua_Integer)(pending->results != NULL ? pending->results[i] : pending->result));
+      lua_pushinteger(L,
+                      (lua_Integer)(pending->results != NULL ? pending->results[i] : pending->result));
       lua_rawseti(L, 3, (lua_Integer)i + 1);
     }
     lua_pop(L, 1);
@@ -338,7 +366,7 @@ static int store_batch(lua_State *L) {
   luaL_argcheck(L, count >= 1 && count <= WEIR_REQUEST_OPS, 2, "a batch has 1 to 10000 operations");
   lua_settop(L, 2);
   weir_port_check_wait(L);
-  lua_createtable(L, (int)count, 0);                         /* store operations results */
+  lua_createtable(L, (int)count, 0); /* store operations results */
   weir_mark_list(L, 3);
   weir_batch *batch = weir_port_batch(L, port);
   uint32_t first_op = batch->ops;
@@ -347,13 +375,18 @@ static int store_batch(lua_State *L) {
     lua_settop(L, 3);
     if (lua_rawgeti(L, 2, i) != LUA_TTABLE) return luaL_argerror(L, 2, "a list of tables expected");
     if (!add_item(L, port, batch, 4, 3, i)) return 3;
-    if (has_twin(batch, first_op)) return weir_refusef(L, WEIR_INVALID, "batch: operation %d changes a key that an earlier one changes", (int)i);
-    if (batch->bytes.size - first_byte > WEIR_BATCH_BYTES) return weir_refusef(L, WEIR_LIMIT, "batch: larger than 64 MiB");
+    if (has_twin(batch, first_op))
+      return weir_refusef(L, WEIR_INVALID,
+                          "batch: operation %d changes a key that an earlier one changes", (int)i);
+    if (batch->bytes.size - first_byte > WEIR_BATCH_BYTES)
+      return weir_refusef(L, WEIR_LIMIT, "batch: larger than 64 MiB");
   }
   lua_settop(L, 3);
   return weir_port_wait(L, port, batch, first_op, false, "batch", batch_done);
 }
 
-const luaL_Reg weir_space_methods[] = { { "put", store_put }, { "cas", store_cas }, { "delete", store_delete },
-  { "get", store_get }, { "scan", store_scan }, { "runs", store_runs }, { "put_blob", store_put_blob },
-  { "get_blob", store_get_blob }, { "batch", store_batch }, { NULL, NULL } };
+const luaL_Reg weir_space_methods[] = { { "put", store_put },           { "cas", store_cas },
+                                        { "delete", store_delete },     { "get", store_get },
+                                        { "scan", store_scan },         { "runs", store_runs },
+                                        { "put_blob", store_put_blob }, { "get_blob", store_get_blob },
+                                        { "batch", store_batch },       { NULL, NULL } };

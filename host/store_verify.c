@@ -1,8 +1,9 @@
 /* store_verify.c - reads every record of the store and says what is damaged.
  *
- * Beyond the crc of each record it compares each table's sum with the one that the last transaction left behind: so it
- * finds what no single read can, records that are missing and pages that are older than they should be.
- * Journals are read entry by entry, with their blobs. It keeps a reader open per table, not for the whole. */
+ * Beyond the crc of each record it compares each table's sum with the one that the last transaction
+ * left behind: so it finds what no single read can, records that are missing and pages that are older
+ * than they should be. Journals are read entry by entry, with their blobs. It keeps a reader open per
+ * table, not for the whole. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +35,10 @@ static void report_key(verification *v, int table, weir_slice key, const char *w
   size_t at = 0;
   for (size_t i = 0; i < key.size && i < 60; i++) {
     bool plain = key.bytes[i] > ' ' && key.bytes[i] <= '~';
-    if (plain) shown[at++] = (char)key.bytes[i];
-    else at += (size_t)snprintf(shown + at, 3, "%02x", key.bytes[i]);
+    if (plain)
+      shown[at++] = (char)key.bytes[i];
+    else
+      at += (size_t)snprintf(shown + at, 3, "%02x", key.bytes[i]);
   }
   shown[at] = '\0';
   snprintf(text, sizeof text, "table %s, key %s: %s", names[table], shown, what);
@@ -66,7 +69,8 @@ static void note_run(verification *v, int table, weir_slice key) {
   }
 }
 
-/* Read one table; false if records are missing or old though none is damaged, which no single read would notice. */
+/* Read one table; false if records are missing or old though none is damaged, which no single read
+ * would notice. */
 static bool verify_table(verification *v, int table) {
   MDB_cursor *cursor;
   MDB_val key, value;
@@ -77,11 +81,14 @@ static bool verify_table(verification *v, int table) {
     return false;
   }
   int rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-  for (; rc == 0 && count <= v->tail.records[table]; rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT), count++) {
+  for (; rc == 0 && count <= v->tail.records[table];
+       rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT), count++) {
     weir_slice k = weir_slice_of(key), record = weir_slice_of(value);
-    bool sane = weir_map_sane(v->store, key) && weir_map_sane(v->store, value) && (table != WEIR_LOG || k.size == 8);
-    const char *what = !sane || !is_sound(table, k, record) ? "is damaged"
-                       : before.bytes != NULL && !in_order(table, before, k) ? "is out of order" : NULL;
+    bool sane = weir_map_sane(v->store, key) && weir_map_sane(v->store, value) &&
+                (table != WEIR_LOG || k.size == 8);
+    const char *what = !sane || !is_sound(table, k, record)                  ? "is damaged"
+                       : before.bytes != NULL && !in_order(table, before, k) ? "is out of order"
+                                                                             : NULL;
     damaged += what != NULL;
     if (what != NULL) report_key(v, table, sane ? k : before, what);
     if (!sane) continue;
@@ -93,15 +100,19 @@ static bool verify_table(verification *v, int table) {
   v->counts[table] = count;
   if (rc != MDB_NOTFOUND && rc != 0) report_key(v, table, before, mdb_strerror(rc));
   bool complete = count == v->tail.records[table], current = sum == v->tail.sums[table];
-  if (!complete) report_key(v, table, (weir_slice){ NULL, 0 }, "records are missing or too many");
-  else if (!current) report_key(v, table, (weir_slice){ NULL, 0 }, "its records are not those of the last commit");
+  if (!complete)
+    report_key(v, table, (weir_slice){ NULL, 0 }, "records are missing or too many");
+  else if (!current)
+    report_key(v, table, (weir_slice){ NULL, 0 }, "its records are not those of the last commit");
   return damaged > 0 || (complete && current);
 }
 
 bool weir_verify_sums(weir_store *store, MDB_txn *txn, bool *index_is_good) {
   weir_result ignored = { 0 };
   uint64_t counts[WEIR_TABLES];
-  verification v = { .store = store, .txn = txn, .result = &ignored, .tail = store->tail, .counts = counts };
+  verification v = {
+    .store = store, .txn = txn, .result = &ignored, .tail = store->tail, .counts = counts
+  };
   bool good = true;
   for (int table = 0; table < WEIR_TABLES; table++) {
     if (table != WEIR_STATUS) good = verify_table(&v, table) && good;
@@ -129,7 +140,8 @@ int weir_rebuild_index(weir_store *store, MDB_txn *txn) {
   if (rc == 0) rc = mdb_cursor_open(txn, store->table[WEIR_RUNS], &cursor);
   if (rc != 0) return rc;
   store->tail.records[WEIR_STATUS] = store->tail.sums[WEIR_STATUS] = 0;
-  for (rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST); rc == 0; rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT))
+  for (rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST); rc == 0;
+       rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT))
     if ((rc = file_row(store, txn, weir_slice_of(key), weir_slice_of(value))) != 0) break;
   mdb_cursor_close(cursor);
   return rc == MDB_NOTFOUND ? weir_tail_put(store, txn) : rc;
@@ -138,11 +150,12 @@ int weir_rebuild_index(weir_store *store, MDB_txn *txn) {
 /* A transaction of its own: the client's stands for short reads. */
 static weir_status verify_tables(weir_client *client, verification *v) {
   weir_store *store = client->store;
-  MDB_val key = { 9, (void *)(uintptr_t)"weir.tail" }, value;
+  MDB_val key = { 9, (void *)(uintptr_t) "weir.tail" }, value;
   pthread_rwlock_rdlock(&store->map);
   int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &v->txn);
   if (rc == 0) {
-    if (mdb_get(v->txn, store->main, &key, &value) != 0 || weir_tail_read(weir_slice_of(value), &v->tail) != WEIR_OK)
+    if (mdb_get(v->txn, store->main, &key, &value) != 0 ||
+        weir_tail_read(weir_slice_of(value), &v->tail) != WEIR_OK)
       report(v, "the summary of the last commit is damaged");
     for (int table = 0; table < WEIR_TABLES; table++) verify_table(v, table);
     mdb_txn_abort(v->txn);
@@ -159,7 +172,8 @@ static void verify_journal(weir_client *client, verification *v, weir_slice run)
   uint64_t n = 0;
   do {
     status = weir_store_entries(client, run, n, 1000, &journal);
-    if (weir_result_count(&journal) > 0) n = weir_result_at(&journal, weir_result_count(&journal) - 1).number;
+    if (weir_result_count(&journal) > 0)
+      n = weir_result_at(&journal, weir_result_count(&journal) - 1).number;
   } while (status == WEIR_OK && weir_result_count(&journal) == 1000);
   if (status != WEIR_OK) report(v, journal.message);
   weir_result_free(&journal);

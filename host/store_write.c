@@ -32,7 +32,9 @@ static weir_slice slice_of(const weir_batch *batch, weir_span span) {
   return (weir_slice){ batch->bytes.bytes + span.at, span.size };
 }
 
-static int shown(weir_slice slice) { return slice.size > 200 ? 200 : (int)slice.size; }
+static int shown(weir_slice slice) {
+  return slice.size > 200 ? 200 : (int)slice.size;
+}
 
 static int refuse_run(writing *w, weir_status status, weir_slice run, const char *why) {
   weir_request_fail(w->request, status, "run '%.*s': %s", shown(run), (const char *)run.bytes, why);
@@ -51,7 +53,8 @@ static weir_head *head_of(writing *w, weir_slice run, int *rc) {
   if (!head->loaded && weir_head_load(w->store, w->txn, head, rc) == WEIR_UNAVAILABLE) return NULL;
   *rc = 0;
   if (!head->damaged) return head;
-  refuse_run(w, WEIR_CORRUPT, run, "its journal is damaged and takes no more entries; see 'weir doctor'");
+  refuse_run(w, WEIR_CORRUPT, run,
+             "its journal is damaged and takes no more entries; see 'weir doctor'");
   return NULL;
 }
 
@@ -83,11 +86,13 @@ static int check_version(writing *w, const weir_op *op) {
   int rc = weir_map_get(w->store, w->txn, WEIR_KV, key, &record);
   if (rc != 0 && rc != MDB_NOTFOUND) return rc;
   if (rc == 0 && weir_kv_read(key, record, &kv) != WEIR_OK && op->expected != WEIR_ANY_VERSION) {
-    weir_request_fail(w->request, WEIR_CORRUPT, "key '%.*s': its record is damaged; put a new value", shown(key), (const char *)key.bytes);
+    weir_request_fail(w->request, WEIR_CORRUPT, "key '%.*s': its record is damaged; put a new value",
+                      shown(key), (const char *)key.bytes);
   } else if (op->expected != WEIR_ANY_VERSION && op->expected != kv.version) {
     const char *name = memchr(key.bytes, 0, key.size);
-    weir_request_fail(w->request, WEIR_CONFLICT, "space '%s', key '%.*s': version is %llu, expected %llu",
-                      (const char *)key.bytes, shown(key) - (int)(name + 1 - (const char *)key.bytes), name + 1,
+    weir_request_fail(w->request, WEIR_CONFLICT,
+                      "space '%s', key '%.*s': version is %llu, expected %llu", (const char *)key.bytes,
+                      shown(key) - (int)(name + 1 - (const char *)key.bytes), name + 1,
                       (unsigned long long)kv.version, (unsigned long long)op->expected);
   }
   return 0;
@@ -96,13 +101,16 @@ static int check_version(writing *w, const weir_op *op) {
 static int check_op(writing *w, const weir_op *op) {
   int rc = 0;
   switch (op->kind) {
-  case WEIR_OP_RUN: return check_run(w, op);
+  case WEIR_OP_RUN:
+    return check_run(w, op);
   case WEIR_OP_ENTRY:
     rc = check_run(w, op);
     return rc != 0 || w->request->status != WEIR_OK ? rc : check_row(w, op);
   case WEIR_OP_PUT:
-  case WEIR_OP_DELETE: return check_version(w, op);
-  default: return 0;
+  case WEIR_OP_DELETE:
+    return check_version(w, op);
+  default:
+    return 0;
   }
 }
 
@@ -146,7 +154,9 @@ static int move_blobs(writing *w, weir_slice *payload) {
 static int add_to_log(writing *w, weir_head *head, const weir_op *op, weir_slice payload) {
   weir_store *store = w->store;
   uint64_t lsn = store->tail.next_lsn++;
-  weir_entry entry = { slice_of(w->batch, op->key), payload, lsn, head->n + 1, head->epoch, head->crc, 0 };
+  weir_entry entry = {
+    slice_of(w->batch, op->key), payload, lsn, head->n + 1, head->epoch, head->crc, 0
+  };
   size_t size = entry.run.size + payload.size + WEIR_ENTRY_OVERHEAD;
   MDB_val key = { sizeof lsn, &lsn }, value = { size, NULL };
   int rc = mdb_put(w->txn, store->table[WEIR_LOG], &key, &value, MDB_APPEND | MDB_RESERVE);
@@ -171,15 +181,18 @@ static int put_status(writing *w, weir_slice run, weir_slice status) {
   if (rc != 0 && rc != MDB_NOTFOUND) return rc;
   if (rc == 0 && weir_row_read(run, record, &row) == WEIR_OK) {
     if (weir_slice_equal(row.status, status)) return 0;
-    rc = weir_map_delete(w->store, w->txn, WEIR_STATUS, (weir_slice){ key, weir_status_key(key, row.status, run) });
+    rc = weir_map_delete(w->store, w->txn, WEIR_STATUS,
+                         (weir_slice){ key, weir_status_key(key, row.status, run) });
     if (rc != 0) return rc;
   }
-  return weir_map_put(w->store, w->txn, WEIR_STATUS, (weir_slice){ key, weir_status_key(key, status, run) }, nothing);
+  return weir_map_put(w->store, w->txn, WEIR_STATUS,
+                      (weir_slice){ key, weir_status_key(key, status, run) }, nothing);
 }
 
 static int put_row(writing *w, const weir_head *head, const weir_op *op) {
   weir_slice run = slice_of(w->batch, op->key);
-  weir_row row = { slice_of(w->batch, op->status), slice_of(w->batch, op->row), head->n, head->epoch, head->crc };
+  weir_row row = { slice_of(w->batch, op->status), slice_of(w->batch, op->row), head->n, head->epoch,
+                   head->crc };
   int rc = put_status(w, run, row.status);
   if (rc != 0) return rc;
   weir_buffer *out = &w->store->record;
@@ -207,7 +220,8 @@ static int apply_entry(writing *w, weir_op *op) {
   if (rc == 0) rc = add_to_log(w, head, op, payload);
   if (rc == 0 && op->row.size > 0) rc = put_row(w, head, op);
   op->result = head->n;
-  bool due = op->ended || head->unfolded >= WEIR_FOLD_ENTRIES || head->unfolded_bytes >= WEIR_FOLD_BYTES;
+  bool due =
+      op->ended || head->unfolded >= WEIR_FOLD_ENTRIES || head->unfolded_bytes >= WEIR_FOLD_BYTES;
   if (rc == 0 && due) rc = weir_fold(w->store, w->txn, head);
   if (rc == 0 && op->ended && !head->damaged) weir_heads_remove(&w->store->heads, head);
   return rc;
@@ -232,12 +246,18 @@ static int apply_delete(writing *w, weir_op *op) {
 
 static int apply_op(writing *w, weir_op *op) {
   switch (op->kind) {
-  case WEIR_OP_RUN: return apply_run(w, op);
-  case WEIR_OP_ENTRY: return apply_entry(w, op);
-  case WEIR_OP_PUT: return apply_put(w, op);
-  case WEIR_OP_DELETE: return apply_delete(w, op);
-  case WEIR_OP_BLOB: return put_blob(w, slice_of(w->batch, op->key), slice_of(w->batch, op->value));
-  default: return 0;
+  case WEIR_OP_RUN:
+    return apply_run(w, op);
+  case WEIR_OP_ENTRY:
+    return apply_entry(w, op);
+  case WEIR_OP_PUT:
+    return apply_put(w, op);
+  case WEIR_OP_DELETE:
+    return apply_delete(w, op);
+  case WEIR_OP_BLOB:
+    return put_blob(w, slice_of(w->batch, op->key), slice_of(w->batch, op->value));
+  default:
+    return 0;
   }
 }
 

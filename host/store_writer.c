@@ -1,8 +1,8 @@
 /* store_writer.c - the queue, the thread that empties it, and the clients who fill it.
  *
- * The writer takes all that is queued and commits it at once, so the more hosts and tasks wait, the fewer
- * syncs each costs. After a commit of a single request it spins for a moment before it sleeps: a lone run that appends one entry
- * after the other would pay a wake-up for each. */
+ * The writer takes all that is queued and commits it at once, so the more hosts and tasks wait, the
+ * fewer syncs each costs. After a commit of a single request it spins for a moment before it sleeps: a
+ * lone run that appends one entry after the other would pay a wake-up for each. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -20,7 +20,9 @@ static void pause_briefly(void) {
 #endif
 }
 
-static bool is_queued(weir_store *store) { return atomic_load_explicit(&store->queue, memory_order_acquire) != NULL; }
+static bool is_queued(weir_store *store) {
+  return atomic_load_explicit(&store->queue, memory_order_acquire) != NULL;
+}
 
 static void spin(weir_store *store) {
   uint64_t until_ns = weir_nanoseconds() + SPIN_NS;
@@ -63,8 +65,10 @@ void weir_give_back(weir_batch *first) {
     first = batch->next;
     batch->next = NULL;
     pthread_mutex_lock(&client->lock);
-    if (client->done_last != NULL) client->done_last->next = batch;
-    else client->done = batch;
+    if (client->done_last != NULL)
+      client->done_last->next = batch;
+    else
+      client->done = batch;
     client->done_last = batch;
     client->wake(client->context);
     if (--client->unfinished == 0) pthread_cond_signal(&client->idle);
@@ -100,13 +104,16 @@ static uint64_t entries_so_far(weir_store *store) {
 }
 
 static void handle(weir_store *store, weir_batch *first) {
-  uint64_t before = weir_failpoints_on() ? entries_so_far(store) : 0, entries = weir_failpoints_on() ? entries_of(first) : 0;
+  uint64_t before = weir_failpoints_on() ? entries_so_far(store) : 0,
+           entries = weir_failpoints_on() ? entries_of(first) : 0;
   weir_failpoint("writer_taken", before, before + entries);
   pthread_mutex_lock(&store->commit);
   weir_commit(store, first);
   pthread_mutex_unlock(&store->commit);
-  if (weir_defect("ack_before_commit")) weir_free_batches(first); /* the clients have theirs */
-  else weir_give_back(first);
+  if (weir_defect("ack_before_commit"))
+    weir_free_batches(first); /* the clients have theirs */
+  else
+    weir_give_back(first);
   weir_failpoint("after_ack_queued", before, before + entries);
 }
 
@@ -118,8 +125,10 @@ static void *run_writer(void *argument) {
     if (lone) spin(store);
     weir_batch *first = take(store);
     lone = first != NULL && first->next == NULL && first->requests == 1;
-    if (first != NULL) handle(store, first);
-    else if (store->stopping) return NULL;
+    if (first != NULL)
+      handle(store, first);
+    else if (store->stopping)
+      return NULL;
     if (weir_nanoseconds() - kept_ns < HOUSEKEEPING_S * UINT64_C(1000000000)) continue;
     housekeep(store);
     kept_ns = weir_nanoseconds();
@@ -148,8 +157,10 @@ void weir_writer_stop(weir_store *store) {
 void weir_writer_submit(weir_store *store, weir_batch *batch) {
   pthread_mutex_lock(&store->queue_lock);
   batch->next = NULL;
-  if (is_queued(store)) store->queue_last->next = batch;
-  else atomic_store_explicit(&store->queue, batch, memory_order_release);
+  if (is_queued(store))
+    store->queue_last->next = batch;
+  else
+    atomic_store_explicit(&store->queue, batch, memory_order_release);
   store->queue_last = batch;
   bool sleeps = store->writer_sleeps;
   pthread_mutex_unlock(&store->queue_lock);

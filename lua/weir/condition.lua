@@ -113,7 +113,7 @@ local function query(self)
   for _, segment in ipairs(segments) do is_singular = is_singular and segment ~= true end
   local root = type(segments[1]) == "string" and segments[1] or nil
   self.references[#self.references + 1] = { root = root, path = text, optional = true, at = "" }
-  local compiled = path.compile(text)
+  local compiled = path.compile(text .. "?") -- optional: no words are made about what is not there
   return {
     kind = "query", at = start, singular = is_singular,
     nodes = function(data) return path.nodes(data, segments) end,

@@ -195,12 +195,12 @@ function Compiler:sub(schema, at)
 end
 
 local function each_inside(schema, visit)
-  for _, keyword in ipairs(keywords.inside.one) do
-    if schema[keyword] ~= nil then visit(schema[keyword], keyword) end
-  end
-  for _, group in ipairs { keywords.inside.list, keywords.inside.named } do
-    for _, keyword in ipairs(group) do
-      for key, inner in pairs(type(schema[keyword]) == "table" and schema[keyword] or {}) do
+  for keyword, argument in pairs(schema) do
+    local place = keywords.inside[keyword]
+    if place == "one" then
+      visit(argument, keyword)
+    elseif place and type(argument) == "table" then
+      for key, inner in pairs(argument) do
         visit(inner, keyword .. "/" .. escaped(math.type(key) and key - 1 or key))
       end
     end
@@ -323,7 +323,7 @@ local function compile(schema, options)
   local check = self:sub(schema, "")
   -- What is only reached through a reference is compiled now, so that its mistakes show now.
   local done = 0
-  while done < #self.pending do
+  while not options.trusted and done < #self.pending do
     done = done + 1
     self:sub(self.pending[done].schema, self.pending[done].at)
   end
@@ -372,7 +372,9 @@ end
 
 --- Compiles a schema.
 ---@param schema table|boolean  JSON Schema 2020-12 as plain data
----@param options? { uri?: string, find?: fun(uri: string): table? }  find: gives schemas of other URIs
+---@param options? { uri?: string, find?: fun(uri: string): table?, trusted?: boolean }
+---   find: gives schemas of other URIs. trusted: the schema is known to be good, so what a reference
+---   leads to is compiled when it is first followed
 ---@return weir.Validator|nil validate  `validate(value, label)` gives true, or false and all errors
 ---@return string? message  where in the schema, and what is wrong
 ---@return string? code     invalid

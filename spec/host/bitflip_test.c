@@ -1,7 +1,9 @@
-/* bitflip_test.c - flips single bits in copies of a store and reads everything: a value is right, or it is refused.
+/* bitflip_test.c - flips single bits in copies of a store and reads everything: a value is right, or it
+ * is refused.
  *
- * Each copy is opened and read by a child of its own, because LMDB 0.9 may crash or loop on a damaged page: that is loud, and counted.
- * What no read finds must be found by verify: a page that is a valid, older one. FLIPS in the environment sets how many. */
+ * Each copy is opened and read by a child of its own, because LMDB 0.9 may crash or loop on a damaged
+ * page: that is loud, and counted. What no read finds must be found by verify: a page that is a valid,
+ * older one. FLIPS in the environment sets how many. */
 #include "store_helper.h"
 
 #include <fcntl.h>
@@ -12,7 +14,9 @@
 #define RUNS 40
 #define KEYS 200
 
-static size_t entries_of(int run) { return (size_t)(run * 7 % 60 + 1); }
+static size_t entries_of(int run) {
+  return (size_t)(run * 7 % 60 + 1);
+}
 
 static void entry_text(char *out, int run, size_t n) {
   int size = sprintf(out, "run %d entry %zu ", run, n);
@@ -21,7 +25,9 @@ static void entry_text(char *out, int run, size_t n) {
   out[(size_t)size + more] = '\0';
 }
 
-static const char *status_of(int run) { return run % 3 == 0 ? "running" : "finished"; }
+static const char *status_of(int run) {
+  return run % 3 == 0 ? "running" : "finished";
+}
 
 /* Built over several commits, with overwritten keys and rows, so that stale pages abound. */
 static void build(const char *folder) {
@@ -34,7 +40,10 @@ static void build(const char *folder) {
     for (size_t n = 1; n <= count; n++) {
       bool last = n == count;
       entry_text(text_bytes, run, n);
-      build_entry(client, run_id, 1, text_bytes, strlen(text_bytes), last ? status_of(run) : n == 1 ? "queued" : NULL,
+      build_entry(client, run_id, 1, text_bytes, strlen(text_bytes),
+                  last     ? status_of(run)
+                  : n == 1 ? "queued"
+                           : NULL,
                   last && run % 3 != 0);
       if (n % 8 == 0 && !last) finish(client, false);
     }
@@ -83,8 +92,10 @@ static void check_key(audit *a, int key) {
   sprintf(name, "key %03d", key);
   sprintf(wanted, "value %d of 1", key);
   weir_status status = weir_store_get(a->client, text("space"), text(name), &a->result);
-  if (status == WEIR_CORRUPT) a->refused = true;
-  else if (status != WEIR_OK || !found_is(&a->result, 0, wanted)) a->wrong = true;
+  if (status == WEIR_CORRUPT)
+    a->refused = true;
+  else if (status != WEIR_OK || !found_is(&a->result, 0, wanted))
+    a->wrong = true;
 }
 
 static void check_lists(audit *a) {
@@ -94,8 +105,10 @@ static void check_lists(audit *a) {
     for (int run = 0; run < RUNS; run++) wanted += strcmp(status_of(run), statuses[i]) == 0;
     weir_run_query query = { .status = text(statuses[i]), .limit = 1000 };
     weir_status status = weir_store_runs(a->client, &query, &a->result);
-    if (status == WEIR_CORRUPT) a->refused = true;
-    else if (status != WEIR_OK || weir_result_count(&a->result) != wanted) a->wrong = true;
+    if (status == WEIR_CORRUPT)
+      a->refused = true;
+    else if (status != WEIR_OK || weir_result_count(&a->result) != wanted)
+      a->wrong = true;
   }
 }
 
@@ -171,20 +184,28 @@ static void no_flipped_bit_gives_a_silently_wrong_value(void **state) {
     if (child == 0) {
       int null = open("/dev/null", O_WRONLY);
       dup2(null, 2); /* LMDB's assertions */
-      for (int number = 1; number < 32; number++) signal(number, SIG_DFL); /* cmocka's handlers would go on with the test */
+      for (int number = 1; number < 32; number++)
+        signal(number, SIG_DFL); /* cmocka's handlers would go on with the test */
       _exit(examine(copy));
     }
     int status;
     waitpid(child, &status, 0);
-    if (WIFSIGNALED(status) || WEXITSTATUS(status) > 7) crashed++;
-    else counts[WEXITSTATUS(status)]++;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == SILENT) print_message("silent: bit %zu, page %zu\n", bit, bit / 8 / 4096);
+    if (WIFSIGNALED(status) || WEXITSTATUS(status) > 7)
+      crashed++;
+    else
+      counts[WEXITSTATUS(status)]++;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == SILENT)
+      print_message("silent: bit %zu, page %zu\n", bit, bit / 8 / 4096);
     if (getenv("FLIPS_VERBOSE") != NULL && (WIFSIGNALED(status) || WEXITSTATUS(status) == ONLY_VERIFY))
-      print_message("status %d: bit %zu, page %zu, byte %zu of it\n", status, bit, bit / 8 / 4096, bit / 8 % 4096);
+      print_message("status %d: bit %zu, page %zu, byte %zu of it\n", status, bit, bit / 8 / 4096,
+                    bit / 8 % 4096);
   }
-  print_message("%d flips in %zu bytes: %d without effect, %d refused at open, %d refused by a read, %d found by verify (%d of them wrong until then), "
-                "%d ended the process, %d silent\n", flips, size, counts[NOTHING], counts[REFUSED_OPEN], counts[REFUSED_READ],
-                counts[ONLY_VERIFY] + counts[ONLY_VERIFY + 2], counts[ONLY_VERIFY], crashed, counts[SILENT]);
+  print_message("%d flips in %zu bytes: %d without effect, %d refused at open, %d refused by a read, "
+                "%d found by verify (%d of them wrong until then), "
+                "%d ended the process, %d silent\n",
+                flips, size, counts[NOTHING], counts[REFUSED_OPEN], counts[REFUSED_READ],
+                counts[ONLY_VERIFY] + counts[ONLY_VERIFY + 2], counts[ONLY_VERIFY], crashed,
+                counts[SILENT]);
   assert_int_equal(counts[SILENT], 0);
   assert_int_equal(counts[0], 0);
   assert_true(flips < 2000 || counts[REFUSED_READ] > 0); /* the flips do reach records */

@@ -76,7 +76,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   weir_json_writer once = { .limit = SIZE_MAX, .grow = grow }, twice = once;
   if (rewrite((const char *)data, size, &once)) {
     must(rewrite(once.bytes, once.length, &twice));
-    must(once.length == twice.length && memcmp(once.bytes, twice.bytes, once.length) == 0);
+    must(once.bytes && twice.bytes && once.length == twice.length);
+    must(memcmp(once.bytes, twice.bytes, once.length) == 0);
     frames_whole(&once);
   }
   free(once.bytes);

@@ -10,23 +10,27 @@
 
 #include "json.h"
 
-/* Reads to the end, counting events. The text is copied to a block of its exact size, so that a sanitizer
- * sees a read past the end. */
-static weir_json_event read_all(const char *text, size_t size, size_t *events, weir_json_reader *reader) {
+/* Reads to the end, counting events. The text is copied to a block of its exact size, so that a
+ * sanitizer sees a read past the end. */
+static weir_json_event read_all(const char *text, size_t size, size_t *events,
+                                weir_json_reader *reader) {
   char *copy = malloc(size ? size : 1);
   assert_non_null(copy);
   memcpy(copy, text, size);
   weir_json_reader_init(reader, copy, size, WEIR_JSON_DEPTH);
   weir_json_event event;
-  for (*events = 0; (event = weir_json_next(reader)) != WEIR_JSON_END && event != WEIR_JSON_BAD; ++*events) {}
+  for (*events = 0; (event = weir_json_next(reader)) != WEIR_JSON_END && event != WEIR_JSON_BAD;
+       ++*events) {}
   free(copy);
   return event;
 }
 
 static void reads_events_in_order(void **state) {
-  static const weir_json_event expected[] = { WEIR_JSON_MAP_OPEN, WEIR_JSON_KEY, WEIR_JSON_LIST_OPEN,
-    WEIR_JSON_INTEGER, WEIR_JSON_FLOAT, WEIR_JSON_TEXT, WEIR_JSON_NULL, WEIR_JSON_TRUE, WEIR_JSON_FALSE,
-    WEIR_JSON_CLOSE, WEIR_JSON_CLOSE, WEIR_JSON_END, WEIR_JSON_END };
+  static const weir_json_event expected[] = { WEIR_JSON_MAP_OPEN, WEIR_JSON_KEY,   WEIR_JSON_LIST_OPEN,
+                                              WEIR_JSON_INTEGER,  WEIR_JSON_FLOAT, WEIR_JSON_TEXT,
+                                              WEIR_JSON_NULL,     WEIR_JSON_TRUE,  WEIR_JSON_FALSE,
+                                              WEIR_JSON_CLOSE,    WEIR_JSON_CLOSE, WEIR_JSON_END,
+                                              WEIR_JSON_END };
   (void)state;
   const char *text = "{\"a\":[1,1.5,\"x\",null,true,false]}";
   weir_json_reader reader;
@@ -48,7 +52,8 @@ static void stays_bad_after_a_failure(void **state) {
 
 static void never_reads_past_the_end(void **state) {
   (void)state;
-  const char *text = "{\"k\\u00e9\\ud83d\\ude00\xC3\xA9\":[-12.5e+3,\"\xF0\x9F\x98\x80\",true,false,null]}";
+  const char *text =
+      "{\"k\\u00e9\\ud83d\\ude00\xC3\xA9\":[-12.5e+3,\"\xF0\x9F\x98\x80\",true,false,null]}";
   weir_json_reader reader;
   size_t events;
   for (size_t size = 0; size < strlen(text); size++)
@@ -65,7 +70,7 @@ static void survives_every_changed_byte(void **state) {
   size_t events, size = strlen(text);
   for (size_t i = 0; i < size; i++)
     for (int byte = 0; byte < 256; byte++) {
-      memcpy(changed, text, size);
+      memcpy(changed, text, size + 1);
       changed[i] = (char)byte;
       read_all(changed, size, &events, &reader);
       assert_true(events <= size);
@@ -100,7 +105,9 @@ static bool grow(weir_json_writer *w, size_t need) {
   return true;
 }
 
-static weir_json_writer new_writer(size_t limit) { return (weir_json_writer){ .limit = limit, .grow = grow }; }
+static weir_json_writer new_writer(size_t limit) {
+  return (weir_json_writer){ .limit = limit, .grow = grow };
+}
 
 static double written_and_read(double value) {
   weir_json_writer w = new_writer(100);
@@ -158,7 +165,8 @@ static void frames_values_wherever_they_are_cut(void **state) {
     int frames = 0;
     for (size_t at = 0; at < size; at += step) {
       size_t end = at + step < size ? at + step : size, used;
-      for (size_t from = at; weir_json_frame(&framer, stream + from, end - from, &used); from += used) frames++;
+      for (size_t from = at; weir_json_frame(&framer, stream + from, end - from, &used); from += used)
+        frames++;
     }
     assert_int_equal(frames, 5);
     assert_true(weir_json_frame_may_end(&framer));
@@ -167,10 +175,18 @@ static void frames_values_wherever_they_are_cut(void **state) {
 
 static void knows_utf8(void **state) {
   (void)state;
-  static const char *const bad[] = { "\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF0\x8F\xBF\xBF",
-    "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xC3", "\xE2\x82", "\xF0\x9F\x98" };
-  static const char *const good[] = { "a", "\xC2\x80", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEE\x80\x80", "\xF0\x90\x80\x80",
-    "\xF4\x8F\xBF\xBF" };
+  static const char *const bad[] = {
+    "\x80",         "\xC0\x80",         "\xC1\xBF",         "\xE0\x9F\xBF",
+    "\xED\xA0\x80", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80",
+    "\xC3",         "\xE2\x82",         "\xF0\x9F\x98"
+  };
+  static const char *const good[] = { "a",
+                                      "\xC2\x80",
+                                      "\xE0\xA0\x80",
+                                      "\xED\x9F\xBF",
+                                      "\xEE\x80\x80",
+                                      "\xF0\x90\x80\x80",
+                                      "\xF4\x8F\xBF\xBF" };
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
     assert_null(weir_utf8_next(bad[i], bad[i] + strlen(bad[i])));
   for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)

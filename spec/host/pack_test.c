@@ -1,4 +1,5 @@
-/* pack_test.c - checksum, MessagePack and the records built of both: one encoding for each value, and no single flipped bit passes. */
+/* pack_test.c - checksum, MessagePack and the records built of both: one encoding for each value, and
+ * no single flipped bit passes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,9 +31,29 @@ static bool reads_whole(const uint8_t *bytes, size_t size) {
 static void every_integer_has_one_shortest_encoding(void **state) {
   (void)state;
   weir_buffer out = { 0 };
-  static const struct { int64_t value; size_t size; } cases[] = { { 0, 1 }, { 127, 1 }, { 128, 2 }, { 255, 2 }, { 256, 3 },
-    { 65535, 3 }, { 65536, 5 }, { 4294967295, 5 }, { 4294967296, 9 }, { INT64_MAX, 9 }, { -1, 1 }, { -32, 1 }, { -33, 2 },
-    { -128, 2 }, { -129, 3 }, { -32768, 3 }, { -32769, 5 }, { INT32_MIN, 5 }, { (int64_t)INT32_MIN - 1, 9 }, { INT64_MIN, 9 } };
+  static const struct {
+    int64_t value;
+    size_t size;
+  } cases[] = { { 0, 1 },
+                { 127, 1 },
+                { 128, 2 },
+                { 255, 2 },
+                { 256, 3 },
+                { 65535, 3 },
+                { 65536, 5 },
+                { 4294967295, 5 },
+                { 4294967296, 9 },
+                { INT64_MAX, 9 },
+                { -1, 1 },
+                { -32, 1 },
+                { -33, 2 },
+                { -128, 2 },
+                { -129, 3 },
+                { -32768, 3 },
+                { -32769, 5 },
+                { INT32_MIN, 5 },
+                { (int64_t)INT32_MIN - 1, 9 },
+                { INT64_MIN, 9 } };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     weir_pack_item item;
     weir_buffer_clear(&out);
@@ -48,29 +69,50 @@ static void every_integer_has_one_shortest_encoding(void **state) {
 
 static void other_encodings_of_a_value_are_refused(void **state) {
   (void)state;
-  static const struct { const char *bytes; size_t size; } cases[] = {
-    { "\xCC\x05", 2 },                                 /* 5 in two bytes */
-    { "\xCD\x00\xFF", 3 },                             /* 255 in three */
-    { "\xCF\x80\0\0\0\0\0\0\0", 9 },                   /* above INT64_MAX */
-    { "\xD0\xE0", 2 },                                 /* -32 in two */
-    { "\xD0\x05", 2 },                                 /* 5, signed */
-    { "\xD3\0\0\0\0\0\0\0\x05", 9 },                   /* 5, signed, in nine */
-    { "\xCA\0\0\0\0", 5 },                             /* float 32 */
-    { "\xCB\x7F\xF8\0\0\0\0\0\0", 9 },                 /* NaN */
-    { "\xD9\x01" "a", 3 },                             /* a short str with a long header */
-    { "\xC4\x01" "a", 3 },                             /* text as bin */
-    { "\xA1\xFF", 2 },                                 /* bytes as str */
-    { "\x82\xA1" "b\x01\xA1" "a\x02", 7 },             /* keys out of order */
-    { "\x82\xA1" "a\x01\xA1" "a\x02", 7 },             /* one key twice */
-    { "\x81\x01\x02", 3 },                             /* a key that is no text */
-    { "\xDC\x00\x01\x05", 4 },                         /* a short array with a long header */
-    { "\xDE\x00\x01\xA1" "a\x05", 6 },                 /* a short map with a long header */
-    { "\xC7\x01\x01x", 4 },                            /* an extension inside a value */
-    { "\xC1", 1 }, { "", 0 }, { "\x92\x01", 2 }, { "\xA5" "abc", 4 },
-    { "\xDD\xFF\xFF\xFF\xFF\x01", 6 },                 /* promises four thousand million values */
+  static const struct {
+    const char *bytes;
+    size_t size;
+  } cases[] = {
+    { "\xCC\x05", 2 },                 /* 5 in two bytes */
+    { "\xCD\x00\xFF", 3 },             /* 255 in three */
+    { "\xCF\x80\0\0\0\0\0\0\0", 9 },   /* above INT64_MAX */
+    { "\xD0\xE0", 2 },                 /* -32 in two */
+    { "\xD0\x05", 2 },                 /* 5, signed */
+    { "\xD3\0\0\0\0\0\0\0\x05", 9 },   /* 5, signed, in nine */
+    { "\xCA\0\0\0\0", 5 },             /* float 32 */
+    { "\xCB\x7F\xF8\0\0\0\0\0\0", 9 }, /* NaN */
+    { "\xD9\x01"
+      "a",
+      3 }, /* a short str with a long header */
+    { "\xC4\x01"
+      "a",
+      3 },             /* text as bin */
+    { "\xA1\xFF", 2 }, /* bytes as str */
+    { "\x82\xA1"
+      "b\x01\xA1"
+      "a\x02",
+      7 }, /* keys out of order */
+    { "\x82\xA1"
+      "a\x01\xA1"
+      "a\x02",
+      7 },                     /* one key twice */
+    { "\x81\x01\x02", 3 },     /* a key that is no text */
+    { "\xDC\x00\x01\x05", 4 }, /* a short array with a long header */
+    { "\xDE\x00\x01\xA1"
+      "a\x05",
+      6 },                  /* a short map with a long header */
+    { "\xC7\x01\x01x", 4 }, /* an extension inside a value */
+    { "\xC1", 1 },
+    { "", 0 },
+    { "\x92\x01", 2 },
+    { "\xA5"
+      "abc",
+      4 },
+    { "\xDD\xFF\xFF\xFF\xFF\x01", 6 }, /* promises four thousand million values */
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-    if (reads_whole((const uint8_t *)cases[i].bytes, cases[i].size)) fail_msg("case %d was accepted", (int)i);
+    if (reads_whole((const uint8_t *)cases[i].bytes, cases[i].size))
+      fail_msg("case %d was accepted", (int)i);
 }
 
 static void depth_and_keys_have_limits(void **state) {
@@ -87,11 +129,23 @@ static void depth_and_keys_have_limits(void **state) {
 
 static void utf8_decides_between_text_and_bytes(void **state) {
   (void)state;
-  static const char *const good[] = { "", "abc", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "12345678\xC3\xA9", "\xEF\xBF\xBF" };
-  static const char *const bad[] = { "\x80", "\xC0\x80", "\xC3", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80",
-    "\xF5\x80\x80\x80", "12345678\xFF", "\xE2\x82" };
-  for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) assert_true(weir_is_utf8((const uint8_t *)good[i], strlen(good[i])));
-  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) assert_false(weir_is_utf8((const uint8_t *)bad[i], strlen(bad[i])));
+  static const char *const good[] = {
+    "", "abc", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "12345678\xC3\xA9", "\xEF\xBF\xBF"
+  };
+  static const char *const bad[] = { "\x80",
+                                     "\xC0\x80",
+                                     "\xC3",
+                                     "\xE0\x9F\xBF",
+                                     "\xED\xA0\x80",
+                                     "\xF0\x8F\xBF\xBF",
+                                     "\xF4\x90\x80\x80",
+                                     "\xF5\x80\x80\x80",
+                                     "12345678\xFF",
+                                     "\xE2\x82" };
+  for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+    assert_true(weir_is_utf8((const uint8_t *)good[i], strlen(good[i])));
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    assert_false(weir_is_utf8((const uint8_t *)bad[i], strlen(bad[i])));
 }
 
 static void random_values_read_back(void **state) {
@@ -124,7 +178,9 @@ static void random_values_read_back(void **state) {
 
 /* --- records --- */
 
-static weir_slice of(const char *bytes) { return (weir_slice){ (const uint8_t *)bytes, strlen(bytes) }; }
+static weir_slice of(const char *bytes) {
+  return (weir_slice){ (const uint8_t *)bytes, strlen(bytes) };
+}
 
 typedef weir_status (*reader)(weir_slice record);
 
@@ -181,7 +237,8 @@ static void no_flipped_bit_in_any_record_goes_unseen(void **state) {
   weir_entry entry = { of("r_1"), of("\x91\xA5hello"), 42, 3, 1, 0x12345678, 0 };
   size_t size = weir_entry_write(bytes, &entry);
   no_flip_or_cut_passes(bytes, size, read_entry);
-  assert_int_equal(weir_entry_read((weir_slice){ bytes, size }, 43, &entry), WEIR_CORRUPT); /* another place in the log */
+  assert_int_equal(weir_entry_read((weir_slice){ bytes, size }, 43, &entry),
+                   WEIR_CORRUPT); /* another place in the log */
   weir_segment_begin(&out);
   weir_segment_add(&out, 42, (weir_slice){ bytes, size });
   weir_segment_add(&out, 42, (weir_slice){ bytes, size });
@@ -210,9 +267,11 @@ static void records_read_back(void **state) {
   assert_int_equal(size, 3 + 7 + WEIR_ENTRY_OVERHEAD);
   assert_int_equal(weir_entry_read((weir_slice){ bytes, size }, 42, &back), WEIR_OK);
   assert_true(weir_slice_equal(back.run, entry.run) && weir_slice_equal(back.payload, entry.payload));
-  assert_true(back.n == 3 && back.epoch == 1 && back.previous_crc == 0x12345678 && back.crc == entry.crc);
+  assert_true(back.n == 3 && back.epoch == 1 && back.previous_crc == 0x12345678 &&
+              back.crc == entry.crc);
   /* the specification, byte for byte */
-  static const uint8_t head[] = { 1, 0, 3, 0, 1, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0x78, 0x56, 0x34, 0x12, 'r', '_', '1', 0x91 };
+  static const uint8_t head[] = { 1, 0, 3, 0, 1,    0,    0,    0,    3,   0,   0,   0,
+                                  0, 0, 0, 0, 0x78, 0x56, 0x34, 0x12, 'r', '_', '1', 0x91 };
   assert_memory_equal(bytes, head, sizeof head);
 }
 

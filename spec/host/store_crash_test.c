@@ -1,5 +1,6 @@
-/* store_crash_test.c - the process dies at every journal position, and the disk fails: what was acknowledged is there,
- * what is there is whole, and a writer that acknowledges too early is caught by the same check. */
+/* store_crash_test.c - the process dies at every journal position, and the disk fails: what was
+ * acknowledged is there, what is there is whole, and a writer that acknowledges too early is caught by
+ * the same check. */
 #include "store_helper.h"
 
 #include <fcntl.h>
@@ -16,7 +17,11 @@ static void work(const char *folder, int report) {
   uint64_t start = take_run(client, "r", 1).result;
   for (uint64_t n = start; n < ENTRIES;) {
     for (int i = 0; i < AT_ONCE && n < ENTRIES; i++, n++)
-      build_entry(client, "r", 1, "entry", 5, n % 10 == 0 ? "running" : n + 1 == ENTRIES ? "finished" : NULL, n + 1 == ENTRIES);
+      build_entry(client, "r", 1, "entry", 5,
+                  n % 10 == 0        ? "running"
+                  : n + 1 == ENTRIES ? "finished"
+                                     : NULL,
+                  n + 1 == ENTRIES);
     outcome last = finish(client, false);
     if (last.status != WEIR_OK) _exit(1);
     if (write(report, &last.result, sizeof last.result) != sizeof last.result) _exit(2);

@@ -1,6 +1,8 @@
-/* store_full_test.c - the disk is full: requests are refused, nothing acknowledged is lost, and the store goes on.
+/* store_full_test.c - the disk is full: requests are refused, nothing acknowledged is lost, and the
+ * store goes on.
  *
- * Needs a small file system of its own: a tmpfs in a mount namespace, which root may make. Elsewhere it is skipped and says so. */
+ * Needs a small file system of its own: a tmpfs in a mount namespace, which root may make. Elsewhere it
+ * is skipped and says so. */
 #include "store_helper.h"
 
 #include <fcntl.h>
@@ -12,7 +14,8 @@ static char *mount_small(const char *size) {
   char *folder = new_folder(), options[64];
   snprintf(options, sizeof options, "size=%s,mode=0700", size);
   if (unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-      mount("tmpfs", folder, "tmpfs", 0, options) == 0) return folder;
+      mount("tmpfs", folder, "tmpfs", 0, options) == 0)
+    return folder;
   print_message("skipped: mounting a small tmpfs is not allowed here\n");
   rmdir(folder);
   free(folder);
@@ -60,10 +63,12 @@ static void a_full_disk_refuses_and_loses_nothing(void **state) {
   assert_non_null(strstr(last.message, "the disk is full"));
   assert_true(kept > 0);
   assert_int_equal(append(client, "r", 1, "again", NULL, false).status, WEIR_FULL);
-  assert_int_equal(weir_store_entries(client, text("r"), 0, 1000000, &result), WEIR_OK); /* reading goes on */
+  assert_int_equal(weir_store_entries(client, text("r"), 0, 1000000, &result),
+                   WEIR_OK); /* reading goes on */
   assert_int_equal(weir_result_count(&result), kept);
   unlink(ballast);
-  assert_int_equal(append(client, "r", 1, "room again", NULL, false).result, kept + 1); /* without a gap */
+  assert_int_equal(append(client, "r", 1, "room again", NULL, false).result,
+                   kept + 1); /* without a gap */
   weir_client_free(client);
   weir_store_release(store);
   store = must_open(folder, NULL);

@@ -1,8 +1,9 @@
-/* store_helper.h - a client without a host, for specs of the store in C: it submits, waits, and hands back the outcome. */
+/* store_helper.h - a client without a host, for specs of the store in C: it submits, waits, and hands
+ * back the outcome. */
 #ifndef WEIR_STORE_HELPER_H
 #define WEIR_STORE_HELPER_H
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +14,17 @@
 
 #include "store.h"
 
-static inline void helper_wake(void *context) { (void)context; }
+static inline void helper_wake(void *context) {
+  (void)context;
+}
 
-static inline weir_slice text(const char *bytes) { return (weir_slice){ (const uint8_t *)bytes, strlen(bytes) }; }
+static inline weir_slice text(const char *bytes) {
+  return (weir_slice){ (const uint8_t *)bytes, strlen(bytes) };
+}
 
-static inline weir_span add(weir_batch *batch, weir_slice slice) { return weir_batch_bytes(batch, slice.bytes, slice.size); }
+static inline weir_span add(weir_batch *batch, weir_slice slice) {
+  return weir_batch_bytes(batch, slice.bytes, slice.size);
+}
 
 /* What became of one request. */
 typedef struct {
@@ -29,8 +36,10 @@ typedef struct {
 /* Submit what was built, wait, and return the outcome of the last request that has an owner. */
 static inline outcome finish(weir_client *client, bool inline_commit) {
   outcome last = { .status = WEIR_FAILED };
-  if (inline_commit) weir_client_commit(client, 1);
-  else weir_client_submit(client, 1);
+  if (inline_commit)
+    weir_client_commit(client, 1);
+  else
+    weir_client_submit(client, 1);
   weir_client_wait(client);
   for (weir_batch *batch = weir_client_done(client), *next; batch != NULL; batch = next) {
     next = batch->next;
@@ -39,7 +48,8 @@ static inline outcome finish(weir_client *client, bool inline_commit) {
       if (request->owner == NULL) continue;
       last.status = request->status;
       last.result = request->ops > 0 ? batch->op[request->first_op + request->ops - 1].result : 0;
-      snprintf(last.message, sizeof last.message, "%s", request->message != NULL ? request->message : "");
+      snprintf(last.message, sizeof last.message, "%s",
+               request->message != NULL ? request->message : "");
     }
     weir_client_recycle(client, batch);
   }
@@ -61,8 +71,9 @@ static inline void pack_row(weir_buffer *out, const char *status) {
 }
 
 /* Add a request that appends one entry; row may be NULL. */
-static inline weir_request *build_entry(weir_client *client, const char *run, uint32_t epoch, const char *bytes, size_t size,
-                                        const char *status, bool ended) {
+static inline weir_request *build_entry(weir_client *client, const char *run, uint32_t epoch,
+                                        const char *bytes, size_t size, const char *status,
+                                        bool ended) {
   weir_batch *batch = weir_client_batch(client);
   uint32_t first = batch->ops;
   weir_buffer buffer = { 0 };
@@ -82,7 +93,8 @@ static inline weir_request *build_entry(weir_client *client, const char *run, ui
   return weir_batch_request(batch, first, client);
 }
 
-static inline outcome append(weir_client *client, const char *run, uint32_t epoch, const char *bytes, const char *status, bool ended) {
+static inline outcome append(weir_client *client, const char *run, uint32_t epoch, const char *bytes,
+                             const char *status, bool ended) {
   build_entry(client, run, epoch, bytes, strlen(bytes), status, ended);
   return finish(client, false);
 }
@@ -98,7 +110,8 @@ static inline outcome take_run(weir_client *client, const char *run, uint32_t ep
   return finish(client, false);
 }
 
-static inline void build_put(weir_client *client, const char *space, weir_slice key, const char *value, uint64_t expected) {
+static inline void build_put(weir_client *client, const char *space, weir_slice key, const char *value,
+                             uint64_t expected) {
   uint8_t bytes[WEIR_KEY_MAX + 1];
   bool is_cut;
   weir_batch *batch = weir_client_batch(client);
@@ -118,7 +131,8 @@ static inline void build_put(weir_client *client, const char *space, weir_slice 
   weir_batch_request(batch, first, client);
 }
 
-static inline outcome put(weir_client *client, const char *space, const char *key, const char *value, uint64_t expected) {
+static inline outcome put(weir_client *client, const char *space, const char *key, const char *value,
+                          uint64_t expected) {
   build_put(client, space, text(key), value, expected);
   return finish(client, false);
 }
@@ -126,7 +140,8 @@ static inline outcome put(weir_client *client, const char *space, const char *ke
 /* The text of a found that is a packed text, or a packed list of one text; the caller frees it. */
 static inline char *found_text(const weir_result *result, uint32_t i, size_t *size) {
   weir_found found = weir_result_at(result, i);
-  weir_pack_reader reader = { result->bytes.bytes + found.at, result->bytes.bytes + found.at + found.size };
+  weir_pack_reader reader = { result->bytes.bytes + found.at,
+                              result->bytes.bytes + found.at + found.size };
   weir_pack_item item;
   if (!weir_pack_read(&reader, &item)) return NULL;
   if (item.kind == WEIR_PACK_ARRAY && !weir_pack_read(&reader, &item)) return NULL;

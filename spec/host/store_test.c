@@ -49,7 +49,8 @@ static void a_lower_epoch_is_refused_inside_the_transaction(void **state) {
   assert_int_equal(late.status, WEIR_CONFLICT);
   assert_non_null(strstr(late.message, "epoch 3 is over"));
   assert_int_equal(append(client, "r", 4, "next", "finished", true).result, 2);
-  assert_int_equal(append(client, "r", 3, "zombie", NULL, false).status, WEIR_CONFLICT); /* also once folded */
+  assert_int_equal(append(client, "r", 3, "zombie", NULL, false).status,
+                   WEIR_CONFLICT); /* also once folded */
   weir_client_free(client);
   weir_store_release(store);
 }
@@ -195,7 +196,9 @@ static void scans_go_in_order_also_with_long_keys(void **state) {
   assert_int_equal(weir_store_scan(client, &query, &result), WEIR_OK);
   assert_int_equal(weir_result_count(&result), 4);
   assert_memory_equal(result.bytes.bytes + weir_result_at(&result, 0).id_at, "k19", 3);
-  weir_scan_query range = { .space = text("s"), .from = text("k07"), .to = text("k09"), .has_to = true, .limit = 9 };
+  weir_scan_query range = {
+    .space = text("s"), .from = text("k07"), .to = text("k09"), .has_to = true, .limit = 9
+  };
   assert_int_equal(weir_store_scan(client, &range, &result), WEIR_OK);
   assert_int_equal(weir_result_count(&result), 3);
   range.after_from = range.before_to = true;
@@ -271,7 +274,8 @@ static void *write_some(void *argument) {
   char run[16];
   snprintf(run, sizeof run, "r_%d", w->number);
   weir_client *client = weir_client_new(w->store, helper_wake, NULL);
-  for (uint64_t i = 1; i <= EACH; i++) w->good += append(client, run, 0, "x", NULL, i == EACH).result == i;
+  for (uint64_t i = 1; i <= EACH; i++)
+    w->good += append(client, run, 0, "x", NULL, i == EACH).result == i;
   weir_client_free(client);
   return NULL;
 }
@@ -342,7 +346,7 @@ static void set_format(const char *folder, const char *bytes, size_t size) {
   MDB_env *env;
   MDB_txn *txn;
   MDB_dbi main_table;
-  MDB_val key = { 11, (void *)(uintptr_t)"weir.format" }, value = { size, (void *)(uintptr_t)bytes };
+  MDB_val key = { 11, (void *)(uintptr_t) "weir.format" }, value = { size, (void *)(uintptr_t)bytes };
   assert_int_equal(mdb_env_create(&env), 0);
   mdb_env_set_maxdbs(env, 16);
   assert_int_equal(mdb_env_open(env, folder, 0, 0600), 0);
@@ -403,7 +407,8 @@ static void what_is_no_store_is_refused(void **state) {
 static void inline_commits_and_the_writer_agree(void **state) {
   (void)state;
   weir_store *store = must_open(":memory:", NULL);
-  weir_client *client = weir_client_new(store, helper_wake, NULL), *other = weir_client_new(store, helper_wake, NULL);
+  weir_client *client = weir_client_new(store, helper_wake, NULL),
+              *other = weir_client_new(store, helper_wake, NULL);
   for (uint64_t n = 1; n <= 100; n += 2) {
     build_entry(client, "r", 0, "inline", 6, NULL, false);
     assert_int_equal(finish(client, true).result, n);

@@ -70,8 +70,9 @@ end
 local function finish(context, result)
   context.out:flush()
   context.err:flush()
-  if context.out.failed and result == status.finished then
-    context.err:line(("weir: what was to be printed could not be written: %s"):format(context.out.failed))
+  local failed = context.out.failed
+  if failed and not failed:find "Broken pipe" and result == status.finished then
+    context.err:line(("weir: what was to be printed could not be written: %s"):format(failed))
     return status.failed
   end
   return result

@@ -66,24 +66,24 @@ end
 
 local function say_error(context, err)
   local stream = context.err
+  if err.code == "cancelled" then return stream:line(stream:paint("yellow", "cancelled: ") .. text.safe(err.message)) end
   stream:line(("%s %s (%s)"):format(stream:paint("red", "error:"), text.safe(err.message), err.code))
   if err.traceback then stream:line(stream:paint("dim", text.safe(err.traceback))) end
 end
 
-local function look_at(context, run, store_option)
-  if not run.journal then return "nothing was kept" end
-  local tail = store_option and (" --store " .. store_option) or ""
-  return ("weir show last%s %s weir trace last%s"):format(tail, context.console.signs.dot, tail)
+-- What to type next; under a seed the newest run by its time is another one.
+local function look_at(context, run, arguments)
+  if not run.journal or run.in_memory then return "nothing was kept" end
+  local tail = (arguments.seed and run.id or "last") .. (arguments.store and (" --store " .. arguments.store) or "")
+  return ("weir show %s %s weir trace %s"):format(tail, context.console.signs.dot, tail)
 end
 
 -- The last line: what became of the run, and what to type next.
 local function say_end(context, run, arguments)
   local stream = context.err
   local seconds = (run.ended_ms - run.started_ms) / 1000
-  local is_kept = run.journal and arguments.store ~= ":memory:"
-  local next_commands = is_kept and look_at(context, run, arguments.store) or "nothing was kept"
   stream:line(("%s %s %s in %s %s"):format(progress.sign(context.console, run.status), stream:paint("bold", run.id), run.status,
-    text.duration(seconds), stream:paint("dim", ("%s %s"):format(context.console.signs.dot, next_commands))))
+    text.duration(seconds), stream:paint("dim", ("%s %s"):format(context.console.signs.dot, look_at(context, run, arguments)))))
 end
 
 --- Says what became of a run: its output or error, and the closing line.
@@ -128,21 +128,35 @@ function M.execute(context, display, run)
   error(err, 0)
 end
 
+-- A seed draws the same id again; two runs of one id would share a journal.
+local function id_of(arguments, store)
+  if not arguments.seed or not store then return nil end
+  local id = require("weir.id").new "r"
+  if store:row(id) then
+    failure.raise("conflict", "the store holds a run of seed %d already (%s); use another --seed or another --store", arguments.seed, id)
+  end
+  return id
+end
+
 local function execute(context, arguments, engine, definition, input)
   local display = progress.new(context.console, { quiet = arguments.quiet, plain = arguments.seed ~= nil })
-  local run = engine:prepare(definition, input, { listener = function(event) display:notify(event) end })
+  local run = engine:prepare(definition, input, { id = id_of(arguments, engine.store),
+    listener = function(event) display:notify(event) end })
+  run.in_memory = engine.store and engine.store:path() == ":memory:"
   local interrupted = M.execute(context, display, run)
   M.report(context, run, arguments)
   if interrupted then return status.interrupted end
   return status.of_run(run.status)
 end
 
+-- What runs on a virtual clock has no place among runs of real times, unless somebody says which.
 local function with_engine(context, arguments, here, definition, input)
   local new_engine = require("weir.run.engine").new
   if definition.normal.durability == "none" then
     return execute(context, arguments, new_engine(here, nil), definition, input)
   end
-  return session.with_store(session.open_store(here, arguments.store), function(store)
+  local path = arguments.store or arguments.seed and ":memory:" or nil
+  return session.with_store(session.open_store(here, path), function(store)
     return execute(context, arguments, new_engine(here, store), definition, input)
   end)
 end

@@ -4,11 +4,11 @@ local M = {}
 
 local MARK = "\27%[[%d;]*m" -- of a colour
 
---- Seconds in a few characters: `0.4 ms`, `12 ms`, `3.2 s`, `2 m 05 s`, `1 h 12 m`, `3 d 4 h`.
+--- Seconds in a few characters: `<1 ms`, `12 ms`, `3.2 s`, `2 m 05 s`, `1 h 12 m`, `3 d 4 h`.
 ---@param seconds number
 ---@return string
 function M.duration(seconds)
-  if seconds < 0.00095 then return ("%.1f ms"):format(seconds * 1000) end
+  if seconds < 0.0005 then return "<1 ms" end
   if seconds < 0.9995 then return ("%.0f ms"):format(seconds * 1000) end
   if seconds < 59.95 then return ("%.1f s"):format(seconds) end
   local whole = math.floor(seconds + 0.5)

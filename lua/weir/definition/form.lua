@@ -134,7 +134,7 @@ define("plan_limits", { { "steps", count(1) }, { "depth", count(1) }, { "usd", a
 define("plan", {
   { "goal", anything "a value: text, or what the planner takes" }, { "planner", ref "use" },
   { "agents", many(ref "module") },
-  { "limits", ref "plan_limits" }, { "sign_off", flag() }, { "replan", count(0) },
+  { "limits", ref "plan_limits" }, { "sign_off", either({ type = "boolean" }, ref "approval") }, { "replan", count(0) },
 }, { "goal" })
 
 define("retry", {
@@ -289,7 +289,7 @@ end
 local function lazily(make)
   local validate
   return function(value)
-    validate = validate or assert(schema.compile(make()))
+    validate = validate or assert(schema.compile(make(), { trusted = true }))
     return validate(value)
   end
 end

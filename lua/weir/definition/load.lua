@@ -8,7 +8,6 @@ local json = require "weir.native.json"
 local normal = require "weir.definition.normal"
 local source = require "weir.source"
 local value_of = require "weir.value"
-local yaml = require "weir.definition.yaml"
 
 local M = {}
 
@@ -66,7 +65,7 @@ local function read_lua(file, text, options)
 end
 
 local function read_yaml(file, text)
-  local value, sources, code, where = yaml.decode(text, file)
+  local value, sources, code, where = require("weir.definition.yaml").decode(text, file)
   if value == nil then return one(file, without_place(sources), code, where) end
   return value, sources
 end

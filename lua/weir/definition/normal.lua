@@ -6,7 +6,6 @@ local build = require "weir.definition.build"
 local form = require "weir.definition.form"
 local json = require "weir.native.json"
 local lower = require "weir.definition.lower"
-local mend = require "weir.definition.mend"
 local schema = require "weir.schema"
 local source = require "weir.source"
 local suggest = require "weir.suggest"
@@ -410,7 +409,8 @@ end
 local function finish(self, data, validate)
   form_errors(self, data, validate)
   if #self.errors == 0 then return data end
-  return nil, without_copies(self.errors), mend.mend(data, self.sources, validate)
+  local mended = require("weir.definition.mend").mend(data, self.sources, validate)
+  return nil, without_copies(self.errors), mended
 end
 
 local function expander(sources, errors, is_step, kindless)

@@ -10,6 +10,8 @@ local task = require "weir.task"
 
 local M = {}
 
+local wall_ms = clock.wall_ms
+
 -- An error that says where it happened.
 local function locate(err, key)
   local found = failure.of(err)
@@ -162,12 +164,17 @@ local function journaled(frame, step, key, input)
   local record = journal:recall(key, asked)
   if record and record[4] ~= "cancelled" then return outcome_of(record) end
   if run.plan.budget then run:spend_step() end
-  local from_ms = clock.wall_ms()
+  local from_ms = wall_ms()
   local token = begin(journal, step, key, asked, from_ms)
   if run.listener then run:notify { kind = "step", step = key, name = step.name, status = "running", at_ms = from_ms } end
-  local ok, output, label, attempt, verdict = bounded(frame, step, key, input, asked)
+  local ok, output, label, attempt, verdict
+  if step.is_simple then
+    ok, output, label = once(frame, step, key, input, 1)
+  else
+    ok, output, label, attempt, verdict = bounded(frame, step, key, input, asked)
+  end
   local status = conclude(ok, output)
-  local to_ms = clock.wall_ms()
+  local to_ms = wall_ms()
   if status == "cancelled" then
     journal:note { "step", key, asked, status, from_ms, to_ms, attempt or 1, recorded_error(output) }
   else

@@ -27,11 +27,12 @@ M.order = {
 }
 
 --- Where schemas stand inside a schema: under the keyword itself, in a list, or by name.
+---@type table<string, "one"|"list"|"named">
 M.inside = {
-  one = { "additionalProperties", "propertyNames", "items", "contains", "not", "if", "then", "else",
-    "unevaluatedProperties", "unevaluatedItems", "contentSchema" },
-  list = { "allOf", "anyOf", "oneOf", "prefixItems" },
-  named = { "$defs", "definitions", "properties", "patternProperties", "dependentSchemas" },
+  additionalProperties = "one", propertyNames = "one", items = "one", contains = "one", ["not"] = "one", ["if"] = "one",
+  ["then"] = "one", ["else"] = "one", unevaluatedProperties = "one", unevaluatedItems = "one", contentSchema = "one",
+  allOf = "list", anyOf = "list", oneOf = "list", prefixItems = "list",
+  ["$defs"] = "named", definitions = "named", properties = "named", patternProperties = "named", dependentSchemas = "named",
 }
 
 --- Compiles the pattern of a schema.

@@ -249,7 +249,7 @@ describe("compiling a schema", function()
       { '{"minimum":"1"}', "/minimum: a number expected" }, { '{"maxLength":-1}', "/maxLength" }, { '{"maxLength":1.5}', "/maxLength" },
       { '{"required":"a"}', "/required" }, { '{"required":[1]}', "/required" }, { '{"pattern":"("}', "/pattern: pattern '('" },
       { '{"pattern":3}', "/pattern" }, { '{"patternProperties":{"(":{}}}', "/patternProperties" }, { '{"allOf":[]}', "/allOf" },
-      { '{"anyOf":{}}', "/anyOf" }, { '{"items":[{}]}', "/items" }, { '{"items":3}', "/items" }, { '{"properties":[]}', "/properties" },
+      { '{"anyOf":{}}', "/anyOf" }, { '{"allOf":{"a":{}}}', "/allOf" }, { '{"items":[{}]}', "/items" }, { '{"items":3}', "/items" }, { '{"properties":[]}', "/properties" },
       { '{"enum":3}', "/enum" }, { '{"multipleOf":0}', "/multipleOf" }, { '{"uniqueItems":1}', "/uniqueItems" }, { '{"type":[]}', "/type" },
       { '{"type":3}', "/type" }, { "3", "schema: a schema" }, { "[]", "schema: a schema" }, { '{"$id":3}', "/$id" },
       { '{"$ref":"#/$defs/a","$defs":{"a":{"type":"x"}}}', "/$defs/a/type" }, { '{"dependentRequired":{"a":1}}', "/dependentRequired" },

@@ -100,8 +100,9 @@ describe("policy fair", function()
   end)
 
   it("picks at once even if everything costs very much", function()
-    local list = waiting({ key = "a", cost = 1e9 }, { key = "b", cost = 2e9 })
-    assert.equal(1, fair.pick(list, nil, new()))
+    local list = waiting({ key = "a", cost = 2e9 }, { key = "b", cost = 1e9 })
+    assert.equal(2, fair.pick(list, nil, new()))
+    assert.equal(1, fair.pick(list, nil, new({ weights = { a = 4 } })))
   end)
 
   it("forgets keys that have nothing left", function()

@@ -56,6 +56,13 @@ describe("text.similarity", function()
     for i = 4, 50 do assert.equal(3, #links[i]) end
   end)
 
+  it("gives back a link that only one side kept", function()
+    local texts = { { "hub" }, { "hub", "a" }, { "hub", "b" }, { "hub", "c" } }
+    local links = similarity.links(similarity.vectors(texts), { measure = similarity.cosine, threshold = 0, keep = 1 })
+    assert.equal(3, #links[1])
+    for i = 2, 4 do assert.equal(1, links[i][1][1]) end
+  end)
+
   it("calls pause between texts", function()
     local n = 0
     similarity.links(similarity.vectors(TEXTS), { measure = similarity.cosine, threshold = 0, keep = 1,

@@ -1,0 +1,167 @@
+--- The record of a run, made of its journal: what its steps did, when, how often, with what outcome.
+
+local failure = require "weir.failure"
+local json = require "weir.native.json"
+local place = require "weir.cli.place"
+
+local M = {}
+
+local function known(value)
+  if value == json.null then return nil end
+  return value
+end
+
+---@class weir.cli.Step
+---@field key string
+---@field name string
+---@field group string|nil
+---@field visit integer
+---@field by string|nil       its agent, or its kind
+---@field version string|nil  of its agent
+---@field status string       running, finished, failed, skipped, cancelled
+---@field from_ms integer|nil
+---@field to_ms integer|nil   nil while it has not ended
+---@field attempt integer
+---@field attempts { attempt: integer, from_ms: integer, to_ms: integer, error: table, delay: number }[] failed ones
+---@field output any
+---@field error table|nil
+---@field label string|nil
+---@field verdict table|nil
+
+---@class weir.cli.Record
+---@field id string
+---@field pipeline string
+---@field version string
+---@field status string
+---@field input any
+---@field output any
+---@field error table|nil
+---@field started_ms integer
+---@field ended_ms integer|nil
+---@field steps weir.cli.Step[] in the order in which they began
+---@field normal table|nil the normal form of its definition
+
+local function agent_version(pins, node)
+  return node and node.agent and pins["agents/" .. node.agent] or nil
+end
+
+local function step_of(self, key)
+  local step = self.by_key[key]
+  if step then return step end
+  local found = self.places:find(key)
+  step = { key = key, name = found.name, group = found.group, visit = found.visit, by = place.done_by(found.node),
+    version = agent_version(self.pins, found.node), status = "running", attempt = 1, attempts = {} }
+  self.by_key[key] = step
+  self.steps[#self.steps + 1] = step
+  return step
+end
+
+local READ = {}
+
+function READ.start(self, entry)
+  local step = step_of(self, entry[2])
+  step.status, step.from_ms, step.to_ms = "running", step.from_ms or known(entry[5]), nil
+end
+
+function READ.attempt(self, entry)
+  local step = step_of(self, entry[2])
+  step.from_ms = step.from_ms or entry[4]
+  step.attempt = entry[3] + 1
+  step.attempts[#step.attempts + 1] = { attempt = entry[3], from_ms = entry[4], to_ms = entry[5], error = known(entry[6]),
+    delay = known(entry[7]) or 0 }
+end
+
+function READ.step(self, entry)
+  local step = step_of(self, entry[2])
+  local extra = known(entry[9]) or {}
+  step.status, step.to_ms = entry[4], entry[6]
+  step.from_ms = step.from_ms and math.min(step.from_ms, entry[5]) or entry[5]
+  step.attempt = math.max(step.attempt, known(entry[7]) or 1)
+  step.label, step.verdict = known(extra.label), known(extra.verdict)
+  if step.status == "finished" then
+    step.output = entry[8]
+  else
+    step.error = known(entry[8])
+  end
+end
+
+READ["end"] = function(self, entry)
+  self.status, self.ended_ms = entry[2], known(entry[4])
+  if self.status == "finished" then
+    self.output = known(entry[3])
+  else
+    self.error = known(entry[3])
+  end
+end
+
+local function definition_of(store, version)
+  local kept = version and store:get("definitions", version)
+  return kept and known(kept.normal), kept and kept.kind
+end
+
+local function children_of(store, pins)
+  local children = {}
+  for full, version in pairs(pins) do
+    local name = full:match "^pipelines/(.+)$"
+    if name then children[name] = definition_of(store, version) end
+  end
+  return children
+end
+
+--- Reads the record of a run from its store. Raises what the store says: `not_found`, `corrupt`.
+---@param store userdata
+---@param id string
+---@return weir.cli.Record
+function M.load(store, id)
+  local entries, message, code = store:load(id)
+  if not entries then
+    local err = failure.new(code or "failed", "%s", message)
+    err.run = id
+    error(err, 0)
+  end
+  local head = entries[1] and entries[1][1] == "run" and entries[1][2]
+  if not head then failure.raise("corrupt", "run %s: its journal does not begin with its start", id) end
+  local pins = known(head.pins) or {}
+  local normal, kind = definition_of(store, head.version)
+  local self = { id = id, pipeline = head.pipeline, version = head.version, kind = kind, normal = normal, input = known(head.input),
+    status = "running", started_ms = head.at, pins = pins, steps = {}, by_key = {}, places = place.new(normal, children_of(store, pins)) }
+  for _, entry in ipairs(entries) do
+    local read = READ[entry[1]]
+    if read then read(self, entry) end
+  end
+  return self
+end
+
+--- StepData as far as the journal tells: the input, and the latest output of each top-level step.
+---@param record weir.cli.Record
+---@return table
+function M.data(record)
+  local data = { input = record.input }
+  for _, step in ipairs(record.steps) do
+    local is_top = step.key:match "^[^/%[]+$" ~= nil
+      or step.group ~= nil and not step.key:find "%[" and select(2, step.key:gsub("/", "")) == 1
+    if is_top and step.status == "finished" then data[step.name] = step.output end
+  end
+  return data
+end
+
+--- The seconds that a step took; nil while it has not ended.
+---@param step weir.cli.Step
+---@return number|nil
+function M.seconds(step)
+  return step.to_ms and step.from_ms and (step.to_ms - step.from_ms) / 1000
+end
+
+--- When the last thing happened.
+---@param record weir.cli.Record
+---@return integer ms
+function M.last_ms(record)
+  local last = record.ended_ms or record.started_ms
+  for _, step in ipairs(record.steps) do
+    last = math.max(last, step.to_ms or step.from_ms or last)
+    for _, attempt in ipairs(step.attempts) do last = math.max(last, attempt.to_ms) end
+  end
+  return last
+end
+
+return M

@@ -1,0 +1,194 @@
+--- weir show: one run; its steps as a tree, with durations, attempts, verdicts and errors.
+
+local json = require "weir.native.json"
+local progress = require "weir.cli.progress"
+local record_of = require "weir.cli.record"
+local session = require "weir.cli.session"
+local shape = require "weir.cli.shape"
+local status = require "weir.cli.status"
+local text = require "weir.cli.text"
+local tree = require "weir.cli.tree"
+
+local M = {
+  name = "show",
+  summary = "Shows a run: its steps with durations, attempts, verdicts and errors, its input and output.",
+  examples = { "show last", "show r_0mwt2j --json", "show last --all" },
+  notes = "Of a map with many items only those that failed are shown; --all shows every one.",
+}
+
+local ITEMS_SHOWN, LINES_SHOWN, VALUE_WIDTH = 12, 20, 400
+
+function M.declare(parser)
+  parser:argument("run", "an id, the beginning of one, or `last`"):argname "RUN"
+  session.declare_store(parser)
+  parser:flag("--all", "every item of maps, the whole output")
+end
+
+-- JSON -------------------------------------------------------------------------------------------
+
+local function or_null(value)
+  if value == nil then return json.null end
+  return value
+end
+
+local function step_shape(step)
+  return { key = step.key, step = step.name, group = or_null(step.group), visit = step.visit, attempt = step.attempt,
+    agent = or_null(step.by), version = or_null(step.version), status = step.status, started_at = shape.time(step.from_ms),
+    ended_at = shape.time(step.to_ms), error = shape.failure(step.error), verdict = or_null(step.verdict), model = json.null,
+    usage = json.null }
+end
+
+--- What `--json` prints of a run.
+---@param record weir.cli.Record
+---@return table
+function M.shape(record)
+  local line = shape.run(record)
+  line.started_at, line.ended_at = shape.time(record.started_ms), shape.time(record.ended_ms)
+  line.input, line.data, line.parent = or_null(record.input), record_of.data(record), json.null
+  line.steps = json.list {}
+  for index, step in ipairs(record.steps) do line.steps[index] = step_shape(step) end
+  return line
+end
+
+-- The tree ---------------------------------------------------------------------------------------
+
+local View = {}
+View.__index = View
+
+function View:say(line)
+  self.out:line(line)
+end
+
+local function facts(self, node)
+  local parts, step = {}, node.step
+  local from, to = tree.span(node)
+  if from and to then parts[#parts + 1] = text.duration((to - from) / 1000) end
+  local items = tree.items(node)
+  if items > 0 then parts[#parts + 1] = text.count(items, "item") end
+  if step and step.by and step.by ~= step.name and step.by ~= "map" then parts[#parts + 1] = step.by end
+  if step and step.attempt > 1 then parts[#parts + 1] = text.count(step.attempt, "attempt") end
+  if step and step.status ~= "finished" then parts[#parts + 1] = step.status end
+  if step and step.label then parts[#parts + 1] = ("branch: %s"):format(step.label) end
+  return self.out:paint("dim", table.concat(parts, "  "))
+end
+
+local function say_verdict(self, verdict, indent)
+  local score = type(verdict.score) == "number" and (", score %.2f"):format(verdict.score) or ""
+  local advice = type(verdict.advice) == "string" and ": " .. text.first_line(verdict.advice) or ""
+  self:say(indent .. self.out:paint("dim", ("critic %s: %s%s%s"):format(verdict.critic or "", verdict.verdict, score, advice)))
+end
+
+local function say_error(self, err, indent)
+  for line in (tostring(err.message) .. ("\n"):rep(err.message == "" and 1 or 0)):gmatch "[^\n]+" do
+    self:say(indent .. self.out:paint("red", text.safe(line)))
+  end
+  self:say(indent .. self.out:paint("dim", "code: " .. tostring(err.code)))
+  if type(err.traceback) == "string" then
+    for line in err.traceback:gmatch "[^\n]+" do self:say(indent .. self.out:paint("dim", text.safe(line))) end
+  end
+end
+
+local function say_details(self, step, indent)
+  for _, failed in ipairs(step.attempts) do
+    self:say(indent .. self.out:paint("yellow", ("attempt %d failed after %s: %s (%s); waited %s"):format(failed.attempt,
+      text.duration((failed.to_ms - failed.from_ms) / 1000), text.first_line(failed.error and failed.error.message or "?"),
+      failed.error and failed.error.code or "?", text.duration(failed.delay))))
+  end
+  if step.verdict then say_verdict(self, step.verdict, indent) end
+  if step.error and step.status == "failed" then say_error(self, step.error, indent) end
+end
+
+-- Which children are shown: of many items those that did not finish.
+local function shown(self, node)
+  local items = tree.items(node)
+  if self.all or items <= ITEMS_SHOWN then return node.children, 0 end
+  local kept, hidden = {}, 0
+  for _, child in ipairs(node.children) do
+    local is_quiet = child.is_item and tree.status(child) ~= "failed" and tree.status(child) ~= "running"
+    if is_quiet or child.is_item and #kept >= ITEMS_SHOWN then
+      hidden = hidden + 1
+    else
+      kept[#kept + 1] = child
+    end
+  end
+  return kept, hidden
+end
+
+local function say_node(self, node, indent, is_last)
+  local signs = self.console.signs
+  local label = node.step and node.label or self.out:paint("bold", node.label)
+  self:say(("%s%s%s %s  %s"):format(indent, is_last and signs.last or signs.branch, self:sign(tree.status(node)), label, facts(self, node)))
+  local inner = indent .. (is_last and "   " or signs.down)
+  local children, hidden = shown(self, node)
+  if node.step then say_details(self, node.step, inner .. (#children > 0 and signs.down or "   ")) end
+  for index, child in ipairs(children) do say_node(self, child, inner, index == #children and hidden == 0) end
+  if hidden > 0 then
+    self:say(inner .. signs.last .. self.out:paint("dim", ("%s not shown; --all shows them"):format(text.count(hidden, "more item"))))
+  end
+end
+
+function View:sign(name)
+  return progress.sign({ err = self.out, signs = self.console.signs }, name)
+end
+
+-- The whole --------------------------------------------------------------------------------------
+
+local function one_line(value)
+  local encoded = type(value) == "string" and value or json.encode(value) or tostring(value)
+  return text.shorten(text.first_line(encoded), VALUE_WIDTH)
+end
+
+local function say_head(self, record)
+  local seconds = record.ended_ms and (record.ended_ms - record.started_ms) / 1000
+  local when = os.date("%Y-%m-%d %H:%M:%S", record.started_ms // 1000)
+  self:say(("%s %s  %s  %s%s"):format(self:sign(record.status), self.out:paint("bold", record.id), record.pipeline, record.status,
+    seconds and " in " .. text.duration(seconds) or ""))
+  self:say(self.out:paint("dim", ("  started %s, version %s"):format(when, tostring(record.version):sub(1, 12))))
+  if type(record.input) == "table" and next(record.input) ~= nil then self:say("  input  " .. one_line(record.input)) end
+end
+
+local function say_output(self, output)
+  local lines, count = {}, 0
+  local encoded = type(output) == "string" and output or json.encode(output, { indent = 2 })
+  for line in (encoded .. "\n"):gmatch "([^\n]*)\n" do
+    count = count + 1
+    if self.all or count <= LINES_SHOWN then lines[count] = "  " .. text.shorten(text.safe(line), VALUE_WIDTH) end
+  end
+  self:say "  output"
+  for _, line in ipairs(lines) do self:say("  " .. line) end
+  if count > #lines then self:say(self.out:paint("dim", ("    %s; --all shows them"):format(text.count(count - #lines, "more line")))) end
+end
+
+local function say_end(self, record)
+  if record.status == "running" then
+    return self:say(self.out:paint("yellow", "  it has not ended: `weir resume` goes on with it, `weir cancel` cancels it"))
+  end
+  if record.error then
+    self:say("  " .. self.out:paint("red", text.safe(("%s (%s)"):format(record.error.message, record.error.code))))
+  elseif record.output ~= nil then
+    say_output(self, record.output)
+  end
+end
+
+local function say(context, record, all)
+  local self = setmetatable({ out = context.out, console = context.console, all = all }, View)
+  say_head(self, record)
+  local root = tree.of(record.steps)
+  for index, child in ipairs(root.children) do say_node(self, child, "  ", index == #root.children) end
+  say_end(self, record)
+end
+
+function M.run(arguments, context)
+  local here = session.project()
+  return session.with_store(session.open_present_store(here, arguments.store), function(store)
+    local record = record_of.load(store, (session.find_run(store, arguments.run)))
+    if arguments.json then
+      context.out:line(shape.line(M.shape(record)))
+    else
+      say(context, record, arguments.all)
+    end
+    return status.finished
+  end)
+end
+
+return M
