@@ -2,6 +2,7 @@
 #include "host.h"
 
 #include <lauxlib.h>
+#include <luv/lhandle.h>
 #include <luv/luv.h>
 #include <lualib.h>
 #include <stdio.h>
@@ -122,6 +123,41 @@ weir_host *weir_host_new(const weir_host_options *options) {
   return host;
 }
 
+/* luv's own handles point to their luv_handle_t, which names luv's context. The data of every other
+ * handle is NULL or points to a larger structure of ours. */
+static luv_handle_t *luv_handle_of(lua_State *L, const uv_handle_t *handle) {
+  luv_handle_t *data = handle->data;
+  return data && data->ctx == luv_context(L) ? data : NULL;
+}
+
+static void close_by_lua(uv_handle_t *handle, void *state) {
+  lua_State *L = state;
+  luv_handle_t *data = luv_handle_of(L, handle);
+  if (!data || uv_is_closing(handle)) return;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, data->ref); /* handle */
+  if (lua_getfield(L, -1, "close") == LUA_TFUNCTION) {
+    lua_insert(L, -2);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1);
+    return;
+  }
+  lua_pop(L, 2);
+}
+
+static void count_closing(uv_handle_t *handle, void *closing) {
+  if (uv_is_closing(handle)) ++*(int *)closing;
+}
+
+/* luv's callbacks need the Lua state: its handles are closed, and have ended, before the state is. */
+static void close_luv_handles(weir_host *host) {
+  int closing;
+  uv_walk(&host->loop, close_by_lua, host->L);
+  do {
+    uv_run(&host->loop, UV_RUN_NOWAIT);
+    closing = 0;
+    uv_walk(&host->loop, count_closing, &closing);
+  } while (closing > 0);
+}
+
 static void close_handle(uv_handle_t *handle, void *unused) {
   (void)unused;
   if (!uv_is_closing(handle)) uv_close(handle, NULL);
@@ -130,6 +166,7 @@ static void close_handle(uv_handle_t *handle, void *unused) {
 void weir_host_free(weir_host *host) {
   weir_watchdog_stop(&host->watchdog);
   weir_preempt_stop(&host->scheduler);
+  close_luv_handles(host);
   lua_close(host->L);
   uv_walk(&host->loop, close_handle, NULL);
   uv_run(&host->loop, UV_RUN_DEFAULT);

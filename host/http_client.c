@@ -127,7 +127,7 @@ static size_t on_header(char *line, size_t one, size_t size, void *context) {
   if (t->has_headers) return size; /* trailers */
   t->header_bytes += size;
   if (t->header_bytes > WEIR_HTTP_HEADER_BYTES)
-    return stop_with(t, WEIR_LIMIT, "the headers pass 1 MiB");
+    return stop_with(t, WEIR_LIMIT, "the headers pass 256 KiB");
   const char *end = trim_end(line, line + size);
   if (end == line) {
     complete_headers(t);

@@ -1,4 +1,7 @@
 /* main.c - the process: one host, its folders, its exit status. */
+#include <linux/close_range.h>
+#include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +11,7 @@
 
 #define EXIT_INTERNAL 70
 #define PATH_BYTES 4096
+#define MAPPED_BYTES (256 * 1024) /* a block of this size and more goes back to the system when it is freed */
 
 static bool exists(const char *folder, const char *file) {
   char path[PATH_BYTES];
@@ -47,6 +51,9 @@ int main(int argc, char **argv) {
     fputs("weir: cannot tell where the program stands: /proc is not mounted\n", stderr);
     return EXIT_INTERNAL;
   }
+  signal(SIGPIPE, SIG_IGN); /* a peer that closed is an error of the write, not our end */
+  close_range(3, ~0U, CLOSE_RANGE_CLOEXEC); /* what we inherited is not for our children */
+  mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
   weir_host_options options = { .library = find_library(folder, library, sizeof library),
     .natives = find_natives(folder, natives, sizeof natives) };
   if (!options.library) {

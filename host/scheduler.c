@@ -9,6 +9,8 @@
 #define TURN_MAX 1024    /* tasks resumed before the loop looks outside */
 #define POLL_EVERY 32    /* turns with few tasks in them: look outside this often */
 #define LOWER_LANE_EVERY 8
+#define LONGEST_POLL_NS 3600000000000LL
+#define REAL_WAIT_NS 1000000 /* less is the loop's own work */
 #define SPINS_FREE 20          /* slices in a row before virtual time passes: 0.2 s of work */
 #define DRAWN_SPINS_FREE 1000  /* the same where a seed draws the slices */
 #define INSTRUCTION_NS 10
@@ -48,6 +50,7 @@ void weir_task_ready(weir_task *task) {
   else s->lanes[task->lane].first = task;
   s->lanes[task->lane].last = task;
   s->ready_count++;
+  if (atomic_load_explicit(&s->polling, memory_order_relaxed)) uv_stop(weir_host_loop(s->host)); /* do not go on to sleep */
 }
 
 static void unready(weir_task *task) {
@@ -196,11 +199,16 @@ static void cancel_is_due(weir_timer *timer) {
   weir_scope_cancel(WEIR_CONTAINER(timer, weir_scope, timer), WEIR_TIMEOUT, "the deadline passed");
 }
 
+static void last_grace_is_over(weir_timer *timer) { weir_task_kill(WEIR_CONTAINER(timer, weir_task, grace)); }
+
 void weir_task_cancel(weir_task *task, weir_status code, const char *reason) {
+  weir_scheduler *s = task->scheduler;
   if (task->cancelled || task->state == WEIR_DONE) return;
   task->cancelled = code;
   task->reason = copy(reason);
-  task->scheduler->cancellations++;
+  s->cancellations++;
+  task->grace.fire = last_grace_is_over;
+  weir_heap_set(&s->timers, &task->grace, weir_scheduler_now(s) + WEIR_GRACE_NS);
   interrupt(task);
   for (weir_scope *scope = task->scope; scope != task->home; scope = scope->parent) interrupt_tree(scope);
 }
@@ -231,6 +239,7 @@ void weir_task_leave(weir_task *task) {
   if (task->sibling_previous) task->sibling_previous->sibling_next = task->sibling_next;
   else home->tasks = task->sibling_next;
   if (task->cancelled) task->scheduler->cancellations--;
+  weir_heap_clear(&task->scheduler->timers, &task->grace);
   task->state = WEIR_DONE;
   weir_queue_wake_all(&task->joiners);
   if (--home->task_count == 0) weir_queue_wake_all(&home->joiners);
@@ -295,6 +304,20 @@ static bool outside_is_alive(weir_scheduler *s) {
 
 static void now_is_due(uv_timer_t *due) { (void)due; }
 
+/* While somebody outside works, a virtual clock goes on with the real one. */
+static void poll_until(weir_scheduler *s, int64_t due_ns) {
+  int64_t left_ns = due_ns == INT64_MAX ? LONGEST_POLL_NS : due_ns - weir_scheduler_now(s);
+  int64_t started_ns = (int64_t)uv_hrtime();
+  uv_update_time(weir_host_loop(s->host));
+  uv_timer_start(&s->due, now_is_due, left_ns <= 0 ? 0 : (uint64_t)(left_ns + 999999) / 1000000, 0);
+  atomic_store(&s->polling, true);
+  uv_run(weir_host_loop(s->host), UV_RUN_ONCE);
+  atomic_store(&s->polling, false);
+  uv_timer_stop(&s->due);
+  int64_t waited_ns = (int64_t)uv_hrtime() - started_ns;
+  if (s->is_virtual && waited_ns >= REAL_WAIT_NS) s->virtual_ns += waited_ns;
+}
+
 /* Wait outside until something happens or the first timer is due. False: nothing ever will. */
 static bool wait_outside(weir_scheduler *s) {
   weir_timer *first = weir_heap_first(&s->timers);
@@ -304,18 +327,7 @@ static bool wait_outside(weir_scheduler *s) {
     if (first->due_ns > s->virtual_ns) s->virtual_ns = first->due_ns;
     return true;
   }
-  uint64_t wait_ms = 3600 * 1000;
-  if (first && s->is_virtual) wait_ms = 5;
-  else if (first) {
-    int64_t left_ns = first->due_ns - weir_scheduler_now(s);
-    wait_ms = left_ns <= 0 ? 0 : (uint64_t)(left_ns + 999999) / 1000000;
-  }
-  uv_update_time(weir_host_loop(s->host));
-  uv_timer_start(&s->due, now_is_due, wait_ms, 0);
-  atomic_store(&s->polling, true);
-  uv_run(weir_host_loop(s->host), UV_RUN_ONCE);
-  atomic_store(&s->polling, false);
-  uv_timer_stop(&s->due);
+  poll_until(s, first ? first->due_ns : INT64_MAX);
   return true;
 }
 
@@ -357,6 +369,7 @@ void weir_scheduler_init(weir_scheduler *s, weir_host *host, lua_State *L, weir_
 }
 
 void weir_scheduler_free(weir_scheduler *s) {
+  free(s->slot_tasks);
   free(s->slot_threads);
   free(s->free_slots);
   weir_heap_free(&s->timers);

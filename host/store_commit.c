@@ -26,15 +26,13 @@ const char *weir_store_failure(weir_store *store) {
 }
 
 void weir_store_fail(weir_store *store, const char *what, int rc) {
-  char text[WEIR_MESSAGE_MAX];
-  snprintf(text, sizeof text,
-           "store '%s': %s: %s; outcome unknown: what was not acknowledged may be there or not; start "
-           "weir again",
-           store->path, what, mdb_strerror(rc));
-  const char *none = NULL, *failure = strdup(text);
-  if (failure == NULL) failure = "store: out of memory; outcome unknown; start weir again";
-  atomic_compare_exchange_strong(&store->failure, &none,
-                                 failure); /* kept for the life of the process */
+  if (weir_store_failure(store) != NULL) return; /* the first one counts; the commit lock is held */
+  snprintf(
+      store->failure_text, sizeof store->failure_text,
+      "store '%.120s': %s: %s; outcome unknown: what was not acknowledged may be there or not; start "
+      "weir again",
+      store->path, what, mdb_strerror(rc));
+  atomic_store(&store->failure, store->failure_text);
 }
 
 int weir_tail_put(weir_store *store, MDB_txn *txn) {

@@ -73,7 +73,8 @@ struct weir_store {
   bool writer_sleeps, has_writer;
   atomic_bool stopping;
   pthread_t writer;
-  _Atomic(const char *) failure;
+  _Atomic(const char *) failure; /* the text below, once it is there */
+  char failure_text[WEIR_MESSAGE_MAX];
   bool has_reserve;
 };
 

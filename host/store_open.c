@@ -357,7 +357,9 @@ void weir_store_release(weir_store *store) {
 
 void weir_store_statistics(weir_store *store, weir_store_stats *stats) {
   MDB_envinfo info;
+  pthread_rwlock_rdlock(&store->map);
   mdb_env_info(store->env, &info);
+  pthread_rwlock_unlock(&store->map);
   pthread_mutex_lock(&store->heads_lock);
   *stats = store->stats;
   stats->log_entries = store->committed.records[WEIR_LOG];

@@ -421,16 +421,23 @@ static int place_of(const weir_scan_query *query, weir_slice key) {
   return (compare(key, query->prefix) < 0) != query->reverse ? -1 : 1;
 }
 
+/* Make of table key `bytes` the least one that does not begin with it. */
+static size_t successor(uint8_t *bytes, size_t size) {
+  while (size > 0 && bytes[size - 1] == UINT8_MAX) size--;
+  if (size > 0) bytes[size - 1]++;
+  return size;
+}
+
 /* A table key from which a scan can start without missing anything. */
 static weir_slice scan_start(const weir_scan_query *query, uint8_t *bytes) {
   weir_slice first = compare(query->from, query->prefix) > 0 ? query->from : query->prefix;
-  if (query->reverse) first = (weir_slice){ NULL, 0 };
+  if (query->reverse)
+    first = query->has_to && has_prefix(query->to, query->prefix) ? query->to : query->prefix;
   size_t keep = 479 - query->space.size - 1; /* as much as a cut key has of its own */
   if (first.size > keep) first.size = keep;
   bool is_cut;
   size_t size = weir_kv_key(bytes, query->space, first, &is_cut);
-  if (query->reverse) bytes[size - 1] = 1; /* beyond the space */
-  return (weir_slice){ bytes, size };
+  return (weir_slice){ bytes, query->reverse ? successor(bytes, size) : size };
 }
 
 static weir_status scan_keys(weir_store *store, MDB_txn *txn, const weir_scan_query *query,
@@ -442,7 +449,7 @@ static weir_status scan_keys(weir_store *store, MDB_txn *txn, const weir_scan_qu
   MDB_val key, value;
   if (mdb_cursor_open(txn, store->table[WEIR_KV], &cursor) != 0) return WEIR_CORRUPT;
   weir_status status = WEIR_OK;
-  int rc = seek(cursor, scan_start(query, bytes), query->reverse, false, &key, &value);
+  int rc = seek(cursor, scan_start(query, bytes), query->reverse, query->reverse, &key, &value);
   while (rc == 0 && weir_result_count(result) < query->limit && has_prefix(weir_slice_of(key), space)) {
     weir_slice own = { (uint8_t *)key.mv_data + space.size, key.mv_size - space.size };
     weir_kv kv = { 0 };

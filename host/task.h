@@ -58,6 +58,7 @@ struct weir_task {
   lua_KContext context;
   weir_status outcome;
   weir_timer timer;      /* deadline of the wait */
+  weir_timer grace;      /* once the task itself is cancelled: the end of its grace time */
   weir_wait self;        /* for sleep, yield and join */
   weir_node queue_node;  /* in the queue that it waits in */
   weir_queue joiners;

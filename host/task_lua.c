@@ -163,15 +163,20 @@ static void keep_results(weir_task *task, int count) {
 
 /* What was deferred and has not run: nobody is left who could wait, so the functions run without. */
 static void run_deferred(weir_task *task) {
-  lua_State *L = task->scheduler->L;
+  weir_scheduler *s = task->scheduler;
+  lua_State *L = s->L;
   if (task->deferred == 0) return;
   weir_task_push(L, task);
-  lua_getiuservalue(L, -1, WEIR_TASK_DEFERRED); /* task list */
-  for (; task->deferred > 0; task->deferred--) {
-    lua_rawgeti(L, -1, task->deferred);
-    if (lua_isfunction(L, -1) && lua_pcall(L, 0, 0, 0) == LUA_OK) continue;
-    lua_pop(L, 1);
+  lua_getiuservalue(L, -1, WEIR_TASK_DEFERRED);   /* task list */
+  s->current = L;
+  s->closing++;
+  while (task->deferred > 0) {
+    lua_rawgeti(L, -1, (lua_Integer)task->deferred--); /* first taken off: the function may release itself */
+    if (!lua_isfunction(L, -1) || lua_pcall(L, 0, 0, 0) != LUA_OK) lua_pop(L, 1);
   }
+  s->closing--;
+  s->current = NULL;
+  lua_sethook(L, NULL, 0, 0);
   lua_pop(L, 2);
 }
 
@@ -245,6 +250,7 @@ void weir_task_kill(weir_task *task) {
   weir_scheduler *s = task->scheduler;
   if (task->state == WEIR_DONE || task->state == WEIR_RUNNING) return;
   weir_task_withdraw(task);
+  s->ticks_at_resume = s->ticks; /* what it closes has the hard limit for all of it */
   if (task->leaf) {
     if (task->leaf != task->thread) weir_coroutine_reset(s, task->leaf);
     for (uint32_t i = 0; i < task->depth; i++)

@@ -18,7 +18,8 @@ local function must_finish(run)
   if run.status ~= "finished" then error(run.error.message, 0) end
 end
 
--- Runs of `size` steps, one after the other. Floor: a coroutine for each run, a yield for each step.
+-- Runs of `size` steps, one after the other. Floor: a coroutine for each run; for each step a call with an input and a context
+-- of its own, its output kept under its name, a yield.
 local memory = {
   figures = { { name = "in-memory steps", unit = "steps/s", goal_ratio = 1 / 4 } },
   sizes = { STEPS, 100, 1000 },
@@ -37,14 +38,22 @@ function memory.prepare(bench, size)
   end
   local plain = bench:plain([[
     local size = %d
-    local yield, wrap = coroutine.yield, coroutine.wrap
+    local names = {}
+    for index = 1, size do names[index] = "s" .. index end
+    local function execute(_, input) return input.n + 1 end
+    local function body()
+      local data, latest = {}, 0
+      for index = 1, size do
+        local name = names[index]
+        local output = execute({ key = name }, { n = latest })
+        data[name], latest = output, output
+        coroutine.yield()
+      end
+    end
     return function(count)
       local done, from = 0, now()
       while done < count do
-        local step = wrap(function()
-          local n = 0
-          for _ = 1, size do n = n + 1 yield(n) end
-        end)
+        local step = coroutine.wrap(body)
         for _ = 1, size + 1 do step() end
         done = done + size
       end

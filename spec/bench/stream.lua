@@ -1,5 +1,5 @@
 -- A step emits `size` items, another of the group reads them with ctx:items(), through a bounded stream, nothing kept.
--- Floor: two coroutines of plain Lua and a table of 64 slots between them; the turn changes when it is full or empty.
+-- Floor: two coroutines of plain Lua with a ring of 64 slots between them, a call to send an item and one to get it.
 
 local weir = require "weir"
 
@@ -20,23 +20,38 @@ end
 
 local FLOOR = [[
   local size, buffer = %d, %d
+  local yield = coroutine.yield
+
+  local function ring()
+    local slots, head, used, ended = {}, 1, 0, false
+    local function emit(item)
+      if used == buffer then yield() end
+      local tail = head + used
+      slots[tail > buffer and tail - buffer or tail] = item
+      used = used + 1
+    end
+    local writer = coroutine.wrap(function()
+      for item = 1, size do emit(item) end
+      ended = true
+    end)
+    local function next_item()
+      if used == 0 then
+        if ended then return nil end
+        writer()
+      end
+      local item = slots[head]
+      head = head == buffer and 1 or head + 1
+      used = used - 1
+      return item
+    end
+    return next_item
+  end
+
   return function(count)
     local done, from = 0, now()
     while done < count do
-      local slots, sum, ended = {}, 0, false
-      local writer = coroutine.wrap(function()
-        local used = 0
-        for item = 1, size do
-          used = used + 1
-          slots[used] = item
-          if used == buffer then coroutine.yield(used) used = 0 end
-        end
-        ended = true
-        return used
-      end)
-      repeat
-        for at = 1, writer() do sum = sum + slots[at] end
-      until ended
+      local sum = 0
+      for item in ring() do sum = sum + item end
       done = done + size
     end
     return done, now() - from

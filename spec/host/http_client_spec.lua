@@ -255,6 +255,13 @@ describe("http client", function()
     assert.matches("passes 999 bytes", message)
   end)
 
+  it("keeps to the limit of the headers", function()
+    serve { ["/"] = function(send) send(answer("200 OK", "", ("X-Filler: %s\r\n"):format(("v"):rep(1000)):rep(270))) end }
+    local _, message, code = server:get "/"
+    assert.equal("limit", code)
+    assert.matches("headers pass 256 KiB", message)
+  end)
+
   it("follows redirects, three at most", function()
     serve {
       ["/a"] = function(send) send(answer("302 Found", "moved", "Location: /b\r\n")) end,

@@ -9,6 +9,7 @@ local EVERY = 2 -- seconds between two lines about one map
 
 ---@class weir.cli.Progress
 ---@field notify fun(self, event: table) the run's listener
+---@field say fun(self, line: string) writes a line that stays
 ---@field close fun(self) leaves nothing on the screen but what is to stay
 
 local COLOURS = { finished = "green", failed = "red", cancelled = "yellow", skipped = "dim", running = "cyan", waiting = "yellow" }
@@ -86,6 +87,10 @@ function Lines:notify(event)
   if line then self.console.err:line(line) end
 end
 
+function Lines:say(line)
+  self.console.err:line(line)
+end
+
 function Lines.close() end
 
 local function lines(console)
@@ -102,7 +107,7 @@ function Quiet:notify(event)
   if line then self.console.err:line(line) end
 end
 
-function Quiet.close() end
+Quiet.say, Quiet.close = Lines.say, Lines.close
 
 --- The display for a console.
 ---@param console weir.cli.Console

@@ -68,7 +68,7 @@ local function say_error(context, err)
   local stream = context.err
   if err.code == "cancelled" then return stream:line(stream:paint("yellow", "cancelled: ") .. text.safe(err.message)) end
   stream:line(("%s %s (%s)"):format(stream:paint("red", "error:"), text.safe(err.message), err.code))
-  if err.traceback then stream:line(stream:paint("dim", text.safe(err.traceback))) end
+  for _, line in ipairs(err.traceback and text.trace_lines(err.traceback) or {}) do stream:line(stream:paint("dim", "  " .. line)) end
 end
 
 -- What to type next; under a seed the newest run by its time is another one.
@@ -105,9 +105,8 @@ end
 
 local function on_interrupt(context, display, run)
   return function(name)
-    display:close()
     local what = name == "sigint" and "Ctrl-C" or name:upper()
-    context.err:line(context.err:paint("yellow", ("%s: cancelling run %s; once more ends the process at once"):format(what, run.id)))
+    display:say(context.err:paint("yellow", ("%s: cancelling run %s; once more ends the process at once"):format(what, run.id)))
     run:cancel(("interrupted by %s"):format(what))
   end
 end

@@ -79,13 +79,10 @@ local function say_verdict(self, verdict, indent)
 end
 
 local function say_error(self, err, indent)
-  for line in (tostring(err.message) .. ("\n"):rep(err.message == "" and 1 or 0)):gmatch "[^\n]+" do
-    self:say(indent .. self.out:paint("red", text.safe(line)))
-  end
+  for line in tostring(err.message):gmatch "[^\n]+" do self:say(indent .. self.out:paint("red", text.safe(line))) end
   self:say(indent .. self.out:paint("dim", "code: " .. tostring(err.code)))
-  if type(err.traceback) == "string" then
-    for line in err.traceback:gmatch "[^\n]+" do self:say(indent .. self.out:paint("dim", text.safe(line))) end
-  end
+  if type(err.traceback) ~= "string" then return end
+  for _, line in ipairs(text.trace_lines(err.traceback)) do self:say(indent .. self.out:paint("dim", line)) end
 end
 
 local function say_details(self, step, indent)

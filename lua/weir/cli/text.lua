@@ -61,6 +61,19 @@ function M.first_line(text)
   return M.safe((text:match "^[^\n]*"):gsub("\t", "  "))
 end
 
+--- The lines of a traceback that lie in code of the user: those above the run engine.
+---@param traceback string
+---@return string[]
+function M.trace_lines(traceback)
+  local lines = {}
+  for line in traceback:gmatch "[^\n]+" do
+    if line:find "^%s*weir/run/" or line:find "^%s*weir/flow/" then break end
+    local is_noise = line:find "^stack traceback" or line:find "%[C%]: in function 'error'"
+    if not is_noise and line:find "^%s" then lines[#lines + 1] = M.safe((line:gsub("^%s+", ""))) end
+  end
+  return lines
+end
+
 --- Text of at most `width` columns; the end is cut. For text without colours.
 ---@param text string
 ---@param width integer

@@ -8,6 +8,7 @@ local M = {}
 ---@field step weir.cli.Step|nil
 ---@field children weir.cli.Node[]
 ---@field is_item boolean of a map
+---@field number integer|nil of an item, from 0
 
 -- `parts[3]/text` is parts, [3], text.
 local function labels_of(key)
@@ -23,15 +24,26 @@ end
 local function child_of(node, label)
   local child = node.by_label[label]
   if not child then
-    child = { label = label, children = {}, by_label = {}, is_item = label:sub(1, 1) == "[" }
+    child = { label = label, children = {}, by_label = {}, is_item = label:sub(1, 1) == "[",
+      number = math.tointeger(label:match "^%[(%d+)%]$") }
     node.by_label[label] = child
     node.children[#node.children + 1] = child
   end
   return child
 end
 
-local function item_number(node)
-  return math.tointeger(node.label:match "^%[(%d+)%]$")
+-- An item, or a reduction, that holds one step is that step: `[3] text`.
+local function merge_single(node)
+  for position, child in ipairs(node.children) do
+    merge_single(child)
+    local only = #child.children == 1 and child.children[1]
+    local may_merge = not child.step and (child.is_item or child.label == "reduce")
+    if only and may_merge then
+      local label = child.is_item and ("%s %s"):format(child.label, only.label) or child.label
+      node.children[position] = { label = label, step = only.step, children = only.children, is_item = child.is_item,
+        number = child.number }
+    end
+  end
 end
 
 -- Items in order of their numbers, whenever they began.
@@ -44,7 +56,7 @@ local function sort_items(node)
   end
   if not has_items then return end
   table.sort(node.children, function(a, b)
-    local x, y = item_number(a) or math.huge, item_number(b) or math.huge
+    local x, y = a.number or math.huge, b.number or math.huge
     if x ~= y then return x < y end
     return a.position < b.position
   end)
@@ -61,6 +73,7 @@ function M.of(steps)
     node.step = step
   end
   sort_items(root)
+  merge_single(root)
   return root
 end
 

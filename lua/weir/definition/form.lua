@@ -270,6 +270,8 @@ function M.schema()
   local others = value_of.copy(defs)
   others.pipeline = nil
   result["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+  -- A file may name this schema, for its editor; the normal form leaves that out.
+  result.properties["$schema"] = { type = "string" }
   result.title = "weir pipeline, normal form, format 1"
   result["$defs"] = others
   return result

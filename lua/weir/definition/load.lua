@@ -120,19 +120,25 @@ local function finish(value, sources, options)
   if #errors > 0 then return nil, errors end
   local definition = { kind = is_flow and "flow" or "pipeline", name = data.name, file = sources.file }
   definition.normal, definition.sources = data, sources
+  local version, message, code = M.version(data)
+  if not version then return one(sources.file, message, code, sources:place(data)) end
   if is_flow then
     definition.body = value.body
   else
-    definition.version = M.version(data)
+    definition.version = version
   end
   return definition
 end
 
 --- The version of a declared pipeline: the SHA-256 of its canonical normal form.
 ---@param data table  normal form
----@return string hexadecimal
+---@return string|nil hexadecimal
+---@return string? message  what in it no file can hold: text that is not UTF-8, or nested too deep
+---@return string? code     invalid
 function M.version(data)
-  return hash.sha256(assert(json.encode(data, { canonical = true })))
+  local text, message = json.encode(data, { canonical = true })
+  if text then return hash.sha256(text) end
+  return nil, "cannot be written down: " .. message, "invalid"
 end
 
 local function format_of(file, options)

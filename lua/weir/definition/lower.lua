@@ -65,7 +65,11 @@ function lower_value(self, value, node, field, depth)
     note(self, value, field, "%s is unfinished: its table {...} is missing", build.label(value))
     return nil
   end
-  if build.is_node(value) then return lower_step(self, value) end
+  if build.is_node(value) then
+    if value.type == "step" then return lower_step(self, value) end
+    note(self, value, field, "%s stands in the field '%s'; a step is expected there", build.label(value), field)
+    return nil
+  end
   local refused = REFUSED[type(value)]
   if refused and value ~= json.null then
     note(self, node, field, "%s: %s %s", build.label(node), field, refused)

@@ -110,7 +110,10 @@ function M.object(spec)
   end
   for _, name in ipairs(value_of.names(spec)) do
     local inner, is_optional, code = member(spec[name])
-    if inner == nil then return nil, ("%s: %s"):format(name, is_optional), code, name end
+    if inner == nil then
+      local hint = name == "properties" and "; a whole JSON Schema says type: object" or ""
+      return nil, ("%s: %s%s"):format(name, is_optional, hint), code, name
+    end
     schema.properties[name] = inner
     if not is_optional then required[#required + 1] = name end
   end

@@ -339,6 +339,7 @@ describe("the short form", function()
     local cases = {
       { { a = "strng" }, "a: 'strng' is no type; did you mean 'string'?" }, { { a = 3 }, "a: a type" },
       { { a = { street = "string" } }, "a: neither a type nor a JSON Schema; it has street" }, { "string", "names with their types" },
+      { { properties = { a = { type = "string" } } }, "a whole JSON Schema says type: object" },
     }
     for _, case in ipairs(cases) do
       local written, message, code = schema.object(case[1])

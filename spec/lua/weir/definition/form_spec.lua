@@ -25,7 +25,7 @@ describe("the schema of the normal form", function()
     for name, fields in pairs(form.order) do
       local definition = name == "pipeline" and form.schema() or form.schema()["$defs"][name]
       local count = 0
-      for _ in pairs(definition.properties) do count = count + 1 end
+      for field in pairs(definition.properties) do count = count + (field == "$schema" and 0 or 1) end
       assert.equal(count, #fields, name)
     end
   end)

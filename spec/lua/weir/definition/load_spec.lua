@@ -19,7 +19,7 @@ describe("loading a definition", function()
     local from_lua = assert(definition.load("p.lua", { text = LUA }))
     local from_yaml = assert(definition.load("p.yaml", { text = "name: p\ngroups:\n- {name: a, agent: echo}\n" }))
     local from_yml = assert(definition.load("p.yml", { text = "groups:\n- {agent: echo, name: a}\nname: p\n" }))
-    local from_json = assert(definition.load("p.json", { text = '{"name":"p","groups":[{"name":"a","agent":"echo"}]}' }))
+    local from_json = assert(definition.load("p.json", { text = '{"$schema":"weir.json","name":"p","groups":[{"name":"a","agent":"echo"}]}' }))
     assert.truthy(from_lua.version:find("^%x+$"))
     assert.equal(64, #from_lua.version)
     for _, other in ipairs { from_yaml, from_yml, from_json } do assert.equal(from_lua.version, other.version) end
@@ -113,6 +113,24 @@ return weir.pipeline "p" { weir.group "g" { steps } }
     assert.is_nil((definition.value(build.step "a" { agent = "echo" })))
     assert.is_nil((definition.value(build.pipeline "p")))
     assert.is_nil((definition.value(3)))
+  end)
+
+  it("refuses what cannot be written down", function()
+    local build = require "weir.definition.build"
+    local step = build.step "s0" { agent = "echo" }
+    for index = 1, 40 do step = build.step("s" .. index) { step } end
+    local cases = {
+      build.pipeline "p" { step },
+      build.pipeline "p" { build.step "a" { agent = "echo", input = "\xff" } },
+      build.pipeline "p" { build.step "a" { agent = "echo", input = { x = 0 / 0 } } },
+      build.pipeline "p" { build.map "a" { over = "$.input", each = build.group "g" {} } },
+    }
+    for _, node in ipairs(cases) do
+      local loaded, errors = definition.value(node)
+      assert.is_nil(loaded)
+      assert.equal("invalid", errors[1].code)
+      assert.is_number(errors[1].line)
+    end
   end)
 
   it("takes ten times as long over ten times the steps, not a hundred", function()
