@@ -13,7 +13,16 @@
 
 enum { SLOTS = 1, REASON, CODE };
 
-static weir_channel *channel_at(lua_State *L, int index) { return luaL_checkudata(L, index, CHANNEL); }
+/* Methods hold the metatable as their upvalue: no look-up by name for each value that passes. */
+static weir_channel *channel_at(lua_State *L, int index) {
+  weir_channel *ch = lua_touserdata(L, index);
+  if (ch && lua_getmetatable(L, index)) {
+    bool is_channel = lua_rawequal(L, -1, lua_upvalueindex(1));
+    lua_pop(L, 1);
+    if (is_channel) return ch;
+  }
+  return luaL_checkudata(L, index, CHANNEL);
+}
 
 /* new(capacity [, on_full]) */
 static int channel_new(lua_State *L) {
@@ -59,10 +68,9 @@ static weir_status take_value(lua_State *L, int index, weir_channel *ch) { /* pu
   weir_status status = weir_channel_release(ch, &slot);
   if (status != WEIR_OK) return status;
   lua_getiuservalue(L, index, SLOTS);               /* slots */
-  lua_rawgeti(L, -1, (lua_Integer)slot + 1);        /* slots value */
+  lua_rawgeti(L, -1, (lua_Integer)slot + 1);        /* slots value: the slots stay below, nobody looks there */
   lua_pushnil(L);
   lua_rawseti(L, -3, (lua_Integer)slot + 1);        /* let the value be collected */
-  lua_remove(L, -2);                                /* value */
   return WEIR_OK;
 }
 
@@ -91,15 +99,14 @@ static int64_t deadline_at(lua_State *L, int index) {
   return weir_scheduler_now(scheduler) + (int64_t)(seconds < 0 ? 0 : seconds * 1e9);
 }
 
-static int send_until(lua_State *L, int64_t deadline_ns);
+static int send_until(lua_State *L, weir_channel *ch, int64_t deadline_ns);
 
 static int send_woken(lua_State *L, int status, lua_KContext context) {
   if (status == WEIR_TIMEOUT) return weir_refuse(L, "send", WEIR_TIMEOUT);
-  return send_until(L, (int64_t)context);
+  return send_until(L, lua_touserdata(L, 1), (int64_t)context);
 }
 
-static int send_until(lua_State *L, int64_t deadline_ns) {
-  weir_channel *ch = channel_at(L, 1);
+static int send_until(lua_State *L, weir_channel *ch, int64_t deadline_ns) {
   weir_status status = store_value(L, ch);
   if (status != WEIR_FULL) return sent(L, status);
   return weir_task_wait_in(L, &ch->senders, "room in a channel", deadline_ns, (lua_KContext)deadline_ns,
@@ -108,9 +115,9 @@ static int send_until(lua_State *L, int64_t deadline_ns) {
 
 /* send(channel, value [, timeout]) -> true | nil, message, code */
 static int channel_send(lua_State *L) {
-  channel_at(L, 1);
+  weir_channel *ch = channel_at(L, 1);
   check_value(L);
-  return send_until(L, deadline_at(L, 3));
+  return send_until(L, ch, deadline_at(L, 3));
 }
 
 static int channel_try_recv(lua_State *L) {
@@ -120,15 +127,14 @@ static int channel_try_recv(lua_State *L) {
   return status == WEIR_OK ? 1 : weir_refuse(L, "channel", status);
 }
 
-static int recv_until(lua_State *L, int64_t deadline_ns);
+static int recv_until(lua_State *L, weir_channel *ch, int64_t deadline_ns);
 
 static int recv_woken(lua_State *L, int status, lua_KContext context) {
   if (status == WEIR_TIMEOUT) return weir_refuse(L, "recv", WEIR_TIMEOUT);
-  return recv_until(L, (int64_t)context);
+  return recv_until(L, lua_touserdata(L, 1), (int64_t)context);
 }
 
-static int recv_until(lua_State *L, int64_t deadline_ns) {
-  weir_channel *ch = channel_at(L, 1);
+static int recv_until(lua_State *L, weir_channel *ch, int64_t deadline_ns) {
   weir_status status = take_value(L, 1, ch);
   if (status == WEIR_OK) return 1;
   if (status == WEIR_CLOSED) return refuse_closed(L);
@@ -138,8 +144,8 @@ static int recv_until(lua_State *L, int64_t deadline_ns) {
 
 /* recv(channel [, timeout]) -> value | nil, message, code */
 static int channel_recv(lua_State *L) {
-  channel_at(L, 1);
-  return recv_until(L, deadline_at(L, 2));
+  weir_channel *ch = channel_at(L, 1);
+  return recv_until(L, ch, deadline_at(L, 2));
 }
 
 /* items(channel): for value in channel:items(); ends with the channel, raises what it was closed with */
@@ -163,7 +169,8 @@ static int items_next(lua_State *L) {
 
 static int channel_items(lua_State *L) {
   channel_at(L, 1);
-  lua_pushcfunction(L, items_next);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushcclosure(L, items_next, 1);
   lua_pushvalue(L, 1);
   return 2;
 }
@@ -210,7 +217,8 @@ static int channel_len(lua_State *L) {
   return 1;
 }
 
-/* A wait in several queues at once: one node for each case. It stands on the stack of the call. */
+/* A wait in several queues at once: one node for each case. It stands on the stack of the call; its user
+ * value holds the channels, since the list of cases is the caller's and may change meanwhile. */
 typedef struct {
   weir_wait wait;
   int count;
@@ -222,11 +230,35 @@ static void leave_all(weir_wait *wait) {
   for (int i = 0; i < all->count; i++) weir_queue_leave(&all->nodes[i]);
 }
 
+static void leave_and_pass_on(weir_wait *wait) {
+  selection *all = (selection *)(void *)wait;
+  leave_all(wait);
+  for (int i = 0; i < all->count; i++) weir_queue_wake_first(all->nodes[i].queue);
+}
+
+static weir_channel *push_case_channel(lua_State *L, int i, bool *sends) { /* -> channel */
+  *sends = lua_rawgeti(L, 1, i) == LUA_TTABLE;
+  if (*sends) {
+    lua_rawgeti(L, -1, 1);                         /* case channel */
+    lua_remove(L, -2);
+  }
+  return channel_at(L, -1);
+}
+
+static weir_channel *case_channel(lua_State *L, int i, bool *sends) {
+  weir_channel *ch = push_case_channel(L, i, sends);
+  lua_pop(L, 1);
+  return ch;
+}
+
 /* Try case i of the list at 1: a channel is received from, {channel, value} is sent. 0: not now. */
 static int try_case(lua_State *L, int i) {
   int top = lua_gettop(L);
+  bool sends;
+  const weir_channel *ch = case_channel(L, i, &sends);
   lua_pushinteger(L, i);
-  if (lua_rawgeti(L, 1, i) == LUA_TTABLE) {        /* i case */
+  lua_rawgeti(L, 1, i);                            /* i case */
+  if (sends) {
     lua_rawgeti(L, -1, 1);                         /* i case channel */
     lua_rawgeti(L, -2, 2);                         /* i case channel value */
     lua_pushcfunction(L, channel_try_send);
@@ -238,19 +270,10 @@ static int try_case(lua_State *L, int i) {
     lua_insert(L, -2);                             /* i try_recv channel */
     lua_call(L, 1, 3);                             /* i value message code */
   }
-  const char *code = lua_tostring(L, -1);
-  bool later = lua_isnil(L, -3) && code && (strcmp(code, "empty") == 0 || strcmp(code, "full") == 0);
+  bool later = lua_isnil(L, -3) && !ch->closed; /* by its state: any code may have been given to close */
   if (!later) return lua_gettop(L) - top;
   lua_settop(L, top);
   return 0;
-}
-
-static weir_channel *case_channel(lua_State *L, int i, bool *sends) {
-  *sends = lua_rawgeti(L, 1, i) == LUA_TTABLE;
-  if (*sends) lua_rawgeti(L, -1, 1);
-  weir_channel *ch = channel_at(L, -1);
-  lua_pop(L, *sends ? 2 : 1);
-  return ch;
 }
 
 static void pass_on_others(lua_State *L, int count, int chosen) {
@@ -277,14 +300,18 @@ static int select_until(lua_State *L, int64_t deadline_ns) {
     return results;
   }
   lua_settop(L, 2);
-  selection *all = lua_newuserdatauv(L, sizeof *all + (size_t)count * sizeof(weir_node), 0);
-  *all = (selection){ .wait = { .abandon = leave_all }, .count = count };
+  selection *all = lua_newuserdatauv(L, sizeof *all + (size_t)count * sizeof(weir_node), 1);
+  *all = (selection){ .wait = { .abandon = leave_all, .lost = leave_and_pass_on } };
+  lua_createtable(L, count, 0);                    /* cases timeout selection channels */
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, 3, 1);
   for (int i = 1; i <= count; i++) {
     bool sends;
-    weir_channel *ch = case_channel(L, i, &sends);
-    all->nodes[i - 1].queue = NULL;
-    weir_queue_join(sends ? &ch->senders : &ch->receivers, &all->nodes[i - 1], &all->wait);
+    weir_channel *ch = push_case_channel(L, i, &sends);
+    lua_rawseti(L, -2, i);
+    weir_queue_join(sends ? &ch->senders : &ch->receivers, &all->nodes[all->count++], &all->wait);
   }
+  lua_settop(L, 3);
   return weir_task_wait(L, &all->wait, "one of several channels", deadline_ns, (lua_KContext)deadline_ns,
                         select_woken);
 }
@@ -312,7 +339,9 @@ static const luaL_Reg metamethods[] = { { "__close", channel_end }, { "__len", c
 int luaopen_weir_native_channel(lua_State *L) {
   luaL_newmetatable(L, CHANNEL);  /* meta */
   luaL_setfuncs(L, metamethods, 0);
-  luaL_newlib(L, methods);        /* meta methods */
+  luaL_newlibtable(L, methods);   /* meta methods */
+  lua_pushvalue(L, -2);           /* meta methods meta */
+  luaL_setfuncs(L, methods, 1);   /* meta methods */
   lua_setfield(L, -2, "__index"); /* meta */
   lua_pushliteral(L, CHANNEL);
   lua_setfield(L, -2, "__name");

@@ -2,8 +2,8 @@
  *
  * A timer on the CPU clock of the host's thread ticks every 5 ms of work. A tick that finds the same
  * resume as the tick before it arms the debug hook of the coroutine that runs; the hook fires at the
- * next instruction. It acts only in a module's code: inside the library it stays armed, so the library
- * is atomic between its waits. Where Lua cannot yield it comes back later, and past the hard limit it
+ * next instruction. It acts only in a module's code: inside the library it looks again a little later, so
+ * the library is atomic between its waits. Where Lua cannot yield it comes back later, and past the hard limit it
  * raises `timeout`, at every instruction until the task is out of its pcalls. */
 #include <lauxlib.h>
 #include <signal.h>
@@ -15,6 +15,7 @@
 #include "task.h"
 
 #define LIBRARY "=weir/"       /* chunk names of the library begin so */
+#define LIBRARY_INSTRUCTIONS 64 /* at least so many between two looks inside the library */
 #define RETRY_INSTRUCTIONS 1000 /* where Lua cannot yield */
 #define SWALLOWED_TICKS 20      /* after a cancellation was raised: CPU time for cleaning up */
 
@@ -125,6 +126,13 @@ static void watch_closing(lua_State *L, lua_Debug *ar, weir_scheduler *s) {
   if (s->closing && is_over) weir_raise(L, WEIR_TIMEOUT, "cleaning up after a terminated task took too long");
 }
 
+/* A hook at every instruction of the library would slow it down tenfold. The distance varies, so that
+ * no loop keeps in step with it. */
+static int until_next_look(weir_scheduler *s) {
+  s->looks = s->looks * 1664525u + 1013904223u;
+  return LIBRARY_INSTRUCTIONS + (int)(s->looks >> 24);
+}
+
 static void hook(lua_State *L, lua_Debug *ar) {
   weir_scheduler *s = weir_scheduler_of(weir_host_of(L));
   weir_task *task = s->running;
@@ -133,7 +141,7 @@ static void hook(lua_State *L, lua_Debug *ar) {
     return;
   }
   if (is_library(L, ar)) {
-    weir_preempt_arm(L);
+    lua_sethook(L, hook, LUA_MASKCOUNT, until_next_look(s));
     return;
   }
   disarm(s, L);
@@ -170,7 +178,9 @@ static void tick(int signal_number, siginfo_t *info, void *context) {
   s->ticks++;
   if (s->running) s->running->ticks++;
   lua_State *current = s->current;
-  if (current && !s->jitter && s->resumes == s->resumes_seen) weir_preempt_arm(current); /* else the seed decides */
+  bool is_spent = s->resumes == s->resumes_seen && !s->jitter; /* with jitter the seed decides */
+  /* Arming walks the stack: once, or a deep one would keep the processor from doing anything else. */
+  if (current && is_spent && !lua_gethook(current)) weir_preempt_arm(current);
   s->resumes_seen = s->resumes;
 }
 

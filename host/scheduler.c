@@ -93,6 +93,7 @@ static weir_task *next_ready(weir_scheduler *s) {
 
 static void end_wait(weir_task *task, weir_status outcome) {
   task->wait->task = NULL;
+  task->woken = outcome == WEIR_OK ? task->wait : NULL;
   task->wait = NULL;
   task->outcome = outcome;
   task->preempted = false;
@@ -229,6 +230,8 @@ void weir_scope_close(weir_scope *scope) {
 
 void weir_task_withdraw(weir_task *task) {
   if (task->wait) give_up_wait(task, WEIR_CANCELLED);
+  else if (task->woken && task->woken->lost) task->woken->lost(task->woken);
+  task->woken = NULL;
   if (task->state == WEIR_READY) unready(task);
   task->state = WEIR_RUNNING;
 }

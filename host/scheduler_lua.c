@@ -76,6 +76,7 @@ static int scheduler_use_virtual_clock(lua_State *L) {
   s->seeded = !lua_isnoneornil(L, 1);
   s->random = s->seeded ? (uint64_t)luaL_checkinteger(L, 1) : 0;
   s->jitter = (uint32_t)jitter;
+  s->looks = 0;
   if (s->current) weir_preempt_before(s, s->current); /* what an earlier seed drew for it is void */
   return 0;
 }
@@ -101,7 +102,7 @@ static int slept(lua_State *L, int status, lua_KContext context) {
 static int scheduler_sleep(lua_State *L) {
   luaL_checknumber(L, 1);
   weir_task *task = running_task(L);
-  task->self.abandon = NULL;
+  task->self.abandon = task->self.lost = NULL;
   return weir_task_wait(L, &task->self, "sleep", deadline_after(L, 1), 0, slept);
 }
 

@@ -157,8 +157,8 @@ typedef struct {
   uint32_t limit;
   bool reverse;
 } weir_scan_query;
-/* In order of the keys' bytes; keys that agree in their first 400 bytes and are longer than LMDB's come
- * in any order. */
+/* In order of the keys' bytes; only keys that agree in their first 400 bytes come in any order, if one
+ * of them is longer than LMDB's. */
 weir_status weir_store_scan(weir_client *client, const weir_scan_query *query, weir_result *result);
 weir_status weir_store_blob(weir_client *client, const uint8_t hash[WEIR_HASH_SIZE],
                             weir_result *result);

@@ -412,7 +412,7 @@ static bool has_prefix(weir_slice key, weir_slice prefix) {
 /* Below 0: not reached yet; 0: wanted; above: past the end. Only whole keys are compared: those that
  * the table keeps cut are filed beside the keys that begin as they do. */
 static int place_of(const weir_scan_query *query, weir_slice key) {
-  int from = query->from.size == 0 ? 1 : compare(key, query->from);
+  int from = compare(key, query->from);
   int to = !query->has_to ? -1 : compare(key, query->to);
   bool below = from < 0 || (from == 0 && query->after_from);
   bool above = to > 0 || (to == 0 && query->before_to);
@@ -433,7 +433,7 @@ static weir_slice scan_start(const weir_scan_query *query, uint8_t *bytes) {
   weir_slice first = compare(query->from, query->prefix) > 0 ? query->from : query->prefix;
   if (query->reverse)
     first = query->has_to && has_prefix(query->to, query->prefix) ? query->to : query->prefix;
-  size_t keep = 479 - query->space.size - 1; /* as much as a cut key has of its own */
+  size_t keep = WEIR_KEY_CUT - query->space.size - 1; /* as much as a cut key has of its own */
   if (first.size > keep) first.size = keep;
   bool is_cut;
   size_t size = weir_kv_key(bytes, query->space, first, &is_cut);
@@ -460,7 +460,7 @@ static weir_status scan_keys(weir_store *store, MDB_txn *txn, const weir_scan_qu
     }
     if (kv.long_key.size > 0) own = kv.long_key;
     int place = place_of(query, own);
-    if (place > 0 && kv.long_key.size == 0) break;
+    if (place > 0 && key.mv_size < WEIR_KEY_CUT) break; /* longer ones are not in exact order */
     if (place == 0) add_found(result, own, kv.payload, kv.version);
     rc = mdb_cursor_get(cursor, &key, &value, query->reverse ? MDB_PREV : MDB_NEXT);
   }

@@ -228,11 +228,11 @@ size_t weir_kv_key(uint8_t *out, weir_slice space, weir_slice key, bool *is_cut)
   out[space.size] = 0;
   size_t start = space.size + 1, kept = key.size;
   *is_cut = start + key.size > WEIR_KEY_MAX;
-  if (*is_cut) kept = 479 - start;
+  if (*is_cut) kept = WEIR_KEY_CUT - start;
   if (kept > 0) memcpy(out + start, key.bytes, kept);
   if (!*is_cut) return start + kept;
-  weir_hash(key, out + 479);
-  return 479 + WEIR_HASH_SIZE;
+  weir_hash(key, out + WEIR_KEY_CUT);
+  return WEIR_KEY_CUT + WEIR_HASH_SIZE;
 }
 
 uint32_t weir_record_crc(int table, weir_slice key, weir_slice record) {

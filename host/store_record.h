@@ -50,6 +50,7 @@
 #define WEIR_SPACE_MAX 64
 #define WEIR_STATUS_MAX 32
 #define WEIR_KEY_MAX 510 /* of LMDB's 511 */
+#define WEIR_KEY_CUT 479 /* of a longer one these are kept, and a hash */
 #define WEIR_KV_KEY_MAX (64u << 10)
 #define WEIR_BLOB_ABOVE 1536 /* bytes of one element of an entry */
 #define WEIR_BLOB_EXTENSION 1

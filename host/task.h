@@ -53,6 +53,7 @@ struct weir_task {
   lua_State **chain;     /* those between the leaf and the thread, outwards */
   uint32_t depth, chain_capacity;
   weir_wait *wait;
+  weir_wait *woken;      /* what woke it, until it has had its turn */
   const char *what;      /* static text */
   lua_KFunction k;
   lua_KContext context;
@@ -125,6 +126,7 @@ struct weir_scheduler {
   uint32_t jitter;       /* largest number of instructions to a drawn preemption; 0: none */
   int64_t virtual_ns, virtual_wall_ms;
   uint64_t preemptions;
+  uint32_t looks;        /* draws the distance between two looks inside the library */
   int64_t collected_ns;  /* last full collection that memory asked for */
   /* the loop */
   uv_timer_t due;

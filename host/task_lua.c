@@ -11,7 +11,8 @@
 #include "task.h"
 #include "task_lua.h"
 
-
+#define THREADS_KEPT 1024   /* empty ones */
+#define DROPPED_OF_MORE 8   /* one of so many beyond these */
 
 void weir_task_push(lua_State *L, weir_task *task) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, task->scheduler->tasks_ref); /* tasks */
@@ -192,11 +193,17 @@ static void close_open_scopes(weir_task *task) {
   }
 }
 
+/* A thread that ended well serves the next task. Many idle ones would cost each cycle of the collector, so
+ * after a crowd they go little by little: it may come back soon. */
+static bool is_worth_keeping(const weir_task *task) {
+  return task->scheduler->free_count < THREADS_KEPT || task->id % DROPPED_OF_MORE != 0;
+}
+
 static void finish(weir_task *task, bool thread_is_clean) {
   run_deferred(task);
   close_open_scopes(task);
   if (task->failed && !task->cancelled) weir_scope_failed(task->home, task);
-  if (!thread_is_clean) drop_thread(task->scheduler, task);
+  if (!thread_is_clean || !is_worth_keeping(task)) drop_thread(task->scheduler, task);
   weir_task_leave(task);
   free(task->chain);
   free(task->reason);

@@ -22,6 +22,7 @@ static int waited(lua_State *L, int status, lua_KContext context) {
   weir_task *task = (weir_task *)context;
   const char *reason = NULL;
   task->steadfast = false;
+  task->woken = NULL;
   if (task->outcome != WEIR_CANCELLED) return task->k(L, (int)task->outcome, task->context);
   weir_status code = weir_task_cancelled(task, &reason);
   return raise_cancelled(L, task, code == WEIR_OK ? WEIR_CANCELLED : code, reason);
@@ -29,6 +30,7 @@ static int waited(lua_State *L, int status, lua_KContext context) {
 
 static int refuse(lua_State *L, weir_scheduler *s, weir_wait *wait, const char *what) {
   if (wait->abandon) wait->abandon(wait);
+  if (s->running) s->running->steadfast = false;
   return luaL_error(L, "cannot wait for %s here: %s", what,
                     s->running ? "inside a callback of C, a finalizer or a function that never waits"
                                : "no task is running");
@@ -58,11 +60,16 @@ static void leave_queue(weir_wait *wait) {
   weir_queue_leave(&WEIR_CONTAINER(wait, weir_task, self)->queue_node);
 }
 
+static void wake_next(weir_wait *wait) {
+  weir_queue_wake_first(WEIR_CONTAINER(wait, weir_task, self)->queue_node.queue);
+}
+
 int weir_task_wait_in(lua_State *L, weir_queue *queue, const char *what, int64_t deadline_ns,
                       lua_KContext context, lua_KFunction k) {
   weir_task *self = weir_scheduler_of(weir_host_of(L))->running;
   if (!self) return luaL_error(L, "cannot wait for %s here: no task is running", what);
   self->self.abandon = leave_queue;
+  self->self.lost = wake_next;
   weir_queue_join(queue, &self->queue_node, &self->self);
   return weir_task_wait(L, &self->self, what, deadline_ns, context, k);
 }

@@ -8,6 +8,7 @@ void weir_wait_wake(weir_wait *wait) {
 void weir_queue_join(weir_queue *queue, weir_node *node, weir_wait *wait) {
   node->wait = wait;
   node->queue = queue;
+  node->is_in = true;
   node->next = NULL;
   node->previous = queue->last;
   if (queue->last) queue->last->next = node;
@@ -17,12 +18,12 @@ void weir_queue_join(weir_queue *queue, weir_node *node, weir_wait *wait) {
 
 void weir_queue_leave(weir_node *node) {
   weir_queue *queue = node->queue;
-  if (!queue) return;
+  if (!node->is_in) return;
   if (node->next) node->next->previous = node->previous;
   else queue->last = node->previous;
   if (node->previous) node->previous->next = node->next;
   else queue->first = node->next;
-  node->queue = NULL;
+  node->is_in = false;
 }
 
 bool weir_queue_wake_first(weir_queue *queue) {

@@ -15,6 +15,8 @@ struct weir_wait {
   void (*wake)(weir_wait *wait);
   void (*abandon)(weir_wait *wait); /* called when the wait ended without a wake (cancelled, deadline):
                                        forget the wait. Must not raise. May be NULL */
+  void (*lost)(weir_wait *wait);    /* called when the task was woken and then terminated before it could
+                                       look: pass the wake on. Must not raise. May be NULL */
 };
 
 /* End a wait: its task becomes ready. Nothing happens when nobody waits. */
@@ -27,8 +29,9 @@ typedef struct {
 } weir_queue;
 struct weir_node {
   weir_wait *wait;
-  weir_queue *queue; /* where it stands; NULL: nowhere */
+  weir_queue *queue; /* where it stands, or stood last */
   weir_node *next, *previous;
+  bool is_in;
 };
 
 void weir_queue_join(weir_queue *queue, weir_node *node, weir_wait *wait); /* at the end */

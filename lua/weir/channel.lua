@@ -89,6 +89,11 @@ function M.merge(sources, capacity)
   return sink
 end
 
+local function has_ended(source)
+  local stats = source:stats()
+  return stats.closed and stats.count == 0
+end
+
 --- Lists of up to `size` values; one that is not full goes out after `seconds`.
 ---@param source weir.Channel
 ---@param size integer
@@ -109,7 +114,7 @@ function M.batch(source, size, seconds)
         part[#part + 1] = value
         due = due or (seconds and clock.now() + seconds)
         if #part >= size and not flush() then break end
-      elseif code == "timeout" then
+      elseif not has_ended(source) then -- by its state: a channel may be closed with the code `timeout`
         if not flush() then break end
       else
         flush()

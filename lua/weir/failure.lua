@@ -6,6 +6,7 @@ local native = require "weir.native.scheduler"
 local M = {}
 
 local MESSAGE_MAX = 4096 -- bytes of a message that is kept
+local NOTE_BYTES = 40    -- for how much there was: what was shortened once stays as it is
 
 M.codes = {}
 for code in ([[full empty closed timeout cancelled invalid failed rejected limit not_found conflict denied
@@ -29,7 +30,7 @@ end
 
 local function shorten(text)
   if #text <= MESSAGE_MAX then return text end
-  return text:sub(1, MESSAGE_MAX) .. ("... (%d bytes in all)"):format(#text)
+  return text:sub(1, MESSAGE_MAX - NOTE_BYTES) .. ("... (%d bytes in all)"):format(#text)
 end
 
 local function text_of(value)

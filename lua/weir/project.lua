@@ -122,14 +122,29 @@ function Project:pipeline_names()
   return names
 end
 
-local function lookup(self)
+-- What the checker asks of names. A module that is there and broken is told once, in its own words.
+local function lookup(self, broken)
   return function(kind, name)
     if kind == "pipeline" then
       if self:pipeline_file(name) then return {} end
       return nil, self:pipeline_names()
     end
-    return self.registry:declaration(kind, name)
+    local ok, declared, names = pcall(self.registry.declaration, self.registry, kind, name)
+    if ok then return declared, names end
+    local err = declared
+    if not broken[err.message] then
+      broken[err.message] = true
+      broken[#broken + 1] = { file = err.file, line = err.line, code = err.code, message = err.message }
+    end
+    return nil
   end
+end
+
+local function with_broken(definition, errors, broken)
+  if #broken == 0 then return definition, errors end
+  errors = errors or {}
+  table.move(broken, 1, #broken, #errors + 1, errors)
+  return nil, errors
 end
 
 --- Loads and checks a definition from a file.
@@ -140,7 +155,8 @@ end
 function Project:load(path, text)
   local load = require("weir.definition.load").load
   local version, source
-  local definition, errors = load(path, { text = text, modules = lookup(self), load_lua = function(file, lua)
+  local broken = {}
+  local definition, errors = load(path, { text = text, modules = lookup(self, broken), load_lua = function(file, lua)
     local value
     source = lua
     value, version = self.registry:run(file, lua)
@@ -150,18 +166,19 @@ function Project:load(path, text)
     definition.version = definition.version or version
     definition.text = source
   end
-  return definition, errors
+  return with_broken(definition, errors, broken)
 end
 
 --- Checks a definition that was built in Lua. A flow that was built in memory has a version of its own.
 ---@return weir.Definition|nil
 ---@return weir.DefinitionError[]? errors
 function Project:check(value)
-  local definition, errors = require("weir.definition.load").value(value, { modules = lookup(self) })
+  local broken = {}
+  local definition, errors = require("weir.definition.load").value(value, { modules = lookup(self, broken) })
   if definition and not definition.version then
     definition.version = require("weir.native.hash").sha256(("%s %s"):format(definition.name, definition.body))
   end
-  return definition, errors
+  return with_broken(definition, errors, broken)
 end
 
 return M

@@ -45,7 +45,8 @@ function M.run(arguments, context)
     end
     write_end(store, id, row, arguments.reason or "cancelled by weir cancel")
     if arguments.json then
-      context.out:line(shape.line(shape.run { id = id, pipeline = row.pipeline, version = row.version, status = row.status, error = row.error }))
+      context.out:line(shape.line(shape.run { id = id, pipeline = row.pipeline, version = row.version, status = row.status,
+        error = row.error }))
     else
       context.out:line(("%s  %s  %s"):format(id, row.pipeline, row.status))
     end

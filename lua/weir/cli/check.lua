@@ -73,7 +73,7 @@ local function say_ok(context, file, definition)
   context.out:line(("%s: %s, %s (version %s)"):format(file, context.out:paint("green", "ok"), what, definition.version:sub(1, 12)))
 end
 
-local function say_errors(context, file, errors)
+local function say_errors(context, errors)
   local format = require("weir.definition.check").format
   for _, entry in ipairs(errors) do context.err:line(context.err:paint("red", "error: ") .. clean(format(entry))) end
 end
@@ -93,7 +93,7 @@ local function check_one(context, arguments, file, format)
     say_ok(context, file, definition)
   end
   if definition then return status.finished end
-  if not arguments.json then say_errors(context, file, errors) end
+  if not arguments.json then say_errors(context, errors) end
   return #errors == 1 and errors[1].code == "not_found" and not errors[1].line and status.not_found or status.usage
 end
 

@@ -42,7 +42,7 @@ local function terminal_size(stream)
   local tty = stream.fd and uv.new_tty(stream.fd, false)
   if not tty then return nil end
   local width, height = tty:get_winsize()
-  require("weir.cli.handles").close { tty }
+  tty:close()
   if math.type(width) ~= "integer" or width <= 0 then return nil end
   return width, height
 end

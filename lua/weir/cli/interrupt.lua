@@ -35,11 +35,10 @@ function M.watch(on_first)
   return self
 end
 
---- Stops watching. Safe twice. Waits.
+--- Stops watching. Safe twice.
 function Interrupt:close()
-  local handles = self.handles
+  for _, handle in ipairs(self.handles) do handle:close() end
   self.handles = {}
-  require("weir.cli.handles").close(handles)
 end
 
 return M

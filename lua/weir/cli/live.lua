@@ -3,7 +3,6 @@
 --- second at most, by a timer that keeps nobody alive; events only change what the next drawing shows.
 
 local clock = require "weir.port.clock"
-local handles = require "weir.cli.handles"
 local progress = require "weir.cli.progress"
 local text = require "weir.cli.text"
 local uv = require "luv"
@@ -36,7 +35,7 @@ end
 local function inner_step(self, event)
   local row = self.by_key[event.step:match "^[^%[]+"]
   if row and event.status == "running" then row.latest = event.step:sub(#row.key + 1) end
-  if event.status == "failed" then self.kept[#self.kept + 1] = progress.step_line(self.console, event) end
+  self.kept[#self.kept + 1] = progress.inner_line(self, event)
 end
 
 local function outer_step(self, event)
@@ -91,12 +90,13 @@ local function running_line(self, row, now, columns)
   local label = text.pad(text.shorten(row.key, LABEL_WIDTH), math.min(LABEL_WIDTH, self.label_width))
   local line = ("%s %s"):format(err:paint("cyan", row.ended and self.console.signs[row.ended.status] or frame), label)
   if row.total then
-    line = ("%s  %s %d/%d"):format(line, err:paint("cyan", text.bar(row.done / row.total, BAR_WIDTH, self.console.signs)), row.done, row.total)
+    local bar = text.bar(row.total > 0 and row.done / row.total or 1, BAR_WIDTH, self.console.signs)
+    line = ("%s  %s %d/%d"):format(line, err:paint("cyan", bar), row.done, row.total)
   end
   line = line .. "  " .. err:paint("dim", text.duration(elapsed) .. guess(row, elapsed))
   local left = columns - text.width(line) - 3
   if row.latest and left > 12 then line = line .. "  " .. err:paint("dim", text.shorten(row.latest, left, self.console.signs.dots)) end
-  return line
+  return text.fit(line, columns, self.console.signs.dots)
 end
 
 local function running_lines(self)
@@ -125,20 +125,20 @@ function Live:draw()
   if #parts > 0 then self.console.err:write(table.concat(parts)) end
 end
 
---- Clears what is redrawn; what ended stays, a line per step. Safe twice. Waits.
+--- Clears what is redrawn; what ended stays, a line per step. Safe twice.
 function Live:close()
   if self.is_closed then return end
   self.is_closed = true
-  self.timer:stop()
   self:draw()
-  handles.close { self.timer, self.tty }
+  self.timer:close()
+  self.tty:close()
 end
 
 --- A live display. `console.err` is a terminal.
 ---@param console weir.cli.Console
 ---@return weir.cli.Live
 function M.new(console)
-  local self = setmetatable({ console = console, rows = {}, by_key = {}, kept = {}, drawn = 0, label_width = 0,
+  local self = setmetatable({ console = console, rows = {}, by_key = {}, failures = {}, kept = {}, drawn = 0, label_width = 0,
     spinner = console.is_unicode and SPINNER or PLAIN_SPINNER, timer = uv.new_timer(), tty = uv.new_tty(console.err.fd, false) }, Live)
   self.tty:unref()
   self.timer:start(EVERY_MS, EVERY_MS, function()

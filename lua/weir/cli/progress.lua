@@ -6,6 +6,7 @@ local text = require "weir.cli.text"
 local M = {}
 
 local EVERY = 2 -- seconds between two lines about one map
+local FAILURES_SHOWN = 10 -- of the items of one map
 
 ---@class weir.cli.Progress
 ---@field notify fun(self, event: table) the run's listener
@@ -51,6 +52,7 @@ function M.note_line(console, event)
     local style = event.level == "error" and "red" or event.level == "warn" and "yellow" or "dim"
     return ("%s: %s%s"):format(err:paint("dim", event.step), err:paint(style, event.level .. ": "), text.safe(event.text))
   end
+  if event.step and M.is_inner(event.step) then return nil end
   if event.kind == "retry" then
     return ("%s %s  attempt %d failed: %s; again in %s"):format(err:paint("yellow", console.signs.wait), event.step, event.attempt,
       text.first_line(event.error.message), text.duration(event.delay or 0))
@@ -59,6 +61,20 @@ function M.note_line(console, event)
     local advice = event.advice and (": " .. text.first_line(event.advice)) or ""
     return ("%s %s  the critic says %s%s"):format(err:paint("yellow", console.signs.wait), event.step, event.verdict, advice)
   end
+end
+
+--- The line about a step of a map's item: only failures have one, and of a map only so many.
+---@param display { console: weir.cli.Console, failures: table<string, integer> }
+---@param event table
+---@return string|nil
+function M.inner_line(display, event)
+  if event.status ~= "failed" then return nil end
+  local map = event.step:match "^[^%[]+"
+  local count = (display.failures[map] or 0) + 1
+  display.failures[map] = count
+  if count <= FAILURES_SHOWN then return M.step_line(display.console, event) end
+  if count > FAILURES_SHOWN + 1 then return nil end
+  return ("%s %s  more items failed; `weir show` tells"):format(M.sign(display.console, "failed"), map)
 end
 
 -- Lines ------------------------------------------------------------------------------------------
@@ -76,14 +92,19 @@ local function say_progress(self, event)
   self.console.err:line(("%s %s  %d of %d"):format(self.console.signs.running, event.step, event.done, event.total))
 end
 
+local function line_of(self, event)
+  if event.kind ~= "step" then return M.note_line(self.console, event) end
+  if M.is_inner(event.step) then return M.inner_line(self, event) end
+  return M.step_line(self.console, event)
+end
+
 function Lines:notify(event)
   if event.kind == "progress" then return say_progress(self, event) end
   if event.kind == "step" then
-    if event.status == "running" or M.is_inner(event.step) and event.status ~= "failed" then return end
+    if event.status == "running" then return end
     event.total = self.totals[event.step]
-    return self.console.err:line(M.step_line(self.console, event))
   end
-  local line = M.note_line(self.console, event)
+  local line = line_of(self, event)
   if line then self.console.err:line(line) end
 end
 
@@ -94,7 +115,7 @@ end
 function Lines.close() end
 
 local function lines(console)
-  return setmetatable({ console = console, totals = {}, said = {}, began = require("weir.port.clock").now() }, Lines)
+  return setmetatable({ console = console, totals = {}, said = {}, failures = {}, began = require("weir.port.clock").now() }, Lines)
 end
 
 -- Nothing but what the run itself says

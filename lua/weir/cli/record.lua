@@ -3,8 +3,11 @@
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 local place = require "weir.cli.place"
+local yield = require("weir.native.scheduler").yield
 
 local M = {}
+
+local TURN = 4096 -- entries
 
 local function known(value)
   if value == json.null then return nil end
@@ -94,6 +97,14 @@ READ["end"] = function(self, entry)
   end
 end
 
+-- What had no outcome when the run ended was stopped with it.
+local function conclude(self)
+  if self.status == "running" then return end
+  for _, step in ipairs(self.steps) do
+    if step.status == "running" then step.status, step.to_ms = "cancelled", step.to_ms or self.ended_ms end
+  end
+end
+
 local function definition_of(store, version)
   local kept = version and store:get("definitions", version)
   return kept and known(kept.normal), kept and kept.kind
@@ -108,7 +119,7 @@ local function children_of(store, pins)
   return children
 end
 
---- Reads the record of a run from its store. Raises what the store says: `not_found`, `corrupt`.
+--- Reads the record of a run from its store. May yield. Raises what the store says: `not_found`, `corrupt`.
 ---@param store userdata
 ---@param id string
 ---@return weir.cli.Record
@@ -125,10 +136,12 @@ function M.load(store, id)
   local normal, kind = definition_of(store, head.version)
   local self = { id = id, pipeline = head.pipeline, version = head.version, kind = kind, normal = normal, input = known(head.input),
     status = "running", started_ms = head.at, pins = pins, steps = {}, by_key = {}, places = place.new(normal, children_of(store, pins)) }
-  for _, entry in ipairs(entries) do
+  for index, entry in ipairs(entries) do
     local read = READ[entry[1]]
     if read then read(self, entry) end
+    if index % TURN == 0 then yield() end -- a journal may be long, and the library is not preempted
   end
+  conclude(self)
   return self
 end
 

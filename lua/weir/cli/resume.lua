@@ -32,8 +32,9 @@ local function chosen(store, engine, given)
 end
 
 local function go_on(context, arguments, engine, id)
-  local display = progress.new(context.console, { quiet = arguments.quiet })
+  local display
   local run = engine:reopen(id, { listener = function(event) display:notify(event) end })
+  display = progress.new(context.console, { quiet = arguments.quiet })
   if not arguments.quiet then context.err:line(("going on with %s (%s)"):format(id, run.plan.name)) end
   local interrupted = run_command.execute(context, display, run)
   run_command.report(context, run, arguments)

@@ -32,7 +32,8 @@ end
 local function refuse_definition(context, arguments, errors)
   if arguments.json then
     local first = errors[1]
-    local err = failure.new(first.code or "invalid", "%s", first.message)
+    local more = #errors > 1 and ("; and %d more, which `weir check` tells"):format(#errors - 1) or ""
+    local err = failure.new(first.code or "invalid", "%s%s", first.message, more)
     err.file, err.line, err.status = first.file, first.line, status.usage
     error(err, 0)
   end
@@ -51,8 +52,9 @@ local function plan_of(engine, definition)
 end
 
 local function check_input(plan, input, schema)
-  local ok, _, errors = plan.check_input(input)
+  local ok, checked, errors = plan.check_input(input)
   if not ok then error(input_of.refusal(errors, schema), 0) end
+  return checked
 end
 
 local function say_output(context, output)
@@ -73,7 +75,7 @@ end
 
 -- What to type next; under a seed the newest run by its time is another one.
 local function look_at(context, run, arguments)
-  if not run.journal or run.in_memory then return "nothing was kept" end
+  if not run.journal or run.engine.store:path() == ":memory:" then return "nothing was kept" end
   local tail = (arguments.seed and run.id or "last") .. (arguments.store and (" --store " .. arguments.store) or "")
   return ("weir show %s %s weir trace %s"):format(tail, context.console.signs.dot, tail)
 end
@@ -138,10 +140,10 @@ local function id_of(arguments, store)
 end
 
 local function execute(context, arguments, engine, definition, input)
-  local display = progress.new(context.console, { quiet = arguments.quiet, plain = arguments.seed ~= nil })
+  local display
   local run = engine:prepare(definition, input, { id = id_of(arguments, engine.store),
     listener = function(event) display:notify(event) end })
-  run.in_memory = engine.store and engine.store:path() == ":memory:"
+  display = progress.new(context.console, { quiet = arguments.quiet, plain = arguments.seed ~= nil })
   local interrupted = M.execute(context, display, run)
   M.report(context, run, arguments)
   if interrupted then return status.interrupted end
@@ -166,11 +168,11 @@ function M.run(arguments, context)
   local here = session.project(name:find "[/.]" and name or nil)
   local definition, errors = session.load(here, name)
   if not definition then return refuse_definition(context, arguments, errors) end
-  if arguments.dry_run then return require("weir.cli.dry_run").run(context, here, definition, arguments) end
   local plan = plan_of(require("weir.run.engine").new(here, nil), definition)
   local schema = definition.normal.input
   local input = input_of.build(arguments.input, arguments.set, schema)
-  check_input(plan, input, schema)
+  local checked = check_input(plan, input, schema)
+  if arguments.dry_run then return require("weir.cli.dry_run").run(context, here, definition, checked, arguments) end
   return with_engine(context, arguments, here, definition, input)
 end
 

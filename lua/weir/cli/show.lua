@@ -73,9 +73,10 @@ local function facts(self, node)
 end
 
 local function say_verdict(self, verdict, indent)
+  local by = type(verdict.critic) == "string" and " " .. verdict.critic or ""
   local score = type(verdict.score) == "number" and (", score %.2f"):format(verdict.score) or ""
   local advice = type(verdict.advice) == "string" and ": " .. text.first_line(verdict.advice) or ""
-  self:say(indent .. self.out:paint("dim", ("critic %s: %s%s%s"):format(verdict.critic or "", verdict.verdict, score, advice)))
+  self:say(indent .. self.out:paint("dim", ("critic%s: %s%s%s"):format(by, verdict.verdict, score, advice)))
 end
 
 local function say_error(self, err, indent)

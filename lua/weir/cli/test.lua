@@ -108,8 +108,10 @@ local function find_files(given)
 end
 
 local function require_busted()
-  local ok = pcall(require, "busted.core")
-  if not ok then failure.raise("unavailable", "busted is not installed; `apt install lua-busted` installs it") end
+  if pcall(require, "busted.core") then return end
+  local err = failure.new("unavailable", "busted is not installed; `apt install lua-busted` installs it")
+  err.status = status.failed
+  error(err, 0)
 end
 
 local function monotonic()
@@ -156,7 +158,8 @@ local function crash_everywhere(arguments, context)
       problems = require("weir.native.json").list(summary.problems) })
   else
     for _, problem in ipairs(summary.problems) do
-      context.out:line(("%s %s:%d  %s"):format(context.out:paint("red", context.console.signs.failed), problem.point, problem.count, problem.problem))
+      local sign = context.out:paint("red", context.console.signs.failed)
+      context.out:line(("%s %s:%d  %s"):format(sign, problem.point, problem.count, problem.problem))
       context.out:line("    " .. problem.command)
     end
     context.out:line(("%d passed, %d failed: %s killed at %s"):format(summary.positions - #summary.problems, #summary.problems, pipeline,

@@ -88,6 +88,17 @@ function M.shorten(text, width, dots)
   return text:sub(1, utf8.offset(text, keep + 1) - 1) .. dots
 end
 
+--- A line that a terminal of so many columns does not break; one that is too long loses its colours and end.
+---@param line string
+---@param columns integer
+---@param dots string
+---@return string
+function M.fit(line, columns, dots)
+  if M.width(line) < columns then return line end
+  local bare = line:gsub(MARK, "")
+  return M.shorten(bare, columns - 1, dots)
+end
+
 --- Text filled up with spaces to `width` columns.
 ---@param text string
 ---@param width integer

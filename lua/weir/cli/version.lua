@@ -10,12 +10,30 @@ local M = {
 
 function M.declare() end
 
+local function read(path)
+  local file = io.open(path, "rb")
+  if not file then return "" end
+  local text = file:read "a"
+  file:close()
+  return text or ""
+end
+
+-- The release stands in the library itself: its headers may be those of another one.
+local function in_library(maps, name, pattern)
+  local path = maps:match("(/%S*" .. name .. "[%w.]*%.so[%d.]*)")
+  return path and read(path):match(pattern)
+end
+
 --- The versions, by name, in order.
 ---@return { name: string, version: string }[]
 function M.list()
-  local lmdb = require("weir.native.checkpoint").lmdb
-  return { { name = "weir", version = require "weir.version" }, { name = "Lua", version = _VERSION:match "%S+$" },
-    { name = "libuv", version = require("luv").version_string() }, lmdb and { name = "LMDB", version = lmdb } }
+  local maps = read "/proc/self/maps"
+  local lua = in_library(maps, "liblua5", "%$LuaVersion: Lua ([%d.]+)") or _VERSION:match "%S+$"
+  local list = { { name = "weir", version = require "weir.version" }, { name = "Lua", version = lua },
+    { name = "libuv", version = require("luv").version_string() } }
+  local lmdb = in_library(maps, "liblmdb", "LMDB ([%d.]+)")
+  if lmdb then list[#list + 1] = { name = "LMDB", version = lmdb } end
+  return list
 end
 
 function M.run(arguments, context)

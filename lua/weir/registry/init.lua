@@ -277,15 +277,17 @@ function Registry:names(kind)
   return names
 end
 
---- What the checker of definitions asks: the declaration of a module, or nil and the names of its kind.
+--- What the checker of definitions asks: the declaration of a module, or nil and the names of its kind, or
+--- nil alone when nothing of that kind is there to compare with.
 ---@return table|nil declaration {options}
 ---@return string[]|nil names
 function Registry:declaration(kind, name)
   if not kinds.kinds[kind] then return nil end
   local entry, err = self:lookup(kind, name)
   if entry then return { options = entry.module.options } end
-  if err.code == "not_found" then return nil, self:names(kind) end
-  error(err, 0)
+  if err.code ~= "not_found" then error(err, 0) end
+  local names = self:names(kind)
+  return nil, #names > 0 and names or nil
 end
 
 return M

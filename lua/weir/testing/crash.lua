@@ -4,11 +4,14 @@
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 local process = require "weir.port.process"
+local project = require "weir.project"
 
 local M = {}
 
 local POINTS = { "before_commit", "after_commit" }
 local LIVES_MAX = 10000
+local LIFE = 120          -- seconds
+local OUTPUT = 16 << 20   -- bytes
 
 local function program()
   return assert(require("luv").exepath())
@@ -19,14 +22,6 @@ local function environment(extra)
   for name, value in pairs(require("luv").os_environ()) do env[name] = value end
   for name, value in pairs(extra) do env[name] = value end
   return env
-end
-
-local function life(arguments, extra)
-  local args = { program() }
-  table.move(arguments, 1, #arguments, 2, args)
-  local result, message, code = process.run(args, { env = environment(extra or {}), timeout = 120, max_bytes = 16 << 20 })
-  if not result then failure.raise(code, "%s", message) end
-  return result
 end
 
 local function run_line(result, what)
@@ -46,14 +41,8 @@ local function fresh_folder()
   return assert(require("luv").fs_mkdtemp((os.getenv "TMPDIR" or "/tmp") .. "/weir-crash-XXXXXX"))
 end
 
-local function arguments_of(verb, pipeline, store, given)
-  local arguments = { verb }
-  if pipeline then arguments[#arguments + 1] = pipeline end
-  for _, extra in ipairs(given or {}) do arguments[#arguments + 1] = extra end
-  arguments[#arguments + 1] = "--store"
-  arguments[#arguments + 1] = store
-  arguments[#arguments + 1] = "--json"
-  return arguments
+local function was_killed(result)
+  return result.signal == 9 or result.signal == "sigkill" or result.status == 137
 end
 
 local function differs(reference, line)
@@ -63,69 +52,92 @@ local function differs(reference, line)
   if got ~= expected then return ("output %s instead of %s"):format(got:sub(1, 200), expected:sub(1, 200)) end
 end
 
-local function was_killed(result)
-  return result.signal == 9 or result.signal == "sigkill" or result.status == 137
+-- What is tried: {pipeline, given, folder, environment, reference}. Every life has its own process; all
+-- start in the project's folder, so that all see the same modules.
+local Trial = {}
+Trial.__index = Trial
+
+function Trial:life(verb, what, store, extra)
+  local args = { program(), verb }
+  args[#args + 1] = what
+  if verb == "run" then table.move(self.given, 1, #self.given, #args + 1, args) end
+  for _, argument in ipairs { "--store", store, "--json" } do args[#args + 1] = argument end
+  local result, message, code = process.run(args, { env = environment(extra or {}), cwd = self.folder, timeout = LIFE, max_bytes = OUTPUT })
+  if not result then failure.raise(code, "%s", message) end
+  return result
 end
 
-local function shown(store)
-  local result = life(arguments_of("show", "last", store))
+function Trial:shown(store)
+  local result = self:life("show", "last", store)
   return result.status == 0 and run_line(result, "weir show") or nil
 end
 
 -- What was said to be done before the kill has to be in the store now.
-local function lost(first, store, reference)
+function Trial:lost(first, store)
   if first.stdout == "" then return nil end
-  local kept = shown(store)
+  local kept = self:shown(store)
   if not kept then return "the run was reported as ended, and the store does not know it" end
-  if kept.status ~= reference.status then
+  if kept.status ~= self.reference.status then
     return ("the run was reported as ended, and the store says '%s': an acknowledgement before the commit"):format(kept.status)
   end
 end
 
 -- The run goes on in a new life, unless its start was never kept or its end was.
-local function gone_on(store, reference, count)
-  local second = life(arguments_of("resume", nil, store))
-  if second.stdout ~= "" then return differs(reference, run_line(second, "weir resume")) end
-  local kept = shown(store)
-  if kept then return differs(reference, kept) end
+function Trial:gone_on(store, count)
+  local second = self:life("resume", nil, store)
+  if second.stdout ~= "" then return differs(self.reference, run_line(second, "weir resume")) end
+  local kept = self:shown(store)
+  if kept then return differs(self.reference, kept) end
   return count > 1 and "the run is gone, though its start was acknowledged" or nil
 end
 
 -- One life with a kill, one that goes on. `nil`: the run ended before the point was reached.
-local function crash_at(pipeline, given, reference, point, count, extra)
+function Trial:crash_at(point, count)
   local store = fresh_folder()
   local fail = { WEIR_FAILPOINT = ("%s:%d"):format(point, count) }
-  for name, value in pairs(extra) do fail[name] = value end
-  local first = life(arguments_of("run", pipeline, store, given), fail)
+  for name, value in pairs(self.environment) do fail[name] = value end
+  local first = self:life("run", self.pipeline, store, fail)
   local problem
-  if was_killed(first) then
-    problem = lost(first, store, reference) or gone_on(store, reference, count) or "same"
-  end
+  if was_killed(first) then problem = self:lost(first, store) or self:gone_on(store, count) or "same" end
   remove(store)
   return problem
+end
+
+function Trial:command(point, count)
+  return ("cd %s && WEIR_FAILPOINT=%s:%d weir run %s %s --store DIR; weir resume --store DIR"):format(self.folder, point, count,
+    self.pipeline, table.concat(self.given, " "))
+end
+
+local function new_trial(pipeline, given, options)
+  local uv = require "luv"
+  local path = uv.fs_realpath(pipeline)
+  local folder = project.find(options.folder or path and path:match "^(.*)/" or ".")
+  local self = setmetatable({ pipeline = path or pipeline, given = given or {}, folder = folder,
+    environment = options.environment or {} }, Trial)
+  local store = fresh_folder()
+  self.reference = run_line(self:life("run", self.pipeline, store), "weir run")
+  remove(store)
+  return self
 end
 
 --- Runs a pipeline once for each position of its journal, with a kill there and a resume after it.
 ---@param pipeline string file or name
 ---@param given string[] further arguments of `weir run`, such as {"--set", "path=docs"}
----@param options { report: fun(text: string)|nil, environment: table|nil }|nil
+---@param options { report: fun(text: string)|nil, environment: table|nil, folder: string|nil }|nil folder: the
+---   project's, when the pipeline is given by name
 ---@return boolean ok
----@return table summary {positions, problems: {point, count, problem, command}}
+---@return table summary {positions, status, problems: {point, count, problem, command}}
 function M.everywhere(pipeline, given, options)
   options = options or {}
-  local store = fresh_folder()
-  local reference = run_line(life(arguments_of("run", pipeline, store, given)), "weir run")
-  remove(store)
-  local summary = { positions = 0, problems = {} }
+  local trial = new_trial(pipeline, given, options)
+  local summary = { positions = 0, status = trial.reference.status, problems = {} }
   for _, point in ipairs(POINTS) do
     for count = 1, LIVES_MAX do
-      local outcome = crash_at(pipeline, given, reference, point, count, options.environment or {})
+      local outcome = trial:crash_at(point, count)
       if not outcome then break end
       summary.positions = summary.positions + 1
       if outcome ~= "same" then
-        local command = ("WEIR_FAILPOINT=%s:%d weir run %s %s --store DIR; weir resume --store DIR"):format(point, count, pipeline,
-          table.concat(given or {}, " "))
-        summary.problems[#summary.problems + 1] = { point = point, count = count, problem = outcome, command = command }
+        summary.problems[#summary.problems + 1] = { point = point, count = count, problem = outcome, command = trial:command(point, count) }
       end
       if options.report then options.report(("%s:%d %s"):format(point, count, outcome)) end
     end

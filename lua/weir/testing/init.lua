@@ -111,6 +111,14 @@ local function stand_in(here, agents)
   end
 end
 
+-- Options of modules, as the project's settings would give them.
+local function set_options(here, modules)
+  local options = {}
+  for full, given in pairs(here.settings.options or {}) do options[full] = given end
+  for full, given in pairs(modules or {}) do options[full] = given end
+  here.settings.options = options
+end
+
 local function result_of(run, events)
   return setmetatable({ status = run.status, output = run.output, error = run.error, events = events, id = run.id,
     step_data = run.data or {}, seconds = (run.ended_ms - run.started_ms) / 1000 }, TestRun)
@@ -118,13 +126,15 @@ end
 
 --- Runs a pipeline on a virtual clock, in a store of its own that is gone afterwards. Waits.
 ---@param what string|table a file, a name, or what weir.pipeline or weir.flow gave
----@param options { input: any, seed: integer|nil, agents: table<string, function>|nil, jitter: integer|nil, real_time: boolean|nil }|nil
----   agents: stand-ins by name, `function(ctx, input)`. real_time: keeps the real clock, for processes and sockets
+---@param options table|nil input; agents: stand-ins by name, `function(ctx, input)`; modules: options by full name
+---   ("agents/files"); seed: draws the order of what runs side by side; jitter: instructions to a drawn preemption,
+---   at most; real_time: keeps the real clock, for processes and sockets
 ---@return weir.TestRun
 function M.run(what, options)
   options = options or {}
   local here = open_project()
   stand_in(here, options.agents)
+  set_options(here, options.modules)
   local definition = definition_of(here, what)
   local store = assert(store_port.open(":memory:"))
   local was_virtual = native.is_virtual()

@@ -117,6 +117,10 @@ describe("checking paths", function()
     accepted("groups:\n- {name: a, agent: echo, branch: {default: c}}\n- {name: b, agent: echo}\n- {name: c, agent: echo, input: $.b?}\n")
   end)
 
+  it("lets a branch without default go on to the next group", function()
+    accepted("groups:\n- {name: a, agent: echo, branch: {cases: {x: c}}}\n- {name: b, agent: echo}\n- {name: c, agent: echo, input: $.b?}\n")
+  end)
+
   it("knows what bodies see, and that only their output leaves them", function()
     accepted([[
 groups:
@@ -211,6 +215,13 @@ describe("checking the shape", function()
     refused("groups:\n- {name: a, agent: echo, sleep: 3}\n", "got agent and sleep", 3)
     refused("groups:\n- {name: g, steps: [{name: a}]}\n", "none of them is there", 3)
     refused("groups:\n- {name: g, steps: []}\n", "steps must have at least 1 item", 3)
+  end)
+
+  it("tells nothing more because of what is wrong already", function()
+    refused("groups:\n- {name: a, agent: echo, input: $.b?}\n- {name: b, agent: echo, branch: {cases: {again: a}, max_visits: 0}}\n",
+      "branch.max_visits must be at least 1", 4)
+    refused("groups:\n- {name: a, agnet: echo, options: {x: 1}}\n- {name: b, agent: echo, input: $.a}\n", "agnet is unknown", 3, "agent")
+    refused("groups:\n- {name: a, agent: echo, output: x}\n", "groups is required when 'output' is given", 3)
   end)
 
   it("tells wrong names, types and words", function()

@@ -376,6 +376,15 @@ describe("printing", function()
     assert.equal("integer", math.type(again.a))
   end)
 
+  it("quotes what older readers of YAML take for something else", function()
+    local options = { a = "yes", b = "off", c = "2020-01-01", d = "~", e = "plain words", f = "1.2.3" }
+    local loaded = assert(definition.value(build.pipeline "p" { build.step "a" { agent = "echo", options = options } }))
+    local text = printer.print(loaded.normal, "yaml")
+    for _, line in ipairs { 'a: "yes"', 'b: "off"', 'c: "2020-01-01"', 'd: "~"', "e: plain words", "f: 1.2.3" } do
+      assert.truthy(text:find(line .. "\n", 1, true), line)
+    end
+  end)
+
   it("refuses another format", function()
     assert.has_error(function() printer.print({}, "toml") end)
   end)

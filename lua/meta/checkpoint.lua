@@ -1,0 +1,202 @@
+---@meta weir.native.checkpoint
+-- luacheck: ignore 212 241
+
+--- The store: journals of runs, rows, key-value spaces and blobs in one LMDB environment behind a writer thread.
+--- What is written is on disk when the call returns. Reads do not wait.
+local M = {}
+
+--- The version of LMDB, such as "0.9.24".
+---@type string
+M.lmdb = nil
+
+---@class weir.Store
+local Store = {}
+
+---@class weir.StoreJournal the right of one owner to append to one run
+local Journal = {}
+
+---@class weir.StoreOptions
+---@field force boolean|nil        open on an unfit file system, or though damage was found
+---@field map_bytes integer|nil    address space at first, default 64 GiB; grows by itself
+---@field log_bytes integer|nil    the log is cut above this, default 64 MiB
+---@field log_entries integer|nil  or above this, default 1,000,000
+---@field sync_delay_s number|nil  for tests: what each commit waits before it syncs
+
+--- Opens the store of a folder (made if missing), or a private one for ":memory:". Blocks for as long as the disk.
+---@param path string
+---@param options weir.StoreOptions|nil
+---@return weir.Store|nil
+---@return string|nil message
+---@return string|nil code `invalid` (no store, newer format, file system), `conflict` (another process has it),
+---  `denied`, `full`, `corrupt`, `unavailable`
+function M.open(path, options) end
+
+--- Writes plain data as MessagePack, one encoding for one value. Does not wait.
+---@param value any
+---@return string|nil bytes
+---@return string|nil message
+---@return string|nil code `invalid`, `limit`
+function M.encode(value) end
+
+--- Reads what `encode` wrote. Does not wait.
+---@param bytes string
+---@return any value
+---@return string|nil message
+---@return string|nil code `corrupt`, `limit`
+function M.decode(bytes) end
+
+-- The store as a whole
+
+---@return string
+function Store:path() end
+
+--- Counts since the store was opened, sizes in bytes, times in seconds; `failure` once it has failed for good.
+---@return table
+function Store:stats() end
+
+--- Waits until all that was queued before is committed.
+---@return true|nil
+---@return string|nil message
+---@return string|nil code
+function Store:sync() end
+
+--- Closes it when the queue is empty. Safe twice. Waits.
+function Store:close() end
+
+--- Reads every record.
+---@return table<string, integer>|nil counts records by table
+---@return string[]|string damaged one text for each damage; or the message
+---@return string|nil code
+function Store:verify() end
+
+-- Runs
+
+--- Takes a run over: an older epoch is refused from now on. Waits.
+---@param run_id string 1 to 128 bytes, none of them zero
+---@param epoch integer from 0
+---@return weir.StoreJournal|nil
+---@return integer|string n of the latest entry; or the message
+---@return string|nil code `conflict`
+function Store:run(run_id, epoch) end
+
+--- All entries of a run, and its row (nil when it has none).
+---@param run_id string
+---@return table[]|nil entries
+---@return table|string|nil row or the message
+---@return string|nil code `not_found`, `corrupt`, `unavailable`
+function Store:load(run_id) end
+
+--- Some entries of a run.
+---@param run_id string
+---@param after_n integer|nil default 0
+---@param limit integer|nil 1..10000, default 1000
+---@return table[]|nil entries
+---@return integer|string n of the last one; or the message
+---@return string|nil code `not_found`, `corrupt`, `unavailable`
+function Store:entries(run_id, after_n, limit) end
+
+---@param run_id string
+---@return table|nil row
+---@return string|nil message
+---@return string|nil code `not_found`, `corrupt`, `unavailable`
+function Store:row(run_id) end
+
+--- Runs in order of their ids, which is that of their start.
+---@param query { status: string?, after: string?, limit: integer?, reverse: boolean? }|nil limit: 1..1000, default 100
+---@return { id: string, row: table }[]|nil
+---@return string|nil message
+---@return string|nil code `corrupt`, `unavailable`
+function Store:runs(query) end
+
+--- Appends an entry. Waits until it is on disk.
+---@param entry any[] plain data
+---@param row table|nil the run's new row, with its `status`
+---@param ended boolean|nil the run has ended
+---@param token integer|nil of a note that this entry makes needless, if it is not written yet
+---@return integer|nil n
+---@return string|nil message
+---@return string|nil code `conflict` (a newer epoch), `full`, `invalid`, `limit`, `unavailable`
+function Journal:append(entry, row, ended, token) end
+
+--- Appends an entry without waiting.
+---@param entry any[] plain data
+---@return integer|nil token
+---@return string|nil message
+---@return string|nil code `invalid`, `limit`
+function Journal:note(entry) end
+
+---@return string run_id
+function Journal:id() end
+
+---@return integer
+function Journal:epoch() end
+
+-- Key-value spaces, blobs, batches
+
+--- Puts a value under a key. Waits until it is on disk.
+---@param space string 1 to 64 characters from '!' to '~'
+---@param key string at most 65536 bytes
+---@param value any plain data, not nil
+---@return integer|nil version
+---@return string|nil message
+---@return string|nil code `full`, `invalid`, `limit`, `unavailable`
+function Store:put(space, key, value) end
+
+--- Puts a value if the key has this version, 0 for none. Waits until it is on disk.
+---@param space string
+---@param key string
+---@param version integer
+---@param value any
+---@return integer|nil version
+---@return string|nil message
+---@return string|nil code `conflict`, and as `put`
+function Store:cas(space, key, version, value) end
+
+--- Removes a key, if given only in this version. Waits until it is on disk.
+---@param space string
+---@param key string
+---@param version integer|nil
+---@return boolean|nil was_there
+---@return string|nil message
+---@return string|nil code `conflict`, `unavailable`
+function Store:delete(space, key, version) end
+
+---@param space string
+---@param key string
+---@return any value
+---@return integer|string version or the message
+---@return string|nil code `not_found`, `corrupt`, `unavailable`
+function Store:get(space, key) end
+
+--- Keys in order of their bytes.
+---@param space string
+---@param query { prefix: string?, from: string?, after: string?, to: string?, before: string?, limit: integer?, reverse: boolean? }|nil
+---@return { key: string, value: any, version: integer }[]|nil
+---@return string|nil message
+---@return string|nil code `corrupt`, `unavailable`
+function Store:scan(space, query) end
+
+--- Keeps bytes under their SHA-256. Waits until they are on disk.
+---@param bytes string at most 16 MiB
+---@return string|nil hash 64 hexadecimal digits
+---@return string|nil message
+---@return string|nil code `full`, `unavailable`
+function Store:put_blob(bytes) end
+
+---@param hash string 64 hexadecimal digits in lower case
+---@return string|nil bytes
+---@return string|nil message
+---@return string|nil code `not_found`, `corrupt`, `unavailable`
+function Store:get_blob(hash) end
+
+--- Does several operations in one transaction, all or none. Waits until they are on disk. Each is a table with
+--- `op`: put {space, key, value}, cas {space, key, version, value}, delete {space, key, version?},
+--- entry {journal, entry, row?, ended?}, blob {bytes}.
+---@param operations table[] 1 to 10000
+---@return any[]|nil results version, 1 or 0 for whether a key was there, n, hash
+---@return string|nil message
+---@return string|nil code as the operations
+---@return integer|nil position of the one that was refused
+function Store:batch(operations) end
+
+return M

@@ -1,0 +1,113 @@
+local native = require "weir.native.registry"
+
+describe("the registry", function()
+  it("finds the active version of a name, and each version by its hash", function()
+    local registry = native.new()
+    local one, two = { 1 }, { 2 }
+    registry:register("agents/a", "h1", one)
+    assert.same({ nil, "'agents/a' is not registered", "not_found" }, { registry:lookup "agents/a" })
+    assert.is_nil(registry:activate("agents/a", "h1"))
+    registry:register("agents/a", "h2", two)
+    local module, hash = registry:lookup "agents/a"
+    assert.equal(one, module)
+    assert.equal("h1", hash)
+    assert.equal("h1", registry:activate("agents/a", "h2"))
+    assert.equal(two, (registry:lookup "agents/a"))
+    assert.equal(one, (registry:lookup("agents/a", "h1")))
+    assert.same({ nil, "'agents/a' has no version h3", "not_found" }, { registry:lookup("agents/a", "h3") })
+    assert.equal("not_found", select(3, registry:activate("agents/b", "h1")))
+  end)
+
+  it("keeps a version that is registered twice, with the module that came last", function()
+    local registry = native.new()
+    registry:register("m", "h", "first")
+    registry:register("m", "h", "second")
+    registry:activate("m", "h")
+    assert.equal("second", (registry:lookup "m"))
+    assert.equal(1, #registry:list())
+  end)
+
+  it("does not mix up names and hashes that join to the same text", function()
+    local registry = native.new()
+    registry:register("ab", "c", 1)
+    registry:register("a", "bc", 2)
+    registry:register("", "abc", 3)
+    assert.equal(1, (registry:lookup("ab", "c")))
+    assert.equal(2, (registry:lookup("a", "bc")))
+    assert.equal(3, (registry:lookup("", "abc")))
+    assert.is_nil((registry:lookup("abc", "")))
+  end)
+
+  it("retires a version that is neither active nor pinned, and only then", function()
+    local registry = native.new()
+    registry:register("m", "old", 1)
+    registry:activate("m", "old")
+    assert.equal("conflict", select(3, registry:retire("m", "old")))
+    registry:register("m", "new", 2)
+    assert.equal(1, registry:pin("m", "old"))
+    assert.equal(2, registry:pin("m", "old"))
+    registry:activate("m", "new")
+    assert.same({ nil, "'m' version old is still needed", "conflict" }, { registry:retire("m", "old") })
+    assert.equal(1, registry:unpin("m", "old"))
+    assert.equal("conflict", select(3, registry:retire("m", "old")))
+    assert.equal(0, registry:unpin("m", "old"))
+    assert.is_true(registry:retire("m", "old"))
+    assert.equal("not_found", select(3, registry:lookup("m", "old")))
+    assert.equal("not_found", select(3, registry:retire("m", "old")))
+    assert.equal("not_found", select(3, registry:pin("m", "old")))
+    assert.is_false((pcall(registry.unpin, registry, "m", "new")))
+    registry:register("m", "old", 3) -- and it may come back
+    assert.equal(3, (registry:lookup("m", "old")))
+  end)
+
+  it("lets go of a module with its version", function()
+    local registry = native.new()
+    local weak = setmetatable({}, { __mode = "v" })
+    weak[1] = {}
+    registry:register("m", "h", weak[1])
+    collectgarbage()
+    assert.is_table(weak[1])
+    registry:retire("m", "h")
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(weak[1])
+  end)
+
+  it("lists every version of every name, newer first, names in the order in which they came", function()
+    local registry = native.new()
+    registry:register("b", "1", {})
+    registry:register("a", "1", {})
+    registry:register("b", "2", {})
+    registry:activate("b", "2")
+    registry:pin("a", "1")
+    assert.same({ { name = "b", version = "2", active = true, pins = 0 }, { name = "b", version = "1", active = false, pins = 0 },
+      { name = "a", version = "1", active = false, pins = 1 } }, registry:list())
+  end)
+
+  it("finds each of many in the time that it takes to find one", function()
+    local registry = native.new()
+    local function seconds_per_lookup(count)
+      for i = #registry:list() + 1, count do
+        registry:register("name" .. i, "hash", i)
+        registry:activate("name" .. i, "hash")
+      end
+      local from = os.clock()
+      for round = 1, 20000 do
+        local i = round * 7919 % count + 1
+        assert(registry:lookup("name" .. i) == i)
+      end
+      return os.clock() - from
+    end
+    local few, many = seconds_per_lookup(100), seconds_per_lookup(20000)
+    assert.is_true(many < 20 * few + 0.01, many / few)
+    assert.equal(20000, #registry:list())
+  end)
+
+  it("refuses what is no name, hash or registry", function()
+    local registry = native.new()
+    assert.is_false((pcall(registry.register, registry, "m", "h")))
+    assert.is_false((pcall(registry.register, registry, {}, "h", 1)))
+    assert.is_false((pcall(registry.lookup, registry)))
+    assert.is_false((pcall(registry.lookup, {}, "m")))
+  end)
+end)

@@ -1,0 +1,52 @@
+local crash = require "weir.testing.crash"
+local files = require "weir.port.files"
+local process = require "weir.port.process"
+
+-- A project of its own: documents, and a copy of the pipelines under test.
+local function documents()
+  local folder = assert(require("luv").fs_mkdtemp((os.getenv "TMPDIR" or "/tmp") .. "/weir-spec-XXXXXX"))
+  assert(files.write(folder .. "/tide.md", "# The tide\n\nThe tide came in. The boats rose with it. Nobody was at the quay.\n"))
+  assert(files.write(folder .. "/wind.txt", "The wind turned. It blew from the north. The boats stayed in.\n"))
+  for _, name in ipairs { "digest.lua", "digest.yaml", "publish.lua" } do
+    local text = assert(files.read("pipelines/" .. name, {}))
+    assert(files.write(folder .. "/pipelines/" .. name, text, { folders = true }))
+  end
+  assert(files.write(folder .. "/weir.lua", "return {}\n"))
+  return folder
+end
+
+describe("a run that is killed at every position of its journal", function()
+  local folder
+
+  before_each(function() folder = documents() end)
+  after_each(function() process.run { "rm", "-rf", "--", folder } end)
+
+  local function passes(pipeline, given)
+    local ok, summary = crash.everywhere(pipeline, given)
+    assert.equal("finished", summary.status)
+    assert.same({}, summary.problems)
+    assert.is_true(ok)
+    return summary.positions
+  end
+
+  it("ends like one that was never killed: hello", function()
+    assert.is_true(passes("pipelines/hello.lua", { "--set", "name=Ada" }) >= 6)
+  end)
+
+  it("ends like one that was never killed: digest, in Lua and in YAML", function()
+    for _, extension in ipairs { "lua", "yaml" } do
+      assert.is_true(passes(folder .. "/pipelines/digest." .. extension, { "--set", "glob=*.md", "--set", "words=20" }) > 20)
+    end
+  end)
+
+  it("ends like one that was never killed: publish, a flow", function()
+    assert.is_true(passes(folder .. "/pipelines/publish.lua", {}) > 10)
+  end)
+
+  it("is told apart from one whose end was acknowledged before the commit", function()
+    local ok, summary = crash.everywhere("pipelines/hello.lua", {}, { environment = { WEIR_DEFECT = "ack_before_commit" } })
+    assert.is_false(ok)
+    assert.match("acknowledgement before the commit", summary.problems[1].problem)
+    assert.match("WEIR_FAILPOINT=before_commit:%d+ weir run", summary.problems[1].command)
+  end)
+end)
