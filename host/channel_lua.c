@@ -344,7 +344,7 @@ int luaopen_weir_native_channel(lua_State *L) {
   luaL_setfuncs(L, methods, 1);   /* meta methods */
   lua_setfield(L, -2, "__index"); /* meta */
   lua_pushliteral(L, CHANNEL);
-  lua_setfield(L, -2, "__name");
+  lua_setfield(L, -2, "__metatable"); /* out of a module's reach, and what tells a channel from others */
   luaL_newlib(L, functions);      /* meta functions */
   return 1;
 }

@@ -9,7 +9,8 @@
 #define TURN_MAX 1024    /* tasks resumed before the loop looks outside */
 #define POLL_EVERY 32    /* turns with few tasks in them: look outside this often */
 #define LOWER_LANE_EVERY 8
-#define LONGEST_POLL_NS 3600000000000LL
+#define LONGEST_POLL_MS 3600000
+#define LONGEST_POLL_NS (LONGEST_POLL_MS * 1000000LL)
 #define REAL_WAIT_NS 1000000 /* less is the loop's own work */
 #define SPINS_FREE 20          /* slices in a row before virtual time passes: 0.2 s of work */
 #define DRAWN_SPINS_FREE 1000  /* the same where a seed draws the slices */
@@ -297,6 +298,10 @@ static void fire_due(weir_scheduler *s) {
   }
 }
 
+/* The loop's own timer repeats and is never stopped: a loop without an active handle would not look at
+ * signals and the like at all. */
+static void now_is_due(uv_timer_t *due) { (void)due; }
+
 /* Handles that somebody else keeps open: files, sockets, child processes. */
 static bool outside_is_alive(weir_scheduler *s) {
   uv_unref((uv_handle_t *)&s->due);
@@ -305,18 +310,15 @@ static bool outside_is_alive(weir_scheduler *s) {
   return alive || s->external > 0;
 }
 
-static void now_is_due(uv_timer_t *due) { (void)due; }
-
 /* While somebody outside works, a virtual clock goes on with the real one. */
 static void poll_until(weir_scheduler *s, int64_t due_ns) {
   int64_t left_ns = due_ns == INT64_MAX ? LONGEST_POLL_NS : due_ns - weir_scheduler_now(s);
   int64_t started_ns = (int64_t)uv_hrtime();
   uv_update_time(weir_host_loop(s->host));
-  uv_timer_start(&s->due, now_is_due, left_ns <= 0 ? 0 : (uint64_t)(left_ns + 999999) / 1000000, 0);
+  uv_timer_start(&s->due, now_is_due, left_ns <= 0 ? 0 : (uint64_t)(left_ns + 999999) / 1000000, LONGEST_POLL_MS);
   atomic_store(&s->polling, true);
   uv_run(weir_host_loop(s->host), UV_RUN_ONCE);
   atomic_store(&s->polling, false);
-  uv_timer_stop(&s->due);
   int64_t waited_ns = (int64_t)uv_hrtime() - started_ns;
   if (s->is_virtual && waited_ns >= REAL_WAIT_NS) s->virtual_ns += waited_ns;
 }
@@ -369,6 +371,7 @@ void weir_scheduler_init(weir_scheduler *s, weir_host *host, lua_State *L, weir_
   *s = (weir_scheduler){ .host = host, .L = L, .memory = memory };
   s->root = (weir_scope){ .scheduler = s, .reports = true };
   uv_timer_init(weir_host_loop(host), &s->due);
+  uv_timer_start(&s->due, now_is_due, LONGEST_POLL_MS, LONGEST_POLL_MS);
 }
 
 void weir_scheduler_free(weir_scheduler *s) {

@@ -21,7 +21,8 @@ local SECONDS, QUICK_SECONDS = 0.1, 0.02 -- of one run of one side
 ---  give, in order. A unit that ends in "/s" is better when more, any other when less. goal_value: a goal that has nothing to do
 ---  with how fast the machine is. cost `each`: the figure is that of one of `size` things
 ---@field sizes number[]
----@field prepare fun(rig: weir.bench.Rig, size: number): { weir: (fun(seconds: number): number...), floor: (fun(seconds: number): number...) }
+---@field prepare fun(rig: weir.bench.Rig, size: number): { weir: function, floor: function } both are given how many seconds a run
+---  may take, and give one number for each figure
 
 local function is_rate(figure)
   return figure.unit:sub(-2) == "/s"

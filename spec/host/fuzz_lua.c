@@ -20,11 +20,11 @@ __attribute__((section("__libfuzzer_extra_counters"))) static uint8_t counters[C
 static lua_State *state; /* one for all inputs: opening the library takes longer than most of them */
 static uintptr_t previous;
 
-/* The step from the line before to this one. Which file it is would cost ten times as much to ask, and two
- * lines after one another are seldom the same numbers in two files. */
+/* The step from the line before to this one; a chunk is known by where its name stands. */
 static void count_line(lua_State *L, lua_Debug *line) {
-  lua_getinfo(L, "l", line);
-  uintptr_t here = (((uintptr_t)line->currentline * 0x9E3779B1u) >> 8) % COUNTERS;
+  lua_getinfo(L, "Sl", line);
+  uintptr_t here = (((uintptr_t)line->source >> 4) + (uintptr_t)line->currentline) * 0x9E3779B1u;
+  here = (here >> 8) % COUNTERS;
   uint8_t *counter = &counters[(here ^ previous) % COUNTERS];
   if (*counter < UINT8_MAX) (*counter)++;
   previous = here >> 1;

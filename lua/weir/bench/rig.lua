@@ -46,7 +46,8 @@ function M.place()
   local log = floor.log(path .. "/sync")
   local _, p50, p99 = log:commit(1, 100, 0.2)
   log:close()
-  return setmetatable({ path = path, file_system = FILE_SYSTEMS[kind] or ("file system 0x%x"):format(kind), sync_s = p50, sync_p99_s = p99 },
+  local file_system = FILE_SYSTEMS[kind] or ("file system 0x%x"):format(kind)
+  return setmetatable({ path = path, file_system = file_system, sync_s = p50, sync_p99_s = p99 },
     { __close = function() remove(path) end })
 end
 
@@ -113,12 +114,12 @@ end
 
 -- Three times as many operations until they take long enough to tell how many fill the time.
 local function calibrate(operate, seconds)
-  local wanted, done, elapsed = FIRST, nil, nil
-  repeat
-    done, elapsed = operate(wanted)
+  local wanted = FIRST
+  while true do
+    local done, elapsed = operate(wanted)
+    if elapsed > seconds * ENOUGH then return math.max(1, math.ceil(done * seconds / elapsed)) end
     wanted = wanted * 3
-  until elapsed > seconds * ENOUGH
-  return math.max(1, math.ceil(done * seconds / elapsed))
+  end
 end
 
 --- The rate of an operation.
