@@ -54,6 +54,27 @@ bool weir_journal_entry(lua_State *L, weir_port *port, weir_batch *batch, const 
   return true;
 }
 
+/* The same for an entry whose elements are the arguments from `first` on: nothing is made to be encoded. */
+static bool entry_of_arguments(lua_State *L, weir_port *port, weir_batch *batch, const weir_journal *journal, int first) {
+  size_t at = batch->bytes.size;
+  int last = lua_gettop(L);
+  while (last > first && lua_isnil(L, last)) last--; /* as in a list */
+  weir_span element;
+  weir_pack_array(&batch->bytes, (uint32_t)(last - first + 1));
+  for (int i = first; i <= last; i++) {
+    if (weir_port_encode(L, port, batch, i, "entry", &element)) continue;
+    batch->bytes.size = at;
+    return false;
+  }
+  weir_span value = { (uint32_t)at, (uint32_t)(batch->bytes.size - at) };
+  weir_span key = weir_batch_bytes(batch, journal->id, journal->id_size);
+  weir_op *op = weir_port_op(L, batch, WEIR_OP_ENTRY);
+  op->epoch = journal->epoch;
+  op->key = key;
+  op->value = value;
+  return true;
+}
+
 /* A continuation: n, or nil, message, code. */
 static int appended(lua_State *L, int status, lua_KContext context) {
   weir_pending *pending = (weir_pending *)context;
@@ -73,6 +94,11 @@ static void drop_note(lua_State *L, weir_batch *batch, int index) {
   uint64_t place = token & (((uint64_t)1 << TOKEN_OP_BITS) - 1);
   if (token >> TOKEN_OP_BITS != batch->serial || place >= batch->ops) return;
   if (batch->op[place].kind == WEIR_OP_ENTRY) batch->op[place].kind = WEIR_OP_DROPPED;
+}
+
+static int push_token(lua_State *L, const weir_batch *batch, uint32_t first_op) {
+  lua_pushinteger(L, (lua_Integer)(batch->serial << TOKEN_OP_BITS | first_op));
+  return 1;
 }
 
 /* journal:append(entry [, row [, ended [, token]]]) */
@@ -99,8 +125,32 @@ static int journal_note(lua_State *L) {
   uint32_t first_op = batch->ops;
   if (!weir_journal_entry(L, port, batch, journal, 2, 0, false)) return 3;
   weir_port_post(L, port, batch, first_op, false);
-  lua_pushinteger(L, (lua_Integer)(batch->serial << TOKEN_OP_BITS | first_op));
-  return 1;
+  return push_token(L, batch, first_op);
+}
+
+/* journal:note_of(elements...) -> token: note of the list of the arguments */
+static int journal_note_of(lua_State *L) {
+  weir_journal *journal = luaL_checkudata(L, 1, WEIR_JOURNAL);
+  weir_port *port = port_of(L, 1);
+  weir_batch *batch = weir_port_batch(L, port);
+  uint32_t first_op = batch->ops;
+  if (!entry_of_arguments(L, port, batch, journal, 2)) return 3;
+  weir_port_post(L, port, batch, first_op, false);
+  return push_token(L, batch, first_op);
+}
+
+/* journal:append_of(token|nil, elements...): append of the list of the arguments. Waits. */
+static int journal_append_of(lua_State *L) {
+  weir_journal *journal = luaL_checkudata(L, 1, WEIR_JOURNAL);
+  weir_port *port = port_of(L, 1);
+  luaL_checkany(L, 2);
+  weir_port_check_wait(L);
+  weir_batch *batch = weir_port_batch(L, port);
+  uint32_t first_op = batch->ops;
+  if (!entry_of_arguments(L, port, batch, journal, 3)) return 3;
+  drop_note(L, batch, 2);
+  lua_settop(L, 1);
+  return weir_port_wait(L, port, batch, first_op, false, "append", appended);
 }
 
 static int journal_id(lua_State *L) {
@@ -157,7 +207,9 @@ int weir_journal_new(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = { { "append", journal_append },
+                                    { "append_of", journal_append_of },
                                     { "note", journal_note },
+                                    { "note_of", journal_note_of },
                                     { "id", journal_id },
                                     { "epoch", journal_epoch },
                                     { NULL, NULL } };

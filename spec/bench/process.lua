@@ -7,8 +7,8 @@ local task = require "weir.task"
 local uv = require "luv"
 local weir = require "weir"
 
-local PAGES = 4 -- looks at the memory, PAUSE apart, that must agree
-local PAUSE = 0.02
+local SAME = 2 -- looks at the memory, PAUSE apart, that must agree with the one before
+local PAUSE = 0.01
 local LONGEST = 5 -- seconds until a process must be idle
 local AT_ONCE = 256
 
@@ -64,10 +64,9 @@ local function launched(bench, ...)
   return seconds
 end
 
--- Half of the time a run is given, at least thrice: the median counts.
 local function median_of(bench, seconds, launch)
-  local took, until_s = {}, bench.now() + seconds / 2
-  repeat took[#took + 1] = launch() until #took >= 3 and bench.now() >= until_s
+  local took, until_s = {}, bench.now() + seconds
+  repeat took[#took + 1] = launch() until bench.now() >= until_s
   return bench:median(took)
 end
 
@@ -92,18 +91,19 @@ local function anonymous_bytes(pid)
   return kilobytes and tonumber(kilobytes) * 1024
 end
 
--- The memory of a child once it does not change any more; the child is ended.
+-- The memory of a child that has said something, once it does not change any more; the child is ended.
 local function memory_of(arguments)
   local child <close> = assert(process.start(arguments, {}))
+  child.stderr:recv(LONGEST)
   local due, same, latest = task.now() + LONGEST, 0, nil
   repeat
     task.sleep(PAUSE)
     local bytes = anonymous_bytes(child.pid)
     same = bytes == latest and same + 1 or 0
     latest = bytes
-  until same == PAGES or task.now() > due
+  until same == SAME or task.now() > due
   if not latest then error(("'%s' did not stay"):format(table.concat(arguments, " ")), 0) end
-  child:kill()
+  child:kill "sigkill"
   return latest
 end
 

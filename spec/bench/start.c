@@ -38,7 +38,10 @@ int main(int argc, char **argv) {
     fprintf(stderr, "bench_start: %s: %s\n", argv[1], mdb_strerror(rc));
     return 1;
   }
-  if (argc > 2 && strcmp(argv[2], "stay") == 0) pause();
+  if (argc > 2 && strcmp(argv[2], "stay") == 0) {
+    fputs("ready\n", stderr);
+    pause();
+  }
   mdb_env_close(env);
   lua_close(L);
   uv_loop_close(&loop);

@@ -1,9 +1,12 @@
 --- Runs busted specs in the task that calls: what a spec asks for may wait, as in the host it tests.
 --- busted's own command line is not used: it ends the process.
 
+local native = require "weir.native.scheduler"
 local uv = require "luv"
 
 local M = {}
+
+local SETTLE_TURNS = 5 -- of the loop
 
 local function join(folder, name)
   if folder == "." then return name end
@@ -79,6 +82,15 @@ local function trace_of(trace)
   return type(trace) == "table" and trace.traceback ~= "" and trace.traceback or nil
 end
 
+-- What the file before left behind (closing handles, ending tasks, garbage that owns either) is gone before
+-- the next one begins.
+local function settle()
+  collectgarbage()
+  collectgarbage()
+  if native.is_virtual() then return end
+  for _ = 1, SETTLE_TURNS do native.sleep(0) end
+end
+
 local function listen(busted, report)
   local problem -- of the test at hand
   local function record(element, outcome)
@@ -101,6 +113,7 @@ local function listen(busted, report)
   end
   busted.subscribe({ "failure" }, failed)
   busted.subscribe({ "error" }, failed)
+  busted.subscribe({ "file", "start" }, settle)
   busted.subscribe({ "file", "end" }, function(element) report.file(element.name, element.duration or 0) end)
 end
 

@@ -78,12 +78,13 @@ end
 
 --- Says that an attempt begins; does not wait. The token lets its outcome overtake it.
 function Journal:begin(key, asked, attempt, at_ms)
-  return self.handle:note { "start", key, asked, attempt, at_ms }
+  return self.handle:note_of("start", key, asked, attempt, at_ms)
 end
 
---- Keeps an outcome. Waits until it is on disk.
-function Journal:finish(entry, token)
-  must(self.handle:append(entry, nil, false, token))
+--- Keeps the outcome of a step: key, asked, status, from_ms, to_ms, attempt, value, extra. Waits until it is
+--- on disk.
+function Journal:finish(token, ...)
+  must(self.handle:append_of(token, "step", ...))
 end
 
 --- Keeps an entry. Waits until it is on disk.

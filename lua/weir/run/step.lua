@@ -180,7 +180,7 @@ local function journaled(frame, step, key, input)
   else
     local value = output
     if not ok then value = recorded_error(output) end
-    journal:finish({ "step", key, asked, status, from_ms, to_ms, attempt or 1, value, extra_of(label, verdict) }, token)
+    journal:finish(token, key, asked, status, from_ms, to_ms, attempt or 1, value, extra_of(label, verdict))
   end
   if run.listener then
     run:notify { kind = "step", step = key, name = step.name, status = status, at_ms = to_ms, seconds = (to_ms - from_ms) / 1000,

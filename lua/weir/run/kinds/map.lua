@@ -59,7 +59,7 @@ local function run_item(state, index)
   local status, value = step_runner.run(inner, step.each, prefix .. step.each.name)
   state.done = state.done + 1
   if status == "finished" then
-    state.results[index] = value
+    state.results[index], inner.data[step.each.name] = value, value
   elseif status == "skipped" then
     state.results[index] = json.null
   elseif status == "failed" then
@@ -67,6 +67,12 @@ local function run_item(state, index)
     state.failures[#state.failures + 1] = { index = index - 1, error = value }
   end
   frame.run:notify { kind = "progress", step = state.key, done = state.done, total = #state.list }
+  return inner.data
+end
+
+-- `until` sees the item, its index, and its output under the name of the item's step.
+local function is_enough(step, data)
+  return step.enough and rawget(data, step.each.name) ~= nil and step.enough(data)
 end
 
 local function too_many(state)
@@ -78,9 +84,8 @@ local function work(state)
   while state.next <= #state.list and not too_many(state) and not state.enough do
     local index = state.next
     state.next = index + 1
-    run_item(state, index)
-    if state.step.enough and state.step.enough(setmetatable({ items = json.list(state.results), index = index - 1 },
-      { __index = state.frame.data })) then
+    local data = run_item(state, index)
+    if is_enough(state.step, data) then
       state.enough = true
     end
   end

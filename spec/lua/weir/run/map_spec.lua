@@ -131,7 +131,7 @@ describe("a map", function()
   end)
 
   it("stops taking items once `until` holds", function()
-    local of = run { over = numbers(10), concurrency = 1, ["until"] = "$.items[2] >= 30", work() }
+    local of = run { over = numbers(10), concurrency = 1, ["until"] = "$.work >= 30 && $.index == 2", work() }
     assert.equal("finished", of.status)
     assert.same({ 10, 20, 30 }, { table.unpack(of.output, 1, 3) })
     assert.equal(weir.null, of.output[4])
