@@ -42,11 +42,11 @@ static _Noreturn void give_up(const char *why) {
 static void charge(weir_memory *memory, int64_t growth) {
   memory->used_bytes += growth;
   *memory->account += growth;
-  if (growth <= 0 || memory->told) return;
+  if (growth <= 0) return;
   if (*memory->account <= memory->account_limit_bytes && memory->used_bytes <= memory->limit_bytes) return;
-  if (memory->used_bytes > memory->limit_bytes + memory->limit_bytes / 2)
+  if (memory->used_bytes > memory->limit_bytes + memory->limit_bytes / 2) /* told or not: who was told may be stuck */
     give_up("the Lua state holds one and a half times its memory limit");
-  if (memory->over) {
+  if (memory->over && !memory->told) {
     memory->told = true;
     memory->over(memory);
   }

@@ -125,6 +125,21 @@ function Journal:append(entry, row, ended, token) end
 ---@return string|nil code `invalid`, `limit`
 function Journal:note(entry) end
 
+--- As `append`, of the list of the arguments. Waits until it is on disk.
+---@param token integer|nil of a note that this entry makes needless
+---@param ... any the elements of the entry
+---@return integer|nil n
+---@return string|nil message
+---@return string|nil code as `append`
+function Journal:append_of(token, ...) end
+
+--- As `note`, of the list of the arguments.
+---@param ... any the elements of the entry
+---@return integer|nil token
+---@return string|nil message
+---@return string|nil code `invalid`, `limit`
+function Journal:note_of(...) end
+
 ---@return string run_id
 function Journal:id() end
 

@@ -14,7 +14,7 @@ local uv = require "luv"
 local M = {}
 
 local ROUNDS = 5
-local SECONDS, QUICK_SECONDS = 0.1, 0.02 -- of one run of one side
+local SECONDS, QUICK_SECONDS = 0.15, 0.02 -- of one run of one side
 
 ---@class weir.Benchmark one file of spec/bench/ returns a list of these
 ---@field figures { name: string, unit: string, goal_ratio: number?, goal_value: number?, cost: "each"|nil }[] what its functions

@@ -3,6 +3,7 @@
 local failure = require "weir.failure"
 local paths = require "weir.paths"
 local registry = require "weir.registry"
+local system = require "weir.port.system"
 
 local M = {}
 
@@ -25,13 +26,9 @@ local function is_project(folder)
   return exists(folder .. "/weir.lua") or exists(folder .. "/modules") or exists(folder .. "/.weir")
 end
 
-local function working_folder()
-  return require("luv").cwd()
-end
-
 local function absolute(path)
   if path:sub(1, 1) == "/" then return path end
-  return working_folder() .. "/" .. path
+  return system.working_folder() .. "/" .. path
 end
 
 --- The nearest project folder at or above a folder; the folder itself when there is none.
@@ -104,17 +101,13 @@ end
 --- Names of the project's pipelines.
 ---@return string[]
 function Project:pipeline_names()
-  local uv = require "luv"
   local seen, names = {}, {}
   for _, root in ipairs { self.root, paths.library } do
-    local handle = uv.fs_scandir(root .. "/pipelines")
-    while handle do
-      local name = uv.fs_scandir_next(handle)
-      if not name then break end
-      local base = name:match "^([a-z][a-z0-9_-]*)%.%a+$"
-      if base and not seen[base] then
-        seen[base] = true
-        names[#names + 1] = base
+    for _, file in ipairs(system.file_names(root .. "/pipelines")) do
+      local name = file:match "^([a-z][a-z0-9_-]*)%.%a+$"
+      if name and not seen[name] then
+        seen[name] = true
+        names[#names + 1] = name
       end
     end
   end

@@ -28,8 +28,6 @@
 #define MAP_BYTES ((size_t)64 << 30)
 #define RECORD_MAX 65536
 #define SAMPLES_MAX 200000 /* commits that one measurement remembers */
-#define WRITERS_MAX 4096
-#define WRITER_STACK_BYTES (256 * 1024)
 #define SLICES_MAX 4096
 #define ARGUMENTS_MAX 32
 #define TICK_NS 5000000 /* as the host's */
@@ -140,86 +138,6 @@ static int log_commit(lua_State *L) {
   lua_pushnumber(L, percentile(samples, commits, 0.5));
   lua_pushnumber(L, percentile(samples, commits, 0.99));
   return 3;
-}
-
-/* Group commit: threads that each write one record after the other and go on once theirs is on disk. Whoever finds nobody at it
- * commits for all who wait; the next lot gathers meanwhile. */
-
-typedef struct {
-  bare_log *log;
-  MDB_val record;
-  pthread_mutex_t lock;
-  pthread_cond_t turn[2]; /* of odd and even lots */
-  uint64_t open_lot, done_lot, records;
-  uint32_t waiting;       /* in the lot that is open */
-  int rc;                 /* of LMDB, the first that was not 0 */
-  double until;
-  bool is_busy;
-} group;
-
-static void lead(group *all, uint64_t lot) { /* locked */
-  int records = (int)all->waiting;
-  all->waiting = 0;
-  all->open_lot = lot + 1;
-  all->is_busy = true;
-  pthread_mutex_unlock(&all->lock);
-  int rc = commit_records(all->log, records, all->record);
-  pthread_mutex_lock(&all->lock);
-  if (all->rc == 0) all->rc = rc;
-  all->is_busy = false;
-  all->done_lot = lot;
-  all->records += (uint64_t)records;
-  pthread_cond_broadcast(&all->turn[lot % 2]);
-  pthread_cond_signal(&all->turn[(lot + 1) % 2]);
-}
-
-static void *write_on(void *argument) {
-  group *all = argument;
-  pthread_mutex_lock(&all->lock);
-  while (all->rc == 0 && now_s() < all->until) {
-    uint64_t lot = all->open_lot;
-    all->waiting++;
-    while (all->is_busy && all->done_lot < lot) pthread_cond_wait(&all->turn[lot % 2], &all->lock);
-    if (all->done_lot < lot) lead(all, lot);
-  }
-  pthread_cond_signal(&all->turn[all->open_lot % 2]);
-  pthread_mutex_unlock(&all->lock);
-  return NULL;
-}
-
-static uint32_t start_writers(group *all, pthread_t *threads, uint32_t writers) {
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, WRITER_STACK_BYTES);
-  uint32_t started = 0;
-  sigset_t signals, old;
-  sigfillset(&signals);
-  pthread_sigmask(SIG_SETMASK, &signals, &old);
-  while (started < writers && pthread_create(&threads[started], &attributes, write_on, all) == 0) started++;
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
-  pthread_attr_destroy(&attributes);
-  return started;
-}
-
-/* log:group_commit(writers, bytes, seconds) -> records/s */
-static int log_group_commit(lua_State *L) {
-  static uint8_t record[RECORD_MAX];
-  bare_log *log = luaL_checkudata(L, 1, LOG);
-  lua_Integer writers = luaL_checkinteger(L, 2), bytes = luaL_checkinteger(L, 3);
-  double seconds = luaL_checknumber(L, 4);
-  luaL_argcheck(L, log->env != NULL, 1, "the log is closed");
-  luaL_argcheck(L, writers >= 1 && writers <= WRITERS_MAX, 2, "1..4096 writers expected");
-  luaL_argcheck(L, bytes >= 1 && bytes <= RECORD_MAX, 3, "1..65536 bytes expected");
-  pthread_t *threads = lua_newuserdatauv(L, (size_t)writers * sizeof *threads, 0);
-  double start = now_s();
-  group all = { .log = log, .record = { (size_t)bytes, record }, .lock = PTHREAD_MUTEX_INITIALIZER,
-    .turn = { PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER }, .open_lot = 1, .until = start + seconds };
-  uint32_t started = start_writers(&all, threads, (uint32_t)writers);
-  for (uint32_t i = 0; i < started; i++) pthread_join(threads[i], NULL);
-  if (started < (uint32_t)writers) return luaL_error(L, "floor: no more than %d threads could be started", (int)started);
-  if (all.rc != 0) return lmdb_error(L, "commit", all.rc);
-  lua_pushnumber(L, (double)all.records / (now_s() - start));
-  return 1;
 }
 
 /* Plain Lua */
@@ -381,8 +299,7 @@ static void new_class(lua_State *L, const char *name, const luaL_Reg *methods, l
   lua_pop(L, 1);
 }
 
-static const luaL_Reg log_methods[] = { { "commit", log_commit }, { "group_commit", log_group_commit },
-  { "close", log_close }, { NULL, NULL } };
+static const luaL_Reg log_methods[] = { { "commit", log_commit }, { "close", log_close }, { NULL, NULL } };
 static const luaL_Reg plain_methods[] = { { "call", plain_call }, { "close", plain_close }, { NULL, NULL } };
 static const luaL_Reg functions[] = { { "log", floor_log }, { "plain", floor_plain }, { "slice", floor_slice },
   { "ticks", floor_ticks }, { "launch", floor_launch }, { NULL, NULL } };

@@ -94,7 +94,7 @@ end
 -- The memory of a child that has said something, once it does not change any more; the child is ended.
 local function memory_of(arguments)
   local child <close> = assert(process.start(arguments, {}))
-  child.stderr:recv(LONGEST)
+  local said = child.stderr:recv(LONGEST)
   local due, same, latest = task.now() + LONGEST, 0, nil
   repeat
     task.sleep(PAUSE)
@@ -102,7 +102,7 @@ local function memory_of(arguments)
     same = bytes == latest and same + 1 or 0
     latest = bytes
   until same == SAME or task.now() > due
-  if not latest then error(("'%s' did not stay"):format(table.concat(arguments, " ")), 0) end
+  if not latest then error(("'%s' did not stay; it said: %s"):format(table.concat(arguments, " "), said or "nothing"), 0) end
   child:kill "sigkill"
   return latest
 end

@@ -172,7 +172,8 @@ static void no_flipped_bit_gives_a_silently_wrong_value(void **state) {
   size_t size = fread(bytes, 1, (size_t)info.st_size, file);
   fclose(file);
   assert_non_null(mkdtemp(copy));
-  int counts[8] = { 0 }, crashed = 0, flips = getenv("FLIPS") != NULL ? atoi(getenv("FLIPS")) : 2000;
+  const char *wanted = getenv("FLIPS");
+  int counts[8] = { 0 }, crashed = 0, flips = wanted != NULL ? (int)strtol(wanted, NULL, 10) : 2000;
   struct rlimit no_core = { 0, 0 };
   setrlimit(RLIMIT_CORE, &no_core);
   fflush(stdout);

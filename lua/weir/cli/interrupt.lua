@@ -14,18 +14,19 @@ Interrupt.__index = Interrupt
 
 local function came(self, name)
   if self.came then
-    io.stderr:write "weir: stopped at once; what was finished is kept, `weir resume` goes on\n"
-    os.exit(status.interrupted)
+    self.err:line "weir: stopped at once; what was finished is kept, `weir resume` goes on"
+    return os.exit(status.interrupted)
   end
   self.came = true
   self.on_first(name)
 end
 
 --- Watches for signals until it is closed. They do not keep the process alive.
+---@param err weir.cli.Stream where the end of the process is told
 ---@param on_first fun(name: string) called at the first signal, in a task of its own
 ---@return weir.cli.Interrupt
-function M.watch(on_first)
-  local self = setmetatable({ on_first = on_first, came = false, handles = {} }, Interrupt)
+function M.watch(err, on_first)
+  local self = setmetatable({ err = err, on_first = on_first, came = false, handles = {} }, Interrupt)
   for index, name in ipairs(SIGNALS) do
     local handle = uv.new_signal()
     handle:start(name, function() came(self, name) end)

@@ -119,7 +119,7 @@ end
 ---@param run weir.Run
 ---@return boolean interrupted
 function M.execute(context, display, run)
-  local watch = interrupt.watch(on_interrupt(context, display, run))
+  local watch = interrupt.watch(context.err, on_interrupt(context, display, run))
   local ok, err = pcall(run.execute, run)
   watch:close()
   display:close()

@@ -44,16 +44,21 @@ local function is_inline() return scheduler.is_virtual() or not scheduler.can_wa
 --- Calls a function of luv, waiting for its callback. `late` gets the result when nobody waits any more.
 local function call(late, operation, ...)
   if is_inline() then return operation(...) end
-  local waiter, here = scheduler.waiter(), true
-  local leaving <close> = setmetatable({}, { __close = function() here = false end }) -- luacheck: ignore 211
+  local waiter, here, came = scheduler.waiter(), true, nil
+  local leaving <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
+    here = false
+    if came and late then late(came.result) end -- it came, and the task was cancelled before it took it
+  end })
   local arguments = table.pack(...)
   arguments[arguments.n + 1] = function(err, result)
     if not here then return late and late(result) end
+    came = { result = result }
     waiter:wake(err, result)
   end
   local started, start_error = operation(table.unpack(arguments, 1, arguments.n + 1))
   if not started then return nil, start_error end
   local err, result = waiter:wait "a file"
+  came = nil
   if err then return nil, err end
   return result
 end

@@ -11,6 +11,7 @@ local native = require "weir.native.registry"
 local paths = require "weir.paths"
 local scheduler = require "weir.native.scheduler"
 local schema = require "weir.schema"
+local system = require "weir.port.system"
 
 local M = {}
 
@@ -246,17 +247,9 @@ function Registry:state(entry, options)
   return entry.states[key].value
 end
 
-local function file_names(folder)
-  local uv = require "luv"
+local function module_names(folder)
   local names = {}
-  local handle = uv.fs_scandir(folder)
-  while handle do
-    local name, kind = uv.fs_scandir_next(handle)
-    if not name then break end
-    local base = kind ~= "directory" and name:match "^([a-z][a-z0-9_]*)%.lua$"
-    if base then names[#names + 1] = base end
-  end
-  table.sort(names)
+  for _, file in ipairs(system.file_names(folder)) do names[#names + 1] = file:match "^([a-z][a-z0-9_]*)%.lua$" end
   return names
 end
 
@@ -266,7 +259,7 @@ end
 function Registry:names(kind)
   local seen, names = {}, {}
   for _, root in ipairs(self.roots) do
-    for _, name in ipairs(file_names(root .. "/modules/" .. kinds.kinds[kind].folder)) do
+    for _, name in ipairs(module_names(root .. "/modules/" .. kinds.kinds[kind].folder)) do
       if not seen[name] then
         seen[name] = true
         names[#names + 1] = name

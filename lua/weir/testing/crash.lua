@@ -5,6 +5,7 @@ local failure = require "weir.failure"
 local json = require "weir.native.json"
 local process = require "weir.port.process"
 local project = require "weir.project"
+local system = require "weir.port.system"
 
 local M = {}
 
@@ -12,17 +13,6 @@ local POINTS = { "before_commit", "after_commit" }
 local LIVES_MAX = 10000
 local LIFE = 120          -- seconds
 local OUTPUT = 16 << 20   -- bytes
-
-local function program()
-  return assert(require("luv").exepath())
-end
-
-local function environment(extra)
-  local env = {}
-  for name, value in pairs(require("luv").os_environ()) do env[name] = value end
-  for name, value in pairs(extra) do env[name] = value end
-  return env
-end
 
 local function run_line(result, what)
   local line = result.stdout:match "([^\n]+)\n*$"
@@ -38,7 +28,7 @@ local function remove(folder)
 end
 
 local function fresh_folder()
-  return assert(require("luv").fs_mkdtemp((os.getenv "TMPDIR" or "/tmp") .. "/weir-crash-XXXXXX"))
+  return system.temporary_folder "weir-crash"
 end
 
 local function was_killed(result)
@@ -58,11 +48,11 @@ local Trial = {}
 Trial.__index = Trial
 
 function Trial:life(verb, what, store, extra)
-  local args = { program(), verb }
+  local args = { system.program(), verb }
   args[#args + 1] = what
   if verb == "run" then table.move(self.given, 1, #self.given, #args + 1, args) end
   for _, argument in ipairs { "--store", store, "--json" } do args[#args + 1] = argument end
-  local result, message, code = process.run(args, { env = environment(extra or {}), cwd = self.folder, timeout = LIFE, max_bytes = OUTPUT })
+  local result, message, code = process.run(args, { env = system.environment(extra), cwd = self.folder, timeout = LIFE, max_bytes = OUTPUT })
   if not result then failure.raise(code, "%s", message) end
   return result
 end
@@ -109,8 +99,7 @@ function Trial:command(point, count)
 end
 
 local function new_trial(pipeline, given, options)
-  local uv = require "luv"
-  local path = uv.fs_realpath(pipeline)
+  local path = system.real_path(pipeline)
   local folder = project.find(options.folder or path and path:match "^(.*)/" or ".")
   local self = setmetatable({ pipeline = path or pipeline, given = given or {}, folder = folder,
     environment = options.environment or {} }, Trial)

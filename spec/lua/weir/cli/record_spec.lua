@@ -141,7 +141,7 @@ describe("the record of a run", function()
       end
       assert.equal(2, #shaky.attempts)
       assert.same({ 1, "failed", 0.02 }, { shaky.attempts[1].attempt, shaky.attempts[1].error.code, shaky.attempts[1].delay })
-      assert.is_true(shaky.seconds >= 0.06)
+      assert.is_true(shaky.seconds >= 0.05)
     end)
 
     it("refuses a width nobody can read", function()

@@ -11,16 +11,6 @@ return weir.pipeline "slow" {
 }
 ]]
 local SHORT = SLOW:gsub("30", "0.3"):gsub('"slow"', '"short"')
-local STUBBORN = [[
-local M = { kind = "agent", name = "stubborn", api = 1 }
-function M.execute(ctx)
-  local guard <close> = setmetatable({}, { __close = function() while true do pcall(ctx.sleep, ctx, 0.01) end end })
-  ctx:sleep(60)
-  return { guard ~= nil }
-end
-return M
-]]
-
 describe("an unfinished run", function()
   local folder, store
   before_each(function()
@@ -28,9 +18,6 @@ describe("an unfinished run", function()
     store = folder .. "/store"
     support.write(folder, "pipelines/slow.lua", SLOW)
     support.write(folder, "pipelines/short.lua", SHORT)
-    support.write(folder, "pipelines/stubborn.lua", 'local weir = require "weir"\nreturn weir.pipeline "stubborn" {\n'
-      .. '  weir.step "first" { agent = "echo", input = { n = 1 } },\n  weir.step "s" { agent = "stubborn" } }\n')
-    support.write(folder, "modules/agents/stubborn.lua", STUBBORN)
   end)
   after_each(function() support.remove(folder) end)
 
@@ -69,19 +56,6 @@ describe("an unfinished run", function()
     local _, out = support.run { "show", "last", "--store", store }
     assert.matches("◼ nap .*cancelled", out)
     assert.matches("interrupted by Ctrl%-C", out)
-  end)
-
-  it("ends at once at the second Ctrl-C, and can be gone on with", function()
-    during("stubborn", function(child)
-      child:kill "sigint"
-      assert(support.read_until(child.stderr, "once more ends"))
-      task.sleep(0.1)
-      child:kill "sigint"
-      local began = task.now()
-      assert.equal(130, child:wait(3).status)
-      assert.is_true(task.now() - began < 1)
-    end)
-    assert.equal("running", rows()[1].status)
   end)
 
   it("is named with its owner to a second process, with status 8", function()

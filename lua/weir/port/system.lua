@@ -1,0 +1,59 @@
+--- What the process knows of its surroundings: its folder, its program, its environment; and the few looks
+--- at folders that are made before anything runs. Nothing here waits.
+
+local uv = require "luv"
+
+local M = {}
+
+--- The working folder.
+---@return string
+function M.working_folder()
+  return assert(uv.cwd())
+end
+
+--- The file of the running program.
+---@return string
+function M.program()
+  return assert(uv.exepath())
+end
+
+--- A copy of the environment, with some variables set.
+---@param more table<string, string>|nil
+---@return table<string, string>
+function M.environment(more)
+  local copy = {}
+  for name, value in pairs(uv.os_environ()) do copy[name] = value end
+  for name, value in pairs(more or {}) do copy[name] = value end
+  return copy
+end
+
+--- Makes a folder of its own for something temporary.
+---@param prefix string
+---@return string
+function M.temporary_folder(prefix)
+  return assert(uv.fs_mkdtemp(("%s/%s-XXXXXX"):format(os.getenv "TMPDIR" or "/tmp", prefix)))
+end
+
+--- A path without links, or nil when nothing is there.
+---@param path string
+---@return string|nil
+function M.real_path(path)
+  return (uv.fs_realpath(path))
+end
+
+--- Names of the files in a folder, in order; of a folder that is not there, none.
+---@param folder string
+---@return string[]
+function M.file_names(folder)
+  local names = {}
+  local handle = uv.fs_scandir(folder)
+  while handle do
+    local name, kind = uv.fs_scandir_next(handle)
+    if not name then break end
+    if kind ~= "directory" then names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
+end
+
+return M

@@ -1,0 +1,86 @@
+local failure = require "weir.failure"
+
+local function object(meta) return setmetatable({}, meta) end
+
+describe("failure", function()
+  it("makes errors of a code and a message, which tostring shows", function()
+    local err = failure.new("limit", "too much")
+    assert.same({ "limit", "too much", "too much" }, { err.code, err.message, tostring(err) })
+    assert.equal("3 of 4 are %", failure.new("failed", "%d of %d are %%", 3, 4).message)
+    assert.equal("100% of %s", failure.new("failed", "100% of %s").message) -- without arguments it is no format
+  end)
+
+  it("raises them without a position", function()
+    local ok, err = pcall(failure.raise, "denied", "not yours, %s", "Bo")
+    assert.same({ false, "denied", "not yours, Bo" }, { ok, err.code, err.message })
+  end)
+
+  it("knows the codes that programs branch on", function()
+    local count = 0
+    for code in pairs(failure.codes) do
+      count = count + 1
+      assert.equal(code, failure.of({ code = code, message = "m" }).code)
+    end
+    assert.equal(14, count)
+  end)
+
+  describe("of whatever was raised", function()
+    it("keeps code, message, step, traceback and details of an error of ours", function()
+      local given = { code = "conflict", message = "m", step = "g/s", traceback = "t", details = { 1 }, more = "not kept" }
+      local err = failure.of(given)
+      assert.same({ code = "conflict", message = "m", step = "g/s", traceback = "t", details = { 1 } }, { code = err.code, message = err.message,
+        step = err.step, traceback = err.traceback, details = err.details, more = err.more })
+      assert.equal("m", tostring(err))
+    end)
+
+    it("gives the code failed to what has none of ours", function()
+      for _, given in ipairs { "text", 7, true, {}, { code = "weird" }, { code = 1 }, io.stdout, print, coroutine.create(print) } do
+        local err = failure.of(given)
+        assert.equal("failed", err.code)
+        assert.equal("string", type(err.message))
+        assert.is_true(#err.message > 0)
+      end
+      assert.equal("failed", failure.of(nil).code)
+      assert.matches("without a value", failure.of(nil).message)
+    end)
+
+    it("never raises on what it is given", function()
+      local hostile = {
+        object { __tostring = function() error "no" end }, object { __tostring = function() return {} end }, object { __tostring = function() end },
+        object { __index = function() error "no" end }, object { __index = function() error "no" end, __tostring = function(self) return self.x end },
+        object { __name = ("x"):rep(10000) }, object { __metatable = false, __tostring = error }, object { __len = error, __pairs = error },
+        { message = object { __tostring = error } }, { message = 7 }, { code = object { __eq = error }, message = "m" }, { code = 0 / 0 },
+        { message = "bad \xff utf-8" }, { code = nil, message = "" },
+      }
+      for _, given in ipairs(hostile) do
+        for _, take in ipairs { failure.of, failure.explain } do
+          local ok, err = pcall(take, given)
+          assert.is_true(ok, tostring(err))
+          assert.is_true(failure.codes[err.code])
+          assert.equal("string", type(err.message))
+        end
+      end
+    end)
+
+    it("keeps 4 KiB of a message, says how long it was, and does not cut it twice", function()
+      for _, given in ipairs { ("x"):rep(1 << 20), { code = "failed", message = ("x"):rep(1 << 20) },
+        object { __tostring = function() return ("x"):rep(1 << 20) end } } do
+        local err = failure.of(given)
+        assert.is_true(#err.message <= 4096)
+        assert.matches("x%.%.%. %(1048576 bytes in all%)$", err.message)
+        assert.equal(err.message, failure.of(err).message)
+      end
+    end)
+  end)
+
+  it("explains where an error was raised, for a message handler", function()
+    local _, err = xpcall(function() error "boom" end, failure.explain)
+    assert.equal("failed", err.code)
+    assert.matches("boom", err.message)
+    assert.matches("failure_spec", err.traceback)
+    _, err = xpcall(function() failure.raise("limit", "enough") end, failure.explain)
+    assert.same({ "limit", nil }, { err.code, err.traceback })
+    local _, kept = xpcall(function() error { code = "failed", message = "m", traceback = "there" } end, failure.explain)
+    assert.equal("there", kept.traceback)
+  end)
+end)
