@@ -78,6 +78,7 @@ static void set_paths(lua_State *L, const weir_host_options *options) {
 static int open_libraries(lua_State *L) {
   const weir_host_options *options = lua_touserdata(L, 1);
   weir_host *host = weir_host_of(L);
+  lua_gc(L, LUA_GCSTOP);
   luaL_openlibs(L);
   luv_set_loop(L, &host->loop);
   luv_set_callback(L, callback_as_task);

@@ -127,6 +127,7 @@ struct weir_scheduler {
   int64_t virtual_ns, virtual_wall_ms;
   uint64_t preemptions;
   uint32_t looks;        /* draws the distance between two looks inside the library */
+  bool collects;         /* the collector has been started */
   int64_t collected_ns;  /* last full collection that memory asked for */
   /* the loop */
   uv_timer_t due;

@@ -11,6 +11,8 @@
 #include "task.h"
 #include "task_lua.h"
 
+#define COLLECT_FROM_BYTES (4 << 20)
+
 #define THREADS_KEPT 1024   /* empty ones */
 #define DROPPED_OF_MORE 8   /* one of so many beyond these */
 
@@ -218,8 +220,16 @@ static void prepare_raise(weir_task *task) {
     weir_preempt_arm(task->leaf ? task->leaf : task->thread);
 }
 
+/* What is loaded at the start is kept: collecting it again and again would only cost time. */
+static void start_collecting(weir_scheduler *s) {
+  if (s->memory->used_bytes < COLLECT_FROM_BYTES) return;
+  s->collects = true;
+  lua_gc(s->L, LUA_GCRESTART);
+}
+
 void weir_task_resume(weir_task *task) {
   weir_scheduler *s = task->scheduler;
+  if (!s->collects) start_collecting(s);
   int nresults = 0;
   int nargs = task->leaf ? 0 : lua_gettop(task->thread) - 1;
   s->running = task;

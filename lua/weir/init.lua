@@ -73,22 +73,30 @@ function Handle:data()
   return self.run.data
 end
 
+-- In a flow that is kept, the child's id is a choice of the flow: a replay finds the child it started.
+local function begin(engine, what, input, options)
+  local frame = native.get_local "frame"
+  local given = { key = options and options.key }
+  if frame and frame.is_flow and frame.run.journal then
+    given.id = require("weir.run.flow").child_id(frame, type(what) == "string" and what or what.name)
+    if engine:knows(given.id) then return engine:rejoin(given.id) end
+  end
+  return engine:start(definition_of(engine, what), input, given)
+end
+
 --- Starts a run and returns at once; what was started ends with the scope of the caller. Waits for the disk.
 ---@param what string|table the name or file of a pipeline, or what weir.pipeline or weir.flow gave
 ---@param input any
 ---@param options { key: string|nil }|nil
 ---@return weir.Handle
 function M.start(what, input, options)
-  local engine = current_engine()
-  local run = engine:start(definition_of(engine, what), input, options)
+  local run = begin(current_engine(), what, input, options)
   return setmetatable({ id = run.id, run = run }, Handle)
 end
 
 --- Starts a run, waits for it and gives its output, or raises {code, message, step}.
 function M.run(what, input, options)
-  local engine = current_engine()
-  local run = engine:start(definition_of(engine, what), input, options)
-  return Handle.wait { run = run }
+  return Handle.wait { run = begin(current_engine(), what, input, options) }
 end
 
 return M

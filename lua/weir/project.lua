@@ -152,7 +152,7 @@ function Project:load(path, text)
   local definition, errors = load(path, { text = text, modules = lookup(self, broken), load_lua = function(file, lua)
     local value
     source = lua
-    value, version = self.registry:run(file, lua)
+    value, version = self.registry:run(file, lua, true)
     return value
   end })
   if definition then

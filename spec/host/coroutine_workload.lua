@@ -50,7 +50,7 @@ return function(coroutine)
   end
   local function chain(from, to) return from <= to and { nil, from, chain(from + 1, to) } or nil end
   local left, right = wrap(walk), wrap(walk)
-  local same, item = 0, nil
+  local same, item = 0
   local a, b = left(balanced(1, 40)), right(chain(1, 40))
   repeat
     if a == b then same = same + 1 end

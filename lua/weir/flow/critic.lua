@@ -25,7 +25,9 @@ end
 local function ask(frame, judge, key, input, draft, earlier)
   local ctx = context.new(frame, judge, key .. "/" .. judge.name, input, #earlier + 1)
   ctx.drafts = earlier
-  return check(frame.run:module_of(judge).review(ctx, draft), judge.name)
+  local module = frame.run:module_of(judge)
+  if module.atomic then return check(native.atomic(module.review, ctx, draft), judge.name) end
+  return check(module.review(ctx, draft), judge.name)
 end
 
 local RANK = { abort = 5, escalate = 4, retry = 3, edit = 2, approve = 1 }
@@ -124,7 +126,8 @@ function M.review(frame, step, key, input, draw)
     frame.run:notify { kind = "verdict", step = key, verdict = verdict.verdict, score = verdict.score, advice = verdict.advice }
     if verdict.verdict == "approve" then return true, output, label, attempt, summary(verdict) end
     if verdict.verdict == "edit" then return true, verdict.value, label, attempt, summary(verdict) end
-    earlier[#earlier + 1] = { draft = output, verdict = verdict.verdict, score = verdict.score or 0, advice = verdict.advice }
+    earlier[#earlier + 1] = { draft = output, verdict = verdict.verdict, score = verdict.score or 0, advice = verdict.advice,
+      critic = verdict.critic }
     if verdict.verdict == "abort" then return false, refused(step, key, verdict, #earlier), nil, attempt, summary(verdict) end
     if verdict.verdict == "escalate" or #earlier >= step.critic.attempts then
       return exhausted(step, key, verdict, earlier, label, attempt)

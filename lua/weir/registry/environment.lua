@@ -100,10 +100,69 @@ local function print_for(...)
   io.stderr:write(text:sub(1, 4096), "\n")
 end
 
+-- The flow that runs now, or nil: of a declared pipeline's file, of a module, of no run at all.
+local function current_flow()
+  local frame = native.get_local "frame"
+  return frame and frame.is_flow and frame or nil
+end
+
+local function sorted_pairs(value)
+  local meta = getmetatable(value)
+  if type(meta) == "table" and meta.__pairs then return pairs(value) end
+  local keys, count = {}, 0
+  for key in next, value do
+    count = count + 1
+    keys[count] = key
+  end
+  table.sort(keys, function(a, b)
+    local kind_a, kind_b = type(a), type(b)
+    if kind_a ~= kind_b then return kind_a < kind_b end
+    if kind_a == "number" or kind_a == "string" then return a < b end
+    return tostring(a) < tostring(b)
+  end)
+  local position = 0
+  return function()
+    position = position + 1
+    local key = keys[position]
+    if key ~= nil then return key, value[key] end
+  end, value, nil
+end
+
+local function flow_time(given)
+  local frame = given == nil and current_flow()
+  if frame then return require("weir.run.flow").wall_ms(frame) // 1000 end
+  return os.time(given)
+end
+
+local function flow_date(format_text, time)
+  return os.date(format_text, time or flow_time())
+end
+
+local function flow_random(from, to)
+  local frame = current_flow()
+  if not frame then
+    if to then return math.random(from, to) end
+    if from then return math.random(from) end
+    return math.random()
+  end
+  if to then return from - 1 + frame.run:draw(to - from + 1) end
+  return frame.run:draw(from)
+end
+
+-- What a replay must see again: order, time, chance.
+local function make_repeatable(environment)
+  environment.pairs = sorted_pairs
+  environment.os.time, environment.os.date = flow_time, flow_date
+  environment.os.clock = nil
+  environment.math.random, environment.math.randomseed = flow_random, nil
+end
+
 --- A fresh environment.
 ---@param require_function fun(name: string): any what `require` does there
+---@param is_repeatable boolean|nil for the files of pipelines: `pairs` goes in sorted order, and in a flow time
+---   and chance are those of its run
 ---@return table
-function M.new(require_function)
+function M.new(require_function, is_repeatable)
   local environment = { coroutine = copy(coroutine), string = copy(string), table = copy(table), math = copy(math),
     utf8 = copy(utf8), os = {}, require = require_function, setmetatable = safe_setmetatable, xpcall = safe_xpcall,
     print = print_for }
@@ -112,6 +171,7 @@ function M.new(require_function)
   environment.string.dump = nil
   environment._G = environment
   environment.load = safe_load(environment)
+  if is_repeatable then make_repeatable(environment) end
   return environment
 end
 

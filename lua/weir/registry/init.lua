@@ -52,7 +52,7 @@ end
 
 -- What a module may require: the library (never its native modules), a few packages of the system, and
 -- the user's own files, which become part of the version.
-local function requirer(self, used, loaded)
+local function requirer(self, used, loaded, is_repeatable)
   local function require_in_module(name)
     if name == "weir" or (name:find "^weir%." and not name:find "^weir%.native") or FOREIGN[name] then
       return require(name)
@@ -63,7 +63,7 @@ local function requirer(self, used, loaded)
       error(("module '%s' not found: weir's library, cjson, lpeg and the project's own files can be required"):format(name), 2)
     end
     used[#used + 1] = { name = name, text = text }
-    local chunk = assert(load(text, "@" .. path, "t", environment.new(require_in_module)))
+    local chunk = assert(load(text, "@" .. path, "t", environment.new(require_in_module, is_repeatable)))
     local value = chunk(name)
     loaded[name] = value == nil and true or value
     return loaded[name]
@@ -82,12 +82,14 @@ end
 --- Runs the text of a file of the user in an environment of its own.
 ---@param file string for messages
 ---@param text string
+---@param is_repeatable boolean|nil for pipelines, see `environment.new`
 ---@return any value what it returns
 ---@return string version
 ---@return { name: string, text: string }[] used files it required
-function Registry:run(file, text)
+function Registry:run(file, text, is_repeatable)
   local used = {}
-  local chunk, message = load(text, "@" .. file, "t", environment.new(requirer(self, used, {})))
+  local world = environment.new(requirer(self, used, {}, is_repeatable), is_repeatable)
+  local chunk, message = load(text, "@" .. file, "t", world)
   if not chunk then error(message, 0) end
   return chunk(), version_of(text, used), used
 end

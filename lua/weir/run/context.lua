@@ -1,7 +1,6 @@
 --- What an agent, critic or flow is given as `ctx`: where it stands, what it may read, and every way in
 --- which it may touch the world. One shared metatable; what is rarely asked for is made when asked.
 
-local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
 
@@ -77,11 +76,6 @@ end
 function methods:sleep(seconds)
   if type(seconds) ~= "number" or seconds < 0 then error("seconds: a number from 0 expected", 2) end
   native.sleep(seconds)
-end
-
---- The time of day in seconds since 1970.
-function methods:now()
-  return clock.wall()
 end
 
 --- A number drawn from the run's own generator: with no argument a float in [0, 1), with n an integer

@@ -266,13 +266,36 @@ function Engine:run(definition, input, options)
   return run:execute()
 end
 
---- Prepares a run and goes on in a task of its own.
----@return weir.Run run `run:wait()` waits for its end
-function Engine:start(definition, input, options)
-  local run = self:prepare(definition, input, options)
+local function go_on(run)
   run.done = native.waiter()
   native.start({ name = run.id }, function() run:execute() end)
   return run
+end
+
+--- Prepares a run and goes on in a task of its own.
+---@return weir.Run run `run:wait()` waits for its end
+function Engine:start(definition, input, options)
+  return go_on(self:prepare(definition, input, options))
+end
+
+--- Whether the store has a run.
+---@param run_id string
+---@return boolean
+function Engine:knows(run_id)
+  return self.store ~= nil and (self.store:row(run_id)) ~= nil
+end
+
+--- A run that was started before: goes on with it when it has not ended, else only tells how it ended.
+---@param run_id string
+---@return weir.Run
+function Engine:rejoin(run_id)
+  local row = self.store:row(run_id)
+  if row.status == "running" then return go_on(self:reopen(run_id)) end
+  local entries = self.store:load(run_id)
+  local last = entries[#entries]
+  local ended = { id = run_id, status = last[2], output = last[2] == "finished" and last[3] or nil,
+    error = last[2] ~= "finished" and failure.of(last[3]) or nil }
+  return setmetatable(ended, { __index = run_type.Run })
 end
 
 -- Going on ------------------------------------------------------------------------------------------

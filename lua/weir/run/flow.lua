@@ -7,6 +7,7 @@ local clock = require "weir.port.clock"
 local context = require "weir.run.context"
 local failure = require "weir.failure"
 local group_runner = require "weir.run.group"
+local id = require "weir.id"
 local native = require "weir.native.scheduler"
 local normal = require "weir.definition.normal"
 local plan = require "weir.run.plan"
@@ -108,6 +109,15 @@ for _, name in ipairs { "step", "map", "approval", "speculate", "wait", "plan" }
 end
 context.methods.group = method(build.group, run_group)
 
+--- The id of a run that a flow starts: drawn once, found again by a replay.
+---@param frame table of the flow
+---@param name string of the pipeline
+---@return string
+function M.child_id(frame, name)
+  local key = frame.prefix .. occurrence(frame, "start " .. name)
+  return frame.run.journal:choice(key, function() return id.new "r" end)
+end
+
 --- Runs a flow's program. Waits.
 ---@param frame table {run, prefix, data}
 ---@param flow table a plan with `flow`
@@ -115,7 +125,6 @@ context.methods.group = method(build.group, run_group)
 ---@return any output
 function M.run(frame, flow, input)
   frame.counters, frame.is_flow = {}, true
-  frame.time_ms = frame.run.started_ms
   native.set_local("frame", frame)
   local handle = context.new(frame, { name = flow.name }, frame.prefix, input, 1)
   handle._flow = frame
@@ -124,9 +133,17 @@ function M.run(frame, flow, input)
   return output
 end
 
---- The time as a flow sees it: that of its latest recorded outcome, so that a replay sees the same.
+--- The time as a flow sees it: that of its latest outcome, so that a replay sees the same.
+---@param frame table of the flow
+---@return integer ms since 1970
 function M.wall_ms(frame)
-  return frame.run.journal and frame.run.flow_ms or clock.wall_ms()
+  if not frame.run.journal then return clock.wall_ms() end
+  return frame.at_ms or frame.run.started_ms
+end
+
+function context.methods:now()
+  local frame = rawget(self, "_flow")
+  return (frame and frame.is_flow and M.wall_ms(frame) or clock.wall_ms()) / 1000
 end
 
 return M

@@ -1,4 +1,7 @@
---- When a failed attempt is followed by another, and after how long. Pure but for the run's generator.
+--- When a failed attempt is followed by another, and after how long. The delay is drawn, and kept in the
+--- journal: the run's own generator is not touched, since a replay does not wait again.
+
+local random = require "weir.port.random"
 
 local M = {}
 
@@ -34,11 +37,10 @@ end
 --- Seconds to wait before the next attempt: backoff * factor^(attempt - 1), at most max, spread by jitter.
 ---@param policy table
 ---@param attempt integer the one that failed
----@param run table gives draw()
 ---@return number
-function M.delay(policy, attempt, run)
+function M.delay(policy, attempt)
   local delay = math.min(policy.max, policy.backoff * policy.factor ^ (attempt - 1))
-  return delay * (1 + policy.jitter * (2 * run:draw() - 1))
+  return delay * (1 + policy.jitter * (2 * random.float() - 1))
 end
 
 return M

@@ -17,6 +17,7 @@ local M = {}
 ---@field error table|nil {code, message, step}
 local Run = {}
 Run.__index = Run
+M.Run = Run
 
 Run.open_stream = stream_of
 Run.run_flow = flow.run

@@ -86,7 +86,7 @@ local function attempts(frame, step, key, input, asked, feedback)
     local ok, output, label = timed(frame, step, key, input, attempt, feedback)
     if ok then return true, output, label, attempt end
     if native.cancelled() or not retry.again(step.retry, attempt, output.code) then return false, output, nil, attempt end
-    local delay = retry.delay(step.retry, attempt, frame.run)
+    local delay = retry.delay(step.retry, attempt)
     keep_attempt(frame, key, asked, { attempt = attempt, from_ms = from_ms, to_ms = clock.wall_ms(), error = output, delay = delay })
     clock.sleep(delay)
     attempt = attempt + 1
@@ -162,7 +162,10 @@ local function journaled(frame, step, key, input)
   local run, journal = frame.run, frame.run.journal
   local asked = journal:ask(step.kind.name, step.module, input)
   local record = journal:recall(key, asked)
-  if record and record[4] ~= "cancelled" then return outcome_of(record) end
+  if record and record[4] ~= "cancelled" then
+    frame.at_ms = record[6]
+    return outcome_of(record)
+  end
   if run.plan.budget then run:spend_step() end
   local from_ms = wall_ms()
   local token = begin(journal, step, key, asked, from_ms)
@@ -175,6 +178,7 @@ local function journaled(frame, step, key, input)
   end
   local status = conclude(ok, output)
   local to_ms = wall_ms()
+  frame.at_ms = to_ms
   if status == "cancelled" then
     journal:note { "step", key, asked, status, from_ms, to_ms, attempt or 1, recorded_error(output) }
   else

@@ -52,7 +52,8 @@ function Trial:life(verb, what, store, extra)
   args[#args + 1] = what
   if verb == "run" then table.move(self.given, 1, #self.given, #args + 1, args) end
   for _, argument in ipairs { "--store", store, "--json" } do args[#args + 1] = argument end
-  local result, message, code = process.run(args, { env = system.environment(extra), cwd = self.folder, timeout = LIFE, max_bytes = OUTPUT })
+  local result, message, code = process.run(args,
+    { env = system.environment(extra), cwd = self.folder, timeout = LIFE, max_bytes = OUTPUT })
   if not result then failure.raise(code, "%s", message) end
   return result
 end

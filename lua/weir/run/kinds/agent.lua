@@ -2,6 +2,7 @@
 
 local context = require "weir.run.context"
 local failure = require "weir.failure"
+local native = require "weir.native.scheduler"
 local plain = require "weir.run.plain"
 local stream = require "weir.run.stream"
 
@@ -46,7 +47,13 @@ function M.execute(frame, step, key, input, attempt, feedback)
     local own = frame.streams and frame.streams[step.name]
     if own and own.count > 0 and #own.readers == 0 then own:reset() end
   end
-  local output = output_of(ctx, step, frame.run.modules[step.module].execute(ctx, input))
+  local module = frame.run.modules[step.module]
+  local output
+  if module.atomic then
+    output = output_of(ctx, step, native.atomic(module.execute, ctx, input))
+  else
+    output = output_of(ctx, step, module.execute(ctx, input))
+  end
   local label = ctx.branch
   if step.label then
     frame.data[step.name] = output

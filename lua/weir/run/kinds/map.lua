@@ -57,6 +57,7 @@ local function run_item(state, index)
   local inner = item_frame(frame, state.list[index], index, prefix)
   native.set_local("frame", inner)
   local status, value = step_runner.run(inner, step.each, prefix .. step.each.name)
+  if status == "cancelled" then error(value, 0) end
   state.done = state.done + 1
   if status == "finished" then
     state.results[index], inner.data[step.each.name] = value, value
