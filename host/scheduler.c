@@ -298,16 +298,19 @@ static void fire_due(weir_scheduler *s) {
   }
 }
 
-/* The loop's own timer repeats and is never stopped: a loop without an active handle would not look at
- * signals and the like at all. */
 static void now_is_due(uv_timer_t *due) { (void)due; }
+
+/* The loop's own timer repeats and is never stopped, and counts only here: a loop without an active handle
+ * would not look at signals and the like at all. */
+static void look_outside(weir_scheduler *s, uv_run_mode mode) {
+  uv_ref((uv_handle_t *)&s->due);
+  uv_run(weir_host_loop(s->host), mode);
+  uv_unref((uv_handle_t *)&s->due);
+}
 
 /* Handles that somebody else keeps open: files, sockets, child processes. */
 static bool outside_is_alive(weir_scheduler *s) {
-  uv_unref((uv_handle_t *)&s->due);
-  bool alive = uv_loop_alive(weir_host_loop(s->host));
-  uv_ref((uv_handle_t *)&s->due);
-  return alive || s->external > 0;
+  return uv_loop_alive(weir_host_loop(s->host)) || s->external > 0;
 }
 
 /* While somebody outside works, a virtual clock goes on with the real one. */
@@ -317,7 +320,7 @@ static void poll_until(weir_scheduler *s, int64_t due_ns) {
   uv_update_time(weir_host_loop(s->host));
   uv_timer_start(&s->due, now_is_due, left_ns <= 0 ? 0 : (uint64_t)(left_ns + 999999) / 1000000, LONGEST_POLL_MS);
   atomic_store(&s->polling, true);
-  uv_run(weir_host_loop(s->host), UV_RUN_ONCE);
+  look_outside(s, UV_RUN_ONCE);
   atomic_store(&s->polling, false);
   int64_t waited_ns = (int64_t)uv_hrtime() - started_ns;
   if (s->is_virtual && waited_ns >= REAL_WAIT_NS) s->virtual_ns += waited_ns;
@@ -360,7 +363,7 @@ weir_status weir_scheduler_run(weir_scheduler *s, weir_task *until) {
     if (s->ready_count == 0) {
       if (!wait_outside(s)) return WEIR_FAILED;
     } else if (++turns % POLL_EVERY == 0 || s->ready_count >= POLL_EVERY || s->ticks != ticks) {
-      uv_run(weir_host_loop(s->host), UV_RUN_NOWAIT);
+      look_outside(s, UV_RUN_NOWAIT);
     }
     ticks = s->ticks;
   }
@@ -372,6 +375,7 @@ void weir_scheduler_init(weir_scheduler *s, weir_host *host, lua_State *L, weir_
   s->root = (weir_scope){ .scheduler = s, .reports = true };
   uv_timer_init(weir_host_loop(host), &s->due);
   uv_timer_start(&s->due, now_is_due, LONGEST_POLL_MS, LONGEST_POLL_MS);
+  uv_unref((uv_handle_t *)&s->due);
 }
 
 void weir_scheduler_free(weir_scheduler *s) {

@@ -15,13 +15,10 @@ local function called(arm)
   return handle, results
 end
 
--- Whether some handle is still active, or on its way out, or a request is under way.
-local function is_busy()
-  for _ = 1, 10 do
-    if not uv.loop_alive() then return false end
-    native.sleep(0.002)
-  end
-  return true
+local function descriptors()
+  local count = 0
+  for _ in uv.fs_scandir_next, uv.fs_scandir "/proc/self/fd" do count = count + 1 end
+  return count
 end
 
 local function close(...)
@@ -202,7 +199,7 @@ describe("a callback of luv", function()
 
   after_each(function()
     for _ = 1, 5 do native.sleep(0.001) end
-    assert.equal(tasks_before, native.stats().tasks)
+    assert.is_true(native.stats().tasks <= tasks_before)
   end)
 
   local names = {}
@@ -211,10 +208,16 @@ describe("a callback of luv", function()
 
   for _, name in ipairs(names) do
     it("is a task that may wait: " .. name, function()
-      local handle, results = called(KINDS[name])
-      assert.not_equal("timeout", results[3])
-      if handle then close(handle) end
-      assert.is_false(is_busy())
+      for round = 1, 2 do -- the first round opens what libuv keeps for ever
+        native.sleep(0.002)
+        local was_alive, open_before = uv.loop_alive(), descriptors()
+        local handle, results = called(KINDS[name])
+        assert.not_equal("timeout", results[3])
+        if handle then close(handle) end
+        native.sleep(0.005)
+        assert.is_true(was_alive or not uv.loop_alive())
+        assert.is_true(round == 1 or descriptors() <= open_before)
+      end
     end)
   end
 

@@ -47,7 +47,7 @@ describe("a channel", function()
 
   after_each(function()
     native.use_real_clock()
-    assert.equal(tasks_before, native.stats().tasks)
+    assert.is_true(native.stats().tasks <= tasks_before)
   end)
 
   it("does what a plain list with a limit does, over random operations", function()

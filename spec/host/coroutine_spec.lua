@@ -30,7 +30,7 @@ describe("the host's coroutine library", function()
 
   after_each(function()
     native.use_real_clock()
-    assert.equal(tasks_before, native.stats().tasks)
+    assert.is_true(native.stats().tasks <= tasks_before)
   end)
 
   -- In a coroutine, so that neither sees its own main thread.
@@ -188,7 +188,7 @@ describe("the host's coroutine library", function()
       local co = coroutine.create(function() coroutine.yield() end)
       coroutine.resume(co)
     end
-    assert.equal(tasks_before, native.stats().tasks)
+    assert.is_true(native.stats().tasks <= tasks_before)
   end)
 
   it("refuses a recursion of coroutines that has no end, and the host goes on", function()

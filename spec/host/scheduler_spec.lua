@@ -17,7 +17,7 @@ describe("scheduler", function()
 
   after_each(function()
     native.use_real_clock()
-    assert.equal(tasks_before, #native.tasks())
+    assert.is_true(#native.tasks() <= tasks_before)
   end)
 
   describe("a task", function()

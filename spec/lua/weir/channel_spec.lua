@@ -40,7 +40,7 @@ describe("channel operator", function()
 
   after_each(function()
     native.use_real_clock()
-    assert.equal(tasks_before, native.stats().tasks)
+    assert.is_true(native.stats().tasks <= tasks_before)
   end)
 
   describe("tee", function()

@@ -52,7 +52,7 @@ local function work(fields) return S "work" { agent = "work", input = fields or 
 describe("a map", function()
   local tasks_before
   before_each(function() tasks_before = native.stats().tasks end)
-  after_each(function() assert.equal(tasks_before, native.stats().tasks) end)
+  after_each(function() assert.is_true(native.stats().tasks <= tasks_before) end)
 
   it("gives the outputs in the order of the items, however long each takes", function()
     agents.uneven = function(ctx, input) ctx:sleep(10 - input.n) return input.n end

@@ -54,7 +54,7 @@ end
 describe("a stream between steps", function()
   local tasks_before
   before_each(function() tasks_before = native.stats().tasks end)
-  after_each(function() assert.equal(tasks_before, native.stats().tasks) end)
+  after_each(function() assert.is_true(native.stats().tasks <= tasks_before) end)
 
   it("brings items as they come, and they are also the output: strings joined, else a list", function()
     local of = run { emit("source", { count = 3, every = 1, prefix = "x" }), read("sink", "source") }
