@@ -168,6 +168,7 @@ void weir_host_free(weir_host *host) {
   weir_watchdog_stop(&host->watchdog);
   weir_preempt_stop(&host->scheduler);
   close_luv_handles(host);
+  weir_scheduler_drop_tasks(&host->scheduler);
   lua_close(host->L);
   uv_walk(&host->loop, close_handle, NULL);
   uv_run(&host->loop, UV_RUN_DEFAULT);

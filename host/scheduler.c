@@ -378,6 +378,17 @@ void weir_scheduler_init(weir_scheduler *s, weir_host *host, lua_State *L, weir_
   uv_unref((uv_handle_t *)&s->due);
 }
 
+void weir_scheduler_drop_tasks(weir_scheduler *s) {
+  for (uint32_t i = 0; i < s->slot_count; i++) {
+    weir_task *task = s->slot_tasks[i];
+    if (!task) continue;
+    free(task->chain);
+    free(task->reason);
+    task->chain = NULL;
+    task->reason = NULL;
+  }
+}
+
 void weir_scheduler_free(weir_scheduler *s) {
   free(s->slot_tasks);
   free(s->slot_threads);

@@ -293,15 +293,6 @@ static int task_info(lua_State *L) {
   return 1;
 }
 
-static int task_gc(lua_State *L) {
-  weir_task *task = task_at(L, 1);
-  free(task->chain);
-  free(task->reason);
-  task->chain = NULL;
-  task->reason = NULL;
-  return 0;
-}
-
 static int scheduler_tasks(lua_State *L) {
   weir_scheduler *s = scheduler_of(L);
   lua_newtable(L);
@@ -355,6 +346,26 @@ static int scheduler_set_local(lua_State *L) {
   lua_rawset(L, -3);
   lua_setiuservalue(L, -2, WEIR_TASK_LOCALS); /* key value task */
   task->has_locals = true;
+  return 0;
+}
+
+/* The context: one value that tells what the task works on. Inherited like the locals, and cheap to change. */
+static int scheduler_context(lua_State *L) {
+  weir_task *task = scheduler_of(L)->running;
+  if (!task || !task->has_context) return 0;
+  weir_task_push(L, task);
+  lua_getiuservalue(L, -1, WEIR_TASK_CONTEXT);
+  return 1;
+}
+
+static int scheduler_set_context(lua_State *L) {
+  luaL_checkany(L, 1);
+  lua_settop(L, 1);
+  weir_task *task = running_task(L);
+  weir_task_push(L, task);
+  lua_insert(L, 1);                            /* task value */
+  task->has_context = !lua_isnil(L, 2);
+  lua_setiuservalue(L, 1, WEIR_TASK_CONTEXT);
   return 0;
 }
 
@@ -676,7 +687,7 @@ void weir_scheduler_prepare(lua_State *L) {
   s->tasks_ref = new_registry_table(L);
   s->threads_ref = new_registry_table(L);
   s->scopes_ref = new_registry_table(L);
-  new_class(L, WEIR_TASK, task_methods, task_gc);
+  new_class(L, WEIR_TASK, task_methods, NULL);
   new_class(L, WEIR_SCOPE, scope_methods, scope_gc);
   new_class(L, WEIR_WAITER, waiter_methods, NULL);
   new_class(L, DEFERRED, deferred_methods, NULL);
@@ -689,7 +700,8 @@ static const luaL_Reg functions[] = { { "now", scheduler_now }, { "wall", schedu
   { "check", scheduler_check }, { "atomic", scheduler_atomic },
   { "cancelled", scheduler_cancelled }, { "failure", scheduler_failure }, { "spawn", scheduler_spawn },
   { "spawn_root", scheduler_spawn_root }, { "start", scheduler_start }, { "tasks", scheduler_tasks },
-  { "current", scheduler_current }, { "get_local", scheduler_get_local },
+  { "current", scheduler_current }, { "context", scheduler_context },
+  { "set_context", scheduler_set_context }, { "get_local", scheduler_get_local },
   { "set_local", scheduler_set_local }, { "open_scope", scheduler_open_scope },
   { "recover", scheduler_recover }, { "defer", scheduler_defer }, { "deferred", scheduler_deferred },
   { "undefer", scheduler_undefer }, { "waiter", scheduler_waiter }, { "bind", scheduler_bind },

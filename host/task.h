@@ -40,6 +40,7 @@ struct weir_task {
   bool failed;           /* ended with an error */
   bool has_result;       /* user value 2 holds it */
   bool has_locals;       /* user value 3 holds them */
+  bool has_context;      /* user value 5 holds it */
   weir_status doom;      /* why it is doomed */
   weir_status cancelled; /* WEIR_OK: not */
   char *reason;          /* of the cancellation; may be NULL */
@@ -146,6 +147,7 @@ struct weir_scheduler {
 /* scheduler.c */
 void weir_scheduler_init(weir_scheduler *scheduler, weir_host *host, lua_State *L, weir_memory *memory);
 void weir_scheduler_free(weir_scheduler *scheduler);
+void weir_scheduler_drop_tasks(weir_scheduler *scheduler); /* what the tasks that have not ended hold */
 weir_status weir_scheduler_run(weir_scheduler *scheduler, weir_task *until); /* WEIR_FAILED: deadlock */
 uint64_t weir_scheduler_draw(weir_scheduler *scheduler);
 void weir_task_ready(weir_task *task);

@@ -2,7 +2,8 @@
  *
  * The userdata of a task and its thread are anchored under the task's slot in two tables of the
  * registry while the task lives. Threads are used again: a thread that ended well is empty.
- * User values of a task: 1 its name, 2 its results {ok, ...; n}, 3 its locals, 4 its deferred functions. */
+ * User values of a task: 1 its name, 2 its results {ok, ...; n}, 3 its locals, 4 its deferred functions,
+ * 5 its context. */
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,13 +66,18 @@ static void anchor(lua_State *L, weir_task *task) { /* task on top */
   lua_pop(L, 1);                                                 /* task */
 }
 
-static void inherit_locals(lua_State *L, weir_task *task, weir_task *parent) { /* task on top */
-  if (!parent || !parent->has_locals) return;
-  weir_task_push(L, parent);         /* task parent */
-  lua_getiuservalue(L, -1, WEIR_TASK_LOCALS);  /* task parent locals */
-  lua_setiuservalue(L, -3, WEIR_TASK_LOCALS);  /* task parent */
-  lua_pop(L, 1);
-  task->has_locals = true;
+static void inherit(lua_State *L, weir_task *task, weir_task *parent) { /* task on top */
+  if (!parent || !(parent->has_locals || parent->has_context)) return;
+  weir_task_push(L, parent);                   /* task parent */
+  if ((task->has_locals = parent->has_locals)) {
+    lua_getiuservalue(L, -1, WEIR_TASK_LOCALS);
+    lua_setiuservalue(L, -3, WEIR_TASK_LOCALS);
+  }
+  if ((task->has_context = parent->has_context)) {
+    lua_getiuservalue(L, -1, WEIR_TASK_CONTEXT);
+    lua_setiuservalue(L, -3, WEIR_TASK_CONTEXT);
+  }
+  lua_pop(L, 1);                               /* task */
 }
 
 static void enter_home(weir_task *task, weir_scope *home) {
@@ -112,7 +118,7 @@ weir_task *weir_task_new(lua_State *L, weir_scope *home, int nargs) {
   task->slot = take_slot(s);
   anchor(L, task);
   task->thread = thread_of(L, s, task->slot);
-  inherit_locals(L, task, s->running);
+  inherit(L, task, s->running);
   lua_insert(L, -2 - nargs);                          /* task function args... */
   lua_pushcfunction(L, task_main);
   lua_insert(L, -2 - nargs);                          /* task task_main function args... */

@@ -141,6 +141,14 @@ function Task:status() end
 ---@return weir.TaskInfo
 function Task:info() end
 
+--- What the running task works on, inherited from the task that spawned it. Does not wait.
+---@return any
+function M.context() end
+
+--- Sets what the running task, and those that it spawns from now on, work on. Does not wait.
+---@param value any
+function M.set_context(value) end
+
 --- A value of the running task, inherited from the task that spawned it. Does not wait.
 ---@param key any
 ---@return any

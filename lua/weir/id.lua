@@ -8,14 +8,21 @@ local M = {}
 local DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 local TIME_DIGITS, RANDOM_DIGITS = 9, 11
 
+-- Two places at a time.
+local PAIRS = {}
+for value = 0, 36 * 36 - 1 do
+  PAIRS[value] = DIGITS:sub(value // 36 + 1, value // 36 + 1) .. DIGITS:sub(value % 36 + 1, value % 36 + 1)
+end
+
 local function base36(number, digits)
-  local text = {}
-  for place = digits, 1, -1 do
-    local digit = number % 36
-    text[place] = DIGITS:sub(digit + 1, digit + 1)
-    number = number // 36
+  local text = ""
+  for _ = 1, digits // 2 do
+    text = PAIRS[number % 1296] .. text
+    number = number // 1296
   end
-  return table.concat(text)
+  if digits % 2 == 0 then return text end
+  local digit = number % 36 + 1
+  return DIGITS:sub(digit, digit) .. text
 end
 
 local last_ms, last_prefix = -1, ""

@@ -23,7 +23,7 @@ local M = {
 }
 
 local function current_engine()
-  local frame = native.get_local "frame"
+  local frame = native.context()
   local engine = frame and frame.run.engine or native.get_local "engine"
   if engine then return engine end
   error("no run can be started here: nothing says in which project and store", 3)
@@ -75,7 +75,7 @@ end
 
 -- In a flow that is kept, the child's id is a choice of the flow: a replay finds the child it started.
 local function begin(engine, what, input, options)
-  local frame = native.get_local "frame"
+  local frame = native.context()
   local given = { key = options and options.key }
   if frame and frame.is_flow and frame.run.journal then
     given.id = require("weir.run.flow").child_id(frame, type(what) == "string" and what or what.name)

@@ -94,7 +94,7 @@ local function print_for(...)
   local parts = {}
   for index = 1, select("#", ...) do parts[index] = tostring((select(index, ...))) end
   local text = concat(parts, "\t")
-  local frame = native.get_local "frame"
+  local frame = native.context()
   local ctx = frame and frame.current
   if ctx then return ctx:print(text) end
   io.stderr:write(text:sub(1, 4096), "\n")
@@ -102,7 +102,7 @@ end
 
 -- The flow that runs now, or nil: of a declared pipeline's file, of a module, of no run at all.
 local function current_flow()
-  local frame = native.get_local "frame"
+  local frame = native.context()
   return frame and frame.is_flow and frame or nil
 end
 

@@ -130,7 +130,7 @@ function methods:emit(item)
   local stream = self._stream
   if not stream then
     stream = self._frame.run.open_stream(self)
-    self._stream = stream
+    self._stream, self.emit = stream, methods.emit -- from now on found without asking the metatable
   end
   stream:emit(item)
 end

@@ -40,7 +40,7 @@ end
 local function function_kind(body)
   return { name = "function", execute = function(frame, step, key, input)
     local inner = { run = frame.run, prefix = key .. "/", data = setmetatable({}, { __index = frame.data }), counters = {}, is_flow = true }
-    native.set_local("frame", inner)
+    native.set_context(inner)
     local handle = context.new(inner, step, key, input, 1)
     handle._flow = inner
     local item = rawget(frame.data, "item")
@@ -73,7 +73,7 @@ end
 local function run_step(frame, node)
   local step = compile(frame, "step", node)
   local status, value = step_runner.run(frame, step, frame.prefix .. occurrence(frame, step.name))
-  native.set_local("frame", frame)
+  native.set_context(frame)
   if status == "finished" then return value end
   if status == "skipped" then return nil end
   error(value, 0)
@@ -86,7 +86,7 @@ local function run_group(frame, node)
   group.is_bare = false
   local inner = { run = frame.run, prefix = frame.prefix, data = setmetatable({}, { __index = frame.data }) }
   local err, order = group_runner.run(inner, group, 1)
-  native.set_local("frame", frame)
+  native.set_context(frame)
   if err then error(err, 0) end
   local outputs = {}
   for _, result in ipairs(order) do
@@ -125,7 +125,7 @@ end
 ---@return any output
 function M.run(frame, flow, input)
   frame.counters, frame.is_flow = {}, true
-  native.set_local("frame", frame)
+  native.set_context(frame)
   local handle = context.new(frame, { name = flow.name }, frame.prefix, input, 1)
   handle._flow = frame
   local output = flow.flow(handle, input)

@@ -134,6 +134,12 @@ local function in_chosen_order(order, chosen)
   return kept
 end
 
+local function run_side(of_frame, step, key, finished)
+  local own = setmetatable({}, of_frame) -- each knows what it is doing
+  native.set_context(own)
+  finished(run_one(own, step, key))
+end
+
 -- Side by side: a task for each step, in a scope that ends with the group.
 local function run_all(frame, group, visit)
   local order, results = {}, {}
@@ -151,14 +157,11 @@ local function run_all(frame, group, visit)
       waiter:wake()
     end
   end
+  local of_frame = { __index = frame }
   local ok, err = task.within({}, function()
     local tasks = {}
     for index, step in ipairs(group.steps) do
-      tasks[index] = task.spawn(function()
-        local own = setmetatable({}, { __index = frame }) -- each knows what it is doing
-        native.set_local("frame", own)
-        finished(run_one(own, step, key_of(frame, group, step, visit)))
-      end)
+      tasks[index] = task.spawn(run_side, of_frame, step, key_of(frame, group, step, visit), finished)
     end
     local timeout = group.join == "deadline" and group.deadline or nil
     waiter:wait("the steps of a group", timeout)

@@ -122,7 +122,7 @@ local function body(self)
   local data = { input = self.input, run = { id = self.id, pipeline = self.plan.name, started_at = clock.rfc3339(self.started_ms) } }
   self.data = data
   local frame = { run = self, prefix = "", data = data, counters = {} }
-  native.set_local("frame", frame)
+  native.set_context(frame)
   if self.plan.flow then return flow.run(frame, self.plan, self.input) end
   return group.output_of(frame, self.plan.body)
 end

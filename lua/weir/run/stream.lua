@@ -22,7 +22,8 @@ Stream.__index = Stream
 function M.new(options)
   if type(options) ~= "table" then options = {} end
   return setmetatable({ readers = {}, items = {}, count = 0, buffer = options.buffer or DEFAULT_BUFFER,
-    on_full = options.on_full or "wait", interval = options.rate and 1 / options.rate, due = 0 }, Stream)
+    on_full = options.on_full or "wait", interval = options.rate and 1 / options.rate or false, due = 0,
+    on_item = false }, Stream)
 end
 
 --- A channel that gets every item from now on.

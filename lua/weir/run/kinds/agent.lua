@@ -41,7 +41,7 @@ end
 --- Makes one attempt.
 function M.execute(frame, step, key, input, attempt, feedback)
   local ctx = context.new(frame, step, key, input, attempt)
-  ctx.feedback = feedback
+  if feedback then ctx.feedback = feedback end
   frame.current = ctx
   if attempt > 1 or feedback then
     local own = frame.streams and frame.streams[step.name]
@@ -54,7 +54,7 @@ function M.execute(frame, step, key, input, attempt, feedback)
   else
     output = output_of(ctx, step, module.execute(ctx, input))
   end
-  local label = ctx.branch
+  local label = rawget(ctx, "branch")
   if step.label then
     frame.data[step.name] = output
     label = step.label(frame.data)

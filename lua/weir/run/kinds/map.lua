@@ -55,7 +55,7 @@ local function run_item(state, index)
   local frame, step = state.frame, state.step
   local prefix = ("%s[%d]/"):format(state.key, index - 1)
   local inner = item_frame(frame, state.list[index], index, prefix)
-  native.set_local("frame", inner)
+  native.set_context(inner)
   local status, value = step_runner.run(inner, step.each, prefix .. step.each.name)
   if status == "cancelled" then error(value, 0) end
   state.done = state.done + 1
