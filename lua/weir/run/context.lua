@@ -27,7 +27,7 @@ function getters.step(self) return self._step.name end
 function getters.attempt() return 1 end
 function getters.visit(self) return self._frame.visit or 1 end
 function getters.idempotency_key(self) return self._frame.run.id .. "/" .. self._key end
-function getters.root(self) return self._frame.run.root end
+function getters.root(self) return self._frame.run.engine.project.root end
 function getters.data(self) return self._frame.data end
 
 function getters.options(self)

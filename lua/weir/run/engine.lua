@@ -1,12 +1,12 @@
 --- Starts runs and goes on with unfinished ones. An engine belongs to a project and, unless nothing is to
 --- be kept, to a store.
 
+local binding = require "weir.run.binding"
 local failure = require "weir.failure"
 local id = require "weir.id"
 local journal = require "weir.run.journal"
 local native = require "weir.native.scheduler"
 local plan = require "weir.run.plan"
-local registry = require "weir.registry"
 local run_type = require "weir.run.run"
 local value_of = require "weir.value"
 
@@ -36,42 +36,6 @@ function Engine:plan_of(definition)
   return ready
 end
 
-local function entry_of(self, full, version)
-  local entry, err = self.project.registry:get(full, version)
-  if entry then return entry end
-  local kept = version and self.store and self.store:get("modules", full .. "@" .. version)
-  if kept then
-    local kind, name = registry.split(full)
-    return self.project.registry:restore(kind, name, version, kept)
-  end
-  error(err, 0)
-end
-
-local function keep_module(self, run, full, entry)
-  run.entries[full], run.modules[full] = entry, entry.module
-  run.pins[full] = entry.version
-  self.project.registry.versions:pin(full, entry.version)
-end
-
---- Lets go of the versions that a run has pinned, once it has ended.
-function Engine:unpin(run)
-  for full, entry in pairs(run.entries) do self.project.registry.versions:unpin(full, entry.version) end
-end
-
--- All modules and child pipelines of a plan, pinned at the start.
-local function pin_plan(self, run, of, pins)
-  for _, full in ipairs(of.modules) do
-    if not run.modules[full] then keep_module(self, run, full, entry_of(self, full, pins[full])) end
-  end
-  for _, name in ipairs(of.pipelines) do
-    if not run.children[name] then
-      run.children[name] = self:load_child(name, pins["pipelines/" .. name])
-      run.pins["pipelines/" .. name] = run.children[name].version
-      pin_plan(self, run, run.children[name], pins)
-    end
-  end
-end
-
 local function definition_of(self, kept)
   if kept.kind == "flow" then
     if not kept.text then
@@ -93,54 +57,37 @@ function Engine:kept_definition(version)
   return definition_of(self, kept)
 end
 
---- The plan of a pipeline that is called by name.
-function Engine:load_child(name, version)
-  if version and self.store then return self:plan_of(self:kept_definition(version)) end
-  local file, message = self.project:pipeline_file(name)
-  if not file then failure.raise("not_found", "%s", message) end
-  local definition, errors = self.project:load(file)
-  if not definition then failure.raise("invalid", "pipeline '%s': %s", name, errors[1].message) end
-  return self:plan_of(definition)
-end
-
+--- The plan of a pipeline that a flow calls by name; the choice of its version is in the journal.
 function Engine:child_plan(run, name)
-  local child = run.children[name]
+  local held = run.binding
+  local child = held.children[name]
   if child then return child end
-  child = self:load_child(name)
-  if run.journal then
-    local version = run.journal:choice("pin/pipelines/" .. name, function()
-      self:keep_definitions({ child })
-      return child.version
-    end)
-    if version ~= child.version then child = self:load_child(name, version) end
-  end
-  run.children[name] = child
-  pin_plan(self, run, child, {})
-  return child
+  child = held:add_child(name)
+  if not run.journal then return child end
+  local version = run.journal:choice("pin/pipelines/" .. name, function()
+    self:keep_definitions({ child })
+    return child.version
+  end)
+  if version == child.version then return child end
+  return held:add_child(name, version)
 end
 
---- Pins a module that a flow uses for the first time: the choice is in the journal.
+--- Binds a module that a flow uses for the first time; the choice of its version is in the journal.
 function Engine:pin_module(run, full)
-  local entry = entry_of(self, full)
-  if run.journal then
-    local version = run.journal:choice("pin/" .. full, function()
-      self:keep_modules { [full] = entry }
-      return entry.version
-    end)
-    if version ~= entry.version then entry = entry_of(self, full, version) end
-  end
-  keep_module(self, run, full, entry)
+  local entry = run.binding:add(full)
+  if not run.journal then return end
+  local version = run.journal:choice("pin/" .. full, function()
+    self:keep_modules { [full] = entry }
+    return entry.version
+  end)
+  if version ~= entry.version then run.binding:add(full, version) end
 end
 
 function Engine:options_of(run, step)
-  local cache = run.options_cache
-  if not cache then
-    cache = {}
-    run.options_cache = cache
-  end
+  local cache = run.binding.options
   local options = cache[step]
   if not options then
-    local entry = run.entries[step.module]
+    local entry = run.binding.entries[step.module]
     options = self.project.registry:options(entry, self.project:options_of(step.module), step.options)
     cache[step] = options
   end
@@ -148,7 +95,7 @@ function Engine:options_of(run, step)
 end
 
 function Engine:state_of(run, step, options)
-  return self.project.registry:state(run.entries[step.module], options)
+  return self.project.registry:state(run.binding.entries[step.module], options)
 end
 
 -- What is kept --------------------------------------------------------------------------------------
@@ -213,23 +160,26 @@ end
 
 local function begin(self, run)
   local operations = {}
-  local plans = { run.plan }
-  for _, child in pairs(run.children) do plans[#plans + 1] = child end
-  definition_operations(self, plans, operations)
-  module_operations(self, run.entries, operations)
+  local held = run.binding
+  if not held.is_kept then
+    local plans = { run.plan }
+    for _, child in pairs(held.children) do plans[#plans + 1] = child end
+    definition_operations(self, plans, operations)
+    module_operations(self, held.entries, operations)
+  end
   local handle, message, code = self.store:run(run.id, 1)
   if not handle then failure.raise(code, "%s", message) end
-  local head = { format = FORMAT, pipeline = run.plan.name, version = run.plan.version, input = run.input, pins = run.pins,
-    at = run.started_ms, key = run.key }
+  local head = { format = FORMAT, pipeline = run.plan.name, version = run.plan.version, input = run.input,
+    pins = held.pins, at = run.started_ms, key = run.key }
   operations[#operations + 1] = { op = "entry", journal = handle, entry = { "run", head }, row = self:row_of(run) }
   commit(self, operations)
+  held.is_kept = not run.plan.flow
   return handle
 end
 
-local function new_run(self, of, input, options)
-  return run_type.new { id = options.id or id.new "r", plan = of, input = input, engine = self, modules = {}, entries = {},
-    children = {}, pins = {}, listener = options.listener, key = options.key, root = self.project.root,
-    started_ms = options.started_ms }
+local function new_run(self, of, held, input, options)
+  return run_type.new { id = options.id or id.new "r", plan = of, binding = held, modules = held.modules, input = input,
+    engine = self, listener = options.listener, key = options.key, started_ms = options.started_ms }
 end
 
 local function is_kept(self, of)
@@ -251,8 +201,7 @@ function Engine:prepare(definition, input, options)
     err.details = errors
     error(err, 0)
   end
-  local run = new_run(self, of, checked, options)
-  pin_plan(self, run, of, {})
+  local run = new_run(self, of, binding.hold(self, of), checked, options)
   if is_kept(self, of) then
     run.journal = journal.new(begin(self, run))
   end
@@ -320,8 +269,9 @@ function Engine:reopen(run_id, options)
   if not entries then failure.raise(code, "%s", row) end
   local head = head_of(entries, run_id)
   local of = self:plan_of(self:kept_definition(head.version))
-  local run = new_run(self, of, head.input, { id = run_id, listener = options and options.listener, key = head.key, started_ms = head.at })
-  pin_plan(self, run, of, head.pins)
+  local held = binding.hold_pinned(self, of, head.pins)
+  local run = new_run(self, of, held, head.input,
+    { id = run_id, listener = options and options.listener, key = head.key, started_ms = head.at })
   local handle, message, why = self.store:run(run_id, 1)
   if not handle then failure.raise(why, "%s", message) end
   run.journal = journal.new(handle, entries)

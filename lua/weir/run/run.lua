@@ -19,6 +19,7 @@ local Run = {}
 Run.__index = Run
 M.Run = Run
 
+Run.status, Run.steps = "running", 0
 Run.open_stream = stream_of
 Run.run_flow = flow.run
 
@@ -30,10 +31,9 @@ local function seed_of(id)
 end
 
 --- A run that has not begun. `engine` makes it.
----@param fields table id, plan, input, modules, engine, root; journal and listener may be nil
+---@param fields table id, plan, binding, modules (the binding's), input, engine; journal and listener may be nil
 function M.new(fields)
   local self = setmetatable(fields, Run)
-  self.status, self.steps, self.usage = "running", 0, { tokens = 0, usd = 0 }
   self.started_ms = self.started_ms or clock.wall_ms()
   return self
 end
@@ -64,13 +64,17 @@ function Run:spend_step()
   local budget = self.plan.budget
   if not budget then return end
   if budget.steps and self.steps > budget.steps then over_budget(self, "steps", budget.steps) end
-  if budget.tokens and self.usage.tokens >= budget.tokens then over_budget(self, "tokens", budget.tokens) end
-  if budget.usd and self.usage.usd >= budget.usd then over_budget(self, "usd", budget.usd) end
+  for _, what in ipairs { "tokens", "usd" } do
+    if budget[what] and (self.usage and self.usage[what] or 0) >= budget[what] then over_budget(self, what, budget[what]) end
+  end
 end
 
 --- Takes a number that a step reports; `tokens` and `usd` count against the budget.
 function Run:measure(name, value, labels, key)
-  if self.usage[name] then self.usage[name] = self.usage[name] + value end
+  if name == "tokens" or name == "usd" then
+    self.usage = self.usage or {}
+    self.usage[name] = (self.usage[name] or 0) + value
+  end
   self:notify { kind = "metric", step = key, name = name, value = value, labels = labels }
 end
 
@@ -173,7 +177,7 @@ function Run:execute()
   else
     keep_end(self)
   end
-  self.engine:unpin(self)
+  self.binding:release()
   self:notify { kind = "run", status = self.status, at_ms = self.ended_ms, error = self.error }
   if self.done then self.done:wake() end
   return self

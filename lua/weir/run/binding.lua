@@ -1,0 +1,122 @@
+--- What the names in a plan stand for at a moment: modules and child pipelines in certain versions. Runs of
+--- one plan share a binding until a module changes; a flow has one of its own, since it finds out as it goes
+--- what it uses. A version is pinned as long as a binding that a run holds names it.
+
+local failure = require "weir.failure"
+local registry = require "weir.registry"
+
+local M = {}
+
+---@class weir.Binding
+---@field modules table<string, table>  by full name, such as "agents/echo"
+---@field entries table<string, table>  of the registry, by full name
+---@field children table<string, table> plans by the name of their pipeline
+---@field pins table<string, string>    versions by full name, child pipelines as "pipelines/NAME"
+---@field options table<table, table>   merged options by step
+local Binding = {}
+Binding.__index = Binding
+
+local function entry_of(self, full, version)
+  local entry, err = self.engine.project.registry:get(full, version)
+  if entry then return entry end
+  local store = self.engine.store
+  local kept = version and store and store:get("modules", full .. "@" .. version)
+  if not kept then error(err, 0) end
+  local kind, name = registry.split(full)
+  return self.engine.project.registry:restore(kind, name, version, kept)
+end
+
+local function versions(self)
+  return self.engine.project.registry.versions
+end
+
+--- Adds a module, in a version or in the active one.
+---@param full string
+---@param version string|nil
+---@return table entry of the registry
+function Binding:add(full, version)
+  local entry = entry_of(self, full, version)
+  self.entries[full], self.modules[full], self.pins[full] = entry, entry.module, entry.version
+  versions(self):pin(full, entry.version)
+  return entry
+end
+
+local function load_child(self, name, version)
+  local engine = self.engine
+  if version and engine.store then return engine:plan_of(engine:kept_definition(version)) end
+  local file, message = engine.project:pipeline_file(name)
+  if not file then failure.raise("not_found", "%s", message) end
+  local definition, errors = engine.project:load(file)
+  if not definition then failure.raise("invalid", "pipeline '%s': %s", name, errors[1].message) end
+  return engine:plan_of(definition)
+end
+
+-- All that a plan names, and what that names.
+local function add_all(self, plan, pins)
+  for _, full in ipairs(plan.modules) do
+    if not self.modules[full] then self:add(full, pins[full]) end
+  end
+  for _, name in ipairs(plan.pipelines) do
+    if not self.children[name] then self:add_child(name, pins["pipelines/" .. name], pins) end
+  end
+end
+
+--- Adds a child pipeline and all that it uses.
+---@param name string
+---@param version string|nil
+---@param pins table<string, string>|nil versions of what it uses
+---@return table plan
+function Binding:add_child(name, version, pins)
+  local child = load_child(self, name, version)
+  self.children[name] = child
+  self.pins["pipelines/" .. name] = child.version
+  add_all(self, child, pins or {})
+  return child
+end
+
+local function new(engine, plan, pins)
+  local self = setmetatable({ engine = engine, plan = plan, modules = {}, entries = {}, children = {}, pins = {}, options = {},
+    runs = 0 }, Binding)
+  add_all(self, plan, pins)
+  self.generation = engine.project.registry.generation
+  return self
+end
+
+local function unpin(self)
+  for full, entry in pairs(self.entries) do versions(self):unpin(full, entry.version) end
+end
+
+local function is_current(self, engine)
+  return self.engine == engine and self.generation == engine.project.registry.generation
+end
+
+--- The binding of a plan to what is active now, held for a run.
+---@param engine weir.Engine
+---@param plan table
+---@return weir.Binding
+function M.hold(engine, plan)
+  if plan.flow then return M.hold_pinned(engine, plan, {}) end
+  local shared = plan.binding
+  if not shared or not is_current(shared, engine) then
+    if shared and shared.runs == 0 then unpin(shared) end
+    shared = new(engine, plan, {})
+    plan.binding = shared
+  end
+  shared.runs = shared.runs + 1
+  return shared
+end
+
+--- A binding to given versions, held for a run that goes on.
+function M.hold_pinned(engine, plan, pins)
+  local own = new(engine, plan, pins)
+  own.runs = 1
+  return own
+end
+
+--- Lets go of a binding when its run has ended.
+function Binding:release()
+  self.runs = self.runs - 1
+  if self.runs == 0 and self.plan.binding ~= self then unpin(self) end
+end
+
+return M
