@@ -254,7 +254,7 @@ static int store_verify(lua_State *L) {
 
 static const luaL_Reg methods[] = { { "path", store_path },       { "stats", store_stats },
                                     { "close", store_close },     { "sync", store_sync },
-                                    { "run", weir_journal_new },  { "load", store_load },
+                                    { "run", weir_journal_new }, { "new_run", weir_journal_of_new_run },  { "load", store_load },
                                     { "entries", store_entries }, { "row", store_row },
                                     { "verify", store_verify },   { NULL, NULL } };
 static const luaL_Reg metamethods[] = { { "__gc", store_gc },

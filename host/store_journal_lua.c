@@ -7,10 +7,6 @@
 
 #define TOKEN_OP_BITS 24 /* of a note's token: place in its batch; the rest is the batch's serial */
 
-static weir_slice id_of(const weir_journal *journal) {
-  return (weir_slice){ journal->id, journal->id_size };
-}
-
 static weir_port *port_of(lua_State *L, int index) {
   lua_getiuservalue(L, index, 1); /* store */
   weir_port *port = weir_port_check(L, -1);
@@ -179,17 +175,16 @@ static int taken_over(lua_State *L, int status, lua_KContext context) {
   return 2;
 }
 
-/* store:run(run_id, epoch) -> journal, latest n */
-int weir_journal_new(lua_State *L) {
-  weir_port *port = weir_port_check(L, 1);
+/* store id epoch -> store id epoch journal */
+static weir_journal *push_journal(lua_State *L) {
   weir_slice id;
+  weir_port_check(L, 1);
   id.bytes = (const uint8_t *)luaL_checklstring(L, 2, &id.size);
   luaL_argcheck(L, weir_run_id_ok(id), 2, "a run id has 1 to 128 bytes, none of them zero");
   lua_Integer epoch = luaL_checkinteger(L, 3);
   luaL_argcheck(L, epoch >= 0 && epoch <= UINT32_MAX, 3, "an epoch is 0 to 4294967295");
-  weir_port_check_wait(L);
   lua_settop(L, 3);
-  weir_journal *journal = lua_newuserdatauv(L, sizeof *journal, 1); /* store id epoch journal */
+  weir_journal *journal = lua_newuserdatauv(L, sizeof *journal, 1);
   memset(journal, 0, sizeof *journal);
   memcpy(journal->id, id.bytes, id.size);
   journal->id_size = (uint8_t)id.size;
@@ -197,9 +192,24 @@ int weir_journal_new(lua_State *L) {
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, 4, 1);
   luaL_setmetatable(L, WEIR_JOURNAL);
+  return journal;
+}
+
+/* store:new_run(run_id, epoch) -> journal of a run that nobody has begun; its first entry makes it known.
+ * Does not wait. */
+int weir_journal_of_new_run(lua_State *L) {
+  push_journal(L);
+  return 1;
+}
+
+/* store:run(run_id, epoch) -> journal, latest n: takes the run over. Waits. */
+int weir_journal_new(lua_State *L) {
+  weir_port *port = weir_port_check(L, 1);
+  weir_port_check_wait(L);
+  weir_journal *journal = push_journal(L);
   weir_batch *batch = weir_port_batch(L, port);
   uint32_t first_op = batch->ops;
-  weir_span key = weir_batch_bytes(batch, id_of(journal).bytes, id_of(journal).size);
+  weir_span key = weir_batch_bytes(batch, journal->id, journal->id_size);
   weir_op *op = weir_port_op(L, batch, WEIR_OP_RUN);
   op->epoch = journal->epoch;
   op->key = key;

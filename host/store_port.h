@@ -72,6 +72,7 @@ void weir_port_check_wait(lua_State *L);
 /* store_journal_lua.c: the journal's methods, set up by luaopen_weir_native_checkpoint; store:run. */
 void weir_journal_open(lua_State *L);
 int weir_journal_new(lua_State *L);
+int weir_journal_of_new_run(lua_State *L);
 typedef struct {
   uint32_t epoch;
   uint8_t id_size;

@@ -79,6 +79,12 @@ function Store:verify() end
 ---@return string|nil code `conflict`
 function Store:run(run_id, epoch) end
 
+--- The journal of a run that nobody has begun: its first entry makes it known. Does not wait.
+---@param run_id string 1 to 128 bytes, none of them zero
+---@param epoch integer
+---@return weir.StoreJournal
+function Store:new_run(run_id, epoch) end
+
 --- All entries of a run, and its row (nil when it has none).
 ---@param run_id string
 ---@return table[]|nil entries

@@ -133,10 +133,12 @@ local function module_operations(self, entries, operations)
   end
 end
 
+local function must(result, message, code)
+  if not result then failure.raise(code or "failed", "%s", message) end
+end
+
 local function commit(self, operations)
-  if #operations == 0 then return end
-  local results, message, code = self.store:batch(operations)
-  if not results then failure.raise(code or "failed", "%s", message) end
+  if #operations > 0 then must(self.store:batch(operations)) end
 end
 
 function Engine:keep_definitions(plans)
@@ -158,22 +160,29 @@ function Engine:row_of(run)
     ended_ms = run.ended_ms, key = run.key, error = err and { code = err.code, message = err.message, step = err.step } }
 end
 
-local function begin(self, run)
-  local operations = {}
+-- What a run needs to go on after the files have changed, unless it is in the store already.
+local function binding_operations(self, run, operations)
   local held = run.binding
-  if not held.is_kept then
-    local plans = { run.plan }
-    for _, child in pairs(held.children) do plans[#plans + 1] = child end
-    definition_operations(self, plans, operations)
-    module_operations(self, held.entries, operations)
-  end
-  local handle, message, code = self.store:run(run.id, 1)
-  if not handle then failure.raise(code, "%s", message) end
+  if held.is_kept then return end
+  local plans = { run.plan }
+  for _, child in pairs(held.children) do plans[#plans + 1] = child end
+  definition_operations(self, plans, operations)
+  module_operations(self, held.entries, operations)
+end
+
+local function begin(self, run)
+  local handle = self.store:new_run(run.id, 1)
   local head = { format = FORMAT, pipeline = run.plan.name, version = run.plan.version, input = run.input,
-    pins = held.pins, at = run.started_ms, key = run.key }
-  operations[#operations + 1] = { op = "entry", journal = handle, entry = { "run", head }, row = self:row_of(run) }
-  commit(self, operations)
-  held.is_kept = not run.plan.flow
+    pins = run.binding.pins, at = run.started_ms, key = run.key }
+  local operations = {}
+  binding_operations(self, run, operations)
+  if #operations == 0 then
+    must(handle:append({ "run", head }, self:row_of(run)))
+  else
+    operations[#operations + 1] = { op = "entry", journal = handle, entry = { "run", head }, row = self:row_of(run) }
+    commit(self, operations)
+  end
+  run.binding.is_kept = not run.plan.flow
   return handle
 end
 
