@@ -2,9 +2,7 @@
 #include "scheduler_lua.h"
 
 #include <lauxlib.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "binding.h"
@@ -13,59 +11,32 @@
 #include "task_lua.h"
 
 #define NS 1e9
-#define DEFERRED "weir.deferred"
-
-typedef struct {
-  weir_wait wait;
-  bool woken;
-} waiter; /* user values: 1 the values it was woken with, 2 what it is for */
-
-typedef struct {
-  weir_task *task; /* anchored by user value 1 */
-  uint32_t index;
-} deferred;
-
-static weir_scheduler *scheduler_of(lua_State *L) { return weir_scheduler_of(weir_host_of(L)); }
-
-static weir_task *running_task(lua_State *L) {
-  weir_task *task = scheduler_of(L)->running;
-  if (!task) luaL_error(L, "no task is running");
-  return task;
-}
-
-static int64_t deadline_after(lua_State *L, int index) {
-  if (lua_isnoneornil(L, index)) return WEIR_NO_DEADLINE;
-  lua_Number seconds = luaL_checknumber(L, index);
-  luaL_argcheck(L, seconds >= 0, index, "seconds from 0");
-  if (seconds > 9e9) return WEIR_NO_DEADLINE;
-  return weir_scheduler_now(scheduler_of(L)) + (int64_t)ceil(seconds * NS);
-}
 
 /* Time */
 
 static int scheduler_now(lua_State *L) {
-  lua_pushnumber(L, (lua_Number)weir_scheduler_now(scheduler_of(L)) / NS);
+  lua_pushnumber(L, (lua_Number)weir_scheduler_now(weir_scheduler_in(L)) / NS);
   return 1;
 }
 
 static int scheduler_wall(lua_State *L) {
-  lua_pushnumber(L, (lua_Number)weir_scheduler_wall_ms(scheduler_of(L)) / 1000);
+  lua_pushnumber(L, (lua_Number)weir_scheduler_wall_ms(weir_scheduler_in(L)) / 1000);
   return 1;
 }
 
 static int scheduler_wall_ms(lua_State *L) {
-  lua_pushinteger(L, weir_scheduler_wall_ms(scheduler_of(L)));
+  lua_pushinteger(L, weir_scheduler_wall_ms(weir_scheduler_in(L)));
   return 1;
 }
 
 static int scheduler_is_virtual(lua_State *L) {
-  lua_pushboolean(L, scheduler_of(L)->is_virtual);
+  lua_pushboolean(L, weir_scheduler_in(L)->is_virtual);
   return 1;
 }
 
 /* use_virtual_clock(seed|nil, jitter|nil): with a seed the order of ready tasks is drawn too. */
 static int scheduler_use_virtual_clock(lua_State *L) {
-  weir_scheduler *s = scheduler_of(L);
+  weir_scheduler *s = weir_scheduler_in(L);
   lua_Integer jitter = luaL_optinteger(L, 2, 0);
   luaL_argcheck(L, jitter >= 0 && jitter <= INT32_MAX, 2, "instructions from 0");
   if (!s->is_virtual) {
@@ -83,14 +54,14 @@ static int scheduler_use_virtual_clock(lua_State *L) {
 
 /* use_real_clock(): only while nobody sleeps, since deadlines do not move over */
 static int scheduler_use_real_clock(lua_State *L) {
-  weir_scheduler *s = scheduler_of(L);
+  weir_scheduler *s = weir_scheduler_in(L);
   s->is_virtual = s->seeded = false;
   s->jitter = 0;
   return 0;
 }
 
 static int scheduler_random(lua_State *L) { /* drawn from the seed: a float in [0, 1) */
-  lua_pushnumber(L, (lua_Number)(weir_scheduler_draw(scheduler_of(L)) >> 11) * 0x1p-53);
+  lua_pushnumber(L, (lua_Number)(weir_scheduler_draw(weir_scheduler_in(L)) >> 11) * 0x1p-53);
   return 1;
 }
 
@@ -101,9 +72,9 @@ static int slept(lua_State *L, int status, lua_KContext context) {
 
 static int scheduler_sleep(lua_State *L) {
   luaL_checknumber(L, 1);
-  weir_task *task = running_task(L);
+  weir_task *task = weir_running_task(L);
   task->self.abandon = task->self.lost = NULL;
-  return weir_task_wait(L, &task->self, "sleep", deadline_after(L, 1), 0, slept);
+  return weir_task_wait(L, &task->self, "sleep", weir_deadline_after(L, 1), 0, slept);
 }
 
 static int yielded(lua_State *L, int status, lua_KContext context) {
@@ -113,8 +84,8 @@ static int yielded(lua_State *L, int status, lua_KContext context) {
 }
 
 static int scheduler_yield(lua_State *L) {
-  weir_scheduler *s = scheduler_of(L);
-  weir_task *task = running_task(L);
+  weir_scheduler *s = weir_scheduler_in(L);
+  weir_task *task = weir_running_task(L);
   if (!s->can_wait || !lua_isyieldable(L)) return luaL_error(L, "cannot yield here");
   weir_task_check(L);
   task->leaf = L;
@@ -124,7 +95,7 @@ static int scheduler_yield(lua_State *L) {
 }
 
 static int scheduler_can_wait(lua_State *L) {
-  weir_scheduler *s = scheduler_of(L);
+  weir_scheduler *s = weir_scheduler_in(L);
   lua_pushboolean(L, s->running && s->can_wait && lua_isyieldable(L));
   return 1;
 }
@@ -136,7 +107,7 @@ static int scheduler_check(lua_State *L) {
 
 /* cancelled() -> code, reason of the cancellation that the running task is under; nil when there is none */
 static int scheduler_cancelled(lua_State *L) {
-  weir_task *task = scheduler_of(L)->running;
+  weir_task *task = weir_scheduler_in(L)->running;
   const char *reason = NULL;
   weir_status code = task ? weir_task_cancelled(task, &reason) : WEIR_OK;
   if (code == WEIR_OK) return 0;
@@ -168,15 +139,9 @@ static void name_task(lua_State *L, weir_task *task, int index) { /* task on top
   task->name = name;
 }
 
-static weir_scope *open_scope_at(lua_State *L, int index) {
-  weir_scope *scope = luaL_checkudata(L, index, WEIR_SCOPE);
-  if (scope->closed) luaL_error(L, "the scope is closed");
-  return scope;
-}
-
 static int scheduler_spawn(lua_State *L) { /* function, args... */
   luaL_checktype(L, 1, LUA_TFUNCTION);
-  weir_scheduler *s = scheduler_of(L);
+  weir_scheduler *s = weir_scheduler_in(L);
   weir_task_new(L, s->running ? s->running->scope : &s->root, lua_gettop(L) - 1);
   return 1;
 }
@@ -185,9 +150,9 @@ static int scheduler_spawn(lua_State *L) { /* function, args... */
 static int scheduler_start(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   luaL_checktype(L, 2, LUA_TFUNCTION);
-  weir_scheduler *s = scheduler_of(L);
+  weir_scheduler *s = weir_scheduler_in(L);
   weir_scope *home = s->running ? s->running->scope : &s->root;
-  if (lua_getfield(L, 1, "scope") != LUA_TNIL) home = open_scope_at(L, -1);
+  if (lua_getfield(L, 1, "scope") != LUA_TNIL) home = weir_open_scope_at(L, -1);
   lua_pop(L, 1);
   lua_getfield(L, 1, "lane");
   lua_Integer lane = luaL_optinteger(L, -1, 1);
@@ -207,7 +172,7 @@ static int scheduler_start(lua_State *L) {
 /* spawn_root(function, args...): outside of every scope, for what must not end with the caller */
 static int scheduler_spawn_root(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
-  weir_task_new(L, &scheduler_of(L)->root, lua_gettop(L) - 1);
+  weir_task_new(L, &weir_scheduler_in(L)->root, lua_gettop(L) - 1);
   return 1;
 }
 
@@ -240,18 +205,12 @@ static int task_join(lua_State *L) {
     lua_settop(L, 1);
     return task_results(L, task);
   }
-  if (task == running_task(L)) return luaL_error(L, "a task cannot join itself");
-  return weir_task_wait_in(L, &task->joiners, "another task", deadline_after(L, 2), 0, joined);
-}
-
-static weir_status code_at(lua_State *L, int index) {
-  static const char *const names[] = { "cancelled", "timeout", "failed", "limit", "rejected", NULL };
-  static const weir_status codes[] = { WEIR_CANCELLED, WEIR_TIMEOUT, WEIR_FAILED, WEIR_LIMIT, WEIR_REJECTED };
-  return codes[luaL_checkoption(L, index, "cancelled", names)];
+  if (task == weir_running_task(L)) return luaL_error(L, "a task cannot join itself");
+  return weir_task_wait_in(L, &task->joiners, "another task", weir_deadline_after(L, 2), 0, joined);
 }
 
 static int task_cancel(lua_State *L) { /* task, reason?, code? */
-  weir_task_cancel(task_at(L, 1), code_at(L, 3), luaL_optstring(L, 2, "cancelled"));
+  weir_task_cancel(task_at(L, 1), weir_code_at(L, 3), luaL_optstring(L, 2, "cancelled"));
   return 0;
 }
 
@@ -294,7 +253,7 @@ static int task_info(lua_State *L) {
 }
 
 static int scheduler_tasks(lua_State *L) {
-  weir_scheduler *s = scheduler_of(L);
+  weir_scheduler *s = weir_scheduler_in(L);
   lua_newtable(L);
   for (uint32_t i = 0, n = 0; i < s->slot_count; i++) {
     if (!s->slot_tasks[i]) continue;
@@ -305,7 +264,7 @@ static int scheduler_tasks(lua_State *L) {
 }
 
 static int scheduler_current(lua_State *L) {
-  weir_task *task = scheduler_of(L)->running;
+  weir_task *task = weir_scheduler_in(L)->running;
   if (!task) return 0;
   weir_task_push(L, task);
   return 1;
@@ -314,7 +273,7 @@ static int scheduler_current(lua_State *L) {
 /* Task-local values: inherited when a task is spawned, copied when one is set. */
 static int scheduler_get_local(lua_State *L) {
   luaL_checkany(L, 1);
-  weir_task *task = running_task(L);
+  weir_task *task = weir_running_task(L);
   if (!task->has_locals) return 0;
   weir_task_push(L, task);
   lua_getiuservalue(L, -1, WEIR_TASK_LOCALS);
@@ -338,7 +297,7 @@ static void push_copied_locals(lua_State *L, weir_task *task) { /* task on top -
 static int scheduler_set_local(lua_State *L) {
   luaL_argcheck(L, !lua_isnoneornil(L, 1), 1, "key expected");
   lua_settop(L, 2);
-  weir_task *task = running_task(L);
+  weir_task *task = weir_running_task(L);
   weir_task_push(L, task);                    /* key value task */
   push_copied_locals(L, task);                /* key value task copy */
   lua_pushvalue(L, 1);
@@ -351,7 +310,7 @@ static int scheduler_set_local(lua_State *L) {
 
 /* The context: one value that tells what the task works on. Inherited like the locals, and cheap to change. */
 static int scheduler_context(lua_State *L) {
-  weir_task *task = scheduler_of(L)->running;
+  weir_task *task = weir_scheduler_in(L)->running;
   if (!task || !task->has_context) return 0;
   weir_task_push(L, task);
   lua_getiuservalue(L, -1, WEIR_TASK_CONTEXT);
@@ -361,7 +320,7 @@ static int scheduler_context(lua_State *L) {
 static int scheduler_set_context(lua_State *L) {
   luaL_checkany(L, 1);
   lua_settop(L, 1);
-  weir_task *task = running_task(L);
+  weir_task *task = weir_running_task(L);
   weir_task_push(L, task);
   lua_insert(L, 1);                            /* task value */
   task->has_context = !lua_isnil(L, 2);
@@ -369,253 +328,10 @@ static int scheduler_set_context(lua_State *L) {
   return 0;
 }
 
-/* Scopes */
-
-/* open_scope({timeout=, shield=}) -> scope: the innermost of the running task until it is closed */
-static int scheduler_open_scope(lua_State *L) {
-  int64_t deadline_ns = WEIR_NO_DEADLINE;
-  bool shield = false;
-  if (lua_istable(L, 1)) {
-    lua_getfield(L, 1, "timeout");
-    deadline_ns = deadline_after(L, -1);
-    lua_getfield(L, 1, "shield");
-    shield = lua_toboolean(L, -1);
-  }
-  weir_scope_new(L, running_task(L), deadline_ns, shield);
-  return 1;
-}
-
-static int scope_cancel(lua_State *L) { /* scope, reason?, code? */
-  weir_scope_cancel(luaL_checkudata(L, 1, WEIR_SCOPE), code_at(L, 3), luaL_optstring(L, 2, "cancelled"));
-  return 0;
-}
-
-static int scope_joined(lua_State *L, int status, lua_KContext context);
-
-/* join(scope): waits until every task of the scope has ended; a cancellation does not cut it short */
-static int scope_join(lua_State *L) {
-  weir_scope *scope = luaL_checkudata(L, 1, WEIR_SCOPE);
-  if (scope->task_count == 0) return 0;
-  running_task(L)->steadfast = true;
-  return weir_task_wait_in(L, &scope->joiners, "the tasks of a scope", WEIR_NO_DEADLINE, 0, scope_joined);
-}
-
-static int scope_joined(lua_State *L, int status, lua_KContext context) {
-  (void)status, (void)context;
-  lua_settop(L, 1);
-  return scope_join(L);
-}
-
-/* why(scope) -> code, reason when it was cancelled, from inside or outside; nil when not */
-static int scope_why(lua_State *L) {
-  weir_scope *scope = luaL_checkudata(L, 1, WEIR_SCOPE);
-  if (!scope->cancelled) return 0;
-  lua_pushstring(L, weir_status_code(scope->cancelled));
-  lua_pushstring(L, scope->reason ? scope->reason : "");
-  return 2;
-}
-
-static int scope_error(lua_State *L) {
-  weir_scope *scope = luaL_checkudata(L, 1, WEIR_SCOPE);
-  if (!scope->failed) return 0;
-  lua_getiuservalue(L, 1, 1);
-  return 1;
-}
-
-static int scope_close(lua_State *L) {
-  weir_scope *scope = luaL_checkudata(L, 1, WEIR_SCOPE);
-  if (scope->closed) return 0;
-  if (scope->task_count > 0) return luaL_error(L, "the scope still has tasks; join it first");
-  if (scope->owner && scope->owner->scope != scope) return luaL_error(L, "an inner scope is still open");
-  bool was_cancelled = scope->cancelled != WEIR_OK;
-  weir_task *owner = scope->owner;
-  weir_scope_release(L, scope);
-  if (owner && was_cancelled) owner->raised = owner->doomed = false;
-  return 0;
-}
-
-static int scope_gc(lua_State *L) {
-  weir_scope *scope = luaL_checkudata(L, 1, WEIR_SCOPE);
-  free(scope->reason);
-  scope->reason = NULL;
-  return 0;
-}
-
-static int scope_tasks(lua_State *L) {
-  weir_scope *scope = luaL_checkudata(L, 1, WEIR_SCOPE);
-  lua_pushinteger(L, scope->task_count);
-  return 1;
-}
-
-/* After an error was caught at a boundary of the library: the error has done its work. */
-static int scheduler_recover(lua_State *L) {
-  weir_task *task = running_task(L);
-  if (task->doomed && task->doom == WEIR_LIMIT) task->scheduler->collected_ns = 0; /* its garbage may go now */
-  task->doomed = task->raised = false;
-  return 0;
-}
-
-/* Deferred functions: a stack of the task, unwound by whoever remembers how deep it was. */
-
-static int scheduler_defer(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TFUNCTION);
-  lua_settop(L, 1);
-  weir_task *task = running_task(L);
-  weir_task_push(L, task);                                                /* function task */
-  if (lua_getiuservalue(L, 2, WEIR_TASK_DEFERRED) != LUA_TTABLE) {        /* function task list */
-    lua_newtable(L);
-    lua_replace(L, 3);
-    lua_pushvalue(L, 3);
-    lua_setiuservalue(L, 2, WEIR_TASK_DEFERRED);
-  }
-  deferred *handle = lua_newuserdatauv(L, sizeof *handle, 1);             /* function task list handle */
-  handle->task = task;
-  handle->index = task->deferred + 1;
-  luaL_setmetatable(L, DEFERRED);
-  lua_pushvalue(L, 2);
-  lua_setiuservalue(L, -2, 1);
-  lua_pushvalue(L, 1);
-  lua_rawseti(L, 3, (lua_Integer)handle->index);
-  task->deferred = handle->index;
-  return 1;
-}
-
-static int deferred_release(lua_State *L) {
-  deferred *handle = luaL_checkudata(L, 1, DEFERRED);
-  weir_task *task = handle->task;
-  if (handle->index == 0 || handle->index > task->deferred) return 0;
-  lua_getiuservalue(L, 1, 1);                          /* handle task */
-  lua_getiuservalue(L, -1, WEIR_TASK_DEFERRED);        /* handle task list */
-  lua_pushboolean(L, 0);
-  lua_rawseti(L, -2, (lua_Integer)handle->index);
-  if (handle->index == task->deferred) task->deferred--;
-  handle->index = 0;
-  return 0;
-}
-
-static int scheduler_deferred(lua_State *L) {
-  lua_pushinteger(L, running_task(L)->deferred);
-  return 1;
-}
-
-/* undefer(mark) -> the last function deferred above the mark, taken off; nil when there is none */
-static int scheduler_undefer(lua_State *L) {
-  lua_Integer mark = luaL_checkinteger(L, 1);
-  weir_task *task = running_task(L);
-  while (task->deferred > 0 && task->deferred > (uint32_t)mark) {
-    weir_task_push(L, task);
-    lua_getiuservalue(L, -1, WEIR_TASK_DEFERRED);
-    lua_rawgeti(L, -1, (lua_Integer)task->deferred);
-    lua_pushnil(L);
-    lua_rawseti(L, -3, (lua_Integer)task->deferred--);
-    if (lua_isfunction(L, -1)) return 1;
-    lua_pop(L, 3);
-  }
-  return 0;
-}
-
-/* Waiters: one task waits for what a callback brings. */
-
-static int scheduler_waiter(lua_State *L) {
-  waiter *w = lua_newuserdatauv(L, sizeof *w, 2);
-  *w = (waiter){ 0 };
-  luaL_setmetatable(L, WEIR_WAITER);
-  return 1;
-}
-
-static int waiter_wake(lua_State *L) { /* waiter, values...: the first wake counts */
-  waiter *w = luaL_checkudata(L, 1, WEIR_WAITER);
-  if (w->woken) return 0;
-  int count = lua_gettop(L) - 1;
-  lua_createtable(L, count, 1);
-  lua_insert(L, 2);                                /* waiter values v... */
-  for (int i = count; i >= 1; i--) lua_rawseti(L, 2, i);
-  lua_pushinteger(L, count);
-  lua_setfield(L, 2, "n");
-  lua_setiuservalue(L, 1, 1);
-  w->woken = true;
-  weir_wait_wake(&w->wait);
-  return 0;
-}
-
-static int waiter_values(lua_State *L) {
-  lua_settop(L, 1);
-  lua_getiuservalue(L, 1, 1); /* waiter values */
-  lua_getfield(L, 2, "n");
-  int count = (int)lua_tointeger(L, -1);
-  lua_pop(L, 1);
-  luaL_checkstack(L, count, "too many values");
-  for (int i = 1; i <= count; i++) lua_rawgeti(L, 2, i);
-  return count;
-}
-
-static int waiter_woken(lua_State *L, int status, lua_KContext context) {
-  (void)context;
-  if (status == WEIR_TIMEOUT) return weir_refusef(L, WEIR_TIMEOUT, "nothing came in time");
-  return waiter_values(L);
-}
-
-static int waiter_wait(lua_State *L) { /* waiter, what?, timeout? */
-  waiter *w = luaL_checkudata(L, 1, WEIR_WAITER);
-  if (w->woken) return waiter_values(L);
-  if (w->wait.task) return luaL_error(L, "another task waits here");
-  const char *what = luaL_optstring(L, 2, "a callback");
-  lua_pushvalue(L, 2);
-  lua_setiuservalue(L, 1, 2);
-  return weir_task_wait(L, &w->wait, what, deadline_after(L, 3), 0, waiter_woken);
-}
-
-/* Callbacks */
-
-static int call_bound(lua_State *L) {
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-  return lua_gettop(L);
-}
-
-/* bind(function) -> function that luv may call: it runs as a task of the scope that is open now */
-static int scheduler_bind(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TFUNCTION);
-  lua_settop(L, 1);
-  weir_scheduler *s = scheduler_of(L);
-  weir_scope *scope = s->running ? s->running->scope : &s->root;
-  if (scope == &s->root) {
-    lua_pushnil(L);
-  } else {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, s->scopes_ref);
-    lua_rawgetp(L, -1, scope);
-    lua_replace(L, 2);
-  }
-  lua_pushcclosure(L, call_bound, 2);
-  return 1;
-}
-
-void weir_start_callback(lua_State *L, int nargs) {
-  weir_scheduler *s = scheduler_of(L);
-  weir_scope *home = &s->root;
-  int function = lua_gettop(L) - nargs;
-  if (lua_tocfunction(L, function) == call_bound) {
-    lua_getupvalue(L, function, 2);
-    weir_scope *bound = lua_touserdata(L, -1);
-    lua_pop(L, 1);
-    if (bound && bound->closed) {
-      lua_settop(L, function - 1);
-      return;
-    }
-    if (bound) home = bound;
-    lua_getupvalue(L, function, 1);
-    lua_replace(L, function);
-  }
-  weir_task *task = weir_task_new(L, home, nargs);
-  weir_task_change_lane(task, 0);
-  lua_pop(L, 1);
-}
-
 /* The host's own needs */
 
 static int scheduler_stats(lua_State *L) {
-  weir_scheduler *s = scheduler_of(L);
+  weir_scheduler *s = weir_scheduler_in(L);
   lua_createtable(L, 0, 6);
   lua_pushinteger(L, s->live);
   lua_setfield(L, -2, "tasks");
@@ -631,7 +347,7 @@ static int scheduler_stats(lua_State *L) {
 }
 
 static int scheduler_limit_memory(lua_State *L) { /* bytes of a task, bytes of the state */
-  weir_memory *memory = scheduler_of(L)->memory;
+  weir_memory *memory = weir_scheduler_in(L)->memory;
   memory->account_limit_bytes = luaL_optinteger(L, 1, memory->account_limit_bytes);
   memory->limit_bytes = luaL_optinteger(L, 2, memory->limit_bytes);
   return 0;
@@ -655,27 +371,8 @@ int weir_task_integer_result(lua_State *L, weir_task *task) { /* task on top */
   return value;
 }
 
-static void new_class(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc) {
-  luaL_newmetatable(L, name);
-  lua_newtable(L);
-  luaL_setfuncs(L, methods, 0);
-  lua_setfield(L, -2, "__index");
-  lua_pushliteral(L, "weir");
-  lua_setfield(L, -2, "__metatable");
-  if (gc) {
-    lua_pushcfunction(L, gc);
-    lua_setfield(L, -2, "__gc");
-  }
-  lua_pop(L, 1);
-}
-
 static const luaL_Reg task_methods[] = { { "join", task_join }, { "cancel", task_cancel },
   { "status", task_status }, { "info", task_info }, { NULL, NULL } };
-static const luaL_Reg scope_methods[] = { { "cancel", scope_cancel }, { "join", scope_join },
-  { "close", scope_close }, { "why", scope_why }, { "error", scope_error }, { "tasks", scope_tasks },
-  { NULL, NULL } };
-static const luaL_Reg waiter_methods[] = { { "wake", waiter_wake }, { "wait", waiter_wait }, { NULL, NULL } };
-static const luaL_Reg deferred_methods[] = { { "release", deferred_release }, { NULL, NULL } };
 
 static int new_registry_table(lua_State *L) {
   lua_newtable(L);
@@ -683,14 +380,13 @@ static int new_registry_table(lua_State *L) {
 }
 
 void weir_scheduler_prepare(lua_State *L) {
-  weir_scheduler *s = scheduler_of(L);
+  weir_scheduler *s = weir_scheduler_in(L);
   s->tasks_ref = new_registry_table(L);
   s->threads_ref = new_registry_table(L);
   s->scopes_ref = new_registry_table(L);
-  new_class(L, WEIR_TASK, task_methods, NULL);
-  new_class(L, WEIR_SCOPE, scope_methods, scope_gc);
-  new_class(L, WEIR_WAITER, waiter_methods, NULL);
-  new_class(L, DEFERRED, deferred_methods, NULL);
+  weir_new_class(L, WEIR_TASK, task_methods, NULL);
+  weir_scope_prepare(L);
+  weir_waiter_prepare(L);
 }
 
 static const luaL_Reg functions[] = { { "now", scheduler_now }, { "wall", scheduler_wall },
@@ -702,12 +398,12 @@ static const luaL_Reg functions[] = { { "now", scheduler_now }, { "wall", schedu
   { "spawn_root", scheduler_spawn_root }, { "start", scheduler_start }, { "tasks", scheduler_tasks },
   { "current", scheduler_current }, { "context", scheduler_context },
   { "set_context", scheduler_set_context }, { "get_local", scheduler_get_local },
-  { "set_local", scheduler_set_local }, { "open_scope", scheduler_open_scope },
-  { "recover", scheduler_recover }, { "defer", scheduler_defer }, { "deferred", scheduler_deferred },
-  { "undefer", scheduler_undefer }, { "waiter", scheduler_waiter }, { "bind", scheduler_bind },
+  { "set_local", scheduler_set_local },
   { "stats", scheduler_stats }, { "limit_memory", scheduler_limit_memory }, { NULL, NULL } };
 
 int luaopen_weir_native_scheduler(lua_State *L) {
   luaL_newlib(L, functions);
+  luaL_setfuncs(L, weir_scope_functions, 0);
+  luaL_setfuncs(L, weir_waiter_functions, 0);
   return 1;
 }
