@@ -29,14 +29,22 @@ static bool own_folder(char *folder, size_t size) {
   return true;
 }
 
+/* A folder without links and dots, since people see the paths of what stands in it. */
+static const char *settle(const char *place, const char *folder, char *path, size_t size) {
+  char joined[2 * PATH_BYTES], *real;
+  snprintf(joined, sizeof joined, "%s/%s", folder, place);
+  if (!exists(joined, "lua/weir/boot.lua") || !(real = realpath(joined, NULL))) return NULL;
+  snprintf(path, size, "%s", real);
+  free(real);
+  return path;
+}
+
 /* WEIR_HOME, else the source tree that the host was built in, else where it was installed. */
 static const char *find_library(const char *folder, char *path, size_t size) {
   const char *home = getenv("WEIR_HOME");
   if (home && *home) return home;
-  snprintf(path, size, "%s/..", folder);
-  if (exists(path, "lua/weir/boot.lua")) return path;
-  snprintf(path, size, "%s/../share/weir", folder);
-  return exists(path, "lua/weir/boot.lua") ? path : NULL;
+  const char *found = settle("..", folder, path, size);
+  return found ? found : settle("../share/weir", folder, path, size);
 }
 
 static const char *find_natives(const char *folder, char *path, size_t size) {
