@@ -78,6 +78,16 @@ static int scope_close(lua_State *L) {
   return 0;
 }
 
+/* end_quietly(scope) -> true: it was closed, since nothing runs in it and nothing happened to it; else false */
+static int scope_end_quietly(lua_State *L) {
+  weir_scope *scope = luaL_checkudata(L, 1, WEIR_SCOPE);
+  bool quiet = !scope->closed && scope->task_count == 0 && !scope->cancelled && !scope->failed &&
+               (!scope->owner || scope->owner->scope == scope);
+  if (quiet) weir_scope_release(L, scope);
+  lua_pushboolean(L, quiet);
+  return 1;
+}
+
 static int scope_gc(lua_State *L) {
   weir_scope *scope = luaL_checkudata(L, 1, WEIR_SCOPE);
   free(scope->reason);
@@ -160,7 +170,7 @@ static int scheduler_undefer(lua_State *L) {
 
 static const luaL_Reg scope_methods[] = { { "cancel", scope_cancel }, { "join", scope_join },
   { "close", scope_close }, { "why", scope_why }, { "error", scope_error }, { "tasks", scope_tasks },
-  { NULL, NULL } };
+  { "end_quietly", scope_end_quietly }, { NULL, NULL } };
 static const luaL_Reg deferred_methods[] = { { "release", deferred_release }, { NULL, NULL } };
 
 const luaL_Reg weir_scope_functions[] = { { "open_scope", scheduler_open_scope }, { "recover", scheduler_recover },

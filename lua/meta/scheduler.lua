@@ -182,6 +182,10 @@ function Scope:close() end
 ---@return string|nil reason
 function Scope:why() end
 
+--- Closes it when nothing runs in it and nothing happened to it. Does not wait.
+---@return boolean closed
+function Scope:end_quietly() end
+
 --- The first error that a task of the scope ended with; nothing when there was none. Does not wait.
 ---@return any
 function Scope:error() end

@@ -36,6 +36,7 @@ local function explain(err)
 end
 
 local function finish(scope, mark, ok, ...)
+  if ok and native.deferred() <= mark and scope:end_quietly() then return true, ... end
   local code, reason = scope:why()
   if not ok then
     native.recover()

@@ -30,10 +30,12 @@ static void resize(weir_memory *memory, block *b, size_t size) {
   size_t kept = b->size < size ? b->size : size;
   b->bytes = weir_memory_allocate(memory, b->bytes, b->bytes ? b->size : ANY_KIND, size);
   if (size == 0) assert_null(b->bytes);
-  else assert_int_equal(0, (uintptr_t)b->bytes % 16);
+  else assert_non_null(b->bytes);
+  assert_int_equal(0, (uintptr_t)b->bytes % 16);
   b->size = size;
+  if (!b->bytes) return;
   for (size_t i = 0; i < kept; i++) assert_int_equal(b->mark, b->bytes[i]);
-  if (size) memset(b->bytes, b->mark, size);
+  memset(b->bytes, b->mark, size);
 }
 
 static void blocks_keep_what_is_in_them_through_any_sizes(void **unused) {

@@ -220,7 +220,7 @@ end
 --- Prepares and runs to the end, in the task that calls. Waits.
 function Engine:run(definition, input, options)
   local run = self:prepare(definition, input, options)
-  run:notify { kind = "run", status = "running", id = run.id, at_ms = run.started_ms }
+  if run.listener then run:notify { kind = "run", status = "running", id = run.id, at_ms = run.started_ms } end
   return run:execute()
 end
 

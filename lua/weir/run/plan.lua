@@ -270,7 +270,8 @@ function M.compile(definition)
   end
   local self = { modules = {}, pipelines = {} }
   local plan = { name = data.name, version = definition.version, durability = data.durability or "step",
-    check_input = input_checker(data.input), input_schema = data.input, budget = budget_of(data.budget) }
+    check_input = input_checker(data.input), input_schema = data.input, budget = budget_of(data.budget),
+    limits = { timeout = data.budget and data.budget.seconds } }
   if definition.kind == "flow" then
     plan.flow = definition.body
   else

@@ -125,7 +125,7 @@ end
 local function body(self)
   local data = { input = self.input, run = { id = self.id, pipeline = self.plan.name, started_at = clock.rfc3339(self.started_ms) } }
   self.data = data
-  local frame = { run = self, prefix = "", data = data, counters = {} }
+  local frame = { run = self, prefix = "", data = data }
   native.set_context(frame)
   if self.plan.flow then return flow.run(frame, self.plan, self.input) end
   return group.output_of(frame, self.plan.body)
@@ -152,15 +152,16 @@ local function keep_end(self)
   if not ok then error(err, 0) end
 end
 
+local function scoped(scope, self)
+  self.scope = scope
+  if self.cancel_reason then scope:cancel(self.cancel_reason) end
+  return body(self)
+end
+
 --- Runs to the end. Waits. Never raises what the run itself did wrong: that is its status and error.
 ---@return weir.Run self
 function Run:execute()
-  local seconds = self.plan.budget and self.plan.budget.seconds
-  local ok, value = task.within({ timeout = seconds }, function(scope)
-    self.scope = scope
-    if self.cancel_reason then scope:cancel(self.cancel_reason) end
-    return body(self)
-  end)
+  local ok, value = task.within(self.plan.limits, scoped, self)
   local outside, why = native.cancelled()
   self.scope = nil
   if outside then self.cancel_reason = self.cancel_reason or why end
@@ -178,7 +179,7 @@ function Run:execute()
     keep_end(self)
   end
   self.binding:release()
-  self:notify { kind = "run", status = self.status, at_ms = self.ended_ms, error = self.error }
+  if self.listener then self:notify { kind = "run", status = self.status, at_ms = self.ended_ms, error = self.error } end
   if self.done then self.done:wake() end
   return self
 end
