@@ -19,6 +19,7 @@ local PIECES = 16                -- of a stream that wait in its channel
 local TURN_PIECES = 16           -- moved before other tasks have a turn
 local GRACE = 0.2                -- seconds between SIGTERM and SIGKILL
 local LAST = 5                   -- seconds for the kernel to end what was killed
+local MEMBERS = 0.1              -- the same for the other members of a group, once its leader has exited
 
 local SECRET_WORDS = { "KEY", "TOKEN", "SECRET", "PASSW", "CREDENTIAL" }
 
@@ -217,6 +218,14 @@ local function end_gently(_, child)
   await_exit(child, LAST)
 end
 
+local function has_members(child) return uv.kill(-child.pid, 0) == 0 end
+
+-- The members of the group were killed with its leader: they are gone when the kernel says so.
+local function await_members(_, child)
+  local deadline = scheduler.now() + MEMBERS
+  while has_members(child) and scheduler.now() < deadline do scheduler.sleep(0.001) end
+end
+
 local function release(child)
   close_pipe(child.out)
   close_pipe(child.err)
@@ -236,6 +245,9 @@ local function close(child)
   if not child.exited then
     if scheduler.can_wait() then task.within({ shield = true, timeout = GRACE + LAST + 1 }, end_gently, child)
     else uv.kill(-child.pid, "sigkill") end
+  end
+  if child.exited and not child.keep and has_members(child) and scheduler.can_wait() then
+    task.within({ shield = true, timeout = 2 * MEMBERS }, await_members, child)
   end
   release(child)
 end
