@@ -136,6 +136,7 @@ void weir_scope_open(weir_scope *scope, weir_task *owner, int64_t deadline_ns, b
   if (scope->sibling_next) scope->sibling_next->sibling_previous = scope;
   scope->parent->child = scope;
   owner->scope = scope;
+  owner->open_scopes++;
   scope->timer.fire = cancel_is_due;
   if (deadline_ns != WEIR_NO_DEADLINE) weir_heap_set(&s->timers, &scope->timer, deadline_ns);
 }
@@ -226,7 +227,9 @@ void weir_scope_close(weir_scope *scope) {
   if (scope->sibling_next) scope->sibling_next->sibling_previous = scope->sibling_previous;
   if (scope->sibling_previous) scope->sibling_previous->sibling_next = scope->sibling_next;
   else if (scope->parent) scope->parent->child = scope->sibling_next;
-  if (scope->owner) scope->owner->scope = scope->parent;
+  if (!scope->owner) return;
+  scope->owner->scope = scope->parent;
+  scope->owner->open_scopes--;
 }
 
 void weir_task_withdraw(weir_task *task) {

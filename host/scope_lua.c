@@ -147,9 +147,12 @@ static int deferred_release(lua_State *L) {
   return 0;
 }
 
+/* deferred() -> how many functions the running task has deferred, how many scopes it has open */
 static int scheduler_deferred(lua_State *L) {
-  lua_pushinteger(L, weir_running_task(L)->deferred);
-  return 1;
+  weir_task *task = weir_running_task(L);
+  lua_pushinteger(L, task->deferred);
+  lua_pushinteger(L, task->open_scopes);
+  return 2;
 }
 
 /* undefer(mark) -> the last function deferred above the mark, taken off; nil when there is none */

@@ -48,6 +48,7 @@ struct weir_task {
   weir_task *sibling_next, *sibling_previous; /* in its home */
   weir_scope *home;      /* spawned into; cannot outlive it */
   weir_scope *scope;     /* the innermost it has open, else home */
+  uint32_t open_scopes;  /* between home and scope */
   uint32_t slot;         /* anchors of the userdata and of the thread */
   lua_State *thread;
   lua_State *leaf;       /* the coroutine that it stopped in */

@@ -201,8 +201,9 @@ function Scope:tasks() end
 ---@return weir.Deferred
 function M.defer(body) end
 
---- How many functions are deferred. Does not wait.
----@return integer mark
+--- How many functions the running task has deferred, and how many scopes it has open. Does not wait.
+---@return integer deferred
+---@return integer open_scopes
 function M.deferred() end
 
 --- Takes off the last function deferred above the mark; nil when there is none. Does not wait.

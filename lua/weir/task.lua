@@ -7,8 +7,6 @@ local M = {
   now = native.now,
   sleep = native.sleep,
   yield = native.yield,
-  spawn = native.spawn,
-  start = native.start,
   current = native.current,
   tasks = native.tasks,
   waiter = native.waiter,
@@ -18,6 +16,31 @@ local M = {
 }
 
 local GRACE = 5 -- seconds for what was deferred
+
+-- What an agent spawns outside of every scope of its own belongs to the attempt that runs, and ends with it.
+local function enter_attempt()
+  local frame = native.context()
+  if not frame or frame.attempt_scope then return end
+  local _, scopes = native.deferred()
+  if frame.scopes == scopes then frame.attempt_scope = native.open_scope() end
+end
+
+--- Starts a task in the scope that is open.
+---@param body fun(...): any
+---@return weir.Task
+function M.spawn(body, ...)
+  enter_attempt()
+  return native.spawn(body, ...)
+end
+
+--- The same with a name and a lane.
+---@param options { name: string?, lane: integer?, scope: any }
+---@param body fun(...): any
+---@return weir.Task
+function M.start(options, body, ...)
+  if not options.scope then enter_attempt() end
+  return native.start(options, body, ...)
+end
 
 --- Runs what was deferred since `mark`, last first; a cancellation does not cut it short, its own
 --- deadline (5 s) does. Waits.

@@ -19,12 +19,29 @@ local function locate(err, key)
   return found
 end
 
+-- What an attempt spawned and left behind ends with it; what failed among it is the attempt's failure.
+local function end_attempt_scope(frame)
+  local scope = frame.attempt_scope
+  frame.attempt_scope = nil
+  local err = scope:error()
+  scope:cancel "the attempt has ended"
+  scope:join()
+  scope:close()
+  return err
+end
+
 local function once(frame, step, key, input, attempt, feedback)
-  local mark = native.deferred()
+  local mark, scopes = native.deferred()
+  frame.scopes = scopes
   local ok, output, label = xpcall(step.kind.execute, failure.explain, frame, step, key, input, attempt, feedback)
+  frame.scopes = nil
+  if not ok then native.recover() end
   if native.deferred() > mark then task.unwind(mark) end
+  if frame.attempt_scope then
+    local err = end_attempt_scope(frame)
+    if err ~= nil then ok, output = false, err end
+  end
   if ok then return true, output, label end
-  native.recover()
   return false, locate(output, key)
 end
 
