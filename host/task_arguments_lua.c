@@ -1,4 +1,4 @@
-/* task_lua_common.c - what the Lua files of the scheduler share: arguments and classes. */
+/* task_arguments_lua.c - what the Lua files of the scheduler share: arguments and classes. */
 #include <lauxlib.h>
 #include <math.h>
 
