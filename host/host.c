@@ -112,6 +112,7 @@ weir_host *weir_host_new(const weir_host_options *options) {
   weir_scheduler_init(&host->scheduler, host, host->L, &host->memory);
   host->scheduler.resume = weir_task_resume;
   host->scheduler.kill = weir_task_kill;
+  host->scheduler.report = weir_host_report;
   lua_pushcfunction(host->L, open_libraries);
   lua_pushlightuserdata(host->L, (void *)(uintptr_t)options);
   if (lua_pcall(host->L, 1, 0, 0) != LUA_OK) {

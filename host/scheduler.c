@@ -202,7 +202,10 @@ static void cancel_is_due(weir_timer *timer) {
   weir_scope_cancel(WEIR_CONTAINER(timer, weir_scope, timer), WEIR_TIMEOUT, "the deadline passed");
 }
 
-static void last_grace_is_over(weir_timer *timer) { weir_task_kill(WEIR_CONTAINER(timer, weir_task, grace)); }
+static void last_grace_is_over(weir_timer *timer) {
+  weir_task *task = WEIR_CONTAINER(timer, weir_task, grace);
+  task->scheduler->kill(task);
+}
 
 void weir_task_cancel(weir_task *task, weir_status code, const char *reason) {
   weir_scheduler *s = task->scheduler;

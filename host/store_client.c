@@ -18,21 +18,6 @@ weir_client *weir_client_new(weir_store *store, void (*wake)(void *context), voi
   return client;
 }
 
-static void free_batch(weir_batch *batch) {
-  for (uint32_t i = 0; i < batch->requests; i++) free(batch->request[i].message);
-  free(batch->op);
-  free(batch->request);
-  weir_buffer_free(&batch->bytes);
-  free(batch);
-}
-
-void weir_free_batches(weir_batch *batch) {
-  for (weir_batch *next; batch != NULL; batch = next) {
-    next = batch->next;
-    free_batch(batch);
-  }
-}
-
 void weir_client_wait(weir_client *client) {
   pthread_mutex_lock(&client->lock);
   while (client->unfinished > 0) pthread_cond_wait(&client->idle, &client->lock);
@@ -42,7 +27,7 @@ void weir_client_wait(weir_client *client) {
 void weir_client_free(weir_client *client) {
   weir_client_wait(client);
   if (client->reader != NULL) mdb_txn_abort(client->reader);
-  if (client->building != NULL) free_batch(client->building);
+  if (client->building != NULL) weir_free_batches(client->building);
   weir_free_batches(client->done);
   weir_free_batches(client->spare);
   pthread_cond_destroy(&client->idle);

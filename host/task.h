@@ -99,6 +99,7 @@ struct weir_scheduler {
   weir_host *host;
   void (*resume)(weir_task *task); /* runs a task until it waits, ends or has used its slice */
   void (*kill)(weir_task *task);   /* ends one without resuming it */
+  void (*report)(weir_host *host, lua_State *L, const char *where); /* an error nobody waits for, on top of L */
   lua_State *L;          /* the main thread */
   weir_memory *memory;
   struct { weir_task *first, *last; } lanes[WEIR_LANES];

@@ -321,7 +321,7 @@ void weir_scope_failed(weir_scope *scope, weir_task *task) {
   lua_State *L = scope->scheduler->L;
   if (scope->reports) {
     push_error_of(L, task);
-    weir_host_report(scope->scheduler->host, L, task->name);
+    scope->scheduler->report(scope->scheduler->host, L, task->name);
     lua_pop(L, 1);
     return;
   }
