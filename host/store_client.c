@@ -27,7 +27,8 @@ void weir_client_wait(weir_client *client) {
 void weir_client_free(weir_client *client) {
   weir_client_wait(client);
   if (client->reader != NULL) mdb_txn_abort(client->reader);
-  if (client->building != NULL) weir_free_batches(client->building);
+  if (client->building != NULL) client->building->next = NULL;
+  weir_free_batches(client->building);
   weir_free_batches(client->done);
   weir_free_batches(client->spare);
   pthread_cond_destroy(&client->idle);
@@ -133,7 +134,8 @@ weir_batch *weir_client_done(weir_client *client) {
 void weir_client_recycle(weir_client *client, weir_batch *batch) {
   client->in_flight--;
   if (client->spares >= SPARE_BATCHES || batch->bytes.capacity > SPARE_BYTES) {
-    free_batch(batch);
+    batch->next = NULL;
+    weir_free_batches(batch);
     return;
   }
   for (uint32_t i = 0; i < batch->requests; i++) free(batch->request[i].message);
