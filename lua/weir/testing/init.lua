@@ -89,9 +89,11 @@ function TestRun:data(name)
   return name == nil and self.step_data or self.step_data[name]
 end
 
-local function definition_of(here, what)
+local function definition_of(here, what, text)
   local definition, errors
-  if type(what) == "string" then
+  if text then
+    definition, errors = here:load(what, text)
+  elseif type(what) == "string" then
     local file, message = here:pipeline_file(what)
     if not file then error(message, 3) end
     definition, errors = here:load(file)
@@ -124,18 +126,12 @@ local function result_of(run, events)
     step_data = run.data or {}, seconds = (run.ended_ms - run.started_ms) / 1000 }, TestRun)
 end
 
---- Runs a pipeline on a virtual clock, in a store of its own that is gone afterwards. Waits.
----@param what string|table a file, a name, or what weir.pipeline or weir.flow gave
----@param options table|nil input; agents: stand-ins by name, `function(ctx, input)`; modules: options by full name
----   ("agents/files"); seed: draws the order of what runs side by side; jitter: instructions to a drawn preemption,
----   at most; real_time: keeps the real clock, for processes and sockets
----@return weir.TestRun
-function M.run(what, options)
+local function run_definition(what, text, options)
   options = options or {}
   local here = open_project()
   stand_in(here, options.agents)
   set_options(here, options.modules)
-  local definition = definition_of(here, what)
+  local definition = definition_of(here, what, text)
   local store = assert(store_port.open(":memory:"))
   local was_virtual = native.is_virtual()
   if not options.real_time then native.use_virtual_clock(options.seed, options.jitter or (options.seed and JITTER or 0)) end
@@ -152,6 +148,25 @@ function M.run(what, options)
     error(run, 0)
   end
   return result_of(run, events)
+end
+
+--- Runs a pipeline on a virtual clock, in a store of its own that is gone afterwards. Waits.
+---@param what string|table a file, a name, or what weir.pipeline or weir.flow gave
+---@param options table|nil input; agents: stand-ins by name, `function(ctx, input)`; modules: options by full name
+---   ("agents/files"); seed: draws the order of what runs side by side; jitter: instructions to a drawn preemption,
+---   at most; real_time: keeps the real clock, for processes and sockets
+---@return weir.TestRun
+function M.run(what, options)
+  return run_definition(what, nil, options)
+end
+
+--- The same for the text of a definition.
+---@param file string its extension tells the format
+---@param text string
+---@param options table|nil as for `run`
+---@return weir.TestRun
+function M.run_text(file, text, options)
+  return run_definition(file, text, options)
 end
 
 return M

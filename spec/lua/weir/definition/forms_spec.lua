@@ -7,7 +7,12 @@ local definition = require "weir.definition.load"
 local form = require "weir.definition.form"
 local json = require "weir.native.json"
 local printer = require "weir.definition.print"
+local testing = require "weir.testing"
 local value_of = require "weir.value"
+
+-- Whatever a pair names, so that the pairs can be run.
+local AGENTS = {}
+for name in ("combine counter writer tune x y"):gmatch "%S+" do AGENTS[name] = function(_, input) return { of = input } end end
 
 local function told(errors)
   local lines = {}
@@ -246,6 +251,23 @@ describe("Lua and YAML", function()
       assert.equal(from_lua.version, from_yaml.version, field)
       round_trips(from_lua, field)
     end
+  end)
+
+  -- What is not run by this version, or names something that is not there, is refused alike.
+  it("give equal results, or are refused alike", function()
+    local ran = 0
+    for _, pair in ipairs(PAIRS) do
+      local field, where, lua, yaml = table.unpack(pair)
+      local outcomes = {}
+      for index, file in ipairs { { "p.lua", 'local weir = require "weir"\nreturn ' .. lua_pipeline(where, lua) },
+        { "p.yaml", yaml_pipeline(where, yaml) } } do
+        local ok, run = pcall(testing.run_text, file[1], file[2], { input = { path = "x", list = json.list { 1, 2 } }, agents = AGENTS })
+        outcomes[index] = ok and { run.status, run.output, run.error and run.error.message } or { "refused", tostring(run):gsub("p%.%a+:%d+", "p") }
+        if ok and index == 1 then ran = ran + 1 end
+      end
+      assert.same(outcomes[1], outcomes[2], field)
+    end
+    assert.is_true(ran > 60, ran)
   end)
 
   it("leave no field of the normal form out", function()
