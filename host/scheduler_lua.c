@@ -45,6 +45,7 @@ static int scheduler_use_virtual_clock(lua_State *L) {
     s->is_virtual = true;
   }
   s->seeded = !lua_isnoneornil(L, 1);
+  s->looks = 0;
   s->random = s->seeded ? (uint64_t)luaL_checkinteger(L, 1) : 0;
   s->jitter = (uint32_t)jitter;
   s->looks = 0;

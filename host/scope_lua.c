@@ -155,6 +155,15 @@ static int scheduler_deferred(lua_State *L) {
   return 2;
 }
 
+/* attempt() -> the same, where the library is about to call a module. Under a seed the next preemption is drawn
+ * anew here, so that it does not hang on how the library got here (a cache that was cold, say). */
+static int scheduler_attempt(lua_State *L) {
+  weir_scheduler *s = weir_scheduler_in(L);
+  s->looks = 0;
+  if (s->jitter) weir_preempt_before(s, L);
+  return scheduler_deferred(L);
+}
+
 /* undefer(mark) -> the last function deferred above the mark, taken off; nil when there is none */
 static int scheduler_undefer(lua_State *L) {
   lua_Integer mark = luaL_checkinteger(L, 1);
@@ -177,7 +186,7 @@ static const luaL_Reg scope_methods[] = { { "cancel", scope_cancel }, { "join", 
 static const luaL_Reg deferred_methods[] = { { "release", deferred_release }, { NULL, NULL } };
 
 const luaL_Reg weir_scope_functions[] = { { "open_scope", scheduler_open_scope }, { "recover", scheduler_recover },
-  { "defer", scheduler_defer }, { "deferred", scheduler_deferred }, { "undefer", scheduler_undefer },
+  { "defer", scheduler_defer }, { "deferred", scheduler_deferred }, { "attempt", scheduler_attempt }, { "undefer", scheduler_undefer },
   { NULL, NULL } };
 
 void weir_scope_prepare(lua_State *L) {

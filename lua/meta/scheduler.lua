@@ -206,6 +206,11 @@ function M.defer(body) end
 ---@return integer open_scopes
 function M.deferred() end
 
+--- The same, where the library is about to call a module; under a seed the next preemption is drawn anew.
+---@return integer deferred
+---@return integer open_scopes
+function M.attempt() end
+
 --- Takes off the last function deferred above the mark; nil when there is none. Does not wait.
 ---@param mark integer
 ---@return function|nil

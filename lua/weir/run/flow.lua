@@ -128,6 +128,7 @@ function M.run(frame, flow, input)
   native.set_context(frame)
   local handle = context.new(frame, { name = flow.name }, frame.prefix, input, 1)
   handle._flow = frame
+  native.attempt()
   local output = flow.flow(handle, input)
   if output == nil then return true end
   return output

@@ -31,7 +31,7 @@ local function end_attempt_scope(frame)
 end
 
 local function once(frame, step, key, input, attempt, feedback)
-  local mark, scopes = native.deferred()
+  local mark, scopes = native.attempt()
   frame.scopes = scopes
   local ok, output, label = xpcall(step.kind.execute, failure.explain, frame, step, key, input, attempt, feedback)
   frame.scopes = nil
