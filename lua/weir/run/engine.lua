@@ -211,9 +211,13 @@ function Engine:prepare(definition, input, options)
     error(err, 0)
   end
   local run = new_run(self, of, binding.hold(self, of), checked, options)
-  if is_kept(self, of) then
-    run.journal = journal.new(begin(self, run))
+  if not is_kept(self, of) then return run end
+  local kept, handle = pcall(begin, self, run)
+  if not kept then
+    run.binding:release()
+    error(handle, 0)
   end
+  run.journal = journal.new(handle)
   return run
 end
 

@@ -83,8 +83,13 @@ end
 
 --- Keeps the outcome of a step: key, asked, status, from_ms, to_ms, attempt, value, extra. Waits until it is
 --- on disk.
+---@return table|nil refusal why the value cannot be kept (`invalid`, `limit`); nothing was written then
 function Journal:finish(token, ...)
-  must(self.handle:append_of(token, "step", ...))
+  local n, message, code = self.handle:append_of(token, "step", ...)
+  if n == nil and (code == "invalid" or code == "limit") then
+    return failure.new(code, "its output cannot be kept: %s", message)
+  end
+  must(n, message, code)
 end
 
 --- Keeps an entry. Waits until it is on disk.

@@ -157,6 +157,12 @@ local function critic_of(self, data)
   return { uses = uses, quorum = data.quorum, attempts = data.attempts or CRITIC_ATTEMPTS, otherwise = data.otherwise or "escalate" }
 end
 
+-- A step that may be started only once has one attempt and one draft, whatever else is said of it.
+local function start_once(step)
+  step.retry.attempts = 1
+  if step.critic then step.critic.attempts = 1 end
+end
+
 local function from_of(value)
   if value == nil then return nil end
   if value.steps then return { steps = value.steps, merge = value.merge } end
@@ -184,6 +190,7 @@ function compile_step(self, data, with_paths)
     factor = data.retry.factor, max = seconds(data.retry.max), jitter = data.retry.jitter, on = data.retry.on, not_on = data.retry.not_on })
   step.timeout, step.idle_timeout, step.deadline = seconds(data.timeout), seconds(data.idle_timeout), seconds(data.deadline)
   step.critic, step.stream, step.from = critic_of(self, data.critic), data.stream, from_of(data.from)
+  if step.once then start_once(step) end
   step.label = label_of(data)
   step.is_simple = not (data.retry or step.timeout or step.idle_timeout or step.deadline or step.critic)
   return step

@@ -198,10 +198,14 @@ local function journaled(frame, step, key, input)
   frame.at_ms = to_ms
   if status == "cancelled" then
     journal:note { "step", key, asked, status, from_ms, to_ms, attempt or 1, recorded_error(output) }
-  else
-    local value = output
-    if not ok then value = recorded_error(output) end
-    journal:finish(token, key, asked, status, from_ms, to_ms, attempt or 1, value, extra_of(label, verdict))
+  elseif status == "finished" then
+    local refusal = journal:finish(token, key, asked, status, from_ms, to_ms, attempt or 1, output, extra_of(label, verdict))
+    if refusal then
+      ok, status, output = false, "failed", locate(refusal, key)
+    end
+  end
+  if status == "failed" then
+    journal:finish(token, key, asked, status, from_ms, to_ms, attempt or 1, recorded_error(output), extra_of(nil, verdict))
   end
   if run.listener then
     run:notify { kind = "step", step = key, name = step.name, status = status, at_ms = to_ms, seconds = (to_ms - from_ms) / 1000,
