@@ -143,6 +143,7 @@ struct weir_scheduler {
   lua_State **slot_threads; /* kept for the next task; NULL: none yet */
   uint32_t *free_slots;
   uint32_t slot_count, free_count, slot_capacity;
+  uint32_t shed_to, shed_at; /* free slots without a thread, and the tick of the latest look */
   uint32_t live;         /* tasks that have not ended */
 };
 

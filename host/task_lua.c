@@ -15,6 +15,8 @@
 #define COLLECT_FROM_BYTES (4 << 20)
 
 #define THREADS_KEPT 1024   /* empty ones */
+#define THREADS_IDLE 64     /* the same, when nobody has needed more for a while */
+#define THREADS_SHED 16     /* at a tick */
 #define DROPPED_OF_MORE 8   /* one of so many beyond these */
 
 void weir_task_push(lua_State *L, weir_task *task) {
@@ -36,7 +38,11 @@ static void more_slots(weir_scheduler *s) {
 }
 
 static uint32_t take_slot(weir_scheduler *s) {
-  if (s->free_count) return s->free_slots[--s->free_count];
+  if (s->free_count) {
+    uint32_t slot = s->free_slots[--s->free_count];
+    if (s->shed_to > s->free_count) s->shed_to = s->free_count;
+    return slot;
+  }
   if (s->slot_count == s->slot_capacity) more_slots(s);
   s->slot_tasks[s->slot_count] = NULL;
   s->slot_threads[s->slot_count] = NULL;
@@ -132,12 +138,12 @@ weir_task *weir_task_new(lua_State *L, weir_scope *home, int nargs) {
   return task;
 }
 
-static void drop_thread(weir_scheduler *s, weir_task *task) {
+static void drop_thread(weir_scheduler *s, uint32_t slot) {
   lua_State *L = s->L;
-  s->slot_threads[task->slot] = NULL;
+  s->slot_threads[slot] = NULL;
   lua_rawgeti(L, LUA_REGISTRYINDEX, s->threads_ref);
   lua_pushnil(L);
-  lua_rawseti(L, -2, (lua_Integer)task->slot + 1);
+  lua_rawseti(L, -2, (lua_Integer)slot + 1);
   lua_pop(L, 1);
 }
 
@@ -207,11 +213,20 @@ static bool is_worth_keeping(const weir_task *task) {
   return task->scheduler->free_count < THREADS_KEPT || task->id % DROPPED_OF_MORE != 0;
 }
 
+/* At a tick: those that have been idle for longest go, a few at a time. Below shed_to all are gone. */
+static void shed_idle_threads(weir_scheduler *s) {
+  s->shed_at = s->ticks;
+  for (int i = 0; i < THREADS_SHED && s->shed_to + THREADS_IDLE < s->free_count; i++) {
+    uint32_t slot = s->free_slots[s->shed_to++];
+    if (s->slot_threads[slot]) drop_thread(s, slot);
+  }
+}
+
 static void finish(weir_task *task, bool thread_is_clean) {
   run_deferred(task);
   close_open_scopes(task);
   if (task->failed && !task->cancelled) weir_scope_failed(task->home, task);
-  if (!thread_is_clean || !is_worth_keeping(task)) drop_thread(task->scheduler, task);
+  if (!thread_is_clean || !is_worth_keeping(task)) drop_thread(task->scheduler, task->slot);
   weir_task_leave(task);
   free(task->chain);
   free(task->reason);
@@ -236,6 +251,7 @@ static void start_collecting(weir_scheduler *s) {
 void weir_task_resume(weir_task *task) {
   weir_scheduler *s = task->scheduler;
   if (!s->collects) start_collecting(s);
+  if (s->shed_at != s->ticks) shed_idle_threads(s);
   int nresults = 0;
   int nargs = task->leaf ? 0 : lua_gettop(task->thread) - 1;
   s->running = task;
