@@ -304,7 +304,8 @@ static void fire_due(weir_scheduler *s) {
   }
 }
 
-static void now_is_due(uv_timer_t *due) { (void)due; }
+/* libuv 1.44 runs timers before it polls: one that is due by then must keep the loop from going to sleep. */
+static void now_is_due(uv_timer_t *due) { uv_stop(due->loop); }
 
 /* The loop's own timer repeats and is never stopped, and counts only here: a loop without an active handle
  * would not look at signals and the like at all. */
