@@ -55,6 +55,7 @@ typedef enum {
   WEIR_OP_PUT,    /* key = table key, long_key, value = payload, expected. Result: version */
   WEIR_OP_DELETE, /* key = table key, expected. Result: 1 if it was there */
   WEIR_OP_BLOB,   /* key = hash, value = content */
+  WEIR_OP_ROW,    /* replace the row: key = run id, epoch, row and status. Result: latest n */
 } weir_op_kind;
 
 typedef struct {
@@ -67,7 +68,8 @@ typedef struct {
 typedef struct {
   weir_op_kind kind;
   uint32_t epoch;
-  bool ended;        /* entry: fold the run and forget its head */
+  bool release; /* entry, row: fold the run and keep nothing of it in memory; it has ended, or is parked
+                 */
   uint64_t expected; /* put, delete: the version there must be, 0 for none, or WEIR_ANY_VERSION */
   uint64_t result;
   weir_span key, long_key, value, row, status;

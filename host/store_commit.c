@@ -114,6 +114,7 @@ static void count_commit(weir_store *store, weir_batch *first, uint64_t started_
   int bucket = 0;
   while (bucket < WEIR_COMMIT_BUCKETS - 1 && taken > (uint64_t)32000 << bucket) bucket++;
   pthread_mutex_lock(&store->heads_lock);
+  weir_heads_settle(&store->heads);
   store->committed = store->tail;
   store->committed_log_bytes = store->log_bytes;
   store->stats.commits++;

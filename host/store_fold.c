@@ -51,8 +51,7 @@ int weir_fold(weir_store *store, MDB_txn *txn, weir_head *head) {
                     (weir_slice){ store->record.bytes, store->record.size });
   if (rc != 0) return rc;
   head->folded_lsn = head->lsn[head->unfolded - 1];
-  weir_head_folded(&store->heads, head);
-  return 0;
+  return weir_head_moved(&store->heads, head, mdb_txn_id(txn)) ? 0 : ENOMEM;
 }
 
 static bool is_too_large(const weir_store *store) {

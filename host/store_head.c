@@ -15,6 +15,7 @@ bool weir_heads_init(weir_heads *heads) {
 
 static void free_head(weir_head *head) {
   free(head->lsn);
+  free(head->moved);
   free(head);
 }
 
@@ -90,7 +91,8 @@ bool weir_head_note(weir_heads *heads, weir_head *head, uint64_t lsn, size_t byt
   return true;
 }
 
-void weir_head_folded(weir_heads *heads, weir_head *head) {
+/* Out of the list of those with unfolded entries. */
+static void unlink_unfolded(weir_heads *heads, weir_head *head) {
   if (head->unfolded == 0) return;
   if (head->older != NULL)
     head->older->newer = head->newer;
@@ -105,8 +107,46 @@ void weir_head_folded(weir_heads *heads, weir_head *head) {
   head->unfolded_bytes = 0;
 }
 
+static void settle_later(weir_heads *heads, weir_head *head) {
+  if (head->settling) return;
+  head->settling = true;
+  head->next_settling = heads->settling;
+  heads->settling = head;
+}
+
+bool weir_head_moved(weir_heads *heads, weir_head *head, uint64_t txn) {
+  uint32_t count = head->unfolded, before = head->moved_txn == txn ? head->moved_count : 0;
+  if (count == 0) return true;
+  uint64_t *moved = realloc(head->moved, (before + count) * sizeof *moved);
+  if (moved == NULL) return false;
+  memcpy(moved + before, head->lsn, count * sizeof *moved);
+  head->moved = moved;
+  head->moved_count = before + count;
+  head->moved_txn = txn;
+  unlink_unfolded(heads, head);
+  settle_later(heads, head);
+  return true;
+}
+
+void weir_head_release(weir_heads *heads, weir_head *head) {
+  head->released = true;
+  settle_later(heads, head);
+}
+
+void weir_heads_settle(weir_heads *heads) {
+  for (weir_head *head = heads->settling, *next; head != NULL; head = next) {
+    next = head->next_settling;
+    free(head->moved);
+    head->moved = NULL;
+    head->moved_count = 0;
+    head->settling = false;
+    if (head->released) weir_heads_remove(heads, head);
+  }
+  heads->settling = NULL;
+}
+
 void weir_heads_remove(weir_heads *heads, weir_head *head) {
-  weir_head_folded(heads, head);
+  unlink_unfolded(heads, head);
   weir_head **at = bucket_of(heads, head->id, head->id_size);
   while (*at != head) at = &(*at)->next;
   *at = head->next;
@@ -182,9 +222,12 @@ weir_status weir_head_load(weir_store *store, MDB_txn *txn, weir_head *head, int
 
 /* Forget what the log says, keep what only memory knows: who took which run over. */
 static void reset_heads(weir_heads *heads) {
+  for (weir_head *head = heads->settling; head != NULL; head = head->next_settling)
+    head->released = false;
+  weir_heads_settle(heads);
   for (size_t i = 0; i < heads->buckets; i++) {
     for (weir_head *head = heads->bucket[i]; head != NULL; head = head->next) {
-      weir_head_folded(heads, head);
+      unlink_unfolded(heads, head);
       head->loaded = head->damaged = false;
       head->n = 0;
       head->crc = 0;

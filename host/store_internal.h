@@ -26,6 +26,12 @@ struct weir_head {
   uint32_t unfolded, capacity;
   uint64_t *lsn; /* of unfolded entries */
   size_t unfolded_bytes;
+  uint64_t *moved; /* what the transaction under way folds, for those who read the state before it */
+  uint32_t moved_count;
+  uint64_t moved_txn;
+  bool settling; /* is in the list of those that wait for the transaction's commit */
+  bool released; /* then goes */
+  weir_head *next_settling;
   uint8_t id_size;
   uint8_t id[WEIR_RUN_ID_MAX];
 };
@@ -34,6 +40,7 @@ typedef struct {
   weir_head **bucket;
   size_t buckets, count; /* buckets: a power of two */
   weir_head *oldest, *newest;
+  weir_head *settling;
 } weir_heads;
 
 struct weir_store {
@@ -108,7 +115,10 @@ void weir_heads_free(weir_heads *heads);
 weir_head *weir_heads_find(const weir_heads *heads, weir_slice run);
 weir_head *weir_heads_add(weir_heads *heads, weir_slice run); /* NULL: out of memory */
 bool weir_head_note(weir_heads *heads, weir_head *head, uint64_t lsn, size_t bytes);
-void weir_head_folded(weir_heads *heads, weir_head *head); /* nothing is unfolded any more */
+/* Nothing is unfolded any more, as from the transaction's commit on. False: out of memory. */
+bool weir_head_moved(weir_heads *heads, weir_head *head, uint64_t txn);
+void weir_head_release(weir_heads *heads, weir_head *head); /* it goes with the commit */
+void weir_heads_settle(weir_heads *heads);                  /* the transaction has been committed */
 void weir_heads_remove(weir_heads *heads, weir_head *head);
 /* Rebuild all heads from the log in the transaction: 0, or LMDB's error. Counts damage in stats. *lost
  * is set if records are missing. */

@@ -32,7 +32,7 @@ static bool is_array(const weir_batch *batch, weir_span span) {
 }
 
 bool weir_journal_entry(lua_State *L, weir_port *port, weir_batch *batch, const weir_journal *journal,
-                        int entry, int row, bool ended) {
+                        int entry, int row, bool release) {
   weir_span value, row_span = { 0, 0 }, status = { 0, 0 };
   luaL_checktype(L, entry, LUA_TTABLE);
   if (row != 0) status = add_status(L, batch, row);
@@ -42,9 +42,23 @@ bool weir_journal_entry(lua_State *L, weir_port *port, weir_batch *batch, const 
   weir_span key = weir_batch_bytes(batch, journal->id, journal->id_size);
   weir_op *op = weir_port_op(L, batch, WEIR_OP_ENTRY);
   op->epoch = journal->epoch;
-  op->ended = ended;
+  op->release = release;
   op->key = key;
   op->value = value;
+  op->row = row_span;
+  op->status = status;
+  return true;
+}
+
+bool weir_journal_row(lua_State *L, weir_port *port, weir_batch *batch, const weir_journal *journal,
+                      int row, bool release) {
+  weir_span row_span, status = add_status(L, batch, row);
+  if (!weir_port_encode(L, port, batch, row, "row", &row_span)) return false;
+  weir_span key = weir_batch_bytes(batch, journal->id, journal->id_size);
+  weir_op *op = weir_port_op(L, batch, WEIR_OP_ROW);
+  op->epoch = journal->epoch;
+  op->release = release;
+  op->key = key;
   op->row = row_span;
   op->status = status;
   return true;

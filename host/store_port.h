@@ -81,7 +81,10 @@ typedef struct {
 /* Add the operation of an entry: arguments at the given indexes, row 0 if there is none. False: refused
  * and pushed. */
 bool weir_journal_entry(lua_State *L, weir_port *port, weir_batch *batch, const weir_journal *journal,
-                        int entry, int row, bool ended);
+                        int entry, int row, bool release);
+/* The same of a row alone. */
+bool weir_journal_row(lua_State *L, weir_port *port, weir_batch *batch, const weir_journal *journal,
+                      int row, bool release);
 
 /* store_space_lua.c: keys and values, blobs, batches. */
 extern const luaL_Reg weir_space_methods[];

@@ -2,8 +2,9 @@
  *
  * Everything is copied out before the transaction ends: a reader that stays open keeps LMDB from using
  * pages again. What a journal holds beyond its segments is known from its head; the list is copied
- * before the transaction begins, so entries in it may by then have moved to a segment, or never have
- * been committed: both are recognized by their n. */
+ * before the transaction begins, and the head may be ahead of what is committed. So an entry in it may
+ * not be there yet (its LSN is beyond those of the state that is read), may have moved to a segment
+ * since (its n says so), or may be about to (the head still has it among those that move). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,12 +225,22 @@ static weir_status read_segments(reading *r) {
   return status;
 }
 
+/* Whether the entry is of a transaction that this state of the store does not have. */
+static bool is_yet_to_come(reading *r, uint64_t lsn) {
+  MDB_val key = { 9, (void *)(uintptr_t) "weir.tail" }, value;
+  weir_tail tail;
+  return mdb_get(r->txn, r->store->main, &key, &value) == 0 &&
+         weir_tail_read(weir_slice_of(value), &tail) == WEIR_OK && lsn >= tail.next_lsn;
+}
+
 /* The entries that are in the log only. CONFLICT: a commit came between, try again. */
-static weir_status read_log(reading *r, const uint64_t *lsn, size_t count) {
-  for (size_t i = 0; i < count; i++) {
+static weir_status read_log(reading *r, const weir_buffer *lsns, size_t skip) {
+  const uint64_t *lsn = (const uint64_t *)(const void *)lsns->bytes;
+  for (size_t i = skip; i < lsns->size / sizeof *lsn; i++) {
     MDB_val key = { sizeof *lsn, (void *)(uintptr_t)&lsn[i] }, value;
     weir_entry entry;
     int rc = mdb_get(r->txn, r->store->table[WEIR_LOG], &key, &value);
+    if (rc == MDB_NOTFOUND && is_yet_to_come(r, lsn[i])) return WEIR_OK;
     if (rc == MDB_NOTFOUND) {
       bad_entry(r, r->n + 1, "is missing");
       return WEIR_CONFLICT;
@@ -256,10 +267,20 @@ static weir_status check_count(reading *r, weir_status reached) {
   return WEIR_OK;
 }
 
-static bool copy_unfolded(weir_store *store, weir_slice run, weir_buffer *out) {
+typedef struct {
+  uint64_t moved_txn; /* the transaction that folds the first `moved` entries of the list */
+  size_t moved;
+} pending_fold;
+
+static bool copy_unfolded(weir_store *store, weir_slice run, weir_buffer *out, pending_fold *fold) {
   weir_buffer_clear(out);
+  *fold = (pending_fold){ 0, 0 };
   pthread_mutex_lock(&store->heads_lock);
   const weir_head *head = weir_heads_find(&store->heads, run);
+  if (head != NULL && head->moved_count > 0) {
+    *fold = (pending_fold){ head->moved_txn, head->moved_count };
+    weir_buffer_add(out, head->moved, head->moved_count * sizeof *head->moved);
+  }
   if (head != NULL && head->unfolded > 0)
     weir_buffer_add(out, head->lsn, head->unfolded * sizeof *head->lsn);
   pthread_mutex_unlock(&store->heads_lock);
@@ -268,16 +289,17 @@ static bool copy_unfolded(weir_store *store, weir_slice run, weir_buffer *out) {
 
 static weir_status read_journal(reading *r, weir_client *client) {
   weir_buffer *lsns = &r->result->scratch;
+  pending_fold fold;
   clear(r->result);
-  if (!copy_unfolded(r->store, r->run, lsns)) return WEIR_LIMIT;
+  if (!copy_unfolded(r->store, r->run, lsns, &fold)) return WEIR_LIMIT;
   weir_status status = begin_read(client, r->result, &r->txn);
   if (status != WEIR_OK) return status;
   r->n = 0;
   r->crc = 0;
   r->chained = true;
   status = read_segments(r);
-  if (status == WEIR_OK)
-    status = read_log(r, (const uint64_t *)(const void *)lsns->bytes, lsns->size / sizeof(uint64_t));
+  size_t skip = mdb_txn_id(r->txn) < fold.moved_txn ? 0 : fold.moved; /* the segments have those */
+  if (status == WEIR_OK) status = read_log(r, lsns, skip);
   if (status == WEIR_OK || status == WEIR_EMPTY) status = check_count(r, status);
   return end_read(client, r->result, status);
 }

@@ -276,8 +276,8 @@ static int store_get_blob(lua_State *L) {
 /* --- store:batch -----------------------------------------------------------------------------------
  */
 
-static const char *const op_names[] = { "put", "cas", "delete", "entry", "blob", NULL };
-enum { OP_PUT, OP_CAS, OP_DELETE, OP_ENTRY, OP_BLOB };
+static const char *const op_names[] = { "put", "cas", "delete", "entry", "row", "blob", NULL };
+enum { OP_PUT, OP_CAS, OP_DELETE, OP_ENTRY, OP_ROW, OP_BLOB };
 
 /* The operation stands at index item; its fields are pushed from there on. */
 static bool add_item_change(lua_State *L, weir_port *port, weir_batch *batch, int item, int kind) {
@@ -292,17 +292,20 @@ static bool add_item_change(lua_State *L, weir_port *port, weir_batch *batch, in
   return add_change(L, port, batch, item + 1, item + 2, kind == OP_DELETE ? 0 : item + 3, expected);
 }
 
-static bool add_item_entry(lua_State *L, weir_port *port, weir_batch *batch, int item) {
+static bool add_item_entry(lua_State *L, weir_port *port, weir_batch *batch, int item, int kind) {
   lua_getfield(L, item, "journal"); /* ... journal */
   weir_journal *journal = luaL_testudata(L, -1, WEIR_JOURNAL);
   if (journal == NULL) luaL_error(L, "batch: 'journal' must be what store:run returned");
   lua_getfield(L, item, "entry"); /* ... journal entry */
   lua_getfield(L, item, "row");   /* ... journal entry row */
   lua_getfield(L, item, "ended"); /* ... journal entry row ended */
-  bool has_row = !lua_isnil(L, item + 3);
-  if (has_row && !lua_istable(L, item + 3)) luaL_error(L, "batch: 'row' must be a table");
+  lua_getfield(L, item, "park");  /* ... journal entry row ended park */
+  bool has_row = !lua_isnil(L, item + 3), parked = lua_toboolean(L, item + 5);
+  if ((has_row || kind == OP_ROW) && !lua_istable(L, item + 3)) luaL_error(L, "batch: 'row' must be a table");
+  if (kind == OP_ROW) return weir_journal_row(L, port, batch, journal, item + 3, parked);
+  if (!lua_istable(L, item + 2)) luaL_error(L, "batch: 'entry' must be a list");
   return weir_journal_entry(L, port, batch, journal, item + 2, has_row ? item + 3 : 0,
-                            lua_toboolean(L, item + 4));
+                            parked || lua_toboolean(L, item + 4));
 }
 
 static bool add_item(lua_State *L, weir_port *port, weir_batch *batch, int item, int results,
@@ -311,7 +314,7 @@ static bool add_item(lua_State *L, weir_port *port, weir_batch *batch, int item,
   lua_getfield(L, item, "op"); /* item op */
   int kind = luaL_checkoption(L, item + 1, NULL, op_names);
   lua_pop(L, 1); /* item */
-  if (kind == OP_ENTRY) return add_item_entry(L, port, batch, item);
+  if (kind == OP_ENTRY || kind == OP_ROW) return add_item_entry(L, port, batch, item, kind);
   if (kind != OP_BLOB) return add_item_change(L, port, batch, item, kind);
   lua_getfield(L, item, "bytes"); /* item bytes */
   add_blob(L, batch, check_content(L, item + 1), hex);

@@ -104,6 +104,7 @@ static int check_op(writing *w, const weir_op *op) {
   case WEIR_OP_RUN:
     return check_run(w, op);
   case WEIR_OP_ENTRY:
+  case WEIR_OP_ROW:
     rc = check_run(w, op);
     return rc != 0 || w->request->status != WEIR_OK ? rc : check_row(w, op);
   case WEIR_OP_PUT:
@@ -206,9 +207,18 @@ static int apply_run(writing *w, weir_op *op) {
   weir_head *head = head_of(w, slice_of(w->batch, op->key), &rc);
   if (head == NULL) return rc;
   head->opened = true;
+  head->released = false;
   if (op->epoch > head->epoch) head->epoch = op->epoch;
   op->result = head->n;
   return 0;
+}
+
+/* Nothing of the run stays in memory. Whoever opens it next finds its latest n and its epoch in its
+ * last segment and its row, one of which was written just now. */
+static int release(writing *w, weir_head *head) {
+  int rc = weir_fold(w->store, w->txn, head);
+  if (rc == 0 && !head->damaged) weir_head_release(&w->store->heads, head);
+  return rc;
 }
 
 static int apply_entry(writing *w, weir_op *op) {
@@ -220,11 +230,17 @@ static int apply_entry(writing *w, weir_op *op) {
   if (rc == 0) rc = add_to_log(w, head, op, payload);
   if (rc == 0 && op->row.size > 0) rc = put_row(w, head, op);
   op->result = head->n;
-  bool due =
-      op->ended || head->unfolded >= WEIR_FOLD_ENTRIES || head->unfolded_bytes >= WEIR_FOLD_BYTES;
-  if (rc == 0 && due) rc = weir_fold(w->store, w->txn, head);
-  if (rc == 0 && op->ended && !head->damaged) weir_heads_remove(&w->store->heads, head);
-  return rc;
+  if (rc == 0 && op->release) return release(w, head);
+  bool due = head->unfolded >= WEIR_FOLD_ENTRIES || head->unfolded_bytes >= WEIR_FOLD_BYTES;
+  return rc == 0 && due ? weir_fold(w->store, w->txn, head) : rc;
+}
+
+static int apply_row(writing *w, weir_op *op) {
+  int rc = apply_run(w, op);
+  if (rc != 0) return rc;
+  weir_head *head = weir_heads_find(&w->store->heads, slice_of(w->batch, op->key));
+  rc = put_row(w, head, op);
+  return rc == 0 && op->release ? release(w, head) : rc;
 }
 
 static int apply_put(writing *w, weir_op *op) {
@@ -250,6 +266,8 @@ static int apply_op(writing *w, weir_op *op) {
     return apply_run(w, op);
   case WEIR_OP_ENTRY:
     return apply_entry(w, op);
+  case WEIR_OP_ROW:
+    return apply_row(w, op);
   case WEIR_OP_PUT:
     return apply_put(w, op);
   case WEIR_OP_DELETE:

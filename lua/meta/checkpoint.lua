@@ -212,7 +212,9 @@ function Store:get_blob(hash) end
 
 --- Does several operations in one transaction, all or none. Waits until they are on disk. Each is a table with
 --- `op`: put {space, key, value}, cas {space, key, version, value}, delete {space, key, version?},
---- entry {journal, entry, row?, ended?}, blob {bytes}.
+--- entry {journal, entry, row?, ended?, park?}, row {journal, row, park?}, blob {bytes}.
+--- `row` replaces the run's row without an entry. `park` (boolean) keeps nothing of the run in memory: it may be opened
+--- and appended to again, and an older epoch is refused as before.
 ---@param operations table[] 1 to 10000
 ---@return any[]|nil results version, 1 or 0 for whether a key was there, n, hash
 ---@return string|nil message

@@ -252,6 +252,41 @@ describe("a store", function()
       { op = "put", space = "s", key = "a", value = 1 }, { op = "delete", space = "s", key = "a" } }))
   end)
 
+  it("parks a run: entry, row and keys in one transaction, and nothing of it in memory", function()
+    local store <close> = open()
+    local journal = store:run("r_1", 3)
+    assert(journal:append({ "start" }, { status = "running" }))
+    local results = assert(store:batch {
+      { op = "entry", journal = journal, entry = { "parked" }, row = { status = "waiting", at = 5 }, park = true },
+      { op = "put", space = "timers", key = "5/r_1", value = true },
+    })
+    assert.equal(2, results[1])
+    assert.equal(0, store:stats().heads)
+    assert.equal("conflict", select(3, store:run("r_1", 2)))
+    assert.equal(3, journal:append({ "woken" }, { status = "running" }))
+    assert.same({ { "start" }, { "parked" }, { "woken" } }, (store:load "r_1"))
+  end)
+
+  it("replaces a run's row without an entry, for its owner only", function()
+    local store <close> = open()
+    local journal = store:run("r_1", 3)
+    journal:append({ "start" }, { status = "running" })
+    assert.same({ 1 }, store:batch { { op = "row", journal = journal, row = { status = "waiting", seen = 2 }, park = true } })
+    assert.equal(0, store:stats().heads)
+    assert.same({ status = "waiting", seen = 2 }, store:row "r_1")
+    assert.equal("r_1", store:runs({ status = "waiting" })[1].id)
+    assert.same({}, store:runs { status = "running" })
+    store:run("r_1", 4)
+    local results, message, code, which = store:batch { { op = "row", journal = journal, row = { status = "zombie" } } }
+    assert.is_nil(results)
+    assert.equal("conflict", code)
+    assert.equal(1, which)
+    assert.truthy(message:find("epoch 3 is over", 1, true), message)
+    assert.has_error(function() store:batch { { op = "row", journal = journal } } end)
+    assert.has_error(function() store:batch { { op = "row", journal = journal, row = { at = 1 } } } end)
+    assert.same({}, (select(2, store:verify())))
+  end)
+
   it("keeps blobs under the hash of their content", function()
     local store <close> = open()
     local hash = store:put_blob "abc"

@@ -80,7 +80,7 @@ static inline weir_request *build_entry(weir_client *client, const char *run, ui
   weir_op *op = weir_batch_op(batch);
   op->kind = WEIR_OP_ENTRY;
   op->epoch = epoch;
-  op->ended = ended;
+  op->release = ended;
   op->key = add(batch, text(run));
   pack_entry(&buffer, bytes, size);
   op->value = add(batch, (weir_slice){ buffer.bytes, buffer.size });
@@ -91,6 +91,30 @@ static inline weir_request *build_entry(weir_client *client, const char *run, ui
   }
   weir_buffer_free(&buffer);
   return weir_batch_request(batch, first, client);
+}
+
+/* Add a request that replaces a run's row. */
+static inline void build_row(weir_client *client, const char *run, uint32_t epoch, const char *status,
+                             bool parked) {
+  weir_batch *batch = weir_client_batch(client);
+  uint32_t first = batch->ops;
+  weir_buffer buffer = { 0 };
+  weir_op *op = weir_batch_op(batch);
+  op->kind = WEIR_OP_ROW;
+  op->epoch = epoch;
+  op->release = parked;
+  op->key = add(batch, text(run));
+  pack_row(&buffer, status);
+  op->row = add(batch, (weir_slice){ buffer.bytes, buffer.size });
+  op->status = add(batch, text(status));
+  weir_buffer_free(&buffer);
+  weir_batch_request(batch, first, client);
+}
+
+static inline outcome put_row(weir_client *client, const char *run, uint32_t epoch, const char *status,
+                              bool parked) {
+  build_row(client, run, epoch, status, parked);
+  return finish(client, false);
 }
 
 static inline outcome append(weir_client *client, const char *run, uint32_t epoch, const char *bytes,
@@ -178,6 +202,19 @@ static inline void remove_folder(char *folder) {
   }
   rmdir(folder);
   free(folder);
+}
+
+/* verify reads everything and finds nothing. */
+static inline void must_verify(weir_client *client, uint64_t counts[WEIR_TABLES]) {
+  uint64_t ignored[WEIR_TABLES];
+  weir_result result = { 0 };
+  assert_int_equal(weir_store_verify(client, counts != NULL ? counts : ignored, &result), WEIR_OK);
+  for (uint32_t i = 0; i < weir_result_count(&result); i++) {
+    weir_found found = weir_result_at(&result, i);
+    print_error("%.*s\n", (int)found.size, (const char *)result.bytes.bytes + found.at);
+  }
+  assert_int_equal(weir_result_count(&result), 0);
+  weir_result_free(&result);
 }
 
 static inline weir_store *must_open(const char *path, const weir_store_options *options) {
