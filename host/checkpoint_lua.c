@@ -77,6 +77,12 @@ static void set_histogram(lua_State *L, const weir_store_stats *stats) {
   lua_setfield(L, -2, "commit_buckets");
 }
 
+/* store:lsn() -> the number of the latest record that is committed */
+static int store_lsn(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)weir_store_lsn(weir_port_check(L, 1)->store));
+  return 1;
+}
+
 /* store:stats() -> counts since it was opened, sizes in bytes, times in seconds */
 static int store_stats(lua_State *L) {
   weir_port *port = weir_port_check(L, 1);
@@ -254,9 +260,10 @@ static int store_verify(lua_State *L) {
 
 static const luaL_Reg methods[] = { { "path", store_path },       { "stats", store_stats },
                                     { "close", store_close },     { "sync", store_sync },
-                                    { "run", weir_journal_new }, { "new_run", weir_journal_of_new_run },  { "load", store_load },
-                                    { "entries", store_entries }, { "row", store_row },
-                                    { "verify", store_verify },   { NULL, NULL } };
+                                    { "run", weir_journal_new },  { "new_run", weir_journal_of_new_run },
+                                    { "load", store_load },       { "entries", store_entries },
+                                    { "row", store_row },         { "verify", store_verify },
+                                    { "lsn", store_lsn },         { NULL, NULL } };
 static const luaL_Reg metamethods[] = { { "__gc", store_gc },
                                         { "__close", store_close },
                                         { NULL, NULL } };

@@ -38,6 +38,9 @@ void weir_store_release(weir_store *store);
 const char *weir_store_path(const weir_store *store);
 /* The version of LMDB, as "0.9.24". */
 const char *weir_store_lmdb(void);
+/* The number of the latest record that is committed: none that is committed later has a lower one. Any
+ * thread. */
+uint64_t weir_store_lsn(weir_store *store);
 /* Why the store has failed for good, or NULL. Any thread. */
 const char *weir_store_failure(weir_store *store);
 
@@ -55,6 +58,8 @@ typedef enum {
   WEIR_OP_PUT,    /* key = table key, long_key, value = payload, expected. Result: version */
   WEIR_OP_DELETE, /* key = table key, expected. Result: 1 if it was there */
   WEIR_OP_BLOB,   /* key = hash, value = content */
+  WEIR_OP_FORGET, /* remove a run: key = run id, value = the statuses that say that it has ended, each
+                   * with a zero after it. Result: how many entries it had */
   WEIR_OP_ROW,    /* replace the row: key = run id, epoch, row and status. Result: latest n */
 } weir_op_kind;
 

@@ -148,6 +148,11 @@ void weir_request_fail(weir_request *request, weir_status status, const char *fo
 int weir_fold(weir_store *store, MDB_txn *txn, weir_head *head);
 int weir_cut(weir_store *store, MDB_txn *txn);
 
+/* store_forget.c: check that all of the run can be read (else CORRUPT, or UNAVAILABLE and *rc); remove
+ * it, with its head once the transaction is committed. */
+weir_status weir_forget_check(weir_store *store, MDB_txn *txn, weir_slice run, int *rc);
+int weir_forget(weir_store *store, MDB_txn *txn, weir_head *head);
+
 /* store_commit.c: commit linked batches and set every outcome; the commit lock is held. */
 void weir_commit(weir_store *store, weir_batch *first);
 void weir_store_fail(weir_store *store, const char *what, int rc);

@@ -355,6 +355,13 @@ void weir_store_release(weir_store *store) {
   pthread_mutex_unlock(&open_lock);
 }
 
+uint64_t weir_store_lsn(weir_store *store) {
+  pthread_mutex_lock(&store->heads_lock);
+  uint64_t next_lsn = store->committed.next_lsn;
+  pthread_mutex_unlock(&store->heads_lock);
+  return next_lsn - 1;
+}
+
 void weir_store_statistics(weir_store *store, weir_store_stats *stats) {
   MDB_envinfo info;
   pthread_rwlock_rdlock(&store->map);

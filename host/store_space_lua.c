@@ -276,8 +276,8 @@ static int store_get_blob(lua_State *L) {
 /* --- store:batch -----------------------------------------------------------------------------------
  */
 
-static const char *const op_names[] = { "put", "cas", "delete", "entry", "row", "blob", NULL };
-enum { OP_PUT, OP_CAS, OP_DELETE, OP_ENTRY, OP_ROW, OP_BLOB };
+static const char *const op_names[] = { "put", "cas", "delete", "entry", "row", "blob", "forget", NULL };
+enum { OP_PUT, OP_CAS, OP_DELETE, OP_ENTRY, OP_ROW, OP_BLOB, OP_FORGET };
 
 /* The operation stands at index item; its fields are pushed from there on. */
 static bool add_item_change(lua_State *L, weir_port *port, weir_batch *batch, int item, int kind) {
@@ -308,6 +308,39 @@ static bool add_item_entry(lua_State *L, weir_port *port, weir_batch *batch, int
                             parked || lua_toboolean(L, item + 4));
 }
 
+/* The statuses that say that a run has ended: the list at index, or the usual ones. */
+static weir_span add_ended(lua_State *L, weir_batch *batch, int index) {
+  static const char usual[] = "finished\0failed\0cancelled"; /* and the zero of the text */
+  if (lua_isnil(L, index)) return weir_batch_bytes(batch, usual, sizeof usual);
+  luaL_checktype(L, index, LUA_TTABLE);
+  weir_span span = { (uint32_t)batch->bytes.size, 0 };
+  for (lua_Integer i = 1; lua_rawgeti(L, index, i) != LUA_TNIL; i++) {
+    size_t size;
+    const char *status = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL;
+    if (status == NULL || size > WEIR_STATUS_MAX || strlen(status) != size)
+      luaL_error(L, "batch: 'ended' must be a list of statuses");
+    else
+      weir_batch_bytes(batch, status, size + 1);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  span.size = (uint32_t)(batch->bytes.size - span.at);
+  return span;
+}
+
+static bool add_item_forget(lua_State *L, weir_batch *batch, int item) {
+  lua_getfield(L, item, "run");   /* ... run */
+  lua_getfield(L, item, "ended"); /* ... run ended */
+  if (lua_type(L, item + 1) != LUA_TSTRING || !weir_run_id_ok(check_slice(L, item + 1)))
+    luaL_error(L, "batch: 'run' must be a run id");
+  weir_slice run = check_slice(L, item + 1);
+  weir_span key = weir_batch_bytes(batch, run.bytes, run.size), ended = add_ended(L, batch, item + 2);
+  weir_op *op = weir_port_op(L, batch, WEIR_OP_FORGET);
+  op->key = key;
+  op->value = ended;
+  return true;
+}
+
 static bool add_item(lua_State *L, weir_port *port, weir_batch *batch, int item, int results,
                      lua_Integer i) {
   char hex[HEX_SIZE];
@@ -315,6 +348,7 @@ static bool add_item(lua_State *L, weir_port *port, weir_batch *batch, int item,
   int kind = luaL_checkoption(L, item + 1, NULL, op_names);
   lua_pop(L, 1); /* item */
   if (kind == OP_ENTRY || kind == OP_ROW) return add_item_entry(L, port, batch, item, kind);
+  if (kind == OP_FORGET) return add_item_forget(L, batch, item);
   if (kind != OP_BLOB) return add_item_change(L, port, batch, item, kind);
   lua_getfield(L, item, "bytes"); /* item bytes */
   add_blob(L, batch, check_content(L, item + 1), hex);

@@ -98,6 +98,45 @@ static int check_version(writing *w, const weir_op *op) {
   return 0;
 }
 
+/* Is the status in the list, of which each has a zero after it? */
+static bool is_listed(weir_slice list, weir_slice status) {
+  for (size_t at = 0; at < list.size;) {
+    const uint8_t *end = memchr(list.bytes + at, 0, list.size - at);
+    if (end == NULL) return false;
+    size_t size = (size_t)(end - (list.bytes + at));
+    if (weir_slice_equal((weir_slice){ list.bytes + at, size }, status)) return true;
+    at += size + 1;
+  }
+  return false;
+}
+
+/* Only its row says that a run has ended; who took it over since may be about to go on with it. */
+static int check_forget(writing *w, const weir_op *op) {
+  weir_slice run = slice_of(w->batch, op->key), record;
+  weir_row row;
+  char why[120];
+  int rc = weir_map_get(w->store, w->txn, WEIR_RUNS, run, &record);
+  if (rc == MDB_NOTFOUND) return refuse_run(w, WEIR_NOT_FOUND, run, "there is none");
+  if (rc != 0) return rc;
+  if (weir_row_read(run, record, &row) != WEIR_OK)
+    return refuse_run(w, WEIR_CORRUPT, run, "its row is damaged; see 'weir doctor'");
+  if (!is_listed(slice_of(w->batch, op->value), row.status)) {
+    snprintf(why, sizeof why, "it is '%.*s' and has not ended; cancel it first", (int)row.status.size,
+             (const char *)row.status.bytes);
+    return refuse_run(w, WEIR_CONFLICT, run, why);
+  }
+  weir_head *head = head_of(w, run, &rc);
+  if (head == NULL) return rc;
+  if (head->epoch > row.epoch) {
+    snprintf(why, sizeof why, "epoch %u has taken it over since it ended", head->epoch);
+    return refuse_run(w, WEIR_CONFLICT, run, why);
+  }
+  weir_status status = weir_forget_check(w->store, w->txn, run, &rc);
+  return status == WEIR_CORRUPT
+             ? refuse_run(w, WEIR_CORRUPT, run, "its segments are damaged; see 'weir doctor'")
+             : rc;
+}
+
 static int check_op(writing *w, const weir_op *op) {
   int rc = 0;
   switch (op->kind) {
@@ -107,6 +146,8 @@ static int check_op(writing *w, const weir_op *op) {
   case WEIR_OP_ROW:
     rc = check_run(w, op);
     return rc != 0 || w->request->status != WEIR_OK ? rc : check_row(w, op);
+  case WEIR_OP_FORGET:
+    return check_forget(w, op);
   case WEIR_OP_PUT:
   case WEIR_OP_DELETE:
     return check_version(w, op);
@@ -243,6 +284,14 @@ static int apply_row(writing *w, weir_op *op) {
   return rc == 0 && op->release ? release(w, head) : rc;
 }
 
+static int apply_forget(writing *w, weir_op *op) {
+  int rc;
+  weir_head *head = head_of(w, slice_of(w->batch, op->key), &rc);
+  if (head == NULL) return rc;
+  op->result = head->n;
+  return weir_forget(w->store, w->txn, head);
+}
+
 static int apply_put(writing *w, weir_op *op) {
   weir_slice key = slice_of(w->batch, op->key);
   op->result = w->store->tail.next_lsn++;
@@ -268,6 +317,8 @@ static int apply_op(writing *w, weir_op *op) {
     return apply_entry(w, op);
   case WEIR_OP_ROW:
     return apply_row(w, op);
+  case WEIR_OP_FORGET:
+    return apply_forget(w, op);
   case WEIR_OP_PUT:
     return apply_put(w, op);
   case WEIR_OP_DELETE:

@@ -54,6 +54,11 @@ function Store:path() end
 ---@return table
 function Store:stats() end
 
+--- The number (LSN) of the latest record that is committed: no record that is committed later has a lower one. Numbers
+--- of entries and versions of keys come from this one counter. Does not wait.
+---@return integer
+function Store:lsn() end
+
 --- Waits until all that was queued before is committed.
 ---@return true|nil
 ---@return string|nil message
@@ -212,9 +217,13 @@ function Store:get_blob(hash) end
 
 --- Does several operations in one transaction, all or none. Waits until they are on disk. Each is a table with
 --- `op`: put {space, key, value}, cas {space, key, version, value}, delete {space, key, version?},
---- entry {journal, entry, row?, ended?, park?}, row {journal, row, park?}, blob {bytes}.
+--- entry {journal, entry, row?, ended?, park?}, row {journal, row, park?}, blob {bytes},
+--- forget {run, ended?}.
 --- `row` replaces the run's row without an entry. `park` (boolean) keeps nothing of the run in memory: it may be opened
 --- and appended to again, and an older epoch is refused as before.
+--- `forget` removes the journal and the row of the run with this id. Its row must say that it has ended, by a status of
+--- the list `ended` (default finished, failed, cancelled), and nobody may have taken it over since: else `conflict`.
+--- `not_found` when it has no row. Its result is the number of entries. What it leaves of blobs is for `sweep`.
 ---@param operations table[] 1 to 10000
 ---@return any[]|nil results version, 1 or 0 for whether a key was there, n, hash
 ---@return string|nil message

@@ -287,6 +287,35 @@ describe("a store", function()
     assert.same({}, (select(2, store:verify())))
   end)
 
+  it("forgets a run that has ended, and no other", function()
+    local store <close> = open()
+    for i, status in ipairs { "running", "finished", "archived" } do
+      store:run("r_" .. i, 1):append({ "start" }, { status = status }, status ~= "running")
+    end
+    local _, message, code, which = store:batch { { op = "forget", run = "r_2" }, { op = "forget", run = "r_1" } }
+    assert.equal("conflict", code)
+    assert.equal(2, which)
+    assert.truthy(message:find("run 'r_1': it is 'running'", 1, true), message)
+    assert.same({ 1 }, store:batch { { op = "forget", run = "r_2" } })
+    assert.equal("not_found", select(3, store:load "r_2"))
+    assert.equal("not_found", select(3, store:batch { { op = "forget", run = "r_2" } }))
+    assert.equal("conflict", select(3, store:batch { { op = "forget", run = "r_3" } }))
+    assert.same({ 1 }, store:batch { { op = "forget", run = "r_3", ended = { "archived" } } })
+    assert.has_error(function() store:batch { { op = "forget" } } end)
+    assert.has_error(function() store:batch { { op = "forget", run = "r_1", ended = { 1 } } } end)
+    assert.equal(1, #store:runs())
+    assert.same({}, (select(2, store:verify())))
+  end)
+
+  it("says how far it has come", function()
+    local store <close> = open()
+    assert.equal(0, store:lsn())
+    local version = store:put("s", "k", 1)
+    assert.equal(version, store:lsn())
+    store:run("r_1", 1):append { "entry" }
+    assert.equal(version + 1, store:lsn())
+  end)
+
   it("keeps blobs under the hash of their content", function()
     local store <close> = open()
     local hash = store:put_blob "abc"
