@@ -1,5 +1,7 @@
 --- Text for people: durations, tables, bars, shortened lines. Pure.
 
+local visible = require "weir.text.visible"
+
 local M = {}
 
 local MARK = "\27%[[%d;]*m" -- of a colour
@@ -46,13 +48,10 @@ function M.width(text)
   return utf8.len(bare) or #bare
 end
 
---- Text that cannot move the cursor or change the terminal: control characters are written out.
+--- Text that cannot move the cursor, change the terminal or turn the direction of writing.
 ---@param text string
 ---@return string
-function M.safe(text)
-  if not utf8.len(text) then text = text:gsub("[\128-\255]", "?") end
-  return (text:gsub("[\0-\8\11-\31\127]", function(byte) return ("\\x%02x"):format(byte:byte()) end))
-end
+M.safe = visible.safe
 
 --- One line of text: what follows the first line is left out.
 ---@param text string
