@@ -4,6 +4,7 @@ local failure = require "weir.failure"
 local paths = require "weir.paths"
 local registry = require "weir.registry"
 local system = require "weir.port.system"
+local value_of = require "weir.value"
 
 local M = {}
 
@@ -44,6 +45,28 @@ function M.find(folder)
   return start
 end
 
+local GROUPS = { type = "object", additionalProperties = {
+  type = "array", minItems = 1, uniqueItems = true, items = { type = "string", pattern = "\\S" } } }
+
+-- A group lists people. One inside another would make the answer to "who may" depend on the way it is read.
+local function nested_group(groups)
+  for _, name in ipairs(value_of.names(groups)) do
+    for _, member in ipairs(groups[name]) do
+      if groups[member] then return ("groups.%s names the group '%s'; a group lists people"):format(name, member) end
+    end
+  end
+end
+
+local function check_groups(file, groups)
+  if groups == nil then return end
+  local fits, errors = assert(require("weir.schema").compile(GROUPS, { trusted = true }))(groups, "groups")
+  if not fits then
+    failure.raise("invalid", "%s: %s; write people by group, such as groups = { ops = { \"ada\", \"bob\" } }", file, errors[1].message)
+  end
+  local nested = nested_group(groups)
+  if nested then failure.raise("invalid", "%s: %s", file, nested) end
+end
+
 local function read_settings(self)
   local file = self.root .. "/weir.lua"
   if not exists(file) then return {} end
@@ -53,6 +76,7 @@ local function read_settings(self)
   local ok, settings = pcall(self.registry.run, self.registry, file, text)
   if not ok then failure.raise("invalid", "%s", failure.of(settings).message) end
   if type(settings) ~= "table" then failure.raise("invalid", "%s: returns a %s; settings are a table", file, type(settings)) end
+  check_groups(file, settings.groups)
   return settings
 end
 
@@ -122,6 +146,7 @@ local function lookup(self, broken)
       if self:pipeline_file(name) then return {} end
       return nil, self:pipeline_names()
     end
+    if kind == "group" then return self.settings.groups and self.settings.groups[name] end
     local ok, declared, names = pcall(self.registry.declaration, self.registry, kind, name)
     if ok then return declared, names end
     local err = declared

@@ -20,6 +20,9 @@ M.families = {
     { name = "trace", summary = "show when what happened in a run" },
     { name = "cancel", summary = "cancel a run" },
     { name = "resume", summary = "go on with unfinished runs" },
+    { name = "approvals", summary = "list what waits for a person's decision" },
+    { name = "approve", summary = "approve what waits, or answer it" },
+    { name = "reject", summary = "reject what waits" },
   } },
   { title = "modules, tests, this machine", entries = {
     { name = "modules", summary = "list agents, critics and other modules" },

@@ -1,4 +1,4 @@
---- The input of a run from the command line: --input, and --set over it.
+--- Values from the command line: the input of a run (--input, and --set over it), an answer (--answer).
 
 local failure = require "weir.failure"
 local json = require "weir.native.json"
@@ -7,37 +7,42 @@ local M = {}
 
 local INPUT_MAX = 16 << 20 -- bytes
 
-local function read_all(handle, what)
+local function read_all(handle, what, option)
   local text = handle:read(INPUT_MAX + 1)
-  if text and #text > INPUT_MAX then failure.raise("invalid", "--input: %s is larger than %d bytes", what, INPUT_MAX) end
+  if text and #text > INPUT_MAX then failure.raise("invalid", "%s: %s is larger than %d bytes", option, what, INPUT_MAX) end
   return text or ""
 end
 
-local function read_file(path)
+local function read_file(path, option)
   local handle, message = io.open(path, "rb")
-  if not handle then failure.raise("invalid", "--input: %s", message) end
-  local text = read_all(handle, path)
+  if not handle then failure.raise("invalid", "%s: %s", option, message) end
+  local text = read_all(handle, path, option)
   handle:close()
   return text
 end
 
-local function decode(text, what)
+local ADVICE = {
+  ["--input"] = "put one text with --set name=text, or a file with --input @FILE",
+  ["--answer"] = "a text stands in quotation marks, --answer '\"text\"', a file is --answer @FILE",
+}
+
+local function decode(text, what, option)
   local value, message = json.decode(text)
-  if value == nil then
-    failure.raise("invalid", "--input: %s is not JSON: %s; put one text with --set name=text, or a file with --input @FILE", what, message)
-  end
+  if value == nil then failure.raise("invalid", "%s: %s is not JSON: %s; %s", option, what, message, ADVICE[option]) end
   return value
 end
 
---- The value of --input: JSON, @FILE, or - for stdin. Raises `invalid`.
+--- The value of --input or --answer: JSON, @FILE, or - for stdin. Raises `invalid`.
 ---@param given string|nil
+---@param option "--input"|"--answer"|nil for messages; default --input
 ---@return any
-function M.read(given)
+function M.read(given, option)
+  option = option or "--input"
   if given == nil then return nil end
-  if given == "-" then return decode(read_all(io.stdin, "stdin"), "stdin") end
+  if given == "-" then return decode(read_all(io.stdin, "stdin", option), "stdin", option) end
   local path = given:match "^@(.+)$"
-  if path then return decode(read_file(path), path) end
-  return decode(given, "it")
+  if path then return decode(read_file(path, option), path, option) end
+  return decode(given, "it", option)
 end
 
 local function types_of(schema)

@@ -145,15 +145,33 @@ end
 
 local check_body, check_step
 
+-- How many people `who` lets decide. A name that is no group is a person.
+local function people_of(self, who)
+  local seen, count = {}, 0
+  for _, name in ipairs(who) do
+    for _, person in ipairs(self.lookup("group", name) or { name }) do
+      count = count + (seen[person] and 0 or 1)
+      seen[person] = true
+    end
+  end
+  return count
+end
+
+local function check_quorum(self, approval, keys)
+  if not self.lookup or type(approval.quorum) ~= "number" or not approval.who then return end
+  local people = people_of(self, approval.who)
+  if people < approval.quorum then
+    refuse(self, below(keys, "quorum"), ("is %d, but 'who' names only %d"):format(approval.quorum, people))
+  end
+end
+
 local function check_approval(self, approval, keys, place)
   if not approval then return end
   check_value(self, approval.title, below(keys, "title"), place)
   check_value(self, approval.show, below(keys, "show"), place)
   check_schema(self, approval.form, below(keys, "form"))
   check_duration(self, approval.timeout, below(keys, "timeout"))
-  if type(approval.quorum) == "number" and approval.who and #approval.who < approval.quorum then
-    refuse(self, below(keys, "quorum"), ("is %d, but 'who' names only %d"):format(approval.quorum, #approval.who))
-  end
+  check_quorum(self, approval, keys)
 end
 
 local function check_wait(self, wait, keys, place)
@@ -502,7 +520,8 @@ M.trigger_fields = require("weir.definition.form").is_trigger_field
 ---@param options? { modules: weir.Lookup?, flow: boolean? }  modules(kind, name) gives the module's
 ---   declaration ({options, defaults}: defaults are options that the host sets); or nil and all names of
 ---   that kind; or nil alone where it cannot tell. Kinds: agent, critic, judge, planner, policy,
----   supervisor, reflection, watcher, model, tool, pipeline. Without `modules` names are not checked.
+---   supervisor, reflection, watcher, model, tool, pipeline; and group, which gives the people in it.
+---   Without `modules` names are not checked.
 ---@return weir.DefinitionError[]  in order of lines; empty if all is well
 function M.check(data, sources, options)
   local self = setmetatable({ root = data, sources = sources, errors = {}, all_steps = {}, validators = {} }, Checker)

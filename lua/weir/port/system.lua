@@ -17,6 +17,14 @@ function M.program()
   return assert(uv.exepath())
 end
 
+--- The name of the system's user whose process this is; `uid 1000` where the system has no name for it.
+---@return string
+function M.user_name()
+  local ok, entry = pcall(uv.os_get_passwd)
+  local name = ok and type(entry) == "table" and entry.username
+  return name and name ~= "" and name or ("uid %d"):format(uv.getuid())
+end
+
 --- A copy of the environment, with some variables set.
 ---@param more table<string, string>|nil
 ---@return table<string, string>

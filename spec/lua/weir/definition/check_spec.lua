@@ -8,7 +8,7 @@ local MODULES = {
   },
   critic = { rubric = { options = { min_words = "integer?" } } }, judge = { coverage = {} }, planner = { rules = {} }, policy = { fair = {} },
   supervisor = { doctor = {} }, reflection = { tune = {} }, model = { fast = {} }, watcher = { files = { options = { path = "string" } } },
-  pipeline = { child = {} },
+  pipeline = { child = {} }, group = { ops = { "ada", "bob" } },
 }
 
 local function modules(kind, name)
@@ -186,6 +186,9 @@ describe("checking the course of a pipeline", function()
     refused("groups:\n- {name: a, wait: {at_least: 3, of: [{signal: x}]}}\n", "is 3, but 'of' has only 1", 3)
     refused("groups:\n- {name: a, agent: echo, critic: {use: rubric, quorum: 2}}\n", "is 2, but there are 1 critics", 3)
     refused("groups:\n- {name: a, approval: {who: [ada], quorum: 2}}\n", "is 2, but 'who' names only 1", 3)
+    refused("groups:\n- {name: a, approval: {who: [ada, ada], quorum: 2}}\n", "is 2, but 'who' names only 1", 3)
+    refused("groups:\n- {name: a, approval: {who: [ops, ada], quorum: 3}}\n", "is 3, but 'who' names only 2", 3)
+    accepted "groups:\n- {name: a, approval: {who: [ops, carol], quorum: 3}}\n"
     refused("groups:\n- {name: a, map: {over: $.input.x, concurrency: {min: 3, max: 2}, each: {name: b, agent: echo}}}\n", "min 3 above max 2", 3)
     refused("groups:\n- {name: g, join: some, steps: [{name: a, agent: echo}]}\n", "join must be all, any, first", 3)
   end)
