@@ -15,7 +15,7 @@ local M = {}
 
 local PENDING, DECIDED = question.pending, question.decided
 local ID, ID_LENGTH = question.id_pattern, question.id_length
-local LIMIT, PAGE = 100, 200
+local LIMIT, PAGE = 100, 50 -- of records that may be large
 local RACED = 1 -- the position in a batch of the operation that another decision makes fail
 
 ---@class weir.Approval

@@ -15,7 +15,7 @@ local M = {
   notes = "`weir approve ID` and `weir reject ID` decide. With --json one line each, in order of their ids.",
 }
 
-local PAGE = 200
+local PAGE = 50
 local TITLE_WIDTH, NAME_WIDTH = 60, 24
 
 function M.declare(parser)
@@ -41,13 +41,14 @@ local function voices(record)
   return list
 end
 
---- An approval as programs read it.
+--- An approval as programs read it; `decision` and `decided_at` once it is decided.
 ---@param record weir.Approval
 ---@return table
 function M.shape(record)
   return { id = record.id, run = record.run, pipeline = record.pipeline, step = record.step, title = or_null(record.title),
     show = or_null(record.show), hash = record.hash, form = or_null(record.form), who = or_null(record.who), quorum = record.quorum,
-    given = voices(record), due_at = shape.time(record.due_ms) }
+    given = voices(record), due_at = shape.time(record.due_ms), decision = record.decision,
+    decided_at = record.decision and shape.time(record.at_ms) }
 end
 
 -- For people ---------------------------------------------------------------------------------------

@@ -46,11 +46,7 @@ end
 local PAST = { approve = "approved", edit = "approved with a change", reject = "rejected" }
 
 local function say_decision(context, record, arguments, missing)
-  if arguments.json then
-    local line = require("weir.cli.approvals").shape(record)
-    line.decision = record.decision or require("weir.native.json").null
-    return context.out:line(shape.line(line))
-  end
+  if arguments.json then return context.out:line(shape.line(require("weir.cli.approvals").shape(record))) end
   local last = record.given[#record.given]
   local more = missing and (", %d more %s to approve"):format(missing, missing == 1 and "has" or "have") or ""
   context.err:line(text.safe(("%s: %s by %s%s"):format(record.id, PAST[last.decision], last.by, more)))

@@ -2,11 +2,18 @@
 local approval = require "weir.approval"
 local checkpoint = require "weir.native.checkpoint"
 local json = require "weir.native.json"
+local process = require "weir.port.process"
 local resume = require "weir.cli.resume"
 local support = dofile "spec/lua/weir/cli/support.lua"
-local system = require "weir.port.system"
 
 local NOW = 1763824000000
+
+-- Who the system says runs this.
+local function user_name()
+  local named = process.run({ "id", "-un" }, {})
+  if named.status == 0 then return (named.stdout:gsub("%s+$", "")) end
+  return "uid " .. process.run({ "id", "-u" }, {}).stdout:gsub("%s+$", "")
+end
 
 describe("the commands for approvals", function()
   local folder, path, original, gone_on
@@ -128,7 +135,7 @@ describe("the commands for approvals", function()
       assert.same({ "", "" }, { out, err })
       assert.same({ { run = "r_0mwt3f7rmhd548dre7li", quiet = true, store = path } }, gone_on)
       local record, state = kept(id)
-      assert.same({ "decided", "approve", system.user_name(), "fine", "cli" }, { state, record.decision, record.by, record.comment, record.given[1].via })
+      assert.same({ "decided", "approve", user_name(), "fine", "cli" }, { state, record.decision, record.by, record.comment, record.given[1].via })
     end)
 
     it("says who decided what before the run goes on; with --json only the run speaks", function()
@@ -146,7 +153,8 @@ describe("the commands for approvals", function()
       assert.equal(("%s: approved by ada\n`weir resume r_0mwt3f7rmhd548dre7li --store %s` goes on with the run\n"):format(id, path), err)
       assert.same({}, gone_on)
       local line = support.lines((select(2, run("approve", (ask { step = "other" }), "--detach", "--json", "--as", "ada"))))[1]
-      assert.same({ "approve", "other", "ada" }, { line.decision, line.step, line.given[1].by })
+      assert.same({ "approve", "other", "ada", line.given[1].at }, { line.decision, line.step, line.given[1].by, line.decided_at })
+      assert.same({ line }, support.lines((select(2, run("approvals", line.id, "--json")))))
     end)
 
     it("does not go on with a run that has ended", function()
