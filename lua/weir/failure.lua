@@ -47,6 +47,7 @@ local function of_table(err)
   failure.step = rawget(err, "step")
   failure.traceback = rawget(err, "traceback")
   failure.details = rawget(err, "details")
+  failure.mismatch = rawget(err, "mismatch")
   return failure
 end
 

@@ -3,6 +3,7 @@
 local build = require "weir.definition.build"
 local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
+local parking = require "weir.run.parking"
 
 ---@class weir
 local M = {
@@ -50,9 +51,25 @@ end
 local Handle = {}
 Handle.__index = Handle
 
+-- A flow that waits for a run which itself only waits does so durably: both may be parked.
+local function await(self, frame)
+  local engine, key = frame.run.engine, frame.prefix .. "wait " .. self.id
+  while not self.run.ended_ms do
+    if engine.live[self.id] then
+      engine.live[self.id]:await_left()
+    else
+      parking.wait(frame.run, key, { kind = "run", id = self.id })
+    end
+    self.run = engine:rejoin(self.id, frame.run)
+  end
+  return self.run
+end
+
 --- Waits until the run has ended; gives its output, or raises {code, message, step}.
 function Handle:wait()
-  local run = self.run:wait()
+  local frame = native.context()
+  local is_durable = frame and frame.is_flow and frame.run.journal and self.run.journal ~= nil
+  local run = is_durable and await(self, frame) or self.run:wait()
   if run.status == "finished" then return run.output end
   error(run.error, 0)
 end
@@ -78,8 +95,8 @@ local function begin(engine, what, input, options)
   local frame = native.context()
   local given = { key = options and options.key }
   if frame and frame.is_flow and frame.run.journal then
-    given.id = require("weir.run.flow").child_id(frame, type(what) == "string" and what or what.name)
-    if engine:knows(given.id) then return engine:rejoin(given.id) end
+    given.id, given.parent = require("weir.run.flow").child_id(frame, type(what) == "string" and what or what.name), frame.run
+    if engine:knows(given.id) then return engine:rejoin(given.id, frame.run) end
   end
   return engine:start(definition_of(engine, what), input, given)
 end
@@ -96,7 +113,7 @@ end
 
 --- Starts a run, waits for it and gives its output, or raises {code, message, step}.
 function M.run(what, input, options)
-  return Handle.wait { run = begin(current_engine(), what, input, options) }
+  return M.start(what, input, options):wait()
 end
 
 return M

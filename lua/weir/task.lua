@@ -18,19 +18,23 @@ local M = {
 local GRACE = 5 -- seconds for what was deferred
 
 -- What an agent spawns outside of every scope of its own belongs to the attempt that runs, and ends with it.
-local function enter_attempt()
+-- A run is not parked while it goes on.
+local function enter_attempt(body)
   local frame = native.context()
-  if not frame or frame.attempt_scope then return end
-  local _, scopes = native.deferred()
-  if frame.scopes == scopes then frame.attempt_scope = native.open_scope() end
+  if not frame then return body end
+  if not frame.attempt_scope then
+    local _, scopes = native.deferred()
+    if frame.scopes == scopes then frame.attempt_scope = native.open_scope() end
+  end
+  local run = frame.run
+  return run and run.counted and run:counted(body) or body
 end
 
 --- Starts a task in the scope that is open.
 ---@param body fun(...): any
 ---@return weir.Task
 function M.spawn(body, ...)
-  enter_attempt()
-  return native.spawn(body, ...)
+  return native.spawn(enter_attempt(body), ...)
 end
 
 --- The same with a name and a lane.
@@ -38,7 +42,7 @@ end
 ---@param body fun(...): any
 ---@return weir.Task
 function M.start(options, body, ...)
-  if not options.scope then enter_attempt() end
+  if not options.scope then body = enter_attempt(body) end
   return native.start(options, body, ...)
 end
 

@@ -7,6 +7,7 @@ local shape = require "weir.cli.shape"
 local status = require "weir.cli.status"
 local system = require "weir.port.system"
 local text = require "weir.cli.text"
+local waking = require "weir.run.waking"
 
 local M = {}
 
@@ -52,12 +53,11 @@ local function say_decision(context, record, arguments, missing)
   context.err:line(text.safe(("%s: %s by %s%s"):format(record.id, PAST[last.decision], last.by, more)))
 end
 
-local function go_on(context, arguments, here, store, record)
-  local resume = require "weir.cli.resume"
-  local goes_on = not arguments.detach and resume.go_on and is_unfinished(store, record.run)
-  if goes_on then
+local function go_on(context, arguments, engine, record)
+  local store = engine.store
+  if not arguments.detach and is_unfinished(store, record.run) then
     if not arguments.json and not arguments.quiet then say_decision(context, record, arguments) end
-    return (resume.go_on(context, arguments, require("weir.run.engine").new(here, store), record.run))
+    return (require("weir.cli.resume").go_on(context, arguments, engine, record.run))
   end
   say_decision(context, record, arguments)
   if not arguments.json and is_unfinished(store, record.run) then
@@ -66,10 +66,11 @@ local function go_on(context, arguments, here, store, record)
   return status.finished
 end
 
-local function decide(store, arguments, groups, given)
+local function decide(engine, arguments, given)
+  local store = engine.store
   local asked, message, code = approval.get(store, arguments.approval)
   if not asked then failure.raise(code, "%s", message) end
-  local record, state, missing, winner = approval.decide(store, asked.id, given, { groups = groups })
+  local record, state, missing, winner = waking.decide(engine, asked.id, given)
   if not record then refuse(store, asked, arguments, state, missing, winner) end
   return record, state == "open" and missing or nil
 end
@@ -85,8 +86,9 @@ function M.run(arguments, context, decision, answer)
   local given = { decision = decision, by = arguments.as or system.user_name(), answer = answer, comment = arguments.comment,
     hash = arguments.hash, via = "cli" }
   return session.with_store(session.open_present_store(here, arguments.store), function(store)
-    local record, missing = decide(store, arguments, here.settings.groups, given)
-    if not missing then return go_on(context, arguments, here, store, record) end
+    local engine = session.engine(here, store)
+    local record, missing = decide(engine, arguments, given)
+    if not missing then return go_on(context, arguments, engine, record) end
     say_decision(context, record, arguments, missing)
     return status.finished
   end)

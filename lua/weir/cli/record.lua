@@ -36,6 +36,7 @@ end
 ---@field pipeline string
 ---@field version string
 ---@field status string
+---@field waiting table[] of its row: {step, kind, id, name, since_ms, due_ms}
 ---@field input any
 ---@field output any
 ---@field error table|nil
@@ -97,9 +98,19 @@ READ["end"] = function(self, entry)
   end
 end
 
+-- A run that has not ended stands as its row says: at work, waiting, or set aside.
+local function stand(self, row)
+  self.status, self.error = row.status, known(row.error)
+  self.waiting = known(row.waiting) or {}
+  for _, wait in ipairs(self.waiting) do
+    local step = self.by_key[wait.step]
+    if step and step.status == "running" then step.status = wait.kind == "in_doubt" and "in_doubt" or "waiting" end
+  end
+end
+
 -- What had no outcome when the run ended was stopped with it.
 local function conclude(self)
-  if self.status == "running" then return end
+  if not self.ended_ms then return end
   for _, step in ipairs(self.steps) do
     if step.status == "running" then step.status, step.to_ms = "cancelled", step.to_ms or self.ended_ms end
   end
@@ -124,9 +135,9 @@ end
 ---@param id string
 ---@return weir.cli.Record
 function M.load(store, id)
-  local entries, message, code = store:load(id)
+  local entries, row, code = store:load(id)
   if not entries then
-    local err = failure.new(code or "failed", "%s", message)
+    local err = failure.new(code or "failed", "%s", row)
     err.run = id
     error(err, 0)
   end
@@ -135,12 +146,14 @@ function M.load(store, id)
   local pins = known(head.pins) or {}
   local normal, kind = definition_of(store, head.version)
   local self = { id = id, pipeline = head.pipeline, version = head.version, kind = kind, normal = normal, input = known(head.input),
-    status = "running", started_ms = head.at, pins = pins, steps = {}, by_key = {}, places = place.new(normal, children_of(store, pins)) }
+    status = "running", waiting = {},
+    started_ms = head.at, pins = pins, steps = {}, by_key = {}, places = place.new(normal, children_of(store, pins)) }
   for index, entry in ipairs(entries) do
     local read = READ[entry[1]]
     if read then read(self, entry) end
     if index % TURN == 0 then yield() end -- a journal may be long, and the library is not preempted
   end
+  if self.status == "running" and row then stand(self, row) end
   conclude(self)
   return self
 end

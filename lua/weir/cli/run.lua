@@ -7,14 +7,17 @@ local progress = require "weir.cli.progress"
 local session = require "weir.cli.session"
 local status = require "weir.cli.status"
 local text = require "weir.cli.text"
+local waiting = require "weir.cli.waiting"
 
 local M = {
   name = "run",
   summary = "Runs a pipeline, once, now. Its output goes to stdout, what happens on the way to stderr.",
   examples = { "run hello --set name=Ada", "run pipelines/digest.lua --set path=docs --set words=200",
     "run review --input @input.json --json", "run review --dry-run" },
-  notes = "Exit status: 0 finished, 1 failed, 2 the pipeline or its input is wrong, 5 cancelled, 8 refused (the store is in\n"
-    .. "use), 75 the store failed, 130 interrupted. Ctrl-C cancels the run cleanly, a second Ctrl-C ends the process.",
+  notes = "Exit status: 0 finished, 1 failed, 2 the pipeline or its input is wrong, 3 waiting, 4 in doubt, 5 cancelled,\n"
+    .. "8 refused (the store is in use), 75 the store failed, 130 interrupted. A run that only waits is left in the store,\n"
+    .. "with what it waits for and the command that answers. Ctrl-C cancels the run cleanly, SIGTERM stops it so that\n"
+    .. "`weir resume` goes on with it; a second one ends the process.",
 }
 
 local JITTER = 10000 -- instructions between drawn preemptions, under --seed
@@ -83,6 +86,7 @@ end
 -- The last line: what became of the run, and what to type next.
 local function say_end(context, run, arguments)
   local stream = context.err
+  if not run.ended_ms then return waiting.say(context, run, arguments) end
   local seconds = (run.ended_ms - run.started_ms) / 1000
   stream:line(("%s %s %s in %s %s"):format(progress.sign(context.console, run.status), stream:paint("bold", run.id), run.status,
     text.duration(seconds), stream:paint("dim", ("%s %s"):format(context.console.signs.dot, look_at(context, run, arguments)))))
@@ -98,16 +102,21 @@ function M.report(context, run, arguments)
     context.out:line(shape.line(shape.live(run)))
   elseif run.status == "finished" then
     say_output(context, run.output)
-  else
-    say_error(context, run.error or failure.new(run.status, "%s", run.status))
+  elseif run.error then
+    say_error(context, run.error)
   end
   context.out:flush()
   if not arguments.quiet then say_end(context, run, arguments) end
 end
 
+-- Ctrl-C means that the run is not wanted any more; a system that shuts down means nothing of the kind.
 local function on_interrupt(context, display, run)
   return function(name)
-    local what = name == "sigint" and "Ctrl-C" or name:upper()
+    if name ~= "sigint" then
+      display:say(context.err:paint("yellow", ("%s: stopping; run %s goes on when it is resumed"):format(name:upper(), run.id)))
+      return run.engine:stop("stopped by " .. name:upper())
+    end
+    local what = "Ctrl-C"
     display:say(context.err:paint("yellow", ("%s: cancelling run %s; once more ends the process at once"):format(what, run.id)))
     run:cancel(("interrupted by %s"):format(what))
   end
@@ -141,7 +150,7 @@ end
 
 local function execute(context, arguments, engine, definition, input)
   local display
-  local run = engine:prepare(definition, input, { id = id_of(arguments, engine.store),
+  local run = engine:prepare(definition, input, { id = id_of(arguments, engine.store), by = require("weir.port.system").user_name(),
     listener = function(event) display:notify(event) end })
   display = progress.new(context.console, { quiet = arguments.quiet, plain = arguments.seed ~= nil })
   local interrupted = M.execute(context, display, run)
@@ -152,13 +161,12 @@ end
 
 -- What runs on a virtual clock has no place among runs of real times, unless somebody says which.
 local function with_engine(context, arguments, here, definition, input)
-  local new_engine = require("weir.run.engine").new
   if definition.normal.durability == "none" then
-    return execute(context, arguments, new_engine(here, nil), definition, input)
+    return execute(context, arguments, session.engine(here, nil), definition, input)
   end
   local path = arguments.store or arguments.seed and ":memory:" or nil
   return session.with_store(session.open_store(here, path), function(store)
-    return execute(context, arguments, new_engine(here, store), definition, input)
+    return execute(context, arguments, session.engine(here, store), definition, input)
   end)
 end
 
@@ -168,7 +176,7 @@ function M.run(arguments, context)
   local here = session.project(name:find "[/.]" and name or nil)
   local definition, errors = session.load(here, name)
   if not definition then return refuse_definition(context, arguments, errors) end
-  local plan = plan_of(require("weir.run.engine").new(here, nil), definition)
+  local plan = plan_of(session.engine(here, nil), definition)
   local schema = definition.normal.input
   local input = input_of.build(arguments.input, arguments.set, schema)
   local checked = check_input(plan, input, schema)

@@ -64,6 +64,18 @@ function M.with_store(store, body, ...)
   return table.unpack(results, 2, results.n)
 end
 
+-- A command holds the store: what people and other programs are to do they can only do once it has ended. What
+-- time alone brings it waits for, if that is near.
+local NEAR = 60 -- seconds
+
+--- The engine of a command.
+---@param here weir.Project
+---@param store userdata|nil
+---@return weir.Engine
+function M.engine(here, store)
+  return require("weir.run.engine").new(here, store, { patience = 0, near = NEAR })
+end
+
 --- Finds the pipeline of a file or name and loads it. Raises `not_found`; for a definition with errors
 --- gives nil and all of them.
 ---@param here weir.Project

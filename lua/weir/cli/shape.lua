@@ -15,7 +15,7 @@ end
 --- A time of a journal as programs read it, or null.
 ---@param ms integer|nil since 1970
 function M.time(ms)
-  return ms and clock.rfc3339(ms) or null
+  return math.type(ms) == "integer" and clock.rfc3339(ms) or null
 end
 
 --- An error inside a run, or null.
@@ -25,12 +25,24 @@ function M.failure(err)
   return { code = or_null(err.code), message = or_null(err.message), step = or_null(err.step) }
 end
 
+--- What a run waits for.
+---@param list table[]|nil {step, kind, id, since_ms, due_ms}
+---@return table[]
+function M.waiting(list)
+  local result = json.list {}
+  for index, wait in ipairs(type(list) == "table" and list or {}) do
+    result[index] = { step = wait.step, kind = wait.kind, id = or_null(wait.id), since = M.time(wait.since_ms),
+      ["until"] = M.time(wait.due_ms) }
+  end
+  return result
+end
+
 --- The run line.
----@param run { id: string, pipeline: string, version: string?, status: string, output: any, error: table? }
+---@param run { id: string, pipeline: string, version: string?, status: string, output: any, error: table?, waiting: table? }
 ---@return table
 function M.run(run)
   return { run = run.id, pipeline = run.pipeline, version = or_null(run.version), status = run.status,
-    output = or_null(run.output), error = M.failure(run.error), waiting = json.list {} }
+    output = or_null(run.output), error = M.failure(run.error), waiting = M.waiting(run.waiting) }
 end
 
 --- A run of the engine as a run line.
@@ -38,7 +50,7 @@ end
 ---@return table
 function M.live(run)
   return M.run { id = run.id, pipeline = run.plan.name, version = run.plan.version, status = run.status, output = run.output,
-    error = run.error }
+    error = run.error, waiting = require("weir.cli.waiting").of_run(run) }
 end
 
 --- A line of a list of runs.
@@ -47,7 +59,7 @@ end
 ---@return table
 function M.row(id, row)
   return { run = id, pipeline = or_null(row.pipeline), version = or_null(row.version), status = row.status,
-    error = M.failure(row.error), waiting = json.list {}, started_at = M.time(row.started_ms), ended_at = M.time(row.ended_ms) }
+    error = M.failure(row.error), waiting = M.waiting(row.waiting), started_at = M.time(row.started_ms), ended_at = M.time(row.ended_ms) }
 end
 
 --- A refusal.

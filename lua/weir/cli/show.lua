@@ -7,6 +7,7 @@ local session = require "weir.cli.session"
 local shape = require "weir.cli.shape"
 local status = require "weir.cli.status"
 local text = require "weir.cli.text"
+local waiting = require "weir.cli.waiting"
 local tree = require "weir.cli.tree"
 
 local M = {
@@ -158,6 +159,13 @@ local function say_output(self, output)
 end
 
 local function say_end(self, record)
+  if record.status == "waiting" or record.status == "in_doubt" then
+    for _, wait in ipairs(record.waiting) do
+      local line, command = waiting.line(wait, record.id)
+      self:say(("  %s  %s"):format(self.out:paint("yellow", line), self.out:paint("dim", command)))
+    end
+    return
+  end
   if record.status == "running" then
     return self:say(self.out:paint("yellow", "  it has not ended: `weir resume` goes on with it, `weir cancel` cancels it"))
   end

@@ -101,6 +101,16 @@ local function exhausted(step, key, verdict, earlier, label, attempt)
   return false, refused(step, key, verdict, #earlier), nil, attempt, summary(verdict)
 end
 
+-- Another draft follows: a later life begins with it, not with the first one.
+local function keep_draft(frame, key, draft)
+  local run = frame.run
+  if run.journal then run.journal:append { "draft", key, draft, run.memories and run.memories[key] } end
+end
+
+local function feedback_of(draft)
+  return draft and { verdict = draft.verdict, score = draft.score, advice = draft.advice, draft = draft.draft }
+end
+
 --- Makes drafts until one is approved.
 ---@param frame table
 ---@param step table with `critic`: {uses, attempts, otherwise, quorum}
@@ -113,9 +123,9 @@ end
 ---@return integer|nil attempt
 ---@return table|nil verdict {verdict, score, advice, critic}
 function M.review(frame, step, key, input, draw)
-  local earlier, feedback = {}, nil
+  local earlier = frame.run.journal and frame.run.journal:take_drafts(key) or {}
   while true do
-    local ok, output, label, attempt = draw(feedback)
+    local ok, output, label, attempt = draw(feedback_of(earlier[#earlier]))
     if not ok then return false, output, nil, attempt end
     local judged_ok, verdict = pcall(judged, frame, step, key, input, output, earlier)
     if not judged_ok then
@@ -132,7 +142,7 @@ function M.review(frame, step, key, input, draw)
     if verdict.verdict == "escalate" or #earlier >= step.critic.attempts then
       return exhausted(step, key, verdict, earlier, label, attempt)
     end
-    feedback = { verdict = verdict.verdict, score = verdict.score, advice = verdict.advice, draft = output }
+    keep_draft(frame, key, earlier[#earlier])
   end
 end
 

@@ -1,28 +1,41 @@
 --- Starts runs and goes on with unfinished ones. An engine belongs to a project and, unless nothing is to
---- be kept, to a store.
+--- be kept, to a store. It knows the runs that live in this process; the others are rows of the store.
 
+local approval = require "weir.approval"
 local binding = require "weir.run.binding"
 local failure = require "weir.failure"
+local json = require "weir.native.json"
 local id = require "weir.id"
+local keeping = require "weir.run.keeping"
 local journal = require "weir.run.journal"
 local native = require "weir.native.scheduler"
 local plan = require "weir.run.plan"
 local run_type = require "weir.run.run"
 local value_of = require "weir.value"
+local waking = require "weir.run.waking"
 
 local M = {}
 
-local FORMAT = 1 -- of the entries of a journal
+local PATIENCE = 5 -- seconds that a run which only waits stays in memory
+local NEAR = 5     -- seconds within which a time has to be due, for a run to stay in memory until then
 
 ---@class weir.Engine
+---@field live table<string, weir.Run> runs that are executed in this process
+---@field handles table<string, weir.Run> runs that somebody here waits for, parked ones too
+---@field patience number seconds that a run which only waits stays in memory
+---@field near number seconds within which what only time ends is waited for in memory
+---@field decide nil|fun(record: table): table|nil answers what people are asked, for specs
 local Engine = {}
 Engine.__index = Engine
 
 --- An engine.
 ---@param project weir.Project
 ---@param store userdata|nil as `weir.port.store` opens it
-function M.new(project, store)
-  return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }), kept = {} }, Engine)
+---@param options { patience: number?, near: number? }|nil
+function M.new(project, store, options)
+  options = options or {}
+  return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }), kept = {}, live = {},
+    handles = setmetatable({}, { __mode = "v" }), patience = options.patience or PATIENCE, near = options.near or NEAR }, Engine)
 end
 
 --- The plan of a definition; compiled once.
@@ -65,7 +78,7 @@ function Engine:child_plan(run, name)
   child = held:add_child(name)
   if not run.journal then return child end
   local version = run.journal:choice("pin/pipelines/" .. name, function()
-    self:keep_definitions({ child })
+    keeping.definitions(self, { child })
     return child.version
   end)
   if version == child.version then return child end
@@ -77,7 +90,7 @@ function Engine:pin_module(run, full)
   local entry = run.binding:add(full)
   if not run.journal then return end
   local version = run.journal:choice("pin/" .. full, function()
-    self:keep_modules { [full] = entry }
+    keeping.modules(self, { [full] = entry })
     return entry.version
   end)
   if version ~= entry.version then run.binding:add(full, version) end
@@ -98,97 +111,13 @@ function Engine:state_of(run, step, options)
   return self.project.registry:state(run.binding.entries[step.module], options)
 end
 
--- What is kept --------------------------------------------------------------------------------------
-
-local function definition_record(of)
-  local definition = of.definition
-  if definition.kind == "flow" then
-    return { kind = "flow", file = definition.file, text = definition.text, version = of.version }
-  end
-  return { kind = "pipeline", normal = definition.normal, version = of.version, file = definition.file }
-end
-
-local function put_once(self, operations, space, key, value)
-  local id_of = space .. "/" .. key
-  if self.kept[id_of] then return end
-  if not self.store:get(space, key) then
-    operations[#operations + 1] = { op = "put", space = space, key = key, value = value() }
-  end
-  self.kept[id_of] = true
-end
-
-local function definition_operations(self, plans, operations)
-  for _, of in ipairs(plans) do
-    put_once(self, operations, "definitions", of.version, function() return definition_record(of) end)
-  end
-end
-
-local function module_operations(self, entries, operations)
-  for full, entry in pairs(entries) do
-    if entry.text then
-      put_once(self, operations, "modules", full .. "@" .. entry.version, function()
-        return { text = entry.text, file = entry.file, used = entry.used }
-      end)
-    end
-  end
-end
-
-local function must(result, message, code)
-  if not result then failure.raise(code or "failed", "%s", message) end
-end
-
-local function commit(self, operations)
-  if #operations > 0 then must(self.store:batch(operations)) end
-end
-
-function Engine:keep_definitions(plans)
-  local operations = {}
-  definition_operations(self, plans, operations)
-  commit(self, operations)
-end
-
-function Engine:keep_modules(entries)
-  local operations = {}
-  module_operations(self, entries, operations)
-  commit(self, operations)
-end
-
---- The row of a run: what lists show, kept beside its journal.
-function Engine:row_of(run)
-  local err = run.error
-  return { status = run.status, pipeline = run.plan.name, version = run.plan.version, started_ms = run.started_ms,
-    ended_ms = run.ended_ms, key = run.key, error = err and { code = err.code, message = err.message, step = err.step } }
-end
-
--- What a run needs to go on after the files have changed, unless it is in the store already.
-local function binding_operations(self, run, operations)
-  local held = run.binding
-  if held.is_kept then return end
-  local plans = { run.plan }
-  for _, child in pairs(held.children) do plans[#plans + 1] = child end
-  definition_operations(self, plans, operations)
-  module_operations(self, held.entries, operations)
-end
-
-local function begin(self, run)
-  local handle = self.store:new_run(run.id, 1)
-  local head = { format = FORMAT, pipeline = run.plan.name, version = run.plan.version, input = run.input,
-    pins = run.binding.pins, at = run.started_ms, key = run.key }
-  local operations = {}
-  binding_operations(self, run, operations)
-  if #operations == 0 then
-    must(handle:append({ "run", head }, self:row_of(run)))
-  else
-    operations[#operations + 1] = { op = "entry", journal = handle, entry = { "run", head }, row = self:row_of(run) }
-    commit(self, operations)
-  end
-  run.binding.is_kept = not run.plan.flow
-  return handle
-end
-
 local function new_run(self, of, held, input, options)
-  return run_type.new { id = options.id or id.new "r", plan = of, binding = held, modules = held.modules, input = input,
-    engine = self, listener = options.listener, key = options.key, started_ms = options.started_ms }
+  local run = run_type.new { id = options.id or id.new "r", plan = of, binding = held, modules = held.modules, input = input,
+    engine = self, listener = options.listener, key = options.key, started_ms = options.started_ms,
+    by = options.by or require("weir.port.system").user_name(),
+    parent = options.parent, parent_id = options.parent and options.parent.id or options.parent_id }
+  self.live[run.id] = run
+  return run
 end
 
 local function is_kept(self, of)
@@ -199,10 +128,11 @@ end
 --- Waits for the disk. Raises {code, message}: `invalid` input, `full`, ...
 ---@param definition weir.Definition
 ---@param input any
----@param options { listener: function|nil, key: string|nil }|nil
+---@param options { listener: function|nil, key: string|nil, by: string|nil, parent: weir.Run|nil }|nil
 ---@return weir.Run
 function Engine:prepare(definition, input, options)
   options = options or {}
+  if self.is_stopping then failure.raise("closed", "the host is stopping and starts no more runs") end
   local of = self:plan_of(definition)
   local ok, checked, errors = of.check_input(input)
   if not ok then
@@ -212,16 +142,17 @@ function Engine:prepare(definition, input, options)
   end
   local run = new_run(self, of, binding.hold(self, of), checked, options)
   if not is_kept(self, of) then return run end
-  local kept, handle = pcall(begin, self, run)
+  local kept, handle = pcall(keeping.begin, run)
   if not kept then
     run.binding:release()
+    self.live[run.id] = nil
     error(handle, 0)
   end
-  run.journal = journal.new(handle)
+  run.journal = journal.new(handle, nil, self.store)
   return run
 end
 
---- Prepares and runs to the end, in the task that calls. Waits.
+--- Prepares and runs, in the task that calls, to the end or until nothing is left to do but wait. Waits.
 function Engine:run(definition, input, options)
   local run = self:prepare(definition, input, options)
   if run.listener then run:notify { kind = "run", status = "running", id = run.id, at_ms = run.started_ms } end
@@ -229,7 +160,8 @@ function Engine:run(definition, input, options)
 end
 
 local function go_on(run)
-  run.done = native.waiter()
+  run.done = run.done or native.waiter()
+  run.engine.handles[run.id] = run
   native.start({ name = run.id }, function() run:execute() end)
   return run
 end
@@ -247,17 +179,29 @@ function Engine:knows(run_id)
   return self.store ~= nil and (self.store:row(run_id)) ~= nil
 end
 
---- A run that was started before: goes on with it when it has not ended, else only tells how it ended.
----@param run_id string
----@return weir.Run
-function Engine:rejoin(run_id)
-  local row = self.store:row(run_id)
-  if row.status == "running" then return go_on(self:reopen(run_id)) end
+local HAS_ENDED = { finished = true, failed = true, cancelled = true }
+
+local function ended_run(self, run_id)
   local entries = self.store:load(run_id)
   local last = entries[#entries]
-  local ended = { id = run_id, status = last[2], output = last[2] == "finished" and last[3] or nil,
+  local ended = { id = run_id, status = last[2], ended_ms = last[4], output = last[2] == "finished" and last[3] or nil,
     error = last[2] ~= "finished" and failure.of(last[3]) or nil }
   return setmetatable(ended, { __index = run_type.Run })
+end
+
+--- A run that was started before: goes on with it when it has not ended, else only tells how it ended.
+---@param run_id string
+---@param parent weir.Run|nil the run that started it
+---@return weir.Run
+function Engine:rejoin(run_id, parent)
+  local known = self.live[run_id] or self.handles[run_id]
+  if known then return known end
+  local row = self.store:row(run_id)
+  if HAS_ENDED[row.status] then return ended_run(self, run_id) end
+  if row.status == "running" then return go_on(self:reopen(run_id, { parent = parent })) end
+  local parked = setmetatable({ id = run_id, status = row.status, engine = self, done = native.waiter() }, { __index = run_type.Run })
+  self.handles[run_id] = parked
+  return parked
 end
 
 -- Going on ------------------------------------------------------------------------------------------
@@ -266,41 +210,92 @@ local function head_of(entries, run_id)
   local first = entries[1]
   if not first or first[1] ~= "run" then failure.raise("corrupt", "run %s: its journal does not begin with its start", run_id) end
   local head = first[2]
-  if head.format > FORMAT then
-    failure.raise("invalid", "run %s was written by a newer weir (journal format %d, this one reads %d)", run_id, head.format, FORMAT)
+  if head.format > keeping.FORMAT then
+    failure.raise("invalid", "run %s was written by a newer weir (journal format %d, this one reads %d)", run_id, head.format,
+      keeping.FORMAT)
   end
   return head
+end
+
+local function take_over(self, run_id)
+  local handle, message, why = self.store:run(run_id, 1)
+  if not handle then failure.raise(why, "%s", message) end
+  return handle
+end
+
+local function known(value)
+  if value == json.null then return nil end
+  return value
 end
 
 --- Prepares to go on with a run that has not ended. What happened is found in its journal and not done
 --- again. Raises {code, message}.
 ---@param run_id string
----@param options { listener: function|nil }|nil
+---@param options { listener: function|nil, parent: weir.Run|nil, cancel: string|nil }|nil
 ---@return weir.Run
 function Engine:reopen(run_id, options)
+  options = options or {}
   local entries, row, code = self.store:load(run_id)
   if not entries then failure.raise(code, "%s", row) end
   local head = head_of(entries, run_id)
   local of = self:plan_of(self:kept_definition(head.version))
   local held = binding.hold_pinned(self, of, head.pins)
-  local run = new_run(self, of, held, head.input,
-    { id = run_id, listener = options and options.listener, key = head.key, started_ms = head.at })
-  local handle, message, why = self.store:run(run_id, 1)
-  if not handle then failure.raise(why, "%s", message) end
-  run.journal = journal.new(handle, entries)
+  local run = new_run(self, of, held, head.input, { id = run_id, listener = options.listener, key = known(head.key),
+    started_ms = head.at, by = known(head.by), parent = options.parent, parent_id = known(head.parent) })
+  run.journal = journal.new(take_over(self, run_id), entries, self.store)
+  run.undos = #run.journal.undos > 0 and run.journal.undos or nil
+  run.was_parked, run.due_ms, run.active_s = row.status ~= "running", known(row.due_ms), known(row.active_s)
+  run.was_running = row.status == "running"
+  run.cancel_reason = options.cancel
+  local handle = self.handles[run_id]
+  if handle then run.done, run.handle = handle.done, handle end
   return run
 end
 
---- Ids of the runs that have not ended, oldest first.
----@return string[]
-function Engine:unfinished()
-  local ids, after = {}, nil
-  repeat
-    local page = assert(self.store:runs { status = "running", after = after, limit = 500 })
-    for _, found in ipairs(page) do ids[#ids + 1] = found.id end
-    after = page[#page] and page[#page].id
-  until #page < 500
-  return ids
+--- A run has left: it has ended, is parked, or stops here. Whoever started it and waits hears of it.
+---@param run weir.Run
+function Engine:left(run)
+  self.live[run.id] = nil
+  if run.handle then -- who waits has the run of an earlier life
+    run.handle.status, run.handle.output, run.handle.error, run.handle.ended_ms = run.status, run.output, run.error, run.ended_ms
+  end
+  if run.ended_ms and run.parent_id and self.live[run.parent_id] then
+    waking.wake(self, run.parent_id, function(wait) return wait.kind == "run" and wait.id == run.id end)
+  end
+end
+
+--- Cancels a run, wherever it stands: what it does is stopped, what it did is undone, and so with the runs that it
+--- started. Waits until it has ended. Raises `not_found`, and `conflict` when it has ended already.
+---@param run_id string
+---@param reason string
+---@param options { listener: function|nil }|nil
+---@return weir.Run
+function Engine:cancel(run_id, reason, options)
+  local live = self.live[run_id]
+  if live then
+    live:cancel(reason)
+    live:await_left()
+    return live
+  end
+  local row, message, code = self.store:row(run_id)
+  if not row then failure.raise(code or "not_found", "%s", message) end
+  if HAS_ENDED[row.status] then
+    local err = failure.new("conflict", "run %s has %s already; there is nothing to cancel", run_id, row.status)
+    err.run = run_id
+    error(err, 0)
+  end
+  for _, wait in ipairs(known(row.waiting) or {}) do
+    if wait.kind == "approval" or wait.kind == "in_doubt" then approval.cancel(self.store, wait.id, reason) end
+  end
+  local run = self:reopen(run_id, { cancel = reason, listener = options and options.listener })
+  return run:execute()
+end
+
+--- Stops every run of this process where it stands; no new one is started. They go on in another life.
+---@param reason string
+function Engine:stop(reason)
+  self.is_stopping = true
+  for _, run in pairs(self.live) do run:stop(reason) end
 end
 
 return M

@@ -109,6 +109,14 @@ for _, name in ipairs { "step", "map", "approval", "speculate", "wait", "plan" }
 end
 context.methods.group = method(build.group, run_group)
 
+--- Waits for a signal, as `run:wait NAME {signal = NAME}` does. Waits durably.
+---@param name string
+---@param options { timeout: number|string|nil }|nil
+---@return any payload
+function context.methods:wait_signal(name, options)
+  return self:wait(name) { signal = name, timeout = options and options.timeout }
+end
+
 --- The id of a run that a flow starts: drawn once, found again by a replay.
 ---@param frame table of the flow
 ---@param name string of the pipeline

@@ -1,7 +1,9 @@
 --- A group of a run: its steps side by side, how they join, where the run goes next.
 
+local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
+local parking = require "weir.run.parking"
 local step_runner = require "weir.run.step"
 local stream = require "weir.run.stream"
 local task = require "weir.task"
@@ -105,6 +107,10 @@ local function run_one(frame, step, key)
   return { step = step, status = status, value = value, label = label }
 end
 
+local function joined_key(frame, group, visit)
+  return ("%s%s#%d/joined"):format(frame.prefix, group.name, visit)
+end
+
 -- The steps a former life of the run chose as those that counted; nil when it had not chosen.
 local function recorded_choice(frame, key)
   local journal = frame.run.journal
@@ -137,39 +143,62 @@ end
 local function run_side(of_frame, step, key, finished)
   local own = setmetatable({}, of_frame) -- each knows what it is doing
   native.set_context(own)
-  finished(run_one(own, step, key))
+  local ok, result = pcall(run_one, own, step, key)
+  if ok then return finished(result) end
+  parking.left(own.run)
+  error(result, 0)
 end
 
--- Side by side: a task for each step, in a scope that ends with the group.
+local function cancel_others(tasks)
+  for _, loser in ipairs(tasks) do loser:cancel "the group does not need it any more" end
+end
+
+-- When the group has to be decided, in whichever life of the run.
+local function deadline_of(frame, group, visit)
+  if group.join ~= "deadline" then return nil end
+  local function due() return clock.wall_ms() + math.ceil(group.deadline * 1000) end
+  local journal = frame.run.journal
+  if not journal then return due() end
+  return journal:choice(("%s%s#%d/due"):format(frame.prefix, group.name, visit), due)
+end
+
+-- Side by side: a task for each step, in a scope that ends with the group. Those that are not needed any
+-- more are cancelled the moment that is known, so that none of them commits anything after it.
 local function run_all(frame, group, visit)
-  local order, results = {}, {}
+  local run, order, results, tasks = frame.run, {}, {}, {}
   local waiter = native.waiter()
   local left = #group.steps
   local is_done = DONE[group.join]
-  local stopped
+  local decided = false
   local function finished(result)
     left = left - 1
-    if stopped then return end
+    if decided then return parking.left(run) end
     order[#order + 1] = result
     results[result.step.name] = result
-    if left == 0 or is_done(group, results, result) then
-      stopped = true
-      waiter:wake()
-    end
+    if left > 0 and not is_done(group, results, result) then return parking.left(run) end
+    decided = true
+    if left > 0 then cancel_others(tasks) end
+    waiter:wake()
   end
   local of_frame = { __index = frame }
+  local limit_key = ("%s%s#%d/due"):format(frame.prefix, group.name, visit)
+  local due_ms = deadline_of(frame, group, visit)
+  run.limits_ms[limit_key] = due_ms
   local ok, err = task.within({}, function()
-    local tasks = {}
     for index, step in ipairs(group.steps) do
-      tasks[index] = task.spawn(run_side, of_frame, step, key_of(frame, group, step, visit), finished)
+      tasks[index] = native.spawn(run_side, of_frame, step, key_of(frame, group, step, visit), finished)
     end
-    local timeout = group.join == "deadline" and group.deadline or nil
-    waiter:wait("the steps of a group", timeout)
-    stopped = true
-    for _, loser in ipairs(left > 0 and tasks or {}) do loser:cancel "the group does not need it any more" end
+    parking.aside(run, left)
+    waiter:wait("the steps of a group", due_ms and math.max(0, (due_ms - clock.wall_ms()) / 1000))
+    if decided then return end
+    decided = true
+    parking.back(run)
+    cancel_others(tasks)
   end)
-  if not ok then error(err, 0) end
-  return order, results
+  run.limits_ms[limit_key] = nil
+  if ok then return order, results end
+  if not decided then parking.back(run) end
+  error(err, 0)
 end
 
 local function run_single(frame, group, visit)
@@ -213,7 +242,7 @@ function M.run(frame, group, visit)
     order, results = run_all(frame, group, visit)
     stop_if_cancelled(order)
     if group.join ~= "all" then
-      local key = ("%s%s#%d/joined"):format(frame.prefix, group.name, visit)
+      local key = joined_key(frame, group, visit)
       local chosen = recorded_choice(frame, key)
       if not chosen then keep_choice(frame, key, order) end
       order = in_chosen_order(order, chosen)
@@ -275,12 +304,40 @@ local function enter(group, visits)
   return visit
 end
 
+-- A visit of which all is known already goes by without being done again: its outcomes, in the order in which
+-- they came, are all that the body needs.
+local function recorded_visit(frame, group, visit)
+  local chosen = group.join ~= "all" and recorded_choice(frame, joined_key(frame, group, visit))
+  if group.join ~= "all" and not group.is_single and not chosen then return nil end
+  local order = {}
+  for _, step in ipairs(group.steps) do
+    local status, value, label, n = step_runner.recorded(frame, key_of(frame, group, step, visit))
+    if status then
+      order[#order + 1] = { step = step, status = status, value = value, label = label, n = n }
+    elseif not chosen then
+      return nil
+    end
+  end
+  table.sort(order, function(a, b) return a.n < b.n end)
+  return in_chosen_order(order, chosen or nil)
+end
+
+local function join_recorded(frame, group, visit)
+  local order = frame.run.journal and recorded_visit(frame, group, visit)
+  if not order then return nil end
+  local results = {}
+  for _, result in ipairs(order) do results[result.step.name] = result end
+  publish(frame, order)
+  return VERDICT[group.join](group, order, results), order
+end
+
 -- The common case, with nothing made that is not needed: one step, no branch, no stream.
 local function run_plain(frame, group)
   local step = group.steps[1]
   local key = step.key
   if frame.prefix ~= "" then key = frame.prefix .. key end
-  local status, value = step_runner.run(frame, step, key)
+  local status, value = step_runner.recorded(frame, key)
+  if not status then status, value = step_runner.run(frame, step, key) end
   if status == "finished" then
     frame.data[step.name] = value
     return value
@@ -293,9 +350,19 @@ local function run_plain(frame, group)
   return nil
 end
 
+-- The group has joined; a person lets the next one begin. Returns the error of a gate that stays shut.
+local function pass_gate(frame, group, visit)
+  local key = ("%s%s%s/(gate)"):format(frame.prefix, group.name, visit == 1 and "" or "#" .. visit)
+  local status, value = step_runner.run(frame, group.gate, key)
+  if status == "cancelled" then error(value, 0) end
+  return status == "failed" and value or nil
+end
+
 local function run_visit(frame, body, group, visits)
   local visit = enter(group, visits)
-  local err, order = M.run(frame, group, visit)
+  local err, order = join_recorded(frame, group, visit)
+  if not order then err, order = M.run(frame, group, visit) end
+  if not err and group.gate then err = pass_gate(frame, group, visit) end
   if err then
     local target = group.branch and group.branch.failed
     if not target then fail_in(frame, group, err) end

@@ -1,45 +1,97 @@
 --- The journal of one run: what has happened, found again by key, and what happens, written before it
 --- is used. Entries are lists whose first element says what they are:
 ---   {"run", head}                                     the run's definition, input and pins
+---   {"life", at_ms}                                   a process goes on with the run after one that ended
 ---   {"start", key, asked, attempt, at_ms}             an attempt has begun
----   {"attempt", key, attempt, from_ms, to_ms, error, delay}  an attempt failed, another follows
+---   {"attempt", key, attempt, from_ms, to_ms, error, delay, memory}  an attempt failed, another follows
+---   {"draft", key, draft, memory}                     a draft was refused by its critic, another follows
 ---   {"step", key, asked, status, from_ms, to_ms, attempt, value, extra}  the outcome of a step
 ---   {"choice", key, value}                            a choice among what runs side by side
----   {"group", key, from_ms, to_ms}                    a group has joined
+---   {"stop", at_ms, reason}                           the process was asked to stop: what was under way is no crash
+---   {"ending", status, error, at_ms}                  the run will end so, once what it did is undone
 ---   {"end", status, value, at_ms}                     the run has ended
---- Appending waits until the entry is on disk, unless said otherwise.
+--- `extra` of an outcome: label, verdict, undo {agent, options, input}, usage {tokens, usd}, stopped (what a
+--- cancelled step had under way). Appending waits until the entry is on disk, unless said otherwise.
 
 local failure = require "weir.failure"
-local store = require "weir.port.store"
+local store_port = require "weir.port.store"
 local value_of = require "weir.value"
 
 local M = {}
 
 ---@class weir.Journal
 ---@field recorded table<string, table> outcomes of steps by key
----@field choices table<string, any>
+---@field choices table<string, table> entries by key
 ---@field attempts table<string, table[]> failed attempts by key
----@field starts table<string, integer> how often a step was begun without an outcome
+---@field began table<string, integer> when a step without an outcome was begun first, ms since 1970
+---@field begun table<string, integer> how often such a step was begun
+---@field drafts table<string, table[]> refused drafts by key
+---@field memories table<string, table> after the latest attempt or draft
+---@field lives integer how often a process went on with the run since its latest outcome
+---@field steps integer how many steps have an outcome
+---@field undos { key: string, undo: table }[] how finished steps are undone, in the order of their outcomes
+---@field usage table<string, number> what all outcomes have used
+---@field ending table|nil the entry
+---@field is_careful boolean starts are on disk before what they say begins
 local Journal = {}
 Journal.__index = Journal
 
+local function add_usage(total, used)
+  for name, amount in pairs(used) do total[name] = (total[name] or 0) + amount end
+end
+
+local function note_outcome(self, entry)
+  local extra = entry[9]
+  if type(extra) ~= "table" then return end
+  if extra.undo and entry[4] == "finished" then self.undos[#self.undos + 1] = { key = entry[2], undo = extra.undo } end
+  if extra.usage then add_usage(self.usage, extra.usage) end
+end
+
+-- What a failed attempt of a step with steps of its own recorded belongs to that attempt.
+local function forget_inner(self, key)
+  local body, items, size = key .. "/", key .. "[", #key + 1
+  for inner in pairs(self.recorded) do
+    local start = inner:sub(1, size)
+    if start == body or start == items then self.recorded[inner] = nil end
+  end
+end
+
 local READ = {
-  step = function(self, entry) self.recorded[entry[2]] = entry end,
+  step = function(self, entry)
+    if not self.recorded[entry[2]] and entry[4] ~= "skipped" then self.steps = self.steps + 1 end
+    self.recorded[entry[2]], self.began[entry[2]], self.lives = entry, nil, 0
+    note_outcome(self, entry)
+  end,
   choice = function(self, entry) self.choices[entry[2]] = entry end,
-  start = function(self, entry) self.starts[entry[2]] = (self.starts[entry[2]] or 0) + 1 end,
+  start = function(self, entry)
+    local key = entry[2]
+    self.began[key], self.begun[key] = self.began[key] or entry[5], (self.begun[key] or 0) + 1
+  end,
   attempt = function(self, entry)
     local attempts = self.attempts[entry[2]] or {}
     attempts[#attempts + 1] = entry
-    self.attempts[entry[2]] = attempts
+    self.attempts[entry[2]], self.memories[entry[2]], self.lives = attempts, entry[8], 0
+    forget_inner(self, entry[2])
   end,
+  draft = function(self, entry)
+    local drafts = self.drafts[entry[2]] or {}
+    drafts[#drafts + 1] = entry[3]
+    self.drafts[entry[2]], self.memories[entry[2]], self.attempts[entry[2]], self.lives = drafts, entry[4], nil, 0
+    forget_inner(self, entry[2])
+  end,
+  life = function(self) self.lives = self.lives + 1 end,
+  stop = function(self) self.lives = 0 end,
+  ending = function(self, entry) self.ending = entry end,
 }
 
 --- A journal over the handle that the store gave for the run.
 ---@param handle userdata|nil `store:run(id, epoch)`; nil: nothing is kept
 ---@param entries table[]|nil what is there already
+---@param store userdata|nil that of the handle
 ---@return weir.Journal
-function M.new(handle, entries)
-  local self = setmetatable({ handle = handle, recorded = {}, choices = {}, attempts = {}, starts = {}, latest_ms = 0 }, Journal)
+function M.new(handle, entries, store)
+  local self = setmetatable({ handle = handle, store = store, recorded = {}, choices = {}, attempts = {}, drafts = {},
+    memories = {}, began = {}, begun = {}, undos = {}, usage = {}, lives = 0, steps = 0, is_careful = false }, Journal)
   for number, entry in ipairs(entries or {}) do
     entry.n = number
     local read = READ[entry[1]]
@@ -59,10 +111,11 @@ end
 ---@param input any plain data
 ---@return integer
 function Journal:ask(kind, module, input)
-  return store.fingerprint(kind, module or "", input)
+  return store_port.fingerprint(kind, module or "", input)
 end
 
---- The recorded outcome under a key, or nil. Raises `conflict` when something else was asked then.
+--- The recorded outcome under a key, or nil. Raises `conflict` when something else was asked then: the
+--- error carries `mismatch`, and the run may not go on.
 ---@param key string
 ---@param asked integer
 ---@return table|nil entry
@@ -70,26 +123,46 @@ function Journal:recall(key, asked)
   local entry = self.recorded[key]
   if not entry then return nil end
   if entry[3] ~= asked then
-    failure.raise("conflict", "step '%s': record %d was made by another question than the definition asks now; "
+    local err = failure.new("conflict", "step '%s': record %d was made by another question than the definition asks now; "
       .. "the run stops, nothing was executed", key, entry.n or 0)
+    err.mismatch = true
+    error(err, 0)
   end
   return entry
 end
 
---- Says that an attempt begins; does not wait. The token lets its outcome overtake it.
+--- Says that an attempt begins; waits only while the journal is careful. The token lets its outcome
+--- overtake it.
 function Journal:begin(key, asked, attempt, at_ms)
+  if self.is_careful then return self:append { "start", key, asked, attempt, at_ms } end
   return self.handle:note_of("start", key, asked, attempt, at_ms)
+end
+
+local function refusal(n, message, code)
+  if n == nil and (code == "invalid" or code == "limit") then
+    return failure.new(code, "its output cannot be kept: %s", message)
+  end
+  must(n, message, code)
 end
 
 --- Keeps the outcome of a step: key, asked, status, from_ms, to_ms, attempt, value, extra. Waits until it is
 --- on disk.
 ---@return table|nil refusal why the value cannot be kept (`invalid`, `limit`); nothing was written then
 function Journal:finish(token, ...)
-  local n, message, code = self.handle:append_of(token, "step", ...)
-  if n == nil and (code == "invalid" or code == "limit") then
-    return failure.new(code, "its output cannot be kept: %s", message)
-  end
-  must(n, message, code)
+  self.is_careful = false
+  return refusal(self.handle:append_of(token, "step", ...))
+end
+
+--- The same in one transaction with other operations of the store.
+---@param operations table[] gets the entry appended
+---@param ... any as `finish`, after the token
+---@return table|nil refusal code `conflict`: an operation was refused, nothing was written
+function Journal:finish_with(operations, ...)
+  self.is_careful = false
+  operations[#operations + 1] = { op = "entry", journal = self.handle, entry = { "step", ... } }
+  local results, message, code = self.store:batch(operations)
+  if results == nil and code == "conflict" then return failure.new(code, "%s", message) end
+  return refusal(results, message, code)
 end
 
 --- Keeps an entry. Waits until it is on disk.
@@ -105,11 +178,31 @@ function Journal:note(entry)
   self.handle:note(entry)
 end
 
---- The memory that a step had after its latest recorded attempt, or nil.
+--- The memory that a step had after its latest recorded attempt or draft, or nil.
 function Journal:memory(key)
+  local memory = self.memories[key]
+  return type(memory) == "table" and value_of.copy(memory) or nil
+end
+
+--- The failed attempts of earlier lives: how many, and when the next one may begin, ms since 1970. They are
+--- given once.
+---@param key string
+---@return { attempt: integer, again_ms: integer }|nil
+function Journal:take_attempts(key)
   local attempts = self.attempts[key]
-  local latest = attempts and attempts[#attempts]
-  return latest and latest[8] and value_of.copy(latest[8])
+  if not attempts then return nil end
+  self.attempts[key] = nil
+  local latest = attempts[#attempts]
+  return { attempt = #attempts, again_ms = latest[5] + math.ceil((latest[7] or 0) * 1000) }
+end
+
+--- The drafts that were refused in earlier lives: {draft, verdict, score, advice, critic}.
+---@param key string
+---@return table[]|nil
+function Journal:take_drafts(key)
+  local drafts = self.drafts[key]
+  self.drafts[key] = nil
+  return drafts
 end
 
 --- A choice that was made before, or the one that `choose` makes now.

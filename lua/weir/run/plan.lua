@@ -10,10 +10,12 @@ local schema = require "weir.schema"
 local value_of = require "weir.value"
 
 local agent = require "weir.run.kinds.agent"
+local approval = require "weir.run.kinds.approval"
 local body_kind = require "weir.run.kinds.body"
 local child = require "weir.run.kinds.child"
 local map = require "weir.run.kinds.map"
 local sleep = require "weir.run.kinds.sleep"
+local wait = require "weir.run.kinds.wait"
 
 local M = {}
 
@@ -58,8 +60,9 @@ end
 
 -- What a definition may say and weir checks and prints, but does not carry out. It is refused before a
 -- run begins, so that nothing that was asked for is silently left out.
-local KINDS_NOT_RUN = { approval = "an approval", wait = "a wait", speculate = "a speculation", plan = "a plan" }
-local FIELDS_NOT_RUN = { "undo", "approve_if", "model", "tools", "post", "cache" }
+local KINDS_NOT_RUN = { speculate = "a speculation", plan = "a plan" }
+local FIELDS_NOT_RUN = { "model", "tools", "post", "cache" }
+local APPROVAL_NOT_RUN = { "remind", "escalate" }
 local STREAMS_NOT_RUN = { latest = true, spill = true }
 local TOP_NOT_RUN = { "supervise", "reflect" }
 
@@ -68,6 +71,53 @@ local function refuse(message, ...)
 end
 
 local COMPILE = {}
+
+function COMPILE.approval(self, step, data)
+  local fields = data.approval
+  for _, field in ipairs(APPROVAL_NOT_RUN) do
+    if fields[field] ~= nil then refuse("step '%s' is an approval with '%s'", data.name, field) end
+  end
+  if fields.on_timeout == "escalate" then refuse("step '%s' is an approval whose on_timeout is 'escalate'", data.name) end
+  local values = values_of(self)
+  step.kind = approval
+  step.approval = { title = fields.title ~= nil and values(fields.title) or nil, show = fields.show ~= nil and values(fields.show) or nil,
+    form = fields.form, who = fields.who, not_initiator = fields.not_initiator, quorum = fields.quorum, on_reject = fields.on_reject,
+    on_timeout = fields.on_timeout }
+end
+
+local function refuse_events(data, fields)
+  if fields.event then refuse("step '%s' waits for an event", data.name) end
+  for _, inner in ipairs(fields.any or fields.all or fields.of or {}) do refuse_events(data, inner) end
+end
+
+-- What is waited for, with the names of its signals looked up.
+local function waits_of(self, fields)
+  local signal = fields.signal and values_of(self)(fields.signal)
+  local many = fields.any or fields.all or fields.of
+  local inner = {}
+  for index, entry in ipairs(many or {}) do inner[index] = waits_of(self, entry) end
+  local list = fields.any and "any" or fields.all and "all" or "of"
+  return function(data)
+    if signal then return { signal = tostring(must(signal(data))) } end
+    local resolved = { at_least = fields.at_least, [list] = {} }
+    for index, resolve in ipairs(inner) do resolved[list][index] = resolve(data) end
+    return resolved
+  end
+end
+
+local function signal_names(fields, names)
+  names = names or {}
+  if fields.signal then names[#names + 1] = tostring(fields.signal) end
+  for _, inner in ipairs(fields.any or fields.all or fields.of or {}) do signal_names(inner, names) end
+  return names
+end
+
+function COMPILE.wait(self, step, data)
+  refuse_events(data, data.wait)
+  step.kind = wait
+  step.wait_of = waits_of(self, data.wait)
+  step.waits_for = table.concat(signal_names(data.wait), ", ")
+end
 
 function COMPILE.agent(self, step, data)
   step.kind, step.agent, step.module = agent, data.agent, "agents/" .. data.agent
@@ -95,8 +145,8 @@ function COMPILE.sleep(_, step, data)
     return
   end
   local evaluate = time and must(path.compile_value(time))
-  step.until_ms = function(values)
-    if step.seconds_of then return sleep.after(must(duration.parse(must(step.seconds_of(values))))) end
+  step.until_ms = function(values, from_ms)
+    if step.seconds_of then return sleep.after(must(duration.parse(must(step.seconds_of(values)))), from_ms) end
     return must(sleep.parse_time(must(evaluate(values))))
   end
 end
@@ -175,6 +225,15 @@ local function kind_of(data)
   end
 end
 
+local function undo_of(self, data)
+  if not data then return nil end
+  self.modules["agents/" .. data.agent] = true
+  return { agent = data.agent, options = data.options, input = data.input ~= nil and values_of(self)(data.input) or nil }
+end
+
+-- The question before a step that has consequences: whoever may decide sees its input.
+local ASKED_BEFORE = { approval = {} }
+
 local function label_of(data)
   return data.branch_label and evaluator(data.branch_label) or nil
 end
@@ -191,7 +250,8 @@ function compile_step(self, data, with_paths)
   step.timeout, step.idle_timeout, step.deadline = seconds(data.timeout), seconds(data.idle_timeout), seconds(data.deadline)
   step.critic, step.stream, step.from = critic_of(self, data.critic), data.stream, from_of(data.from)
   if step.once then start_once(step) end
-  step.label = label_of(data)
+  step.label, step.undo = label_of(data), undo_of(self, data.undo)
+  step.approve_if, step.asked_before = test(data.approve_if), data.approve_if and ASKED_BEFORE
   step.is_simple = not (data.retry or step.timeout or step.idle_timeout or step.deadline or step.critic)
   return step
 end
@@ -213,9 +273,18 @@ local function read_steps(group)
   return read, any
 end
 
+-- A gate is an approval that is asked when the group has joined.
+local function gate_of(self, data)
+  if not data then return nil end
+  local fields = {}
+  for name, value in pairs(data) do
+    if name ~= "timeout" then fields[name] = value end
+  end
+  return compile_step(self, { name = "gate", approval = fields, timeout = data.timeout })
+end
+
 local function compile_group(self, data)
   local group = { name = data.name, fail_fast = data.fail_fast, branch = data.branch, steps = {} }
-  if data.gate then refuse("group '%s' has a gate", data.name) end
   group.join, group.count, group.deadline = join_of(data.join)
   for index, step in ipairs(data.steps) do group.steps[index] = compile_step(self, step) end
   group.is_bare = #group.steps == 1 and group.steps[1].name == data.name
@@ -225,7 +294,8 @@ local function compile_group(self, data)
   end
   group.max_visits = data.branch and data.branch.max_visits or MAX_VISITS
   group.read, group.has_streams = read_steps(group)
-  group.is_plain = group.is_single and not group.branch and not group.has_streams
+  group.gate = gate_of(self, data.gate)
+  group.is_plain = group.is_single and not group.branch and not group.has_streams and not group.gate
   return group
 end
 

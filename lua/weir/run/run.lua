@@ -1,20 +1,27 @@
---- One run: what its steps share, what it has used, how it ends.
+--- One run: what its steps share, what it has used, how it is parked, how it ends.
 
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local flow = require "weir.run.flow"
 local group = require "weir.run.group"
+local keeping = require "weir.run.keeping"
 local native = require "weir.native.scheduler"
+local parking = require "weir.run.parking"
 local stream_of = require("weir.run.kinds.agent").open_stream
 local task = require "weir.task"
+local undo = require "weir.run.undo"
 
 local M = {}
 
 ---@class weir.Run
 ---@field id string
----@field status "running"|"finished"|"failed"|"cancelled"
+---@field status "running"|"waiting"|"in_doubt"|"finished"|"failed"|"cancelled"|"quarantined"
 ---@field output any
 ---@field error table|nil {code, message, step}
+---@field waits table<string, table> durable waits by key: {kind, id, name, since_ms, due_ms}
+---@field limits_ms table<string, integer> time limits that hold while it is parked, ms since 1970
+---@field taken table<string, boolean> signals that a step is receiving
+---@field interrupted "parked"|"stopped"|nil why it ends here and goes on later
 local Run = {}
 Run.__index = Run
 M.Run = Run
@@ -35,6 +42,7 @@ end
 function M.new(fields)
   local self = setmetatable(fields, Run)
   self.started_ms = self.started_ms or clock.wall_ms()
+  self.busy, self.waits, self.limits_ms, self.taken = 1, {}, {}, {}
   return self
 end
 
@@ -58,24 +66,55 @@ local function over_budget(self, what, limit)
   failure.raise("limit", "the run has used its budget of %s %s", tostring(limit), what)
 end
 
+local MEASURES = { tokens = true, usd = true }
+
+--- What the run has used of something, in this life and before.
+---@param what "tokens"|"usd"
+---@return number
+function Run:used(what)
+  local before = self.journal and self.journal.usage[what] or 0
+  return before + (self.usage and self.usage[what] or 0)
+end
+
 --- Counts a step against the budget, before it begins.
 function Run:spend_step()
   self.steps = self.steps + 1
   local budget = self.plan.budget
   if not budget then return end
-  if budget.steps and self.steps > budget.steps then over_budget(self, "steps", budget.steps) end
-  for _, what in ipairs { "tokens", "usd" } do
-    if budget[what] and (self.usage and self.usage[what] or 0) >= budget[what] then over_budget(self, what, budget[what]) end
+  local before = self.journal and self.journal.steps or 0
+  if budget.steps and before + self.steps > budget.steps then over_budget(self, "steps", budget.steps) end
+  for what in pairs(MEASURES) do
+    if budget[what] and self:used(what) >= budget[what] then over_budget(self, what, budget[what]) end
   end
 end
 
 --- Takes a number that a step reports; `tokens` and `usd` count against the budget.
 function Run:measure(name, value, labels, key)
-  if name == "tokens" or name == "usd" then
+  if MEASURES[name] then
     self.usage = self.usage or {}
     self.usage[name] = (self.usage[name] or 0) + value
+    self.usage_of = self.usage_of or {}
+    local own = self.usage_of[key] or {}
+    own[name], self.usage_of[key] = (own[name] or 0) + value, own
   end
   self:notify { kind = "metric", step = key, name = name, value = value, labels = labels }
+end
+
+--- What a step has reported as used; it is told once.
+---@param key string
+---@return table<string, number>|nil
+function Run:take_usage(key)
+  local own = self.usage_of and self.usage_of[key]
+  if own then self.usage_of[key] = nil end
+  return own
+end
+
+--- Notes how a finished step is undone, should the run fail or be cancelled.
+---@param key string of the step
+---@param how { agent: string, options: table?, input: any }
+function Run:note_undo(key, how)
+  self.undos = self.undos or {}
+  self.undos[#self.undos + 1] = { key = key, undo = how }
 end
 
 --- Pins modules and pipelines that a flow uses for the first time.
@@ -141,61 +180,157 @@ local function outcome(self, ok, value, cancelled)
   return "failed", err
 end
 
-local function keep_end(self)
-  local journal = self.journal
-  if not journal then return end
-  local value = self.output
-  if self.error then value = { code = self.error.code, message = self.error.message, step = self.error.step } end
-  local ok, err = task.within({ shield = true, timeout = 30 }, function()
-    journal:append({ "end", self.status, value, self.ended_ms }, self.engine:row_of(self), true)
-  end)
+local function recorded_error(err)
+  return { code = err.code, message = err.message, step = err.step }
+end
+
+-- What is kept at the end of a life is kept also in a cancelled task.
+local function shielded(keep, ...)
+  local ok, err = task.within({ shield = true, timeout = 30 }, function(_, ...) keep(...) end, ...)
   if not ok then error(err, 0) end
+end
+
+local function keep_end(self)
+  if not self.journal then return end
+  local value = self.output
+  if self.error then value = recorded_error(self.error) end
+  shielded(keeping.finish, self, { "end", self.status, value, self.ended_ms })
+end
+
+local function keep_stop(self)
+  if self.journal then shielded(keeping.stop, self) end
 end
 
 local function scoped(scope, self)
   self.scope = scope
-  if self.cancel_reason then scope:cancel(self.cancel_reason) end
   return body(self)
 end
 
---- Runs to the end. Waits. Never raises what the run itself did wrong: that is its status and error.
----@return weir.Run self
-function Run:execute()
-  local ok, value = task.within(self.plan.limits, scoped, self)
+-- The seconds that are left of the budget: a parked run uses none.
+local function limits_of(self)
+  local limits = self.plan.limits
+  if not limits.timeout or not self.active_s then return limits end
+  return { timeout = math.max(0, limits.timeout - self.active_s) }
+end
+
+-- What an earlier life had decided already: only what it did is still to be undone.
+local function resumed_ending(self)
+  local ending = self.journal and self.journal.ending
+  if not ending then return nil end
+  return ending[2], failure.of(ending[3])
+end
+
+-- The body to its outcome; `interrupted` when the run goes on another time.
+local function attempt(self)
+  local status, result = resumed_ending(self)
+  if status then return status, result end
+  if self.cancel_reason then return "cancelled", failure.new("cancelled", self.cancel_reason) end
+  if self.interrupted then return "interrupted" end
+  local ok, value = task.within(limits_of(self), scoped, self)
   local outside, why = native.cancelled()
   self.scope = nil
+  parking.close(self)
+  if outside and self.parent and self.parent.interrupted then self.interrupted = self.interrupted or "stopped" end
+  if self.interrupted and not ok then return "interrupted" end
   if outside then self.cancel_reason = self.cancel_reason or why end
-  local result
-  self.status, result = outcome(self, ok, value, self.cancel_reason ~= nil)
-  if self.status == "finished" then
+  return outcome(self, ok, value, self.cancel_reason ~= nil)
+end
+
+-- Another question than the recorded one was asked: nothing was executed, and a person has to look.
+local function is_mismatch(err)
+  return type(err) == "table" and rawget(err, "mismatch") == true
+end
+
+-- Runs that this one started and that are not at work here end with it.
+local function cancel_children(self)
+  for key, entry in pairs(self.journal and self.journal.choices or {}) do
+    if key:find "/?start [^/]*$" then pcall(self.engine.cancel, self.engine, entry[3], "the run that started it was cancelled") end
+  end
+end
+
+local function conclude(self, status, result)
+  self.status = status
+  if status == "finished" then
     self.output = result
   else
     self.error = result
   end
+  if status == "cancelled" then shielded(cancel_children, self) end
+  if status ~= "finished" and not undo.all(self, status, result) then return keep_stop(self) end
   self.ended_ms = clock.wall_ms()
-  if self.error and self.error.code == "conflict" and self.journal then
-    self.status = "failed" -- nothing was executed; the journal is left as it was
-  else
-    keep_end(self)
-  end
+  keep_end(self)
+end
+
+local function announce(self)
   self.binding:release()
-  if self.listener then self:notify { kind = "run", status = self.status, at_ms = self.ended_ms, error = self.error } end
-  if self.done then self.done:wake() end
+  self.engine:left(self)
+  if self.listener then self:notify { kind = "run", status = self.status, at_ms = self.ended_ms or clock.wall_ms(), error = self.error } end
+  if self.done and self.ended_ms then self.done:wake() end
+  for _, waiter in ipairs(self.awaiting or {}) do waiter:wake() end
+end
+
+--- Runs to the end, or until nothing is left to do but wait. Waits. Never raises what the run itself did
+--- wrong: that is its status and error.
+---@return weir.Run self
+function Run:execute()
+  local from = clock.now()
+  local status, result = attempt(self)
+  self.active_s = (self.active_s or 0) + clock.now() - from
+  if self.journal and is_mismatch(result) then
+    self.status, self.error = "quarantined", result
+    shielded(keeping.quarantine, self.engine.store, self.id, keeping.row(self), result)
+  elseif status ~= "interrupted" then
+    conclude(self, status, result)
+  elseif self.interrupted == "parked" then
+    shielded(keeping.park, self, (parking.due(self)))
+  else
+    keep_stop(self)
+  end
+  announce(self)
   return self
 end
 
 --- Cancels the run: what it does is stopped, cleanup runs. Returns at once.
 ---@param reason string|nil
 function Run:cancel(reason)
-  if self.status ~= "running" then return end
-  self.cancel_reason = reason or "cancelled"
-  if self.scope then self.scope:cancel(self.cancel_reason) end
+  if self.ended_ms then return end
+  self.cancel_reason = self.cancel_reason or reason or "cancelled"
+  if self.scope and not self.is_undoing then self.scope:cancel(self.cancel_reason) end
+end
+
+--- Stops the run where it stands; it goes on in another life. Returns at once.
+---@param reason string|nil
+function Run:stop(reason)
+  if self.ended_ms or self.interrupted then return end
+  self.interrupted, self.stop_reason = "stopped", reason or "stopped"
+  if self.scope then self.scope:cancel(self.stop_reason) end
+end
+
+--- A function that counts as work of the run while it runs.
+---@param body_of_task fun(...): any
+---@return fun(...): any
+function Run:counted(body_of_task)
+  self.busy = self.busy + 1
+  return function(...)
+    local results = table.pack(xpcall(body_of_task, failure.explain, ...))
+    parking.left(self)
+    if not results[1] then error(results[2], 0) end
+    return table.unpack(results, 2, results.n)
+  end
+end
+
+--- Waits until the run has left this process's memory: it has ended, or is parked.
+function Run:await_left()
+  local waiter = native.waiter()
+  self.awaiting = self.awaiting or {}
+  self.awaiting[#self.awaiting + 1] = waiter
+  waiter:wait "a run"
 end
 
 --- Waits until the run has ended.
 ---@return weir.Run self
 function Run:wait()
-  if self.done and self.status == "running" then self.done:wait "a run" end
+  if self.done and not self.ended_ms then self.done:wait "a run" end
   return self
 end
 

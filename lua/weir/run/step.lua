@@ -1,10 +1,13 @@
 --- One step of a run: is it due, has it been done before, its attempts, its deadline, its critic, its
 --- outcome in the journal. What a step does (an agent, a map, a child run) is its kind's affair.
 
+local approval = require "weir.run.kinds.approval"
 local clock = require "weir.port.clock"
 local critic = require "weir.flow.critic"
 local failure = require "weir.failure"
+local doubt = require "weir.run.doubt"
 local native = require "weir.native.scheduler"
+local parking = require "weir.run.parking"
 local retry = require "weir.run.retry"
 local task = require "weir.task"
 
@@ -41,8 +44,12 @@ local function once(frame, step, key, input, attempt, feedback)
     local err = end_attempt_scope(frame)
     if err ~= nil then ok, output = false, err end
   end
-  if ok then return true, output, label end
-  return false, locate(output, key)
+  if not ok then return false, locate(output, key) end
+  if step.label then
+    frame.data[step.name] = output
+    label = step.label(frame.data)
+  end
+  return true, output, label
 end
 
 -- Cancels the attempt when its stream stands still for too long.
@@ -50,7 +57,7 @@ local function watch_idle(frame, step, scope)
   local own = frame.streams and frame.streams[step.name]
   local latest = clock.now()
   if own then own.on_item = function() latest = clock.now() end end
-  return task.spawn(function()
+  return native.spawn(function()
     while true do
       local left = latest + step.idle_timeout - clock.now()
       if left <= 0 then return scope:cancel(("no item came for %g s"):format(step.idle_timeout), "timeout") end
@@ -67,15 +74,37 @@ local function timed_out(err, step, key)
   return found
 end
 
--- One attempt within its timeout. The code `timeout` is the attempt's own only if nobody outside cancelled.
-local function timed(frame, step, key, input, attempt, feedback)
-  if not (step.timeout or step.idle_timeout) then return once(frame, step, key, input, attempt, feedback) end
-  local ok, passed, output, label = task.within({ timeout = step.timeout }, function(scope)
+-- A limit that holds also while the run is parked.
+local function hold_limit(run, name, due_ms, body, ...)
+  run.limits_ms[name] = due_ms
+  local results = table.pack(body(...))
+  run.limits_ms[name] = nil
+  return table.unpack(results, 1, results.n)
+end
+
+local function within_timeout(frame, step, key, input, attempt, feedback, seconds)
+  return task.within({ timeout = seconds }, function(scope)
     local watch = step.idle_timeout and watch_idle(frame, step, scope)
     local passed, output, label = once(frame, step, key, input, attempt, feedback)
     if watch then watch:cancel "the attempt has ended" end
     return passed, output, label
   end)
+end
+
+-- One attempt within its timeout. The code `timeout` is the attempt's own only if nobody outside cancelled.
+-- What has steps of its own goes on with an attempt of an earlier life, and with what is left of its time.
+local function timed(frame, step, key, input, attempt, feedback, from_ms)
+  if step.kind.is_durable or not (step.timeout or step.idle_timeout) then
+    return once(frame, step, key, input, attempt, feedback)
+  end
+  local ok, passed, output, label
+  if step.timeout and step.kind.has_steps then
+    local due_ms = from_ms + math.ceil(step.timeout * 1000)
+    ok, passed, output, label = hold_limit(frame.run, key .. "/timeout", due_ms, within_timeout, frame, step, key, input, attempt,
+      feedback, math.max(0, (due_ms - wall_ms()) / 1000))
+  else
+    ok, passed, output, label = within_timeout(frame, step, key, input, attempt, feedback, step.timeout)
+  end
   if ok then return passed, output, label end
   return false, timed_out(locate(passed, key), step, key)
 end
@@ -93,19 +122,28 @@ local function keep_attempt(frame, key, asked, entry)
   frame.run:notify { kind = "retry", step = key, attempt = entry.attempt, error = entry.error, delay = entry.delay, asked = asked }
 end
 
--- Attempts until one succeeds or the policy has had enough. Attempts of before a crash count.
+-- Attempts until one succeeds or the policy has had enough. Attempts of earlier lives count, and the delay
+-- behind them is kept.
 local function attempts(frame, step, key, input, asked, feedback)
-  local journal = frame.run.journal
-  local failed = journal and journal.attempts[key] or {}
-  local attempt = #failed + 1
+  local run = frame.run
+  local journal = run.journal
+  local failed = journal and journal:take_attempts(key)
+  local attempt, from_ms = 1, frame.began_ms or wall_ms()
+  if failed then
+    attempt, from_ms = failed.attempt + 1, failed.again_ms
+    parking.sleep_until(run, key, "retry", from_ms)
+  end
   while true do
-    local from_ms = clock.wall_ms()
-    local ok, output, label = timed(frame, step, key, input, attempt, feedback)
+    local ok, output, label = timed(frame, step, key, input, attempt, feedback, from_ms)
     if ok then return true, output, label, attempt end
-    if native.cancelled() or not retry.again(step.retry, attempt, output.code) then return false, output, nil, attempt end
+    if native.cancelled() or not retry.again(step.retry, attempt, output.code) or output.mismatch then
+      return false, output, nil, attempt
+    end
     local delay = retry.delay(step.retry, attempt)
-    keep_attempt(frame, key, asked, { attempt = attempt, from_ms = from_ms, to_ms = clock.wall_ms(), error = output, delay = delay })
-    clock.sleep(delay)
+    local to_ms = clock.wall_ms()
+    keep_attempt(frame, key, asked, { attempt = attempt, from_ms = from_ms, to_ms = to_ms, error = output, delay = delay })
+    from_ms = to_ms + math.ceil(delay * 1000)
+    parking.sleep_until(run, key, "retry", from_ms)
     attempt = attempt + 1
   end
 end
@@ -118,11 +156,16 @@ local function drafts(frame, step, key, input, asked)
   end)
 end
 
+local function within_deadline(frame, step, key, input, asked, seconds)
+  return task.within({ timeout = seconds }, function() return drafts(frame, step, key, input, asked) end)
+end
+
+-- The deadline counts from when the step was begun first, in whichever life.
 local function bounded(frame, step, key, input, asked)
   if not step.deadline then return drafts(frame, step, key, input, asked) end
-  local ok, passed, output, label, attempt, verdict = task.within({ timeout = step.deadline }, function()
-    return drafts(frame, step, key, input, asked)
-  end)
+  local due_ms = (frame.began_ms or wall_ms()) + math.ceil(step.deadline * 1000)
+  local ok, passed, output, label, attempt, verdict = hold_limit(frame.run, key .. "/deadline", due_ms, within_deadline, frame, step,
+    key, input, asked, math.max(0, (due_ms - wall_ms()) / 1000))
   if ok then return passed, output, label, attempt, verdict end
   local err = locate(passed, key)
   if err.code == "timeout" then
@@ -152,26 +195,142 @@ local function outcome_of(record)
   return status, value, extra and extra.label
 end
 
-local function extra_of(label, verdict)
-  if label == nil and verdict == nil then return nil end
-  return { label = label, verdict = verdict }
+-- What is to be done if the run fails or is cancelled later: known with the outcome, kept with it.
+local function undo_of(frame, step, input, output)
+  local undo = step.undo
+  if not undo then return nil end
+  local given
+  if undo.input then
+    local message, code
+    given, message, code = undo.input(setmetatable({ [step.name] = output }, { __index = frame.data }))
+    if given == nil and message then failure.raise(code or "invalid", "undo: %s", message) end
+  else
+    given = { input = input, output = output }
+  end
+  return { agent = undo.agent, options = undo.options, input = given }
 end
 
-local function conclude(ok, output)
-  if ok then return "finished" end
-  if native.cancelled() then return "cancelled" end
-  if output.code == "conflict" then error(output, 0) end
-  return "failed"
+local function extra_of(frame, key, label, verdict, undo)
+  local usage = frame.run:take_usage(key)
+  if label == nil and verdict == nil and undo == nil and usage == nil then return nil end
+  return { label = label, verdict = verdict, undo = undo, usage = usage }
 end
 
--- A step that may be started only once says so on disk first. Found begun and without an outcome, it is
--- not begun again: only a person can know what happened.
+-- A step that is not needed any more commits nothing: what finished a moment too late was cancelled. When
+-- the run itself is cancelled what has finished is kept, so that it can be undone.
+local function conclude(frame, ok, output)
+  local run = frame.run
+  local code, reason = native.cancelled()
+  if ok then
+    if code and not run.interrupted and not run.cancel_reason then return "cancelled", failure.new(code, reason) end
+    return "finished", output
+  end
+  if output.mismatch then error(output, 0) end
+  if not code then return "failed", output end
+  if run.interrupted then error(output, 0) end
+  return "cancelled", output
+end
+
+-- A step that may be started only once says so on disk first.
 local function begin(journal, step, key, asked, from_ms)
   if not step.once then return journal:begin(key, asked, 1, from_ms) end
-  if journal.starts[key] then
-    failure.raise("conflict", "step '%s' may be started only once and was begun before the host ended: its outcome is in doubt", key)
-  end
   journal:append { "start", key, asked, 1, from_ms }
+end
+
+local COMMITS = 20 -- tries, when what a step writes meets what others have written meanwhile
+
+-- The outcome, in one transaction with what the step has written.
+local function keep_finished(frame, token, ...)
+  local journal, staged = frame.run.journal, rawget(frame, "staged")
+  if not staged then return journal:finish(token, ...) end
+  frame.staged = nil
+  local refusal
+  for _ = 1, COMMITS do
+    local operations = {}
+    for _, source in ipairs(staged) do
+      local list = source:operations()
+      table.move(list, 1, #list, #operations + 1, operations)
+    end
+    refusal = journal:finish_with(operations, ...)
+    if not refusal or refusal.code ~= "conflict" then break end
+  end
+  if not refusal then
+    for _, source in ipairs(staged) do source:committed() end
+  end
+  return refusal
+end
+
+local function keep_cancelled(frame, key, asked, from_ms, to_ms, attempt, err)
+  local stopped, usage = rawget(frame, "stopped"), frame.run:take_usage(key)
+  local extra = (stopped or usage) and { stopped = stopped, usage = usage } or nil
+  frame.stopped = nil
+  frame.run.journal:note { "step", key, asked, "cancelled", from_ms, to_ms, attempt or 1, recorded_error(err), extra }
+end
+
+-- Finished, unless its outcome cannot be kept.
+local function finish(frame, step, key, input, token, asked, from_ms, to_ms, attempt, output, label, verdict)
+  local ok, refusal = pcall(function()
+    local undo = undo_of(frame, step, input, output)
+    local refusal = keep_finished(frame, token, key, asked, "finished", from_ms, to_ms, attempt or 1, output,
+      extra_of(frame, key, label, verdict, undo))
+    if undo and not refusal then frame.run:note_undo(key, undo) end
+    return refusal
+  end)
+  if ok and not refusal then return "finished", output end
+  if not ok and native.cancelled() then error(refusal, 0) end
+  return "failed", locate(refusal, key)
+end
+
+-- Does the work and keeps what becomes of it.
+local function carry_out(frame, step, key, input, asked, token, from_ms)
+  local run, journal = frame.run, frame.run.journal
+  frame.staged = nil
+  local ok, output, label, attempt, verdict
+  if step.is_simple then
+    ok, output, label = once(frame, step, key, input, 1)
+  else
+    ok, output, label, attempt, verdict = bounded(frame, step, key, input, asked)
+  end
+  local status
+  status, output = conclude(frame, ok, output)
+  local to_ms = wall_ms()
+  frame.at_ms = to_ms
+  if status == "cancelled" then
+    keep_cancelled(frame, key, asked, from_ms, to_ms, attempt, output)
+  elseif status == "finished" then
+    status, output = finish(frame, step, key, input, token, asked, from_ms, to_ms, attempt, output, label, verdict)
+  end
+  if status == "failed" then
+    journal:finish(token, key, asked, status, from_ms, to_ms, attempt or 1, recorded_error(output),
+      extra_of(frame, key, nil, verdict))
+  end
+  if run.listener then
+    run:notify { kind = "step", step = key, name = step.name, status = status, at_ms = to_ms, seconds = (to_ms - from_ms) / 1000,
+      error = status ~= "finished" and output or nil, attempt = attempt }
+  end
+  return status, output, label
+end
+
+-- A step that asks before it runs: what a person lets through, perhaps changed, is its input.
+local function let_through(frame, step, key, input)
+  local before = { name = step.name, approval = step.asked_before.approval }
+  local record = approval.ask(frame, before, key .. "/approval", input)
+  approval.result(before, key, record)
+  if record.decision == "edit" then return record.answer end
+  return input
+end
+
+-- What keeps a step from beginning is its outcome.
+local function refused(frame, key, asked, from_ms, err)
+  local status
+  status, err = conclude(frame, false, locate(err, key))
+  local to_ms = wall_ms()
+  if status == "cancelled" then
+    keep_cancelled(frame, key, asked, from_ms, to_ms, 1, err)
+  else
+    frame.run.journal:finish(nil, key, asked, status, from_ms, to_ms, 1, recorded_error(err))
+  end
+  return status, err
 end
 
 -- With a journal: what happened before is not done again, what happens now is kept before it is used.
@@ -183,39 +342,31 @@ local function journaled(frame, step, key, input)
     frame.at_ms = record[6]
     return outcome_of(record)
   end
+  native.check()
   if run.plan.budget then run:spend_step() end
   local from_ms = wall_ms()
-  local token = begin(journal, step, key, asked, from_ms)
-  if run.listener then run:notify { kind = "step", step = key, name = step.name, status = "running", at_ms = from_ms } end
-  local ok, output, label, attempt, verdict
-  if step.is_simple then
-    ok, output, label = once(frame, step, key, input, 1)
-  else
-    ok, output, label, attempt, verdict = bounded(frame, step, key, input, asked)
-  end
-  local status = conclude(ok, output)
-  local to_ms = wall_ms()
-  frame.at_ms = to_ms
-  if status == "cancelled" then
-    journal:note { "step", key, asked, status, from_ms, to_ms, attempt or 1, recorded_error(output) }
-  elseif status == "finished" then
-    local refusal = journal:finish(token, key, asked, status, from_ms, to_ms, attempt or 1, output, extra_of(label, verdict))
-    if refusal then
-      ok, status, output = false, "failed", locate(refusal, key)
-    end
-  end
-  if status == "failed" then
-    journal:finish(token, key, asked, status, from_ms, to_ms, attempt or 1, recorded_error(output), extra_of(nil, verdict))
-  end
+  local began_ms = journal.began[key]
+  frame.began_ms = began_ms or from_ms
   if run.listener then
-    run:notify { kind = "step", step = key, name = step.name, status = status, at_ms = to_ms, seconds = (to_ms - from_ms) / 1000,
-      error = not ok and output or nil, attempt = attempt }
+    run:notify { kind = "step", step = key, name = step.name, status = "running", at_ms = from_ms, again = began_ms ~= nil }
   end
-  return status, output, label
+  if step.once and began_ms then
+    local done, output = doubt.settle(frame, step, key, input)
+    if done then return finish(frame, step, key, input, nil, asked, began_ms, wall_ms(), 1, output) end
+  end
+  if step.approve_if and step.approve_if(frame.data) then
+    local ok, given = pcall(let_through, frame, step, key, input)
+    if not ok then return refused(frame, key, asked, from_ms, given) end
+    input = given
+  end
+  local token = begin(journal, step, key, asked, from_ms)
+  return carry_out(frame, step, key, input, asked, token, frame.began_ms)
 end
 
 local function plain(frame, step, key, input)
   local run = frame.run
+  if step.approve_if and step.approve_if(frame.data) then let_through(frame, step, key, input) end
+  frame.began_ms = nil
   if run.plan.budget then run:spend_step() end
   local listener, from = run.listener, nil
   if listener then
@@ -228,10 +379,12 @@ local function plain(frame, step, key, input)
   else
     ok, output, label, attempt = bounded(frame, step, key, input)
   end
-  local status = ok and "finished" or conclude(ok, output)
+  local status
+  status, output = conclude(frame, ok, output)
+  if status == "finished" and step.undo then run:note_undo(key, undo_of(frame, step, input, output)) end
   if listener then
     run:notify { kind = "step", step = key, name = step.name, status = status, at_ms = clock.wall_ms(),
-      seconds = (clock.wall_ms() - from) / 1000, error = not ok and output or nil, attempt = attempt }
+      seconds = (clock.wall_ms() - from) / 1000, error = status ~= "finished" and output or nil, attempt = attempt }
   end
   return status, output, label
 end
@@ -242,6 +395,23 @@ local function refuse_input(frame, step, key, message, code)
   local run = frame.run
   if run.listener then run:notify { kind = "step", step = key, name = step.name, status = "failed", error = err } end
   return "failed", err
+end
+
+--- The outcome that an earlier life recorded under a key, without asking what was asked: for definitions that
+--- are data, whose version the run has pinned.
+---@param frame table
+---@param key string
+---@return "finished"|"failed"|"skipped"|nil status nil: there is none, or it was cancelled
+---@return any value
+---@return string|nil label
+---@return integer|nil n of the record
+function M.recorded(frame, key)
+  local journal = frame.run.journal
+  local record = journal and journal.recorded[key]
+  if not record or record[4] == "cancelled" then return nil end
+  frame.at_ms = record[6]
+  local status, value, label = outcome_of(record)
+  return status, value, label, record.n
 end
 
 --- Runs a step to its outcome. Waits. Raises only what stops the whole run: `conflict`.

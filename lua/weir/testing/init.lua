@@ -1,13 +1,16 @@
 --- For specs: runs of pipelines with stand-ins, a virtual clock and a seed; modules and contexts on their
 --- own. What a spec opens here is closed when the call returns.
 
+local clock = require "weir.port.clock"
 local engine = require "weir.run.engine"
 local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
 local project = require "weir.project"
+local recovery = require "weir.run.recovery"
 local registry = require "weir.registry"
 local store_port = require "weir.port.store"
 local task = require "weir.task"
+local waking = require "weir.run.waking"
 
 local M = {}
 
@@ -78,7 +81,7 @@ TestRun.__index = TestRun
 function TestRun:attempts(name)
   local count = 0
   for _, event in ipairs(self.events) do
-    local is_begin = event.kind == "step" and event.name == name and event.status == "running"
+    local is_begin = event.kind == "step" and event.name == name and event.status == "running" and not event.again
     if is_begin or (event.kind == "retry" and event.step:match "[^/]+$" == name) then count = count + 1 end
   end
   return count
@@ -123,7 +126,30 @@ end
 
 local function result_of(run, events)
   return setmetatable({ status = run.status, output = run.output, error = run.error, events = events, id = run.id,
-    step_data = run.data or {}, seconds = (run.ended_ms - run.started_ms) / 1000 }, TestRun)
+    step_data = run.data or {}, seconds = ((run.ended_ms or clock.wall_ms()) - run.started_ms) / 1000, waits = run.waits }, TestRun)
+end
+
+-- Time passes until the run has ended, or only people and other runs could wake it.
+local function until_nothing_is_due(here, run, listener)
+  while not run.ended_ms and run.status ~= "quarantined" do
+    local due_ms = waking.next_due(here)
+    if not due_ms then break end
+    clock.sleep(math.max(0, (due_ms - clock.wall_ms()) / 1000))
+    for _, run_id in ipairs(waking.due(here)) do
+      local woken = recovery.open(here, run_id, { listener = listener }):execute()
+      if run_id == run.id then run = woken end
+    end
+  end
+  return run
+end
+
+-- What people decide, by the name of the step that asks.
+local function decider(decisions)
+  return function(record)
+    local given = decisions[record.step:match "[^/]+$"] or decisions[record.step]
+    if type(given) == "function" then given = given(record) end
+    return given and { decision = given.decision, by = given.by or "somebody", answer = given.answer, comment = given.comment }
+  end
 end
 
 local function run_definition(what, text, options)
@@ -136,8 +162,11 @@ local function run_definition(what, text, options)
   local was_virtual = native.is_virtual()
   if not options.real_time then native.use_virtual_clock(options.seed, options.jitter or (options.seed and JITTER or 0)) end
   local events = {}
+  local function listener(event) events[#events + 1] = event end
   local ok, run = task.within({}, function()
-    return engine.new(here, store):run(definition, options.input, { listener = function(event) events[#events + 1] = event end })
+    local own = engine.new(here, store)
+    own.decide = decider(options.decisions or {})
+    return until_nothing_is_due(own, own:run(definition, options.input, { listener = listener }), listener)
   end)
   store:close()
   if not was_virtual then native.use_real_clock() end
@@ -152,7 +181,8 @@ end
 
 --- Runs a pipeline on a virtual clock, in a store of its own that is gone afterwards. Waits.
 ---@param what string|table a file, a name, or what weir.pipeline or weir.flow gave
----@param options table|nil input; agents: stand-ins by name, `function(ctx, input)`; modules: options by full name
+---@param options table|nil input; agents: stand-ins by name, `function(ctx, input)`; decisions: what people decide, by
+---   step, {decision, by, answer, comment} or a function that gives it from the question; modules: options by full name
 ---   ("agents/files"); seed: draws the order of what runs side by side; jitter: instructions to a drawn preemption,
 ---   at most; real_time: keeps the real clock, for processes and sockets
 ---@return weir.TestRun

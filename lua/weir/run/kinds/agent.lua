@@ -54,12 +54,7 @@ function M.execute(frame, step, key, input, attempt, feedback)
   else
     output = output_of(ctx, step, module.execute(ctx, input))
   end
-  local label = rawget(ctx, "branch")
-  if step.label then
-    frame.data[step.name] = output
-    label = step.label(frame.data)
-  end
-  return output, label
+  return output, rawget(ctx, "branch")
 end
 
 M.open_stream = stream_of

@@ -2,7 +2,7 @@
 
 local group = require "weir.run.group"
 
-local M = { name = "groups" }
+local M = { name = "groups", has_steps = true }
 
 function M.execute(frame, step, key)
   local inner = { run = frame.run, prefix = key .. "/", data = setmetatable({}, { __index = frame.data }) }

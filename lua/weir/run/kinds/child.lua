@@ -4,7 +4,7 @@
 local failure = require "weir.failure"
 local group = require "weir.run.group"
 
-local M = { name = "pipeline" }
+local M = { name = "pipeline", has_steps = true }
 
 local function check_input(plan, input, key)
   local ok, checked = plan.check_input(input)

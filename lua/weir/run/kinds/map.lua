@@ -4,10 +4,11 @@
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
+local parking = require "weir.run.parking"
 local step_runner = require "weir.run.step"
 local task = require "weir.task"
 
-local M = { name = "map" }
+local M = { name = "map", has_steps = true }
 
 -- A chunker turns what is mapped over into the list; it returns a list, or {chunks = list}.
 local function chunked(step, frame, key)
@@ -101,14 +102,20 @@ local function raise_failures(state)
   error(err, 0)
 end
 
+-- The last of the workers hands over to the task that waits for them.
+local function worker(state, scope)
+  local ok, err = pcall(work, state)
+  if ok and too_many(state) then scope:cancel "too many items failed" end
+  state.workers = state.workers - 1
+  if state.workers > 0 then parking.left(state.frame.run) end
+  if not ok then error(err, 0) end
+end
+
 local function run_items(state)
   local ok, err = task.within({}, function(scope)
-    for _ = 1, math.min(state.step.concurrency, #state.list) do
-      task.spawn(function()
-        work(state)
-        if too_many(state) then scope:cancel "too many items failed" end
-      end)
-    end
+    state.workers = math.min(state.step.concurrency, #state.list)
+    for _ = 1, state.workers do native.spawn(worker, state, scope) end
+    parking.aside(state.frame.run, state.workers)
   end)
   if too_many(state) then raise_failures(state) end
   if not ok then error(err, 0) end

@@ -1,12 +1,17 @@
 --- A step that lets time pass: for a duration, or until a time.
 
 local clock = require "weir.port.clock"
+local failure = require "weir.failure"
+local parking = require "weir.run.parking"
 
-local M = { name = "sleep" }
+local M = { name = "sleep", is_durable = true }
 
---- Milliseconds since 1970 in so many seconds.
-function M.after(seconds)
-  return clock.wall_ms() + math.ceil(seconds * 1000)
+--- Milliseconds since 1970, so many seconds after a moment, or after now.
+---@param seconds number
+---@param from_ms integer|nil
+---@return integer
+function M.after(seconds, from_ms)
+  return (from_ms or clock.wall_ms()) + math.ceil(seconds * 1000)
 end
 
 local function days(year, month, day) -- since 1970-01-01; Howard Hinnant's days_from_civil
@@ -33,19 +38,23 @@ function M.parse_time(text)
   return math.floor((minutes * 60 + second) * 1000)
 end
 
---- The moment is fixed when the step is first reached, so that a restart does not begin anew.
-function M.execute(frame, step, key)
-  local function due()
-    if step.until_ms then return step.until_ms(frame.data) end
-    return M.after(step.seconds)
-  end
+-- The moment is fixed when the step is first begun, so that a restart does not begin anew. Journals of
+-- earlier versions have it as a choice.
+local function due_of(frame, step, key)
+  if step.until_ms then return step.until_ms(frame.data, frame.began_ms) end
   local journal = frame.run.journal
-  local due_ms = journal and journal:choice(key .. "/due", due) or due()
-  while true do
-    local left = (due_ms - clock.wall_ms()) / 1000
-    if left <= 0 then break end
-    clock.sleep(math.min(left, 3600))
+  local chosen = journal and journal.choices[key .. "/due"]
+  return chosen and chosen[3] or M.after(step.seconds, frame.began_ms)
+end
+
+function M.execute(frame, step, key)
+  local due_ms = due_of(frame, step, key)
+  local limit_ms = step.timeout and M.after(step.timeout, frame.began_ms)
+  if limit_ms and limit_ms < due_ms then
+    parking.sleep_until(frame.run, key, "sleep", limit_ms)
+    failure.raise("timeout", "step '%s': it took longer than its timeout of %g s", key, step.timeout)
   end
+  parking.sleep_until(frame.run, key, "sleep", due_ms)
   return { due_at = clock.rfc3339(due_ms) }
 end
 

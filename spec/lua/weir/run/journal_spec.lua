@@ -1,5 +1,6 @@
 local engine = require "weir.run.engine"
 local journal = require "weir.run.journal"
+local keeping = require "weir.run.keeping"
 local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local project = require "weir.project"
@@ -7,6 +8,7 @@ local store_port = require "weir.port.store"
 local weir = require "weir"
 
 local P, G, S = weir.pipeline, weir.group, weir.step
+local IN_MEMORY = { near = 1e9 } -- seconds: a run that sleeps is not parked
 
 -- Stands where the store's handle of a run stands: keeps what is written.
 local function new_handle()
@@ -76,7 +78,7 @@ describe("the journal of a run", function()
 
   -- A store that holds the first entries of a run, as if the host had been killed there.
   local function cut_off(life, plan, id, entries, length)
-    life:keep_definitions { plan }
+    keeping.definitions(life, { plan })
     local handle = assert(life.store:run(id, 1))
     local row = { status = "running", pipeline = plan.name, version = plan.version, started_ms = 0 }
     assert(life.store:batch { { op = "entry", journal = handle, entry = entries[1], row = row } })
@@ -98,7 +100,7 @@ describe("the journal of a run", function()
     assert(definition, errors and errors[1].message)
     local store <close> = setmetatable({ assert(store_port.open ":memory:") }, { __close = function(self) self[1]:close() end })
     native.use_virtual_clock(nil, 0)
-    local whole = engine.new(here, store[1]):run(definition, {}, {})
+    local whole = engine.new(here, store[1], IN_MEMORY):run(definition, {}, {})
     local entries = assert(store[1]:load(whole.id))
     local count = 0
     for length = 1, #entries do
@@ -110,7 +112,7 @@ describe("the journal of a run", function()
         if entry[1] == "step" and entry[4] ~= "cancelled" then recorded[entry[2]] = true end
       end
       local part = assert(store_port.open ":memory:")
-      local life = engine.new(here, part)
+      local life = engine.new(here, part, IN_MEMORY)
       cut_off(life, life:plan_of(definition), whole.id, entries, length)
       done = {}
       local run = life:reopen(whole.id):execute()

@@ -1,0 +1,215 @@
+--- What is kept of runs beside their journals: definitions and modules by version, the row that lists
+--- show, and which run is to be woken when. All of it waits for the disk and raises {code, message}.
+---
+--- Spaces: `definitions` by version; `modules` by NAME@version; `timers`, in the order in which they are
+--- due: key "DUE_MS/RUN", DUE_MS in 13 digits, 0 for what has come already.
+
+local clock = require "weir.port.clock"
+local failure = require "weir.failure"
+
+local M = {}
+
+M.FORMAT = 1 -- of the entries of a journal
+
+local function must(result, message, code)
+  if not result then failure.raise(code or "failed", "%s", message) end
+  return result
+end
+
+-- Definitions and modules ---------------------------------------------------------------------------
+
+local function definition_record(of)
+  local definition = of.definition
+  if definition.kind == "flow" then
+    return { kind = "flow", file = definition.file, text = definition.text, version = of.version }
+  end
+  return { kind = "pipeline", normal = definition.normal, version = of.version, file = definition.file }
+end
+
+local function put_once(engine, operations, space, key, value)
+  local id_of = space .. "/" .. key
+  if engine.kept[id_of] then return end
+  if not engine.store:get(space, key) then
+    operations[#operations + 1] = { op = "put", space = space, key = key, value = value() }
+  end
+  engine.kept[id_of] = true
+end
+
+local function definition_operations(engine, plans, operations)
+  for _, of in ipairs(plans) do
+    put_once(engine, operations, "definitions", of.version, function() return definition_record(of) end)
+  end
+end
+
+local function module_operations(engine, entries, operations)
+  for full, entry in pairs(entries) do
+    if entry.text then
+      put_once(engine, operations, "modules", full .. "@" .. entry.version, function()
+        return { text = entry.text, file = entry.file, used = entry.used }
+      end)
+    end
+  end
+end
+
+local function commit(engine, operations)
+  if #operations > 0 then must(engine.store:batch(operations)) end
+end
+
+function M.definitions(engine, plans)
+  local operations = {}
+  definition_operations(engine, plans, operations)
+  commit(engine, operations)
+end
+
+function M.modules(engine, entries)
+  local operations = {}
+  module_operations(engine, entries, operations)
+  commit(engine, operations)
+end
+
+-- What a run needs to go on after the files have changed, unless it is in the store already.
+local function binding_operations(run, operations)
+  local held = run.binding
+  if held.is_kept then return end
+  local plans = { run.plan }
+  for _, child in pairs(held.children) do plans[#plans + 1] = child end
+  definition_operations(run.engine, plans, operations)
+  module_operations(run.engine, held.entries, operations)
+end
+
+-- Rows ----------------------------------------------------------------------------------------------
+
+local function waiting_of(run)
+  local list = {}
+  for key, wait in pairs(run.waits) do
+    list[#list + 1] = { step = key, kind = wait.kind, id = wait.id, name = wait.name, since_ms = wait.since_ms, due_ms = wait.due_ms }
+  end
+  table.sort(list, function(a, b) return a.step < b.step end)
+  return #list > 0 and list or nil
+end
+
+--- The row of a run: what lists show, kept beside its journal.
+---@param run weir.Run
+---@return table
+function M.row(run)
+  local err = run.error
+  return { status = run.status, pipeline = run.plan.name, version = run.plan.version, started_ms = run.started_ms,
+    ended_ms = run.ended_ms, key = run.key, parent = run.parent_id, active_s = run.active_s,
+    error = err and { code = err.code, message = err.message, step = err.step } }
+end
+
+-- Timers --------------------------------------------------------------------------------------------
+
+--- The key under which a run stands among the timers.
+---@param run_id string
+---@param due_ms integer|nil nil: it has come already
+function M.timer_key(run_id, due_ms)
+  return ("%013d/%s"):format(due_ms or 0, run_id)
+end
+
+--- The operation that has a run woken by the next process that looks.
+function M.wake_operation(run_id)
+  return { op = "put", space = "timers", key = M.timer_key(run_id), value = true }
+end
+
+local function drop_timer(operations, run, due_ms)
+  operations[#operations + 1] = { op = "delete", space = "timers", key = M.timer_key(run.id, due_ms) }
+end
+
+-- A run that was never parked has no timers. What has woken it since is still to be looked at when it is parked.
+local function drop_timers(operations, run, has_ended, next_ms)
+  if not run.was_parked and not run.has_wakes then return end
+  if has_ended or not run.is_woken then drop_timer(operations, run) end
+  if run.due_ms and run.due_ms ~= next_ms then drop_timer(operations, run, run.due_ms) end
+end
+
+-- The life of a run -----------------------------------------------------------------------------------
+
+--- Begins the journal of a run.
+---@param run weir.Run
+---@return userdata handle of the journal
+function M.begin(run)
+  local handle = run.engine.store:new_run(run.id, 1)
+  local head = { format = M.FORMAT, pipeline = run.plan.name, version = run.plan.version, input = run.input,
+    pins = run.binding.pins, at = run.started_ms, key = run.key, parent = run.parent_id, by = run.by }
+  local operations = {}
+  binding_operations(run, operations)
+  if #operations == 0 then
+    must(handle:append({ "run", head }, M.row(run)))
+  else
+    operations[#operations + 1] = { op = "entry", journal = handle, entry = { "run", head }, row = M.row(run) }
+    commit(run.engine, operations)
+  end
+  run.binding.is_kept = not run.plan.flow
+  return handle
+end
+
+--- Keeps the end of a run. A run that waits for it is woken.
+---@param run weir.Run
+---@param entry table
+function M.finish(run, entry)
+  local operations = {}
+  drop_timers(operations, run, true)
+  if run.parent_id then operations[#operations + 1] = M.wake_operation(run.parent_id) end
+  if #operations == 0 then return run.journal:append(entry, M.row(run), true) end
+  operations[#operations + 1] = { op = "entry", journal = run.journal.handle, entry = entry, row = M.row(run), ended = true }
+  commit(run.engine, operations)
+end
+
+local function is_in_doubt(run)
+  for _, wait in pairs(run.waits) do
+    if wait.kind == "in_doubt" then return true end
+  end
+  return false
+end
+
+--- Keeps a run that only waits as one record; its journal leaves the memory.
+---@param run weir.Run
+---@param due_ms integer|nil when time wakes it
+function M.park(run, due_ms)
+  run.status = is_in_doubt(run) and "in_doubt" or "waiting"
+  local row = M.row(run)
+  row.waiting, row.due_ms = waiting_of(run), due_ms
+  local operations = {}
+  drop_timers(operations, run, false, due_ms)
+  if due_ms then
+    operations[#operations + 1] = { op = "put", space = "timers", key = M.timer_key(run.id, due_ms), value = true }
+  end
+  operations[#operations + 1] = { op = "row", journal = run.journal.handle, row = row, park = true }
+  commit(run.engine, operations)
+end
+
+--- Keeps a run that nobody executes from being woken until it is resumed by hand.
+---@param store userdata
+---@param run_id string
+---@param row table its row
+function M.pause(store, run_id, row)
+  local waiting = type(row.waiting) == "table" and row.waiting or {}
+  waiting[#waiting + 1] = { step = "", kind = "pause", since_ms = clock.wall_ms() }
+  row.status, row.waiting, row.is_paused = row.status == "in_doubt" and "in_doubt" or "waiting", waiting, true
+  local handle = must(store:run(run_id, 1))
+  must(store:batch { { op = "row", journal = handle, row = row, park = true } })
+end
+
+--- Says that what is under way was stopped on purpose.
+---@param run weir.Run
+function M.stop(run)
+  run.journal:append { "stop", clock.wall_ms(), run.stop_reason or "stopped" }
+end
+
+--- Keeps a run from going on by itself: a person has to look.
+---@param store userdata
+---@param run_id string
+---@param row table
+---@param err { code: string, message: string, step: string? }
+function M.quarantine(store, run_id, row, err)
+  row.status, row.error = "quarantined", { code = err.code, message = err.message, step = err.step }
+  local handle = must(store:run(run_id, 1))
+  must(store:batch {
+    { op = "delete", space = "timers", key = M.timer_key(run_id) },
+    { op = "delete", space = "timers", key = M.timer_key(run_id, math.tointeger(row.due_ms)) },
+    { op = "row", journal = handle, row = row, park = true },
+  })
+end
+
+return M

@@ -1,0 +1,86 @@
+--- Asks people and waits for their decision, as long as it takes. The question is a record of the store
+--- (`weir.approval`); the same question at the same place is the same record, so a later life of the run
+--- finds it, decided or not.
+
+local approval = require "weir.approval"
+local clock = require "weir.port.clock"
+local failure = require "weir.failure"
+local parking = require "weir.run.parking"
+local task = require "weir.task"
+
+local M = {}
+
+local function must(result, message, code)
+  if result == nil then failure.raise(code or "failed", "%s", message) end
+  return result
+end
+
+local function place(run, key, fields)
+  local action, hash = approval.action { pipeline = run.plan.name, version = run.plan.version, run = run.id, step = key,
+    title = fields.title, show = fields.show, form = fields.form, input = fields.input }
+  return action, hash, approval.id(run.id, key, fields.occurrence or 1, hash)
+end
+
+local function ask(frame, key, fields)
+  local run = frame.run
+  local action, hash, id = place(run, key, fields)
+  local store = run.engine.store
+  local record, state = approval.get(store, id)
+  if record then return record, state end
+  must(store:batch(approval.ask { id = id, kind = fields.kind, run = run.id, pipeline = run.plan.name, step = key, title = fields.title,
+    action = action, hash = hash, form = fields.form, who = fields.who, not_initiator = fields.not_initiator, initiator = run.by,
+    quorum = fields.quorum, due_ms = fields.due_ms, on_timeout = fields.on_timeout, asked_ms = clock.wall_ms() }))
+  return must(approval.get(store, id))
+end
+
+-- For specs: somebody who answers at once.
+local function answer(engine, record)
+  local decision = engine.decide and engine.decide(record)
+  if not decision then return end
+  must(approval.decide(engine.store, record.id, decision, { groups = engine.project.settings.groups, now_ms = clock.wall_ms() }))
+end
+
+local function withdraw(engine, id)
+  task.within({ shield = true, timeout = 30 }, function()
+    approval.cancel(engine.store, id, "the step does not ask any more", clock.wall_ms())
+  end)
+end
+
+local function decided(run, record, state, kind)
+  local store = run.engine.store
+  while state ~= "decided" do
+    if record.due_ms and record.due_ms <= clock.wall_ms() then
+      approval.expire(store, record.id, clock.wall_ms())
+    else
+      parking.wait(run, record.step, { kind = kind, id = record.id, name = record.title, since_ms = record.asked_ms,
+        due_ms = record.due_ms })
+    end
+    record, state = approval.get(store, record.id)
+    must(record, state)
+  end
+  return record
+end
+
+--- Asks, and waits until it is decided. Waits durably; raises `unavailable` in a run of which nothing is kept.
+---@param frame table
+---@param key string of the step in the journal
+---@param fields table kind, title, show, input, form, who, not_initiator, quorum, due_ms, on_timeout as `weir.approval` keeps
+---   them; occurrence: tells questions of one step apart, from 1
+---@return table record of the decision
+function M.ask(frame, key, fields)
+  local run = frame.run
+  if not run.journal then
+    failure.raise("unavailable", "step '%s' asks people, and of this run nothing is kept: give it a durability and a store", key)
+  end
+  local record, state = ask(frame, key, fields)
+  if state ~= "decided" then
+    answer(run.engine, record)
+    record, state = must(approval.get(run.engine.store, record.id))
+  end
+  local ok, result = pcall(decided, run, record, state, fields.kind)
+  if ok then return result end
+  if not run.interrupted then withdraw(run.engine, record.id) end
+  error(result, 0)
+end
+
+return M

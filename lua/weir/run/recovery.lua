@@ -1,0 +1,181 @@
+--- Goes on with runs that a process left behind. Many at once, the oldest first. Those under which the
+--- process ended more than once come after the rest and one by one, so that the one that ends it is found;
+--- the third time it is quarantined, and the others have gone on.
+
+local clock = require "weir.port.clock"
+local failure = require "weir.failure"
+local journal = require "weir.run.journal"
+local keeping = require "weir.run.keeping"
+local native = require "weir.native.scheduler"
+local task = require "weir.task"
+local value_of = require "weir.value"
+local waking = require "weir.run.waking"
+
+local M = {}
+
+local CRASHES = 3      -- after so many a run is quarantined
+local AT_ONCE = 256    -- runs
+local ALONE_FOR = 5    -- seconds that a suspect runs before the next one begins
+
+--- Ids of the runs that were under way when their process ended, oldest first.
+---@param store userdata
+---@return string[]
+function M.unfinished(store)
+  local ids, after = {}, nil
+  repeat
+    local page = assert(store:runs { status = "running", after = after, limit = 500 })
+    for _, found in ipairs(page) do ids[#ids + 1] = found.id end
+    after = page[#page] and page[#page].id
+  until #page < 500
+  return ids
+end
+
+local function crashed_too_often(run)
+  local under_way = value_of.names(run.journal.began)
+  local err = failure.new("failed", "the process has ended %d times %s; `weir resume %s` tries once more, `weir cancel %s` ends the run",
+    CRASHES, #under_way > 0 and ("while step '%s' was under way"):format(table.concat(under_way, "', '")) or "in this run", run.id, run.id)
+  err.step = under_way[1]
+  return err
+end
+
+local function quarantine(engine, run_id, err)
+  local row = engine.store:row(run_id)
+  if row then pcall(keeping.quarantine, engine.store, run_id, row, err) end
+end
+
+-- From now on what begins is on disk first, until there is progress.
+local function begin_life(run, anyway)
+  local book = run.journal
+  if anyway then
+    book:append({ "stop", clock.wall_ms(), "resumed by hand" }, keeping.row(run))
+    book.lives = 0
+  end
+  if book.lives >= CRASHES - 1 then
+    local err = crashed_too_often(run)
+    run.binding:release()
+    run.engine.live[run.id] = nil
+    quarantine(run.engine, run.id, err)
+    error(err, 0)
+  end
+  book:append { "life", clock.wall_ms() }
+  book.lives, book.is_careful = book.lives + 1, true
+end
+
+--- Prepares to go on with a run. Waits. Raises {code, message}; a run that cannot be gone on with is
+--- quarantined, and the others are not kept from it.
+---@param engine weir.Engine
+---@param run_id string
+---@param options { listener: function?, anyway: boolean?, cancel: string? }|nil anyway: also if it was quarantined
+---@return weir.Run
+function M.open(engine, run_id, options)
+  options = options or {}
+  local ok, run = pcall(engine.reopen, engine, run_id, options)
+  if not ok then
+    local err = failure.of(run)
+    if err.code ~= "unavailable" and not options.cancel then quarantine(engine, run_id, err) end
+    error(err, 0)
+  end
+  if not options.cancel and (run.was_running or options.anyway) then begin_life(run, options.anyway) end
+  return run
+end
+
+--- Goes on with a run until it ends or only waits. Waits.
+---@param engine weir.Engine
+---@param run_id string
+---@return weir.Run
+function M.go_on(engine, run_id)
+  local run = M.open(engine, run_id)
+  run:execute()
+  if run.is_woken and run.interrupted == "parked" then return M.go_on(engine, run_id) end
+  return run
+end
+
+local function report(options, run_id, ok, result)
+  if not ok then
+    native.recover()
+    result = failure.of(result)
+  end
+  if options.on_left then options.on_left(run_id, ok and result or nil, not ok and result or nil) end
+end
+
+local function work(engine, ids, state, options)
+  while state.next <= #ids and not engine.is_stopping do
+    local run_id = ids[state.next]
+    state.next = state.next + 1
+    report(options, run_id, pcall(M.go_on, engine, run_id))
+  end
+end
+
+local function side_by_side(engine, ids, options)
+  local state = { next = 1 }
+  local ok, err = task.within({}, function()
+    for _ = 1, math.min(AT_ONCE, #ids) do
+      native.start({ name = "recovery", lane = 2 }, work, engine, ids, state, options)
+    end
+  end)
+  if not ok then error(err, 0) end
+end
+
+-- A suspect has made progress, or time enough to end the process.
+local function await_proof(engine, run_id)
+  local deadline = clock.now() + ALONE_FOR
+  native.yield()
+  while clock.now() < deadline do
+    local run = engine.live[run_id]
+    if not run or not run.journal.is_careful then return end
+    native.sleep(0.01)
+  end
+end
+
+local function one_by_one(engine, ids, options)
+  local ok, err = task.within({}, function()
+    for _, run_id in ipairs(ids) do
+      if engine.is_stopping then return end
+      native.start({ name = "recovery" }, function() report(options, run_id, pcall(M.go_on, engine, run_id)) end)
+      await_proof(engine, run_id)
+    end
+  end)
+  if not ok then error(err, 0) end
+end
+
+-- Runs under which the process ended again without progress come last.
+local function sorted_out(engine)
+  local sound, suspects = {}, {}
+  for _, run_id in ipairs(M.unfinished(engine.store)) do
+    local entries = engine.store:load(run_id)
+    local list = entries and journal.new(nil, entries).lives > 0 and suspects or sound
+    list[#list + 1] = run_id
+  end
+  return sound, suspects
+end
+
+-- Due runs that have not been tried yet: one that cannot go on keeps its timer.
+local function untried(engine, tried)
+  local ids = {}
+  for _, run_id in ipairs(engine.is_stopping and {} or waking.due(engine)) do
+    if not tried[run_id] then ids[#ids + 1] = run_id end
+    tried[run_id] = true
+  end
+  return ids
+end
+
+--- Goes on with every run that was under way, and with those whose time has come. Waits until all have ended
+--- or only wait.
+---@param engine weir.Engine
+---@param options { on_left: fun(run_id: string, run: weir.Run|nil, err: table|nil)|nil }|nil on_left: called for each
+---@return integer count
+function M.all(engine, options)
+  options = options or {}
+  local sound, suspects = sorted_out(engine)
+  local count, tried = #sound + #suspects, {}
+  side_by_side(engine, sound, options)
+  repeat
+    local due = untried(engine, tried)
+    side_by_side(engine, due, options)
+    count = count + #due
+  until #due == 0
+  one_by_one(engine, suspects, options)
+  return count
+end
+
+return M

@@ -1,0 +1,226 @@
+--- What ends the waits of runs from outside: signals, decisions, and moments that have come. Whatever is to wake a
+--- run is in the store first, together with a timer that is due at once, so that a process that dies in
+--- between wakes the run when it is started again.
+---
+--- Space `signals`: key "RUN/NAME/" and an id that sorts by time.
+
+local approval = require "weir.approval"
+local clock = require "weir.port.clock"
+local failure = require "weir.failure"
+local id = require "weir.id"
+local keeping = require "weir.run.keeping"
+local native = require "weir.native.scheduler"
+local parking = require "weir.run.parking"
+local task = require "weir.task"
+
+local M = {}
+
+local HAS_ENDED = { finished = true, failed = true, cancelled = true }
+local PAGE = 256
+local WAKING_MAX = 64 -- runs that due moments have woken and that are still at work
+
+local function must(result, message, code)
+  if not result then failure.raise(code or "failed", "%s", message) end
+  return result
+end
+
+-- Signals -------------------------------------------------------------------------------------------
+
+local function open_row(store, run_id)
+  local row, message, code = store:row(run_id)
+  if not row then failure.raise(code or "not_found", "%s", message) end
+  if HAS_ENDED[row.status] then
+    local err = failure.new("conflict", "run %s has %s already; it receives no signals any more", run_id, row.status)
+    err.run = run_id
+    error(err, 0)
+  end
+  return row
+end
+
+--- Sends a signal to a run that has not ended; it may come before the run waits for it. Waits for the disk.
+--- Raises `not_found`, `conflict` (the run has ended), `invalid` (a name with a '/').
+---@param engine weir.Engine
+---@param run_id string
+---@param name string
+---@param value any plain data; nil stands for true
+function M.signal(engine, run_id, name, value)
+  if type(name) ~= "string" or not name:find "^[^/%c]+$" or #name > 128 then
+    failure.raise("invalid", "a signal needs a name of 1 to 128 characters without '/', got '%s'", tostring(name))
+  end
+  open_row(engine.store, run_id)
+  if value == nil then value = true end
+  must(engine.store:batch {
+    { op = "put", space = "signals", key = ("%s/%s/%s"):format(run_id, name, id.new "s"), value = { value = value, at = clock.wall_ms() } },
+    keeping.wake_operation(run_id),
+  })
+  M.wake(engine, run_id, function(wait) return wait.signals and wait.signals[name] end)
+end
+
+--- The oldest signal of a name that has not been received: its key and value; nil when there is none.
+---@param engine weir.Engine
+---@param run_id string
+---@param name string
+---@param taken table<string, boolean> keys that are being received
+---@return string|nil key
+---@return any value
+---@return integer|nil at_ms when it was sent
+function M.next_signal(engine, run_id, name, taken)
+  local found = must(engine.store:scan("signals", { prefix = ("%s/%s/"):format(run_id, name), limit = PAGE }))
+  for _, entry in ipairs(found) do
+    if not taken[entry.key] then return entry.key, entry.value.value, entry.value.at end
+  end
+end
+
+-- Pausing -------------------------------------------------------------------------------------------
+
+--- Keeps a run from going on until it is resumed by hand; a live one is stopped where it stands. Waits. Raises
+--- `not_found`, `conflict` (it has ended).
+---@param engine weir.Engine
+---@param run_id string
+---@return table row
+function M.pause(engine, run_id)
+  open_row(engine.store, run_id)
+  local live = engine.live[run_id]
+  if live then
+    live:stop "paused"
+    live:await_left()
+  end
+  local row = open_row(engine.store, run_id)
+  keeping.pause(engine.store, run_id, row)
+  return row
+end
+
+-- Decisions -----------------------------------------------------------------------------------------
+
+--- Gives a person's decision on what a run asks (see `weir.approval`, `decide`), and has the run go on.
+---@param engine weir.Engine
+---@param question_id string
+---@param decision table {decision, by, answer, comment, hash, via}
+---@return table|nil record
+---@return string state "decided", "open"; or the message
+---@return integer|string|nil missing or the code
+---@return table|nil winner
+function M.decide(engine, question_id, decision)
+  local record, state, more, winner = approval.decide(engine.store, question_id, decision, { groups = engine.project.settings.groups,
+    operations = function(decided) return { keeping.wake_operation(decided.run) } end })
+  if state == "decided" then M.wake(engine, record.run, function(wait) return wait.id == question_id end) end
+  return record, state, more, winner
+end
+
+-- Waking --------------------------------------------------------------------------------------------
+
+--- Has a run look again at what it waits for, as the store says already. A parked run goes on if this
+--- process serves it.
+---@param engine weir.Engine
+---@param run_id string
+---@param which fun(wait: table): boolean|nil the waits that are over; nil: all
+function M.wake(engine, run_id, which)
+  local run = engine.live[run_id]
+  if not run then
+    if engine.service then engine.service:nudge() end
+    return
+  end
+  run.has_wakes = true
+  local any = false
+  for key, wait in pairs(run.waits) do
+    if not which or which(wait) then any = parking.wake(run, key) or any end
+  end
+  if not any then run.is_woken = true end -- nobody waits for it yet: it must not be parked over
+end
+
+-- Moments -------------------------------------------------------------------------------------------
+
+--- The timers that are due, the oldest first: runs by id. A run that has ended is dropped.
+---@param engine weir.Engine
+---@param limit integer|nil
+---@return string[] run_ids
+function M.due(engine, limit)
+  local ids, seen = {}, {}
+  local to = ("%013d/~"):format(clock.wall_ms())
+  for _, entry in ipairs(must(engine.store:scan("timers", { to = to, limit = limit or PAGE }))) do
+    local run_id = entry.key:match "/(.+)$"
+    local row = engine.store:row(run_id)
+    if row and not HAS_ENDED[row.status] then
+      if not seen[run_id] and not row.is_paused and row.status ~= "quarantined" then ids[#ids + 1] = run_id end
+      seen[run_id] = true
+    else
+      engine.store:delete("timers", entry.key)
+    end
+  end
+  return ids
+end
+
+--- When the next timer is due, ms since 1970; nil when there is none.
+---@param engine weir.Engine
+---@return integer|nil
+function M.next_due(engine)
+  local first = must(engine.store:scan("timers", { limit = 1 }))[1]
+  return first and math.tointeger(first.key:match "^%d+")
+end
+
+-- A task that wakes parked runs as their moments come, as long as the process lives.
+---@class weir.Service
+local Service = {}
+Service.__index = Service
+
+--- Looks again, now.
+function Service:nudge()
+  self.is_nudged = true
+  if self.waiter then self.waiter:wake() end
+end
+
+local function rest(self)
+  local due = M.next_due(self.engine)
+  if self.is_nudged then return end
+  self.waiter = native.waiter()
+  local left = due and math.max(0, (due - clock.wall_ms()) / 1000)
+  self.waiter:wait("the next moment", math.min(left or 3600, 3600))
+  self.waiter = nil
+end
+
+local function revive(self, run_id)
+  self.working, self.under_way[run_id] = self.working + 1, true
+  native.start({ name = run_id, scope = self.scope, lane = 2 }, function()
+    local ok, err = pcall(self.go_on, self.engine, run_id)
+    self.working, self.under_way[run_id] = self.working - 1, nil
+    if self.working == WAKING_MAX - 1 then self:nudge() end
+    if not ok then error(err, 0) end
+  end)
+end
+
+local function serve(scope, self)
+  self.scope = scope
+  while true do
+    self.is_nudged = false
+    local woke = false
+    for _, run_id in ipairs(M.due(self.engine)) do
+      if self.working >= WAKING_MAX then break end
+      if not self.engine.live[run_id] and not self.under_way[run_id] then
+        woke = true
+        revive(self, run_id)
+      end
+    end
+    if not woke then rest(self) else native.yield() end
+  end
+end
+
+--- Serves a store's parked runs in this process until it is closed: wakes them in the order in which they
+--- are due, so many at once that new work is still served.
+---@param engine weir.Engine
+---@param go_on fun(engine: weir.Engine, run_id: string) goes on with a run. Waits
+---@return weir.Service
+function M.serve(engine, go_on)
+  local self = setmetatable({ engine = engine, go_on = go_on, working = 0, under_way = {} }, Service)
+  engine.service = self
+  self.task = native.spawn_root(function() task.within({}, serve, self) end)
+  return self
+end
+
+--- Ends it; runs that it woke are cancelled with it. Waits.
+function Service:close()
+  self.engine.service = nil
+  self.task:cancel "the service is closed"
+  self.task:join()
+end
+
+return M
