@@ -89,6 +89,21 @@ static int write_all(weir_store *store, MDB_txn *txn, weir_batch *first, bool on
   return rc;
 }
 
+static uint64_t requests_of(const weir_batch *first) {
+  uint64_t requests = 0;
+  for (; first != NULL; first = first->next) requests += first->requests;
+  return requests;
+}
+
+/* The same moment under two counts: of journal entries, and of requests, which are all that changes. */
+static void pass_failpoints(const weir_store *store, const weir_batch *first, const char *entries,
+                            const char *requests) {
+  if (!weir_failpoints_on()) return;
+  uint64_t entry = store->stats.entries, request = store->stats.requests;
+  weir_failpoint(entries, entry, entry + store->added);
+  weir_failpoint(requests, request, request + requests_of(first));
+}
+
 static int try_commit(weir_store *store, weir_batch *first, bool only_reserve) {
   MDB_txn *txn;
   int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
@@ -98,13 +113,12 @@ static int try_commit(weir_store *store, weir_batch *first, bool only_reserve) {
     mdb_txn_abort(txn);
     return rc;
   }
-  uint64_t before = store->stats.entries;
   if (weir_defect("ack_before_commit")) weir_acknowledge_early(first);
-  weir_failpoint("before_commit", before, before + store->added);
+  pass_failpoints(store, first, "before_commit", "before_request");
   wait_before_sync(store);
   rc = mdb_txn_commit(txn);
   if (rc == 0) weir_seal_write(store, store->tail.transactions);
-  if (rc == 0) weir_failpoint("after_commit", before, before + store->added);
+  if (rc == 0) pass_failpoints(store, first, "after_commit", "after_request");
   return rc;
 }
 
@@ -121,10 +135,9 @@ static void count_commit(weir_store *store, weir_batch *first, uint64_t started_
   store->stats.commit_ns += taken;
   store->stats.commit_buckets[bucket]++;
   store->stats.entries += store->added;
-  for (weir_batch *batch = first; batch != NULL; batch = batch->next) {
-    store->stats.requests += batch->requests;
+  store->stats.requests += requests_of(first);
+  for (weir_batch *batch = first; batch != NULL; batch = batch->next)
     store->stats.bytes += batch->bytes.size;
-  }
   pthread_mutex_unlock(&store->heads_lock);
 }
 

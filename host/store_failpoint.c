@@ -2,7 +2,8 @@
  *
  * WEIR_FAILPOINT=NAME:COUNT kills the process where NAME is passed with journal entry COUNT (from 1,
  * since the start) among what is handled there: writer_taken, before_commit, after_commit,
- * after_ack_queued. WEIR_DEFECT=ack_before_commit makes the writer acknowledge first and commit then,
+ * after_ack_queued. before_request and after_request are the moments of before_commit and after_commit,
+ * with COUNT among all requests, also those without an entry. WEIR_DEFECT=ack_before_commit makes the writer acknowledge first and commit then,
  * so that a spec can show that it would be caught. */
 #include "store_internal.h"
 

@@ -1,15 +1,15 @@
---- Reads, writes and lists files, below given folders only.
+--- Reads, writes, removes and lists files, below given folders only.
 
 local weir = require "weir"
 local files = require "weir.port.files"
 
 local M = {
   kind = "agent", name = "files", api = 1,
-  doc = "Reads, writes and lists files below given folders",
+  doc = "Reads, writes, removes and lists files below given folders",
   needs = { path = "string", text = "string?", glob = "string?", exclude = "string?" },
-  gives = { path = "string", text = "string?", bytes = "integer?", files = "array?" },
+  gives = { path = "string", text = "string?", bytes = "integer?", removed = "boolean?", files = "array?" },
   options = {
-    mode = { enum = { "read", "write", "list" }, default = "read" },
+    mode = { enum = { "read", "write", "remove", "list" }, default = "read" },
     roots = { type = "array", items = { type = "string" }, minItems = 1, default = weir.list({ "." }) },
     glob = "string?",                                   -- list: names to give, such as "*.md"; the input's goes before
     recursive = { type = "boolean", default = true },   -- list: folders in folders too
@@ -42,6 +42,12 @@ local function write(_, input, real, root)
   return { path = input.path, bytes = #input.text }
 end
 
+local function remove(_, input, real, root)
+  local was_there, message, code = files.remove(real, { root = root })
+  if was_there == nil then return nil, message, code end
+  return { path = input.path, removed = was_there }
+end
+
 local function is_same(name, other)
   return other ~= nil and name:gsub("^%./+", "") == other:gsub("^%./+", "")
 end
@@ -66,14 +72,15 @@ local function list(ctx, input, real)
   return { path = input.path, files = weir.list(told) }
 end
 
-local MODES = { read = read, write = write, list = list }
+local MODES = { read = read, write = write, remove = remove, list = list }
 
---- Reads, writes or lists, as the option `mode` says. A relative path is looked up below each root in
+--- Reads, writes, removes or lists, as the option `mode` says. A relative path is looked up below each root in
 --- turn. Waits for the disk.
 ---@param ctx weir.Context
 ---@param input { path: string, text: string?, glob: string?, exclude: string? }  exclude: a path that a list leaves out
 ---@return table?  read: { text, path, source (the path), bytes }, text being valid UTF-8; write: { path, bytes },
----  the file replaced as a whole, folders made as needed; list: { path, files }, sorted, each with the path in front
+---  the file replaced as a whole, folders made as needed;
+---  remove: { path, removed }, whether it was there; list: { path, files }, sorted, each with the path in front
 ---@return string? message
 ---@return string? code  invalid (input, or a file that is no UTF-8), denied (outside the roots, or no right),
 ---  not_found, limit (larger than max_bytes), full (disk)

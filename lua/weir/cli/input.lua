@@ -23,6 +23,9 @@ end
 
 local ADVICE = {
   ["--input"] = "put one text with --set name=text, or a file with --input @FILE",
+  ["--decide"] = "write --decide 'STEP={\"decision\": \"reject\"}'",
+  ["--signal"] = "a text stands in quotation marks, --signal 'NAME=\"text\"'",
+  JSON = "a text stands in quotation marks, '\"text\"', a file is @FILE",
   ["--answer"] = "a text stands in quotation marks, --answer '\"text\"', a file is --answer @FILE",
 }
 

@@ -31,7 +31,7 @@ end
 function M.waiting(list)
   local result = json.list {}
   for index, wait in ipairs(type(list) == "table" and list or {}) do
-    result[index] = { step = wait.step, kind = wait.kind, id = or_null(wait.id), since = M.time(wait.since_ms),
+    result[index] = { step = wait.step, kind = wait.kind, id = or_null(wait.id), name = or_null(wait.name), since = M.time(wait.since_ms),
       ["until"] = M.time(wait.due_ms) }
   end
   return result

@@ -1,6 +1,7 @@
 --- weir test: specs inside the host, or a pipeline killed at every position of its journal.
 
 local failure = require "weir.failure"
+local input = require "weir.cli.input"
 local session = require "weir.cli.session"
 local shape = require "weir.cli.shape"
 local status = require "weir.cli.status"
@@ -11,8 +12,8 @@ local M = {
   summary = "Runs specs (busted) inside the host; without SPEC those below spec/.",
   examples = { "test", "test spec/hello_spec.lua --filter greets", "test --crash-everywhere hello --set name=Ada" },
   notes = "A SPEC is a file, or a folder whose *_spec.lua files are run. Exit status 1 when a test fails.\n"
-    .. "--crash-everywhere kills a run of the pipeline at each position of its journal and goes on with it:\n"
-    .. "the result must be that of a run that was never killed.",
+    .. "--crash-everywhere kills a run of the pipeline at each change of its store and goes on with it: the result\n"
+    .. "must be that of a run that was never killed. Approvals are decided and signals sent, as said, on the way.",
 }
 
 local JITTER = 10000 -- instructions between drawn preemptions, under --seed
@@ -22,8 +23,10 @@ function M.declare(parser)
   parser:option("--filter", "only tests whose title matches the Lua pattern"):argname("PATTERN"):count "*"
   parser:flag("--virtual", "run on a virtual clock: sleeps jump")
   parser:option("--seed", "run on a virtual clock, in an order drawn from N"):argname("N"):convert(math.tointeger)
-  parser:option("--crash-everywhere", "kill this pipeline at each position of its journal"):argname "PIPELINE"
+  parser:option("--crash-everywhere", "kill this pipeline at each change of its store"):argname "PIPELINE"
   parser:option("--set", "one value of that pipeline's input"):argname("a.b=V"):count "*"
+  parser:option("--decide", "what a person decides, {decision, answer}; else approve"):argname("STEP=JSON"):count "*"
+  parser:option("--signal", "what a signal brings; else true"):argname("NAME=JSON"):count "*"
 end
 
 -- Specs ------------------------------------------------------------------------------------------
@@ -143,6 +146,17 @@ end
 
 -- Crashes ----------------------------------------------------------------------------------------
 
+-- Values by name, of options such as --signal paid=12.
+local function pairs_of(settings, option)
+  local values = {}
+  for _, setting in ipairs(settings) do
+    local name, value = setting:match "^([^=]+)=(.+)$"
+    if not name then failure.raise("invalid", "%s: NAME=JSON expected, got '%s'", option, setting) end
+    values[name] = input.read(value, option)
+  end
+  return values
+end
+
 local function crash_everywhere(arguments, context)
   local pipeline = arguments.crash_everywhere
   session.load(session.project(pipeline:find "[/.]" and pipeline or nil), pipeline) -- not_found is told here, not by a child
@@ -152,14 +166,15 @@ local function crash_everywhere(arguments, context)
     given[#given + 1] = setting
   end
   local report = not arguments.json and function(line) context.err:line(context.err:paint("dim", line)) end or nil
-  local ok, summary = require("weir.testing.crash").everywhere(pipeline, given, { report = report })
+  local ok, summary = require("weir.testing.crash").everywhere(pipeline, given, { report = report, decide = pairs_of(arguments.decide,
+    "--decide"), signal = pairs_of(arguments.signal, "--signal") })
   if arguments.json then
     context.out:line(shape.line { pipeline = pipeline, positions = summary.positions, failed = #summary.problems,
       problems = require("weir.native.json").list(summary.problems) })
   else
     for _, problem in ipairs(summary.problems) do
       local sign = context.out:paint("red", context.console.signs.failed)
-      context.out:line(("%s %s:%d  %s"):format(sign, problem.point, problem.count, problem.problem))
+      context.out:line(("%s life %d %s:%d  %s"):format(sign, problem.life, problem.point, problem.count, problem.problem))
       context.out:line("    " .. problem.command)
     end
     context.out:line(("%d passed, %d failed: %s killed at %s"):format(summary.positions - #summary.problems, #summary.problems, pipeline,

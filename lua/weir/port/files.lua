@@ -310,6 +310,28 @@ function M.write(path, bytes, options)
   return true
 end
 
+--- Removes a file, a link and not what it leads to; that it is gone is on disk. Waits.
+---@param path string
+---@param options { root: string? }? `root`: as `below`
+---@return boolean? was_there
+---@return string? message
+---@return string? code `denied`, `invalid` (a folder), `unavailable`, `failed`
+function M.remove(path, options)
+  check_path(path)
+  local real, message, code = path, nil, nil
+  if options and options.root then real, message, code = M.below(options.root, path) end
+  if not real then return nil, message, code end
+  local removed, err = call(nil, uv.fs_unlink, real)
+  if not removed then
+    if tostring(err):find "^ENOENT" then return false end
+    return refuse(path, err)
+  end
+  local ok
+  ok, err = sync_folder(folder_of(real))
+  if not ok then return refuse(path, err) end
+  return true
+end
+
 -- Looking
 
 local TYPES = { file = "file", directory = "folder", link = "link" }

@@ -1,16 +1,23 @@
---- Kills a run at every position of its journal and goes on with it: the result must be that of a run
---- that was never killed. Each life is a process of its own, over a store of its own.
+--- Kills a run at every change of its store and goes on with it: the result must be that of a run that was
+--- never killed, with the same outcome of each step after as many attempts. Each life is a process of its
+--- own, over a store of its own. What people and others have to do in between is done by a script: approvals
+--- are decided, signals sent, moments waited for, each in a life that is killed everywhere too.
 
+local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 local process = require "weir.port.process"
 local project = require "weir.project"
+local sleep = require "weir.run.kinds.sleep"
 local system = require "weir.port.system"
+local task = require "weir.task"
 
 local M = {}
 
-local POINTS = { "before_commit", "after_commit" }
-local LIVES_MAX = 10000
+local POINTS = { "before_request", "after_request" }
+local POSITIONS_MAX = 10000 -- of one life
+local LIVES_MAX = 200       -- of one run
+local SIDE_BY_SIDE = 2      -- trials, each a process
 local LIFE = 120          -- seconds
 local OUTPUT = 16 << 20   -- bytes
 
@@ -35,103 +42,203 @@ local function was_killed(result)
   return result.signal == 9 or result.signal == "sigkill" or result.status == 137
 end
 
-local function differs(reference, line)
-  if line.status ~= reference.status then return ("status '%s' instead of '%s'"):format(line.status, reference.status) end
-  local expected = json.encode(reference.output == nil and json.null or reference.output)
-  local got = json.encode(line.output == nil and json.null or line.output)
-  if got ~= expected then return ("output %s instead of %s"):format(got:sub(1, 200), expected:sub(1, 200)) end
+local function encoded(value)
+  return json.encode(value == nil and json.null or value, { canonical = true })
 end
 
--- What is tried: {pipeline, given, folder, environment, reference}. Every life has its own process; all
+-- The steps of a run as `weir show` tells them: their keys, how they ended, and after how many attempts.
+local function steps_of(shown)
+  local lines = {}
+  for index, step in ipairs(shown.steps) do lines[index] = ("%s %s after %d"):format(step.key, step.status, step.attempt) end
+  table.sort(lines)
+  return lines
+end
+
+local function step_that_differs(reference, shown)
+  local expected, got = steps_of(reference), steps_of(shown)
+  for index = 1, math.max(#expected, #got) do
+    if expected[index] ~= got[index] then return ("a step '%s' instead of '%s'"):format(got[index], expected[index]) end
+  end
+end
+
+local function differs(reference, shown)
+  if shown.status ~= reference.status then return ("status '%s' instead of '%s'"):format(shown.status, reference.status) end
+  local expected, got = encoded(reference.output), encoded(shown.output)
+  if got ~= expected then return ("output %s instead of %s"):format(got:sub(1, 200), expected:sub(1, 200)) end
+  return step_that_differs(reference, shown)
+end
+
+-- What is tried: {pipeline, given, script, folder, environment, reference}. Every life has its own process; all
 -- start in the project's folder, so that all see the same modules.
 local Trial = {}
 Trial.__index = Trial
 
-function Trial:life(verb, what, store, extra)
-  local args = { system.program(), verb }
-  args[#args + 1] = what
-  if verb == "run" then table.move(self.given, 1, #self.given, #args + 1, args) end
-  for _, argument in ipairs { "--store", store, "--json" } do args[#args + 1] = argument end
-  local result, message, code = process.run(args,
+-- One process: `args` are the command and its arguments. `kill` is where it is to be killed.
+function Trial:life(args, store, kill)
+  local line = { system.program(), table.unpack(args) }
+  for _, argument in ipairs { "--store", store, "--json" } do line[#line + 1] = argument end
+  local extra = {}
+  for name, value in pairs(self.environment) do extra[name] = value end
+  extra.WEIR_FAILPOINT = kill and ("%s:%d"):format(kill.point, kill.count)
+  local result, message, code = process.run(line,
     { env = system.environment(extra), cwd = self.folder, timeout = LIFE, max_bytes = OUTPUT })
   if not result then failure.raise(code, "%s", message) end
   return result
 end
 
 function Trial:shown(store)
-  local result = self:life("show", "last", store)
+  local result = self:life({ "show", "last" }, store)
   return result.status == 0 and run_line(result, "weir show") or nil
 end
 
+local ENDED = { finished = true, failed = true, cancelled = true, quarantined = true }
+
 -- What was said to be done before the kill has to be in the store now.
-function Trial:lost(first, store)
-  if first.stdout == "" then return nil end
+function Trial:lost(killed, store)
+  local line = killed.stdout:match "([^\n]+)\n*$"
+  local said = line and json.decode(line)
+  if type(said) ~= "table" or not ENDED[said.status] then return nil end
   local kept = self:shown(store)
   if not kept then return "the run was reported as ended, and the store does not know it" end
-  if kept.status ~= self.reference.status then
+  if kept.status ~= said.status then
     return ("the run was reported as ended, and the store says '%s': an acknowledgement before the commit"):format(kept.status)
   end
 end
 
--- The run goes on in a new life, unless its start was never kept or its end was.
-function Trial:gone_on(store, count)
-  local second = self:life("resume", nil, store)
-  if second.stdout ~= "" then return differs(self.reference, run_line(second, "weir resume")) end
-  local kept = self:shown(store)
-  if kept then return differs(self.reference, kept) end
-  return count > 1 and "the run is gone, though its start was acknowledged" or nil
+local function last_part(key)
+  return key:match "[^/]+$"
 end
 
--- One life with a kill, one that goes on. `nil`: the run ended before the point was reached.
-function Trial:crash_at(point, count)
+-- What a person says: the script's word on the step, else yes. Of a step in doubt, that it was not done.
+local function decision(self, wait)
+  if wait.kind == "in_doubt" then return { "reject", wait.id } end
+  local given = self.script.decide[last_part(wait.step)] or {}
+  local args = { given.decision == "reject" and "reject" or "approve", wait.id }
+  if given.answer ~= nil then args[3], args[4] = "--answer", json.encode(given.answer) end
+  return args
+end
+
+local function signal(self, shown, wait)
+  local name = wait.name or last_part(wait.step)
+  local value = self.script.signal[name]
+  return { "signal", shown.run, name, json.encode(value == nil and true or value) }
+end
+
+-- The command that brings the run on, from what the store says of it; nil once it has ended.
+function Trial:next_life(store)
+  local shown = self:shown(store)
+  if not shown then return { "run", self.pipeline, table.unpack(self.given) } end
+  if ENDED[shown.status] then return nil, shown end
+  local wait = shown.waiting[1]
+  for _, other in ipairs(shown.waiting) do
+    if other.kind == "approval" or other.kind == "in_doubt" or other.kind == "signal" then wait = other break end
+  end
+  if wait and (wait.kind == "approval" or wait.kind == "in_doubt") then return decision(self, wait) end
+  if wait and wait.kind == "signal" then return signal(self, shown, wait) end
+  if wait and wait["until"] ~= json.null then clock.sleep(math.max(0, (sleep.parse_time(wait["until"]) - clock.wall_ms()) / 1000)) end
+  return { "resume" }
+end
+
+-- From the beginning to the end, with one life that is killed. Gives how it ended, or what is wrong, and whether
+-- that life was killed at all; `lives` is how many there were.
+function Trial:drive(kill)
   local store = fresh_folder()
-  local fail = { WEIR_FAILPOINT = ("%s:%d"):format(point, count) }
-  for name, value in pairs(self.environment) do fail[name] = value end
-  local first = self:life("run", self.pipeline, store, fail)
-  local problem
-  if was_killed(first) then problem = self:lost(first, store) or self:gone_on(store, count) or "same" end
+  local was_there, problem, shown = false, nil, nil
+  local lives = 0
+  while lives < LIVES_MAX do
+    local args
+    args, shown = self:next_life(store)
+    if not args then break end
+    lives = lives + 1
+    local is_killed = kill and kill.life == lives
+    local result = self:life(args, store, is_killed and kill or nil)
+    if is_killed then
+      was_there = was_killed(result)
+      if not was_there then break end
+      problem = self:lost(result, store)
+      if problem then break end
+      self:life({ "resume" }, store) -- first of all what was under way goes on
+    end
+  end
   remove(store)
-  return problem
+  return shown, was_there, problem, lives
 end
 
-function Trial:command(point, count)
-  return ("cd %s && WEIR_FAILPOINT=%s:%d weir run %s %s --store DIR; weir resume --store DIR"):format(self.folder, point, count,
-    self.pipeline, table.concat(self.given, " "))
+-- One run with one kill. `nil`: the life ended before the point was reached, or there was none.
+function Trial:crash_at(kill)
+  local shown, was_there, problem, lives = self:drive(kill)
+  if not was_there then return nil end
+  if problem then return problem end
+  if not shown then return ("the run had not ended after %d lives"):format(lives) end
+  return differs(self.reference, shown) or "same"
+end
+
+function Trial:command(kill)
+  return ("cd %s && WEIR_FAILPOINT=%s:%d weir %s --store DIR # life %d; then weir resume --store DIR"):format(self.folder, kill.point,
+    kill.count, kill.life == 1 and ("run %s %s"):format(self.pipeline, table.concat(self.given, " ")) or "...", kill.life)
 end
 
 local function new_trial(pipeline, given, options)
   local path = system.real_path(pipeline)
   local folder = project.find(options.folder or path and path:match "^(.*)/" or ".")
   local self = setmetatable({ pipeline = path or pipeline, given = given or {}, folder = folder,
-    environment = options.environment or {} }, Trial)
-  local store = fresh_folder()
-  self.reference = run_line(self:life("run", self.pipeline, store), "weir run")
-  remove(store)
+    script = { decide = options.decide or {}, signal = options.signal or {} }, environment = options.environment or {} }, Trial)
+  local _
+  self.reference, _, _, self.lives = self:drive()
+  if not self.reference then
+    failure.raise("failed", "the run had not ended after %d lives; does it wait for what nobody brings?", self.lives)
+  end
   return self
 end
 
---- Runs a pipeline once for each position of its journal, with a kill there and a resume after it.
+local function note(summary, trial, kill, outcome, report)
+  summary.positions = summary.positions + 1
+  if outcome ~= "same" then
+    summary.problems[#summary.problems + 1] = { life = kill.life, point = kill.point, count = kill.count, problem = outcome,
+      command = trial:command(kill) }
+  end
+  if report then report(("life %d %s:%d %s"):format(kill.life, kill.point, kill.count, outcome)) end
+end
+
+-- At every position of one life.
+local function sweep(trial, summary, life, point, report)
+  for count = 1, POSITIONS_MAX do
+    local kill = { life = life, point = point, count = count }
+    local outcome = trial:crash_at(kill)
+    if not outcome then return end
+    note(summary, trial, kill, outcome, report)
+  end
+end
+
+local function sweep_all(trial, summary, report)
+  local sweeps = {}
+  for life = 1, trial.lives do
+    for _, point in ipairs(POINTS) do sweeps[#sweeps + 1] = { life, point } end
+  end
+  local function work()
+    while #sweeps > 0 do
+      local next_sweep = table.remove(sweeps, 1)
+      sweep(trial, summary, next_sweep[1], next_sweep[2], report)
+    end
+  end
+  local ok, err = task.within({}, function()
+    for _ = 1, SIDE_BY_SIDE do task.spawn(work) end
+  end)
+  if not ok then error(err, 0) end
+end
+
+--- Runs a pipeline once for each change of its store, in each of its lives, with a kill there.
 ---@param pipeline string file or name
 ---@param given string[] further arguments of `weir run`, such as {"--set", "path=docs"}
----@param options { report: fun(text: string)|nil, environment: table|nil, folder: string|nil }|nil folder: the
----   project's, when the pipeline is given by name
+---@param options table|nil report: fun(text); environment: of the processes; folder: the project's, when the pipeline is
+---   given by name; decide: {decision, answer} by step, else yes; signal: payloads by name, else true
 ---@return boolean ok
----@return table summary {positions, status, problems: {point, count, problem, command}}
+---@return table summary {positions, lives, status, problems: {life, point, count, problem, command}}
 function M.everywhere(pipeline, given, options)
   options = options or {}
   local trial = new_trial(pipeline, given, options)
-  local summary = { positions = 0, status = trial.reference.status, problems = {} }
-  for _, point in ipairs(POINTS) do
-    for count = 1, LIVES_MAX do
-      local outcome = trial:crash_at(point, count)
-      if not outcome then break end
-      summary.positions = summary.positions + 1
-      if outcome ~= "same" then
-        summary.problems[#summary.problems + 1] = { point = point, count = count, problem = outcome, command = trial:command(point, count) }
-      end
-      if options.report then options.report(("%s:%d %s"):format(point, count, outcome)) end
-    end
-  end
+  local summary = { positions = 0, lives = trial.lives, status = trial.reference.status, problems = {} }
+  sweep_all(trial, summary, options.report)
   return #summary.problems == 0 and summary.positions > 0, summary
 end
 
