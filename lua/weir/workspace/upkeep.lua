@@ -1,0 +1,143 @@
+--- What takes old things away: versions that no reader can ask for any more, and documents whose time has
+--- run out. In small batches, so that writers in between do not wait long.
+
+local changes = require "weir.workspace.changes"
+local failure = require "weir.failure"
+local index = require "weir.workspace.index"
+local names = require "weir.workspace.names"
+local plan = require "weir.workspace.plan"
+local record = require "weir.workspace.record"
+
+local M = {}
+
+local spaces = names.spaces
+local BATCH = 500 -- operations after which a batch is written
+
+local Batch = {}
+Batch.__index = Batch
+
+-- Writes what has gathered. A head that changed meanwhile is left for the next time.
+local function flush(self)
+  if #self.operations == 0 then return true end
+  local results, message, code = self.store:batch(self.operations)
+  self.operations = {}
+  if not results and code ~= "conflict" then failure.raise(code, "%s", message) end
+  return results ~= nil
+end
+
+local function remove_version(self, key, n)
+  local operations = self.operations
+  operations[#operations + 1] = { op = "delete", space = spaces.versions, key = names.version_key(key, n) }
+end
+
+-- The numbers of a document's versions, oldest first, each with its LSN.
+local function versions_of(store, key)
+  local list = {}
+  for row in record.each(store, spaces.versions, { prefix = key .. "\0", limit = 100 }) do
+    local _, n = names.parse_version_key(row.key)
+    list[#list + 1] = { n = n, lsn = row.version }
+  end
+  return list
+end
+
+-- A version is needed while it is among the newest, or a snapshot may lie before the next one.
+local function trim_document(self, key, lowest_lsn, keep)
+  local scope, name = names.parse_key(key)
+  local list, removed = versions_of(self.store, key), 0
+  for place = 1, #list - keep do
+    local following = list[place + 1]
+    if following.lsn > lowest_lsn then break end
+    remove_version(self, key, list[place].n)
+    index.forget(self.store, self.operations, scope, name, following.n)
+    removed = removed + 1
+    if #self.operations >= BATCH then flush(self) end
+  end
+  return removed
+end
+
+-- A document that was deleted before every snapshot goes entirely. Its number stays behind as the floor of
+-- its scope: a batch of its own, since the floor may change with each.
+local function forget_document(self, row)
+  flush(self)
+  local scope, name = names.parse_key(row.key)
+  local floor, floor_version = record.get(self.store, spaces.floors, scope)
+  local list = versions_of(self.store, row.key)
+  local count = #list
+  while #list > 1 do -- long histories first, piece by piece
+    local oldest = table.remove(list, 1)
+    remove_version(self, row.key, oldest.n)
+    index.forget(self.store, self.operations, scope, name, list[1].n)
+    if #self.operations >= BATCH then flush(self) end
+  end
+  if list[1] then remove_version(self, row.key, list[1].n) end
+  local operations = self.operations
+  operations[#operations + 1] = { op = "delete", space = spaces.heads, key = row.key, version = row.version }
+  if row.value.n > (floor or 0) then
+    operations[#operations + 1] = { op = "cas", space = spaces.floors, key = scope, version = floor_version or 0, value = row.value.n }
+  end
+  return flush(self) and count or 0
+end
+
+--- Removes versions that are older than what the snapshot `lowest_lsn` reads, and documents that were
+--- deleted by then. Waits for the disk.
+---@param store weir.Store
+---@param lowest_lsn integer the lowest snapshot that is still read
+---@param keep integer|nil of each document that exists at least so many versions, from 1, the default
+---@return integer removed versions
+function M.trim(store, lowest_lsn, keep)
+  if math.type(lowest_lsn) ~= "integer" then error("lowest_lsn: an integer expected", 2) end
+  if keep ~= nil and (math.type(keep) ~= "integer" or keep < 1) then error("keep: an integer from 1 expected", 2) end
+  local self, removed = setmetatable({ store = store, operations = {} }, Batch), 0
+  for row in record.each(store, spaces.heads, { limit = 100 }) do
+    if row.value.dead and row.version <= lowest_lsn then
+      removed = removed + forget_document(self, row)
+    else
+      removed = removed + trim_document(self, row.key, lowest_lsn, keep or 1)
+    end
+  end
+  flush(self)
+  return removed
+end
+
+local PIECE = 16 -- documents that expire in one batch
+
+local function due(store, now_ms, limit)
+  local rows, message, code = store:scan(spaces.expiry, { before = names.expiry_key(now_ms + 1), limit = limit })
+  if not rows then failure.raise(code or "failed", "%s", message) end
+  return rows
+end
+
+local function expire_piece(store, rows, now_ms)
+  local operations, items = {}, {}
+  for _, row in ipairs(rows) do
+    local scope, name = names.parse_key(row.key:sub(9))
+    items[#items + 1] = { scope = scope, name = name, due_ms = now_ms, edits = { { kind = "delete", at_ms = now_ms } } }
+  end
+  local count = 0
+  for _ in pairs(plan.add(store, items, operations)) do count = count + 1 end
+  return operations, count
+end
+
+--- Deletes documents whose time has run out, those first whose time was first. Their versions stay under a
+--- tombstone until they are trimmed. Waits for the disk.
+---@param store weir.Store
+---@param now_ms integer since 1970
+---@param budget integer|nil documents at most, default 1000
+---@return integer deleted
+function M.expire(store, now_ms, budget)
+  local left, deleted = budget or 1000, 0
+  repeat
+    local seen, count
+    plan.commit(store, function()
+      local rows = due(store, now_ms, math.min(left, PIECE))
+      local operations, wanted = expire_piece(store, rows, now_ms)
+      seen, count = #rows, wanted
+      return operations
+    end)
+    left, deleted = left - seen, deleted + count
+    if count > 0 then changes.wake(store) end
+  until left <= 0 or seen == 0
+  return deleted
+end
+
+return M
