@@ -25,6 +25,7 @@ M.families = {
     { name = "approvals", summary = "list what waits for a person's decision" },
     { name = "approve", summary = "approve what waits, or answer it" },
     { name = "reject", summary = "reject what waits" },
+    { name = "workspace", summary = "list, read, write and search the documents that runs share" },
   } },
   { title = "modules, tests, this machine", entries = {
     { name = "modules", summary = "list agents, critics and other modules" },

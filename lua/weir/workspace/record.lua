@@ -89,13 +89,14 @@ function M.version(store, key, n)
 end
 
 -- Versions are numbered without gaps; those that were trimmed are the oldest. So the question is asked in
--- strides that double, downwards from the latest, and then between the last two answers.
+-- strides that double, downwards from the latest, and then between the last two answers. The head is written
+-- after its version: at a moment between the two the version is there.
 local function number_at_or_below(store, key, newest, lsn)
   local function is_later(n)
     local _, at = M.version(store, key, n)
     return at ~= nil and at > lsn
   end
-  local high, stride = newest, 1
+  local high, stride = newest + 1, 1
   local low = high - stride
   while low >= 1 and is_later(low) do
     high, stride = low, stride * 2

@@ -49,6 +49,14 @@ local function scope_of(self, options)
   return names.scope(options and options.scope or self.default_scope, self)
 end
 
+--- The full name of a scope of this view: `run:ID`, `pipeline:NAME` or `project`. Does not wait. Raises
+--- `invalid`, `limit`.
+---@param options { scope: "run"|"pipeline"|"project"|nil }|nil
+---@return string
+function View:full_scope(options)
+  return scope_of(self, options)
+end
+
 -- Reading --------------------------------------------------------------------------------------------
 
 --- Gets a document as this view sees it. Does not wait. Raises `invalid`, `limit` for a name, `corrupt`.

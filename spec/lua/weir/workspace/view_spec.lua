@@ -290,6 +290,15 @@ describe("a view", function()
     assert.equal(2, support.view(store):diff(after, before)[1].before)
   end)
 
+  it("takes the LSN of a version for the moment of that version", function()
+    for n = 1, 4 do support.post(store, "x", "text " .. n) end
+    for _, entry in ipairs(support.view(store):history "x") do
+      assert.equal(entry.version, support.view(store, { snapshot = entry.lsn }):get("x").version)
+      assert.equal(entry.version > 1 and entry.version - 1 or nil,
+        (support.view(store, { snapshot = entry.lsn - 1 }):get "x" or {}).version)
+    end
+  end)
+
   it("refuses what is too large or no name, naming the document", function()
     local view = support.view(store)
     local bad = { "", "a\nb", "\0", "\xff", 7, json.null }
