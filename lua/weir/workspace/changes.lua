@@ -6,6 +6,7 @@
 
 local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
+local values = require "weir.value"
 
 local M = {}
 
@@ -13,7 +14,7 @@ local EPOCH, PAGE = 1, 256
 local PREFIX = "workspace/" -- of the journals' ids; no run is called so
 
 local journals = setmetatable({}, { __mode = "k" }) -- by store and scope
-local waiting = setmetatable({}, { __mode = "k" })  -- by store: who watches, in the order in which they came
+local waiting = setmetatable({}, { __mode = "k" })  -- by store and scope: who watches, in the order in which they came
 
 local function journal(store, scope)
   local of_store = journals[store]
@@ -41,23 +42,33 @@ function M.operation(store, scope, kind, name, n, meta)
   return { op = "entry", journal = journal(store, scope), entry = { kind, name, n, meta } }
 end
 
---- Wakes everybody who watches a scope of the store. Does not wait.
----@param store weir.Store
-function M.wake(store)
-  local line = waiting[store]
-  waiting[store] = nil
-  for place = 1, line and line.count or 0 do
+local function wake_line(line)
+  for place = 1, line.count do
     local waiter = line.waiters[place]
     if waiter then waiter:wake(true) end
   end
 end
 
+--- Wakes who watches. Does not wait.
+---@param store weir.Store
+---@param scopes table<string, boolean>|nil nil: all of them
+function M.wake(store, scopes)
+  local lines = waiting[store]
+  if not lines then return end
+  for _, scope in ipairs(values.names(scopes or lines)) do
+    local line = lines[scope]
+    lines[scope] = nil
+    if line then wake_line(line) end
+  end
+end
+
 -- A waiter belongs to the task that waits; when that was cancelled it goes by itself.
-local function join_line(store)
-  local line = waiting[store] or { count = 0, waiters = setmetatable({}, { __mode = "v" }) }
+local function join_line(store, scope)
+  local lines = waiting[store] or {}
+  local line = lines[scope] or { count = 0, waiters = setmetatable({}, { __mode = "v" }) }
   local waiter = native.waiter()
   line.count = line.count + 1
-  line.waiters[line.count], waiting[store] = waiter, line
+  line.waiters[line.count], lines[scope], waiting[store] = waiter, line, lines
   return waiter
 end
 
@@ -88,7 +99,7 @@ end
 ---@param scope string
 ---@param after integer
 function M.wait(store, scope, after)
-  local waiter = join_line(store)
+  local waiter = join_line(store, scope)
   if #M.read(store, scope, after) == 0 then waiter:wait "a change in the workspace" end
 end
 

@@ -55,7 +55,8 @@ function M.adopt(branch)
   return branch:adopt()
 end
 
---- The operations, for one `store:batch`, that delete an overlay. Does not wait.
+--- The operations, for one `store:batch`, that delete an overlay, at most 9,900 of them: where there may be
+--- more documents, ask until none is left. Does not wait.
 ---@param branch weir.WorkspaceOverlay
 ---@return table[] operations none when the branch wrote nothing
 function M.discard(branch)

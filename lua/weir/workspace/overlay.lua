@@ -85,6 +85,7 @@ function Overlay:add(operations, items, base_of)
     edits.fold(item.scope, item.name, { value = self:_base_value(key, base, list) }, list) -- does it fit what the branch sees?
     local value = { base = base, expected = before and before.expected or item.expected, edits = packed(item, list, operations) }
     operations[#operations + 1] = { op = "cas", space = SPACE, key = self.prefix .. key, version = version or 0, value = value }
+    plan.check_count(operations, item)
   end
 end
 
@@ -111,14 +112,19 @@ function Overlay:adopt()
     removals[#removals + 1] = { op = "delete", space = SPACE, key = row.key, version = row.version }
   end
   plan.add(self.store, items, operations)
-  return table.move(removals, 1, #removals, #operations + 1, operations)
+  table.move(removals, 1, #removals, #operations + 1, operations)
+  if #items > 0 then plan.check_count(operations, items[#items]) end
+  return operations
 end
 
---- The operations that delete the overlay.
+--- The operations that delete the overlay, as many as one batch takes.
 ---@return table[] operations
 function Overlay:discard()
   local operations = {}
-  for key in self:keys() do operations[#operations + 1] = { op = "delete", space = SPACE, key = self.prefix .. key } end
+  for key in self:keys() do
+    operations[#operations + 1] = { op = "delete", space = SPACE, key = self.prefix .. key }
+    if #operations == plan.operations_max then break end
+  end
   return operations
 end
 

@@ -28,6 +28,8 @@ local function state_of(store, item, now_ms)
   return { key = key, head = head, lsn = lsn or 0, live = head and record.is_live(head, now_ms) and head or nil }
 end
 
+M.operations_max = OPERATIONS_MAX
+
 --- The error of a writer who was overtaken.
 ---@param scope string
 ---@param name string
@@ -97,6 +99,14 @@ local function is_wanted(item, state)
   return ms ~= nil and ms <= item.due_ms
 end
 
+-- What the log says of a version; of a deletion also what kind of document has gone, so that whoever watches
+-- for a tag or a type hears of it.
+local function logged(state, head)
+  local meta = record.meta(head)
+  if head.dead then meta.type, meta.tags = state.head.type, state.head.tags end
+  return meta
+end
+
 local function add_item(store, operations, item, now_ms)
   local state = state_of(store, item, now_ms)
   if not is_wanted(item, state) then return nil end
@@ -107,8 +117,17 @@ local function add_item(store, operations, item, now_ms)
   local head, classes = add_version(operations, item, state, n, document)
   index.update(store, operations, item.scope, item.name, n, classes)
   add_expiry(operations, state, document)
-  operations[#operations + 1] = changes.operation(store, item.scope, document and "post" or "delete", item.name, n, record.meta(head))
+  operations[#operations + 1] = changes.operation(store, item.scope, document and "post" or "delete", item.name, n, logged(state, head))
   return n
+end
+
+--- Raises `limit` when there are more operations than one batch takes.
+---@param operations table[]
+---@param item weir.WorkspaceItem the last document
+function M.check_count(operations, item)
+  if #operations <= OPERATIONS_MAX then return end
+  failure.raise("limit", "%s: a commit has at most %d operations; commit fewer or smaller documents at once",
+    names.document(item.scope, item.name), OPERATIONS_MAX)
 end
 
 --- Adds the operations that commit edits. Raises `conflict` where a version was expected that is not the
@@ -122,10 +141,7 @@ function M.add(store, items, operations)
   local numbers, now_ms = {}, clock.wall_ms()
   for _, item in ipairs(items) do
     numbers[names.key(item.scope, item.name)] = add_item(store, operations, item, now_ms)
-    if #operations > OPERATIONS_MAX then
-      failure.raise("limit", "%s: a commit has at most %d operations; commit fewer or smaller documents at once",
-        names.document(item.scope, item.name), OPERATIONS_MAX)
-    end
+    M.check_count(operations, item)
   end
   return numbers
 end

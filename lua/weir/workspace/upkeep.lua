@@ -4,6 +4,7 @@
 local changes = require "weir.workspace.changes"
 local failure = require "weir.failure"
 local index = require "weir.workspace.index"
+local native = require "weir.native.scheduler"
 local names = require "weir.workspace.names"
 local plan = require "weir.workspace.plan"
 local record = require "weir.workspace.record"
@@ -88,10 +89,13 @@ function M.trim(store, lowest_lsn, keep)
   if math.type(lowest_lsn) ~= "integer" then error("lowest_lsn: an integer expected", 2) end
   if keep ~= nil and (math.type(keep) ~= "integer" or keep < 1) then error("keep: an integer from 1 expected", 2) end
   local self, removed = setmetatable({ store = store, operations = {} }, Batch), 0
+  local seen = 0
   for row in record.each(store, spaces.heads, { limit = 100 }) do
+    seen = seen + 1
+    if seen % 100 == 0 then native.yield() end
     if row.value.dead and row.version <= lowest_lsn then
       removed = removed + forget_document(self, row)
-    else
+    elseif row.value.n > 1 then
       removed = removed + trim_document(self, row.key, lowest_lsn, keep or 1)
     end
   end

@@ -233,7 +233,8 @@ end
 
 --- The operations that commit what was written, for one `store:batch`, computed against what is committed
 --- now. If the batch is refused with `conflict` another writer was faster: ask again and retry. Once it has
---- been accepted, `committed` has to be called. Does not wait. Raises `conflict` (details: scope, name,
+--- been accepted, `committed` has to be called. Two views that wrote one document do not fit into one batch.
+--- Does not wait. Raises `conflict` (details: scope, name,
 --- expected, found) where an expected version is not the latest any more, `invalid` where a merge does not
 --- fit what is there, `limit`.
 ---@return table[] operations of `store:batch`; none when nothing was written
@@ -254,11 +255,13 @@ end
 --- Says that the operations are in the store: the view is clean, goes on to see what it wrote, and those
 --- who watch are woken. Does not wait.
 function View:committed()
+  local scopes = {}
+  for _, entry in pairs(self.buffer) do scopes[entry.scope] = true end
   if self.snapshot then -- whoever reads the latest finds it there
     for key, n in pairs(self.planned or {}) do self.own[key] = n end
   end
   self.buffer, self.planned = {}, nil
-  if not self.overlay then changes.wake(self.store) end
+  if not self.overlay then changes.wake(self.store, scopes) end
 end
 
 -- Watching and comparing -----------------------------------------------------------------------------
@@ -274,8 +277,8 @@ end
 --- Iterates over the committed changes of a scope, in the order of the commits, whatever the snapshot of
 --- the view. Waits for the next one, and never ends by itself. A change keeps its offset, so whoever
 --- remembers the last one and watches from there, also in another process, misses nothing and gets nothing twice.
----@param filter { scope: string|nil, prefix: string|nil, type: string|nil, tag: string|nil, author: string|nil }|nil of a deletion
----  only name and author are known
+---@param filter { scope: string|nil, prefix: string|nil, type: string|nil, tag: string|nil, author: string|nil }|nil type, tag: those
+---  of the version or, for a deletion, of the document that has gone; author: who wrote or deleted
 ---@param after_offset integer|nil nil: only what comes from now on
 ---@return fun(): { offset: integer, name: string, version: integer, kind: "post"|"delete", meta: table } meta: type, tags, author,
 ---  run, step, at_ms, expires_ms, as far as given

@@ -55,13 +55,15 @@ describe("watching", function()
     assert.equal("a/2", take(view:watch({ author = "ann" }, 0), 1)[1].name)
     local list = take(view:watch({ prefix = "a/" }, 0), 3)
     assert.same({ "post", "post", "delete" }, { list[1].kind, list[2].kind, list[3].kind })
+    assert.equal("delete", take(view:watch({ tag = "blue" }, 0), 2)[2].kind)
+    assert.equal("delete", take(view:watch({ type = "note" }, 0), 3)[3].kind)
     assert.same({ "blue", "red" }, list[1].meta.tags)
     assert.equal("r_1", list[1].meta.run)
   end)
 
   it("misses nothing and gives nothing twice, whoever commits, however often it starts again", function()
     local wanted, seen, offset = 400, {}, 0
-    task.within({}, function()
+    local ok, err = task.within({}, function()
       for writer = 1, 4 do
         task.spawn(function()
           for n = 1, wanted // 4 do support.post(store, ("w%d"):format(writer), n) end
@@ -78,6 +80,7 @@ describe("watching", function()
         end
       end)
     end)
+    assert.is_true(ok, tostring(err))
     local latest = {}
     for _, change in ipairs(seen) do
       assert.equal((latest[change.name] or 0) + 1, change.version)

@@ -123,6 +123,26 @@ describe("an overlay", function()
     support.refused("conflict", workspace.commit, view)
   end)
 
+  it("takes the longest names", function()
+    local long = { run = ("r"):rep(100), pipeline = ("p"):rep(100) }
+    local overlay = workspace.overlay(store, { run = long.run, branch = ("b"):rep(100) })
+    long.overlay = overlay
+    local view = workspace.view(store, long)
+    for _, ending in ipairs { "a", "b" } do
+      view:post(("n"):rep(199) .. ending, "text " .. ending, { scope = "pipeline", ttl = 60 })
+    end
+    workspace.commit(view)
+    view = workspace.view(store, long)
+    assert.equal("text a", view:get(("n"):rep(199) .. "a", { scope = "pipeline" }).value)
+    assert.equal(2, #view:list { scope = "pipeline" })
+    adopt(overlay)
+    long.overlay = nil
+    view = workspace.view(store, long)
+    assert.equal(2, #view:search("text", { scope = "pipeline" }))
+    assert.equal("text b", view:get(("n"):rep(199) .. "b", { scope = "pipeline" }).value)
+    assert.equal(0, rows())
+  end)
+
   it("of one branch is none of another whose name begins alike", function()
     local overlay, open = branch "a"
     local _, longer = branch "ab"
