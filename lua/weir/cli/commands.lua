@@ -18,6 +18,7 @@ M.families = {
     { name = "runs", summary = "list runs, the newest first" },
     { name = "show", summary = "show a run: its steps, attempts, errors, output" },
     { name = "trace", summary = "show when what happened in a run" },
+    { name = "workspace", summary = "list, read, write and search the documents that runs share" },
     { name = "cancel", summary = "cancel a run" },
     { name = "pause", summary = "keep a run from going on" },
     { name = "resume", summary = "go on with unfinished runs" },
@@ -25,7 +26,6 @@ M.families = {
     { name = "approvals", summary = "list what waits for a person's decision" },
     { name = "approve", summary = "approve what waits, or answer it" },
     { name = "reject", summary = "reject what waits" },
-    { name = "workspace", summary = "list, read, write and search the documents that runs share" },
   } },
   { title = "modules, tests, this machine", entries = {
     { name = "modules", summary = "list agents, critics and other modules" },

@@ -137,8 +137,9 @@ local actions = {}
 local function documents_table(context, list, is_ranked)
   local rows = { { "NAME", "VERSION", "TYPE", "TAGS", "AUTHOR", "WRITTEN", is_ranked and "SCORE" or nil } }
   for _, document in ipairs(list) do
-    rows[#rows + 1] = { document.name, tostring(document.version), document.type or "", table.concat(document.tags, " "),
-      document.author or "", when(document.at_ms), is_ranked and ("%.2f"):format(document.score) or nil }
+    rows[#rows + 1] = { text.safe(document.name), tostring(document.version), text.safe(document.type or ""),
+      text.safe(table.concat(document.tags, " ")), text.safe(document.author or ""), when(document.at_ms),
+      is_ranked and ("%.2f"):format(document.score) or nil }
   end
   print_table(context, rows, { [2] = "right", [7] = "right" })
 end
@@ -239,8 +240,8 @@ function actions.history(view, arguments, context)
   local rows = { { "VERSION", "LSN", "KIND", "WRITTEN", "AUTHOR", "RUN", "STEP" } }
   for _, entry in ipairs(list) do
     local meta = entry.meta
-    rows[#rows + 1] = { tostring(entry.version), tostring(entry.lsn), entry.kind, when(meta.at_ms), meta.author or "", meta.run or "",
-      meta.step or "" }
+    rows[#rows + 1] = { tostring(entry.version), tostring(entry.lsn), entry.kind, when(meta.at_ms), text.safe(meta.author or ""),
+      meta.run or "", text.safe(meta.step or "") }
   end
   print_table(context, rows, { "right", "right" })
 end
@@ -252,9 +253,10 @@ local function lsn_of(given)
 end
 
 local function difference(entry)
-  if not entry.before then return ("+ %s  version %d"):format(entry.name, entry.after) end
-  if not entry.after then return ("- %s  version %d"):format(entry.name, entry.before) end
-  return ("~ %s  version %d to %d"):format(entry.name, entry.before, entry.after)
+  local name = text.safe(entry.name)
+  if not entry.before then return ("+ %s  version %d"):format(name, entry.after) end
+  if not entry.after then return ("- %s  version %d"):format(name, entry.before) end
+  return ("~ %s  version %d to %d"):format(name, entry.before, entry.after)
 end
 
 function actions.diff(view, arguments, context)
