@@ -110,6 +110,22 @@ describe("weir workspace", function()
     assert.equal(1, #support.lines((select(2, support.run { "runs", "--json", "--store", store }))))
   end)
 
+  it("has written all of a document or nothing when the process is killed", function()
+    local function post_and_die(point)
+      local result = support.host({ "workspace", "post", "text", "the " .. point .. " weir", "--store", store },
+        { cwd = folder, env = { WEIR_FAILPOINT = point .. ":1" } })
+      assert.equal(9, result.signal)
+    end
+    post_and_die "before_commit"
+    assert.equal("", (select(2, weir("search", "weir", "--json"))))
+    assert.equal(6, (weir("get", "text")))
+    assert.equal("", (select(2, weir("diff", "0", "--json"))))
+    post_and_die "after_commit"
+    assert.equal("text", line("search", "weir", "--json").name)
+    assert.equal("the after_commit weir", line("get", "text", "--json").value)
+    assert.equal(2, line("post", "text", "next", "--json").version)
+  end)
+
   it("says what it does not understand", function()
     weir("post", "document", "1")
     local _, _, err = weir("get", "documnet")
