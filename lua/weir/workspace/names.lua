@@ -66,7 +66,9 @@ end
 ---@return string[]|nil tags
 function M.check_tags(tags, name)
   if tags == nil then return nil end
-  if type(tags) ~= "table" then failure.raise("invalid", "document '%s': its tags must be a list of texts", name) end
+  if type(tags) ~= "table" or #tags == 0 and next(tags) ~= nil then
+    failure.raise("invalid", "document '%s': its tags must be a list of texts", name)
+  end
   local list, has = {}, {}
   for _, tag in ipairs(tags) do
     check_text(tag, TAG_MAX, ("document '%s': a tag"):format(name))

@@ -133,7 +133,7 @@ end
 function M.value(store, record)
   if not record.blob then return record.value end
   local bytes, message, code = store:get_blob(record.blob)
-  if not bytes then raise(message, code) end
+  if not bytes then raise(message, code == "not_found" and "corrupt" or code) end
   local value
   value, message, code = checkpoint.decode(bytes)
   if value == nil then raise(message, code) end

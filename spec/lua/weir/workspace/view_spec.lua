@@ -299,6 +299,26 @@ describe("a view", function()
     end
   end)
 
+  it("refuses a commit that no batch holds, and keeps what was written for a smaller one", function()
+    local view = support.view(store)
+    for n = 1, 2000 do view:post("d" .. n, "many words") end
+    local err = support.refused("limit", workspace.commit, view)
+    assert.matches("at most 9900 operations", err.message)
+    assert.same({}, support.view(store):list())
+    assert.equal("many words", view:get("d2000").value)
+  end)
+
+  it("says that a value is damaged when its blob is gone", function()
+    support.post(store, "large", ("weir "):rep(1000))
+    local key = "run:r_1\0large" .. string.pack(">zI8", "", 1)
+    local record = store:get("workspace.versions", key)
+    record.blob = ("0"):rep(64)
+    store:put("workspace.versions", key, record)
+    local view = support.view(store)
+    support.refused("corrupt", view.get, view, "large")
+    assert.equal("large", support.names(view:list()))
+  end)
+
   it("refuses what is too large or no name, naming the document", function()
     local view = support.view(store)
     local bad = { "", "a\nb", "\0", "\xff", 7, json.null }
@@ -312,6 +332,9 @@ describe("a view", function()
     for n = 1, 33 do tags[n] = "t" .. n end
     support.refused("limit", view.post, view, "x", 1, { tags = tags })
     support.refused("invalid", view.post, view, "x", 1, { tags = { "a\n" } })
+    support.refused("invalid", view.post, view, "x", 1, { tags = { a = "b" } })
+    support.refused("invalid", view.post, view, "x", 1, { tags = "a" })
+    support.refused("invalid", view.post, view, "x", 1, { ttl = -1 })
     support.refused("invalid", view.post, view, "x", 1, { ttl = "soon" })
     assert.is_false(view:is_dirty())
     view:post(("x"):rep(200), ("x"):rep((16 << 20) - 100))
