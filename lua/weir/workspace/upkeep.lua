@@ -8,6 +8,7 @@ local native = require "weir.native.scheduler"
 local names = require "weir.workspace.names"
 local plan = require "weir.workspace.plan"
 local record = require "weir.workspace.record"
+local values = require "weir.value"
 
 local M = {}
 
@@ -17,18 +18,45 @@ local BATCH = 500 -- operations after which a batch is written
 local Batch = {}
 Batch.__index = Batch
 
--- Writes what has gathered. A head that changed meanwhile is left for the next time.
-local function flush(self)
-  if #self.operations == 0 then return true end
-  local results, message, code = self.store:batch(self.operations)
-  self.operations = {}
-  if not results and code ~= "conflict" then failure.raise(code, "%s", message) end
-  return results ~= nil
+local function new_batch(store)
+  return setmetatable({ store = store, operations = {}, floors = {}, pending = 0, removed = 0 }, Batch)
 end
 
-local function remove_version(self, key, n)
-  local operations = self.operations
-  operations[#operations + 1] = { op = "delete", space = spaces.versions, key = names.version_key(key, n) }
+-- Writes what has gathered. If a head changed meanwhile all of it is left for the next time.
+function Batch:flush()
+  local operations, pending = self.operations, self.pending
+  for _, scope in ipairs(values.names(self.floors)) do
+    local floor = self.floors[scope]
+    operations[#operations + 1] = { op = "cas", space = spaces.floors, key = scope, version = floor.version, value = floor.n }
+  end
+  self.operations, self.floors, self.pending = {}, {}, 0
+  if #operations == 0 then return end
+  local results, message, code = self.store:batch(operations)
+  if results then self.removed = self.removed + pending
+  elseif code ~= "conflict" then failure.raise(code, "%s", message) end
+end
+
+-- A document's number is kept as the floor of its scope.
+function Batch:raise_floor(scope, n)
+  local floor = self.floors[scope]
+  if not floor then
+    local now, version = record.get(self.store, spaces.floors, scope)
+    floor = { n = now or 0, version = version or 0 }
+  end
+  if n > floor.n then floor.n, self.floors[scope] = n, floor end
+end
+
+function Batch:remove_version(key, n)
+  self.operations[#self.operations + 1] = { op = "delete", space = spaces.versions, key = names.version_key(key, n) }
+  self.pending = self.pending + 1
+end
+
+-- A version, and the postings that end with it.
+function Batch:remove_before(key, n, following)
+  local scope, name = names.parse_key(key)
+  self:remove_version(key, n)
+  index.forget(self.store, self.operations, scope, name, following)
+  if #self.operations >= BATCH then self:flush() end
 end
 
 -- The numbers of a document's versions, oldest first, each with its LSN.
@@ -42,41 +70,23 @@ local function versions_of(store, key)
 end
 
 -- A version is needed while it is among the newest, or a snapshot may lie before the next one.
-local function trim_document(self, key, lowest_lsn, keep)
-  local scope, name = names.parse_key(key)
-  local list, removed = versions_of(self.store, key), 0
+local function trim_document(batch, key, lowest_lsn, keep)
+  local list = versions_of(batch.store, key)
   for place = 1, #list - keep do
     local following = list[place + 1]
     if following.lsn > lowest_lsn then break end
-    remove_version(self, key, list[place].n)
-    index.forget(self.store, self.operations, scope, name, following.n)
-    removed = removed + 1
-    if #self.operations >= BATCH then flush(self) end
+    batch:remove_before(key, list[place].n, following.n)
   end
-  return removed
 end
 
--- A document that was deleted before every snapshot goes entirely. Its number stays behind as the floor of
--- its scope: a batch of its own, since the floor may change with each.
-local function forget_document(self, row)
-  flush(self)
-  local scope, name = names.parse_key(row.key)
-  local floor, floor_version = record.get(self.store, spaces.floors, scope)
-  local list = versions_of(self.store, row.key)
-  local count = #list
-  while #list > 1 do -- long histories first, piece by piece
-    local oldest = table.remove(list, 1)
-    remove_version(self, row.key, oldest.n)
-    index.forget(self.store, self.operations, scope, name, list[1].n)
-    if #self.operations >= BATCH then flush(self) end
-  end
-  if list[1] then remove_version(self, row.key, list[1].n) end
-  local operations = self.operations
-  operations[#operations + 1] = { op = "delete", space = spaces.heads, key = row.key, version = row.version }
-  if row.value.n > (floor or 0) then
-    operations[#operations + 1] = { op = "cas", space = spaces.floors, key = scope, version = floor_version or 0, value = row.value.n }
-  end
-  return flush(self) and count or 0
+-- A document that was deleted before every snapshot goes entirely; the tombstone and the head last, and
+-- together, so that whatever was interrupted is found again.
+local function forget_document(batch, row)
+  local list = versions_of(batch.store, row.key)
+  for place = 1, #list - 1 do batch:remove_before(row.key, list[place].n, list[place + 1].n) end
+  batch:remove_version(row.key, row.value.n)
+  batch.operations[#batch.operations + 1] = { op = "delete", space = spaces.heads, key = row.key, version = row.version }
+  batch:raise_floor(names.parse_key(row.key), row.value.n)
 end
 
 --- Removes versions that are older than what the snapshot `lowest_lsn` reads, and documents that were
@@ -88,19 +98,19 @@ end
 function M.trim(store, lowest_lsn, keep)
   if math.type(lowest_lsn) ~= "integer" then error("lowest_lsn: an integer expected", 2) end
   if keep ~= nil and (math.type(keep) ~= "integer" or keep < 1) then error("keep: an integer from 1 expected", 2) end
-  local self, removed = setmetatable({ store = store, operations = {} }, Batch), 0
-  local seen = 0
+  local batch, seen = new_batch(store), 0
   for row in record.each(store, spaces.heads, { limit = 100 }) do
     seen = seen + 1
     if seen % 100 == 0 then native.yield() end
     if row.value.dead and row.version <= lowest_lsn then
-      removed = removed + forget_document(self, row)
+      forget_document(batch, row)
     elseif row.value.n > 1 then
-      removed = removed + trim_document(self, row.key, lowest_lsn, keep or 1)
+      trim_document(batch, row.key, lowest_lsn, keep or 1)
     end
+    if #batch.operations >= BATCH then batch:flush() end
   end
-  flush(self)
-  return removed
+  batch:flush()
+  return batch.removed
 end
 
 local PIECE = 16 -- documents that expire in one batch

@@ -59,6 +59,22 @@ describe("trimming", function()
     assert.equal(5, support.view(store):get("x").version)
   end)
 
+  it("forgets many deleted documents at once, in each scope by its own numbers", function()
+    local view = support.view(store)
+    for n = 1, 300 do view:post("d" .. n, 1) end
+    view:post("x", 1, { scope = "project" })
+    workspace.commit(view)
+    for _ = 1, 3 do support.post(store, "d7", 2) end
+    for n = 1, 300 do view:delete("d" .. n) end
+    view:delete("x", { scope = "project" })
+    workspace.commit(view)
+    local commits = store:stats().commits
+    assert.equal(605, workspace.trim(store, workspace.snapshot(store)))
+    assert.is_true(store:stats().commits - commits < 10)
+    for _, space in ipairs { "heads", "versions", "postings", "terms", "closed" } do assert.equal(0, rows(space), space) end
+    assert.same({ 2, 5 }, { (store:get("workspace.floors", "project")), (store:get("workspace.floors", "run:r_1")) })
+  end)
+
   it("goes through more documents than one batch holds", function()
     for n = 1, 5 do
       local view = support.view(store)
