@@ -15,6 +15,7 @@ local M = {}
 
 local spaces = names.spaces
 local LIST_DEFAULT, LIST_MAX = 100, 1000
+local TTL_MAX = 100 * 366 * 86400 -- seconds
 
 ---@class weir.Document
 ---@field name string
@@ -137,6 +138,7 @@ local function expires(now_ms, ttl, where)
   if ttl == nil then return nil end
   local seconds, message = require("weir.duration").parse(ttl)
   if not seconds then failure.raise("invalid", "%s: ttl: %s", where, message) end
+  if seconds > TTL_MAX then failure.raise("limit", "%s: ttl: at most %d s are allowed, leave it out for no end", where, TTL_MAX) end
   return now_ms + math.ceil(seconds * 1000)
 end
 
@@ -163,7 +165,7 @@ end
 --- there already (by JSON's equality). Merges are applied to the latest version when the view is committed,
 --- so that writers side by side lose nothing, and keep type and tags where none are given. Nothing reaches
 --- the store before the commit. Does not wait. Raises `invalid` for what is no plain data or does not fit
---- the merge, `limit` for a name above 200 bytes, a value above 16 MiB, more than 32 tags, and `conflict`
+--- the merge, `limit` for a name above 200 bytes, a value above 16 MiB, more than 32 tags, a century, and `conflict`
 --- when two versions are expected of one document.
 ---@param name string 1 to 200 bytes without control characters
 ---@param value any plain data

@@ -77,6 +77,25 @@ function acts.delete(store, model, random, writer)
   model.texts[name] = nil
 end
 
+-- A branch that moves and counts; it wins, or nothing of it is seen.
+function acts.branch(store, model, random, writer)
+  model.branches = model.branches + 1
+  local overlay = workspace.overlay(store, { run = "r_1", branch = "b" .. model.branches })
+  local by = random(9)
+  for _, amount in ipairs { by, -by } do
+    local view = support.view(store, { overlay = overlay })
+    view:post("account" .. random(ACCOUNTS), amount, { merge = "counter" })
+    view:post("branched" .. writer, { amount }, { merge = "append" })
+    workspace.commit(view)
+  end
+  local wins = random(2) == 1
+  repeat
+    local results, message, code = store:batch(wins and workspace.adopt(overlay) or workspace.discard(overlay))
+    assert.is_true(results ~= nil or code == "conflict", message)
+  until results
+  if wins then model.branched[writer] = (model.branched[writer] or 0) + 2 end
+end
+
 -- What one snapshot says of everything.
 local function state_at(store, snapshot)
   local view, state, sum = support.view(store, { snapshot = snapshot }), {}, 0
@@ -122,6 +141,9 @@ local function check_end(model, state)
     seen[entry.writer] = entry.n
   end
   assert.same(model.appended, seen)
+  for writer = 1, WRITERS do
+    assert.equal(model.branched[writer], state["branched" .. writer] and #state["branched" .. writer] or nil)
+  end
   for _, element in ipairs(state.set) do
     assert.is_nil(members[element[1]])
     members[element[1]] = true
@@ -140,9 +162,10 @@ describe("writers side by side", function()
     it(("lose nothing, and snapshots between them each read one state (seed %d)"):format(seed), function()
       native.use_virtual_clock(seed)
       local store <close> = support.store()
-      local model = { counter = 0, appended = {}, set = {}, edits = 0, conflicts = 0, texts = {}, acts = 0 }
+      local model = { counter = 0, appended = {}, set = {}, edits = 0, conflicts = 0, texts = {}, acts = 0, branches = 0,
+        branched = {} }
       for n = 1, ACCOUNTS do support.post(store, "account" .. n, TOTAL // ACCOUNTS) end
-      local names, snapshots = { "count", "append", "add", "edit", "move", "write", "write", "delete" }, {}
+      local names, snapshots = { "count", "append", "add", "edit", "move", "write", "write", "delete", "branch" }, {}
       local ok, err = task.within({}, function()
         for writer = 1, WRITERS do
           task.spawn(function()
@@ -173,6 +196,7 @@ describe("writers side by side", function()
         check_index(store, entry.lsn, entry.state)
       end
       assert.is_true(model.conflicts > 0) -- or nothing was tried
+      assert.same({}, store:scan "workspace.overlays")
       local lowest = snapshots[7].lsn
       assert.is_true(workspace.trim(store, lowest) > 0)
       for place = 7, #snapshots do
