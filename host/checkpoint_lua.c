@@ -241,13 +241,12 @@ static int store_entries(lua_State *L) {
 
 /* store:verify() -> {table = records read, ...}, list of what is damaged */
 static int store_verify(lua_State *L) {
-  static const char *const names[WEIR_TABLES] = { "log", "segments", "runs", "status", "blobs", "kv" };
   weir_port *port = weir_port_check(L, 1);
   uint64_t counts[WEIR_TABLES];
   weir_status status = weir_store_verify(port->client, counts, &port->result);
   if (status != WEIR_OK) return weir_refusef(L, status, "%s", port->result.message);
   lua_createtable(L, 0, WEIR_TABLES); /* counts */
-  for (int i = 0; i < WEIR_TABLES; i++) set_count(L, names[i], counts[i]);
+  for (int i = 0; i < WEIR_TABLES; i++) set_count(L, weir_table_name(i), counts[i]);
   lua_newtable(L); /* counts list */
   for (uint32_t i = 0; i < weir_result_count(&port->result); i++) {
     weir_found found = weir_result_at(&port->result, i);
@@ -277,6 +276,7 @@ int luaopen_weir_native_checkpoint(lua_State *L) {
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods); /* meta methods */
   luaL_setfuncs(L, weir_space_methods, 0);
+  luaL_setfuncs(L, weir_job_methods, 0);
   lua_setfield(L, -2, "__index"); /* meta */
   luaL_newlib(L, functions);      /* meta module */
   weir_pack_push_functions(L);    /* meta module encode decode */

@@ -36,6 +36,7 @@ weir_status weir_store_open(const char *path, const weir_store_options *options,
 /* Give back one opening; the last one waits for the queue and closes. */
 void weir_store_release(weir_store *store);
 const char *weir_store_path(const weir_store *store);
+const char *weir_table_name(int table);
 /* The version of LMDB, as "0.9.24". */
 const char *weir_store_lmdb(void);
 /* The number of the latest record that is committed: none that is committed later has a lower one. Any
@@ -60,6 +61,8 @@ typedef enum {
   WEIR_OP_BLOB,   /* key = hash, value = content */
   WEIR_OP_FORGET, /* remove a run: key = run id, value = the statuses that say that it has ended, each
                    * with a zero after it. Result: how many entries it had */
+  WEIR_OP_SWEEP,  /* of a sweep alone: key = hashes of blobs, expected = put at this time at the latest,
+                   * in  milliseconds. Result: how many nobody refers to, and were removed */
   WEIR_OP_ROW,    /* replace the row: key = run id, epoch, row and status. Result: latest n */
 } weir_op_kind;
 
@@ -77,6 +80,7 @@ typedef struct {
                  */
   uint64_t expected; /* put, delete: the version there must be, 0 for none, or WEIR_ANY_VERSION */
   uint64_t result;
+  uint64_t freed; /* sweep: bytes */
   weir_span key, long_key, value, row, status;
 } weir_op;
 

@@ -171,14 +171,15 @@ static bool enlarge_map(weir_store *store, weir_batch *first) {
   MDB_envinfo info;
   mdb_env_info(store->env, &info);
   size_t more = info.me_mapsize > total_bytes(first) * 4 ? info.me_mapsize : total_bytes(first) * 4;
-  return weir_map_grow(store, info.me_mapsize + more);
+  return weir_map_grow(store, info.me_mapsize + more, true);
 }
 
 static void keep_map_roomy(weir_store *store) {
   MDB_envinfo info;
   mdb_env_info(store->env, &info);
   size_t used = (info.me_last_pgno + 1) * store->page_size;
-  if (used > info.me_mapsize / 100 * GROW_ABOVE_PERCENT) weir_map_grow(store, info.me_mapsize * 2);
+  if (used > info.me_mapsize / 100 * GROW_ABOVE_PERCENT)
+    weir_map_grow(store, info.me_mapsize * 2, false);
 }
 
 /* LMDB reports a write that was cut short as EIO; on a full disk that is what it means. It concerns
@@ -236,4 +237,52 @@ void weir_commit(weir_store *store, weir_batch *first) {
   else
     refuse_all(first, WEIR_UNAVAILABLE, weir_store_failure(store), false);
   if (committed) keep_map_roomy(store);
+}
+
+static int try_alone(weir_store *store, int (*change)(weir_store *, MDB_txn *, void *), void *context) {
+  MDB_txn *txn;
+  store->added = 0;
+  int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
+  if (rc != 0) return rc;
+  if ((rc = change(store, txn, context)) == 0)
+    rc = mdb_txn_commit(txn);
+  else
+    mdb_txn_abort(txn);
+  if (rc == 0) weir_seal_write(store, store->tail.transactions);
+  return rc;
+}
+
+static int commit_alone(weir_store *store, int (*change)(weir_store *, MDB_txn *, void *),
+                        void *context) {
+  int rc = try_alone(store, change, context);
+  for (int tries = 0; rc == MDB_MAP_FULL && tries < 40; tries++) {
+    roll_back(store);
+    rc = enlarge_map(store, NULL) ? try_alone(store, change, context) : ENOSPC;
+  }
+  if (rc == 0) {
+    count_commit(store, NULL, weir_nanoseconds());
+    return 0;
+  }
+  roll_back(store);
+  if (rc == ECANCELED) return rc;
+  if (rc == MDB_MAP_FULL || (is_full(store, rc) && is_usable(store))) return ENOSPC;
+  weir_store_fail(store, "commit", rc);
+  return rc;
+}
+
+weir_status weir_commit_alone(weir_store *store,
+                              int (*change)(weir_store *store, MDB_txn *txn, void *context),
+                              void *context, char message[WEIR_MESSAGE_MAX]) {
+  pthread_mutex_lock(&store->commit);
+  int rc = weir_store_failure(store) != NULL ? MDB_PANIC : commit_alone(store, change, context);
+  pthread_mutex_unlock(&store->commit);
+  if (rc == 0) return WEIR_OK;
+  const char *failure = weir_store_failure(store);
+  if (failure != NULL)
+    snprintf(message, WEIR_MESSAGE_MAX, "%s", failure);
+  else
+    snprintf(message, WEIR_MESSAGE_MAX, "store '%.200s': %s", store->path,
+             rc == ECANCELED ? "a table is unreadable; restore a backup"
+                             : "the disk is full; free some space and try again");
+  return failure != NULL ? WEIR_UNAVAILABLE : rc == ECANCELED ? WEIR_CORRUPT : WEIR_FULL;
 }

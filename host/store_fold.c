@@ -32,6 +32,7 @@ static int gather(weir_store *store, MDB_txn *txn, const weir_head *head, uint64
     if (!weir_slice_equal(entry.run, (weir_slice){ head->id, head->id_size })) return 0;
     if (i == 0) *first_n = entry.n;
     weir_segment_add(&store->record, lsn, record);
+    weir_sweep_keep_entry(store, entry.payload);
   }
   *whole = true;
   return store->record.failed ? ENOMEM : 0;

@@ -131,9 +131,13 @@ uint64_t weir_seal_read(const weir_store *store) {
   return value;
 }
 
+void weir_seal_encode(uint8_t bytes[8], uint64_t transactions) {
+  for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)(transactions >> (8 * i));
+}
+
 void weir_seal_write(weir_store *store, uint64_t transactions) {
   uint8_t bytes[8];
-  for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)(transactions >> (8 * i));
+  weir_seal_encode(bytes, transactions);
   if (store->seal >= 0)
     (void)!pwrite(store->seal, bytes, sizeof bytes,
                   0); /* if it fails the old number stays, which is safe */

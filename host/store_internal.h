@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "store.h"
+#include "store_job.h"
 
 /* The journal of one run that somebody is writing. */
 typedef struct weir_head weir_head;
@@ -35,6 +36,8 @@ struct weir_head {
   uint8_t id_size;
   uint8_t id[WEIR_RUN_ID_MAX];
 };
+
+typedef struct weir_sweep_state weir_sweep_state;
 
 typedef struct {
   weir_head **bucket;
@@ -83,6 +86,11 @@ struct weir_store {
   _Atomic(const char *) failure; /* the text below, once it is there */
   char failure_text[WEIR_MESSAGE_MAX];
   bool has_reserve;
+  atomic_bool copies_must_end;   /* somebody waits to make the map grow */
+  weir_sweep_state *sweep;       /* heads_lock; NULL: none is under way */
+  bool sweeping;                 /* heads_lock */
+  bool has_swept;                /* whoever sweeps has this and the next */
+  uint8_t swept[WEIR_HASH_SIZE]; /* the last blob that was looked at */
 };
 
 struct weir_client {
@@ -97,7 +105,8 @@ struct weir_client {
   pthread_cond_t idle;
   weir_batch *done, *done_last;
   uint64_t in_flight;  /* batches submitted and not yet fetched */
-  uint64_t unfinished; /* batches submitted and not yet done */
+  uint64_t unfinished; /* batches submitted and jobs started, and not yet done */
+  weir_job *jobs, *jobs_done;
 };
 
 static inline MDB_val weir_val(weir_slice slice) {
@@ -132,7 +141,11 @@ bool weir_map_sane(const weir_store *store, MDB_val val); /* the value lies with
 int weir_map_put(weir_store *store, MDB_txn *txn, int table, weir_slice key,
                  weir_slice record); /* keeps the tail */
 int weir_map_delete(weir_store *store, MDB_txn *txn, int table, weir_slice key);
-bool weir_map_grow(weir_store *store, size_t needed); /* no transaction of this thread is open */
+/* No transaction of this thread is open. If it is not urgent, nothing happens while somebody reads. */
+bool weir_map_grow(weir_store *store, size_t needed, bool urgent);
+/* Begin to read, or renew the reader that *txn is: 0 or LMDB's error. The map is locked. */
+int weir_reader_begin(weir_store *store, MDB_txn **txn);
+void weir_readers_clear(weir_store *store); /* those of processes that are gone */
 /* A key was not found: true when its neighbours are undamaged and in order, so that it really is
  * absent. */
 bool weir_map_is_absent(weir_store *store, MDB_txn *txn, int table, weir_slice key);
@@ -153,8 +166,29 @@ int weir_cut(weir_store *store, MDB_txn *txn);
 weir_status weir_forget_check(weir_store *store, MDB_txn *txn, weir_slice run, int *rc);
 int weir_forget(weir_store *store, MDB_txn *txn, weir_head *head);
 
+/* store_sweep.c, for the writer: what a sweep that is under way must not remove. */
+void weir_sweep_keep_blob(weir_store *store, weir_slice hash);
+void weir_sweep_keep_value(weir_store *store, weir_slice value); /* of a key, or a row */
+void weir_sweep_keep_key(weir_store *store, weir_slice key);     /* without its space */
+void weir_sweep_keep_entry(weir_store *store, weir_slice payload);
+int weir_sweep_remove(weir_store *store, MDB_txn *txn, weir_slice hashes, uint64_t oldest_ms,
+                      uint64_t *removed, uint64_t *bytes);
+
+/* store_job.c; store_backup.c, store_sweep.c, store_rebuild.c: on the job's thread. */
+weir_status weir_job_fail(weir_job *job, weir_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+weir_status weir_job_check(weir_job *job); /* the store has failed, or the job was stopped */
+weir_status weir_backup(weir_job *job);
+weir_status weir_sweep(weir_job *job);
+weir_status weir_rebuild(weir_job *job);
+
 /* store_commit.c: commit linked batches and set every outcome; the commit lock is held. */
 void weir_commit(weir_store *store, weir_batch *first);
+/* Commit what `change` does, alone; it may be called again after a failure. It takes the heads' lock
+ * where it needs it. ECANCELED of it: the store is unreadable, CORRUPT. Else FULL or UNAVAILABLE. */
+weir_status weir_commit_alone(weir_store *store,
+                              int (*change)(weir_store *store, MDB_txn *txn, void *context),
+                              void *context, char message[WEIR_MESSAGE_MAX]);
 void weir_store_fail(weir_store *store, const char *what, int rc);
 int weir_tail_put(weir_store *store, MDB_txn *txn); /* write the tail into the transaction */
 
@@ -181,6 +215,7 @@ int weir_rebuild_index(weir_store *store, MDB_txn *txn);
 void weir_seal_open(weir_store *store);
 uint64_t weir_seal_read(const weir_store *store);
 void weir_seal_write(weir_store *store, uint64_t transactions);
+void weir_seal_encode(uint8_t bytes[8], uint64_t transactions);
 
 /* store_failpoint.c: does nothing unless compiled with WEIR_TEST. */
 #ifdef WEIR_TEST

@@ -109,13 +109,36 @@ bool weir_map_is_absent(weir_store *store, MDB_txn *txn, int table, weir_slice k
   return absent;
 }
 
-bool weir_map_grow(weir_store *store, size_t needed) {
+bool weir_map_grow(weir_store *store, size_t needed, bool urgent) {
   MDB_envinfo info;
   mdb_env_info(store->env, &info);
   size_t size = info.me_mapsize;
   while (size < needed && size <= SIZE_MAX / 4) size *= 2;
-  pthread_rwlock_wrlock(&store->map);
-  int rc = size < needed ? MDB_MAP_FULL : mdb_env_set_mapsize(store->env, size);
+  if (size < needed) return false;
+  if (urgent) { /* reads are short, a copy is not */
+    atomic_store(&store->copies_must_end, true);
+    pthread_rwlock_wrlock(&store->map);
+    atomic_store(&store->copies_must_end, false);
+  } else if (pthread_rwlock_trywrlock(&store->map) != 0) {
+    return false;
+  }
+  int rc = mdb_env_set_mapsize(store->env, size);
   pthread_rwlock_unlock(&store->map);
   return rc == 0;
+}
+
+void weir_readers_clear(weir_store *store) {
+  int cleared = 0;
+  if (mdb_reader_check(store->env, &cleared) != 0 || cleared == 0) return;
+  pthread_mutex_lock(&store->heads_lock);
+  store->stats.readers_cleared += (uint64_t)cleared;
+  pthread_mutex_unlock(&store->heads_lock);
+}
+
+int weir_reader_begin(weir_store *store, MDB_txn **txn) {
+  if (*txn != NULL) return mdb_txn_renew(*txn); /* it has kept its slot */
+  int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, txn);
+  if (rc != MDB_READERS_FULL) return rc;
+  weir_readers_clear(store);
+  return mdb_txn_begin(store->env, NULL, MDB_RDONLY, txn);
 }

@@ -28,6 +28,10 @@ static const char *const table_names[WEIR_TABLES] = {
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static weir_store *open_stores;
 
+const char *weir_table_name(int table) {
+  return table_names[table];
+}
+
 const char *weir_store_path(const weir_store *store) {
   return store->path;
 }
@@ -293,14 +297,14 @@ static weir_status start(weir_store *store, char message[WEIR_MESSAGE_MAX]) {
   weir_status status = weir_owner_take(store->folder, store->path, &store->owner, message);
   if (status != WEIR_OK) return status;
   weir_seal_open(store);
-  int rc = open_some_environment(store), cleared;
+  int rc = open_some_environment(store);
   if (rc != 0) return broken(store, "cannot open it", rc, message);
   if (!flags_are_safe(store))
     return broken(store, "LMDB's flags are not the safe ones", EINVAL, message);
   MDB_stat stat;
   mdb_env_stat(store->env, &stat);
   store->page_size = stat.ms_psize;
-  mdb_reader_check(store->env, &cleared);
+  weir_readers_clear(store);
   status = recover(store, message);
   if (status != WEIR_OK) return status;
   if (store->inode == 0) unlink_files(store);

@@ -73,13 +73,41 @@ static void settle(weir_port *port, weir_batch *batch, weir_request *request) {
     weir_port_recycle(port, pending); /* its task was cancelled */
 }
 
+/* One batch or job less is under way. */
+static void count_down(weir_port *port) {
+  weir_external_end(port->scheduler);
+  if (--port->in_flight == 0) uv_unref((uv_handle_t *)&port->anchor->async);
+}
+
+static void count_up(weir_port *port) {
+  weir_external_begin(port->scheduler);
+  if (port->in_flight++ == 0) uv_ref((uv_handle_t *)&port->anchor->async);
+}
+
+static void settle_job(weir_port *port, weir_job *job) {
+  weir_pending *pending = job->owner;
+  pending->job = NULL;
+  pending->status = job->status;
+  if (job->status != WEIR_OK) pending->message = strdup(job->message);
+  memcpy(pending->results, job->result, sizeof job->result);
+  weir_job_free(job);
+  if (pending->wait.task != NULL)
+    weir_wait_wake(&pending->wait);
+  else
+    weir_port_recycle(port, pending);
+}
+
 static void drain(weir_port *port) {
+  for (weir_job *job = weir_client_jobs(port->client), *next; job != NULL; job = next) {
+    next = job->next;
+    settle_job(port, job);
+    count_down(port);
+  }
   for (weir_batch *batch = weir_client_done(port->client), *next; batch != NULL; batch = next) {
     next = batch->next;
     for (uint32_t i = 0; i < batch->requests; i++) settle(port, batch, &batch->request[i]);
     weir_client_recycle(port->client, batch);
-    weir_external_end(port->scheduler);
-    if (--port->in_flight == 0) uv_unref((uv_handle_t *)&port->anchor->async);
+    count_down(port);
   }
 }
 
@@ -97,8 +125,7 @@ static void submit(weir_port *port) {
   weir_batch *batch = weir_client_batch(port->client);
   if (batch == NULL || batch->requests == 0) return;
   uint64_t now_ms = (uint64_t)weir_scheduler_wall_ms(port->scheduler);
-  weir_external_begin(port->scheduler);
-  if (port->in_flight++ == 0) uv_ref((uv_handle_t *)&port->anchor->async);
+  count_up(port);
   if (weir_scheduler_is_virtual(port->scheduler)) {
     weir_client_commit(port->client, now_ms);
     drain(port);
@@ -141,6 +168,7 @@ static void free_anchor(uv_handle_t *handle) {
 void weir_port_stop(weir_port *port) {
   if (port->store == NULL) return;
   submit(port);
+  weir_client_stop_jobs(port->client);
   weir_client_wait(port->client);
   drain(port);
   weir_client_free(port->client);
@@ -233,6 +261,27 @@ int weir_port_wait(lua_State *L, weir_port *port, weir_batch *batch, uint32_t fi
     return luaL_error(L, "out of memory");
   }
   add_request(L, batch, first_op, reserve, pending);
+  return weir_task_wait(L, &pending->wait, what, WEIR_NO_DEADLINE, (lua_KContext)pending, k);
+}
+
+static void stop_job(weir_wait *wait) {
+  weir_pending *pending = (weir_pending *)(void *)((char *)wait - offsetof(weir_pending, wait));
+  if (pending->job != NULL) weir_job_stop(pending->job);
+}
+
+int weir_port_work(lua_State *L, weir_port *port, weir_job *job, const char *what, lua_KFunction k) {
+  weir_pending *pending = take_pending(L, port);
+  pending->results = calloc(WEIR_JOB_RESULTS, sizeof *pending->results);
+  pending->job = job;
+  pending->wait.abandon = stop_job;
+  job->owner = pending;
+  job->now_ms = (uint64_t)weir_scheduler_wall_ms(port->scheduler);
+  if (pending->results == NULL || !weir_job_start(port->client, job)) {
+    weir_port_recycle(port, pending);
+    weir_job_free(job);
+    return weir_refusef(L, WEIR_UNAVAILABLE, "store: no memory or thread is left for a %s", what);
+  }
+  count_up(port);
   return weir_task_wait(L, &pending->wait, what, WEIR_NO_DEADLINE, (lua_KContext)pending, k);
 }
 

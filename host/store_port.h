@@ -11,6 +11,7 @@
 #include "pack_lua.h"
 #include "scheduler.h"
 #include "store.h"
+#include "store_job.h"
 
 #define WEIR_STORE "weir.store"
 #define WEIR_JOURNAL "weir.journal"
@@ -27,6 +28,7 @@ struct weir_pending {
   uint64_t *results; /* of each, when more than one was asked for */
   uint32_t ops, failed_op;
   char *message;
+  weir_job *job; /* that is under way, or NULL */
 };
 
 typedef struct {
@@ -62,6 +64,9 @@ void weir_port_post(lua_State *L, weir_port *port, weir_batch *batch, uint32_t f
  */
 int weir_port_wait(lua_State *L, weir_port *port, weir_batch *batch, uint32_t first_op, bool reserve,
                    const char *what, lua_KFunction k);
+/* Start a job, and wait for it; it is stopped when nobody waits any more. Its results are the
+ * pending's. */
+int weir_port_work(lua_State *L, weir_port *port, weir_job *job, const char *what, lua_KFunction k);
 /* In a continuation: the port of the pending's store is at index 1. Pushes nil, message, code if it was
  * refused. */
 bool weir_port_refused(lua_State *L, weir_pending *pending);
@@ -85,6 +90,9 @@ bool weir_journal_entry(lua_State *L, weir_port *port, weir_batch *batch, const 
 /* The same of a row alone. */
 bool weir_journal_row(lua_State *L, weir_port *port, weir_batch *batch, const weir_journal *journal,
                       int row, bool release);
+
+/* store_job_lua.c: backup, sweep, rebuild. */
+extern const luaL_Reg weir_job_methods[];
 
 /* store_space_lua.c: keys and values, blobs, batches. */
 extern const luaL_Reg weir_space_methods[];

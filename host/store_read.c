@@ -45,13 +45,7 @@ static weir_status begin_read(weir_client *client, weir_result *result, MDB_txn 
   int rc = 0;
   if (failure == NULL) {
     pthread_rwlock_rdlock(&store->map);
-    rc = client->reader == NULL ? mdb_txn_begin(store->env, NULL, MDB_RDONLY, &client->reader)
-                                : mdb_txn_renew(client->reader);
-    if (rc == MDB_READERS_FULL) {
-      int cleared;
-      mdb_reader_check(store->env, &cleared);
-      rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &client->reader);
-    }
+    rc = weir_reader_begin(store, &client->reader);
     if (rc == 0) {
       *txn = client->reader;
       return WEIR_OK;

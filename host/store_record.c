@@ -161,6 +161,10 @@ weir_status weir_blob_read(weir_slice hash, weir_slice record, weir_slice *conte
   return WEIR_OK;
 }
 
+uint64_t weir_blob_put_ms(weir_slice record) {
+  return record.size < 16 ? 0 : get(record.bytes + 8, 8);
+}
+
 void weir_hash(weir_slice content, uint8_t hash[WEIR_HASH_SIZE]) {
   weir_sha256(content.bytes, content.size, hash);
 }
@@ -233,6 +237,12 @@ size_t weir_kv_key(uint8_t *out, weir_slice space, weir_slice key, bool *is_cut)
   if (!*is_cut) return start + kept;
   weir_hash(key, out + WEIR_KEY_CUT);
   return WEIR_KEY_CUT + WEIR_HASH_SIZE;
+}
+
+weir_slice weir_kv_own(weir_slice table_key) {
+  const uint8_t *end = table_key.size == 0 ? NULL : memchr(table_key.bytes, 0, table_key.size);
+  size_t skip = end == NULL ? table_key.size : (size_t)(end + 1 - table_key.bytes);
+  return part(table_key, skip, table_key.size - skip);
 }
 
 uint32_t weir_record_crc(int table, weir_slice key, weir_slice record) {

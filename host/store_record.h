@@ -31,7 +31,7 @@
  * table "status", key: status, 0, run id; no value. For each row one, and nothing else
  *
  * table "blobs", key: SHA-256 of the content
- *   u8 format (1), 7 bytes 0, u64 milliseconds since 1970 when it was first put, content, u32 crc of
+ *   u8 format (1), 7 bytes 0, u64 milliseconds since 1970 when it was put (again), content, u32 crc of
  * key and all before
  *
  * table "kv", key: space, 0, key. If that exceeds 510 bytes: its first 479 bytes, then the SHA-256 of
@@ -107,6 +107,7 @@ weir_status weir_row_read(weir_slice run, weir_slice record, weir_row *row);
 
 void weir_blob_write(weir_buffer *out, weir_slice hash, uint64_t now_ms, weir_slice content);
 weir_status weir_blob_read(weir_slice hash, weir_slice record, weir_slice *content);
+uint64_t weir_blob_put_ms(weir_slice record); /* 0 if it is too short */
 void weir_hash(weir_slice content, uint8_t hash[WEIR_HASH_SIZE]);
 
 typedef struct {
@@ -134,6 +135,8 @@ size_t weir_kv_key(uint8_t *out, weir_slice space, weir_slice key, bool *is_cut)
 
 /* The crc at a record's end, which its table's sum counts; of a status key its own. 0 if too short. */
 uint32_t weir_record_crc(int table, weir_slice key, weir_slice record);
+
+weir_slice weir_kv_own(weir_slice table_key); /* what follows the space in a table key */
 
 bool weir_run_id_ok(weir_slice run);
 bool weir_space_ok(weir_slice space);

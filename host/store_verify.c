@@ -10,8 +10,6 @@
 
 #include "store_internal.h"
 
-static const char *const names[WEIR_TABLES] = { "log", "segments", "runs", "status", "blobs", "kv" };
-
 #define REPORTS_MAX 1000
 
 typedef struct {
@@ -41,7 +39,7 @@ static void report_key(verification *v, int table, weir_slice key, const char *w
       at += (size_t)snprintf(shown + at, 3, "%02x", key.bytes[i]);
   }
   shown[at] = '\0';
-  snprintf(text, sizeof text, "table %s, key %s: %s", names[table], shown, what);
+  snprintf(text, sizeof text, "table %s, key %s: %s", weir_table_name(table), shown, what);
   report(v, text);
 }
 
@@ -152,7 +150,7 @@ static weir_status verify_tables(weir_client *client, verification *v) {
   weir_store *store = client->store;
   MDB_val key = { 9, (void *)(uintptr_t) "weir.tail" }, value;
   pthread_rwlock_rdlock(&store->map);
-  int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &v->txn);
+  int rc = weir_reader_begin(store, &v->txn);
   if (rc == 0) {
     if (mdb_get(v->txn, store->main, &key, &value) != 0 ||
         weir_tail_read(weir_slice_of(value), &v->tail) != WEIR_OK)

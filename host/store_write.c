@@ -9,6 +9,8 @@
 
 #include "store_internal.h"
 
+#define REFRESH_MS 600000
+
 typedef struct {
   weir_store *store;
   MDB_txn *txn;
@@ -156,10 +158,17 @@ static int check_op(writing *w, const weir_op *op) {
   }
 }
 
+/* A blob that is there already is put again once in a while: it is young, and who put it may refer to
+ * it a little later. */
+static bool is_recent(const writing *w, weir_slice record) {
+  return weir_blob_put_ms(record) + REFRESH_MS > w->batch->now_ms;
+}
+
 static int put_blob(writing *w, weir_slice hash, weir_slice content) {
   weir_slice old, known;
+  weir_sweep_keep_blob(w->store, hash);
   int rc = weir_map_get(w->store, w->txn, WEIR_BLOBS, hash, &old);
-  if (rc == 0 && weir_blob_read(hash, old, &known) == WEIR_OK) return 0;
+  if (rc == 0 && weir_blob_read(hash, old, &known) == WEIR_OK && is_recent(w, old)) return 0;
   if (rc != 0 && rc != MDB_NOTFOUND) return rc;
   weir_buffer *out = &w->store->blob;
   weir_blob_write(out, hash, w->batch->now_ms, content);
@@ -235,6 +244,7 @@ static int put_row(writing *w, const weir_head *head, const weir_op *op) {
   weir_slice run = slice_of(w->batch, op->key);
   weir_row row = { slice_of(w->batch, op->status), slice_of(w->batch, op->row), head->n, head->epoch,
                    head->crc };
+  weir_sweep_keep_value(w->store, row.row);
   int rc = put_status(w, run, row.status);
   if (rc != 0) return rc;
   weir_buffer *out = &w->store->record;
@@ -296,6 +306,8 @@ static int apply_put(writing *w, weir_op *op) {
   weir_slice key = slice_of(w->batch, op->key);
   op->result = w->store->tail.next_lsn++;
   weir_kv kv = { slice_of(w->batch, op->long_key), slice_of(w->batch, op->value), op->result };
+  weir_sweep_keep_key(w->store, kv.long_key.size > 0 ? kv.long_key : weir_kv_own(key));
+  weir_sweep_keep_value(w->store, kv.payload);
   weir_buffer *out = &w->store->record;
   weir_kv_write(out, key, &kv);
   if (out->failed) return ENOMEM;
@@ -323,6 +335,9 @@ static int apply_op(writing *w, weir_op *op) {
     return apply_put(w, op);
   case WEIR_OP_DELETE:
     return apply_delete(w, op);
+  case WEIR_OP_SWEEP:
+    return weir_sweep_remove(w->store, w->txn, slice_of(w->batch, op->key), op->expected, &op->result,
+                             &op->freed);
   case WEIR_OP_BLOB:
     return put_blob(w, slice_of(w->batch, op->key), slice_of(w->batch, op->value));
   default:

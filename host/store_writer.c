@@ -77,13 +77,8 @@ void weir_give_back(weir_batch *first) {
 }
 
 static void housekeep(weir_store *store) {
-  int cleared = 0;
   if (weir_store_failure(store) != NULL) return;
-  if (mdb_reader_check(store->env, &cleared) == 0 && cleared > 0) {
-    pthread_mutex_lock(&store->heads_lock);
-    store->stats.readers_cleared += (uint64_t)cleared;
-    pthread_mutex_unlock(&store->heads_lock);
-  }
+  weir_readers_clear(store);
   pthread_mutex_lock(&store->commit);
   if (!store->has_reserve) weir_reserve_make(store);
   pthread_mutex_unlock(&store->commit);

@@ -74,6 +74,37 @@ function Store:close() end
 ---@return string|nil code
 function Store:verify() end
 
+--- Copies the store as it is at one moment, without unused space, into a new folder, which is there once it is whole
+--- and can be opened as a store. The store goes on meanwhile; the copy is of the moment when it began, and holds back the
+--- space that is freed until it ends. Waits; a thread of its own does the work, and stops when the task is cancelled.
+---@param path string a folder that does not exist yet, in one that does
+---@param options { timeout: number?, delay_s: number? }|nil timeout: seconds, default 300; delay_s: for tests
+---@return integer|nil bytes
+---@return string|nil message
+---@return string|nil code `conflict` (it exists), `not_found` (its parent does not), `timeout`, `full`, `denied`,
+---  `unavailable` (the store had to grow meanwhile, or has failed)
+function Store:backup(path, options) end
+
+--- Removes blobs to which nobody refers. What refers to one: a large element of an entry that was moved there, and the
+--- 64 hexadecimal digits of its hash, in lower case and not within more digits, in any text of a row, in a value or in a
+--- key of a space. Digits in an entry do not. A blob may be referred to as late as `seconds_young` after it was put; one
+--- that is put again is young again, to ten minutes. Waits; a thread of its own does the work, beside all else, and stops
+--- when the task is cancelled.
+---@param seconds_young number|nil younger blobs are spared, default 3600
+---@param budget integer|nil blobs to look at, 1..1000000, default 100000; the next sweep goes on from there
+---@return { looked: integer, removed: integer, bytes: integer, done: boolean }|nil counts done: it came to the last blob
+---@return string|nil message
+---@return string|nil code `conflict` (another sweep is under way), `corrupt` (what is damaged may refer to any blob),
+---  `full`, `limit`, `unavailable`
+function Store:sweep(seconds_young, budget) end
+
+--- Makes the index of statuses and the sums of the tables anew from the records: for a store whose summary is damaged,
+--- opened with `force`. What is damaged stays as it is. Commits wait until it is done. Waits.
+---@return table<string, integer>|nil counts records by table, and `damaged`
+---@return string|nil message
+---@return string|nil code `corrupt` (a table is unreadable), `full`, `unavailable`
+function Store:rebuild() end
+
 -- Runs
 
 --- Takes a run over: an older epoch is refused from now on. Waits.

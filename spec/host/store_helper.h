@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "store.h"
+#include "store_job.h"
 
 static inline void helper_wake(void *context) {
   (void)context;
@@ -202,6 +203,19 @@ static inline void remove_folder(char *folder) {
   }
   rmdir(folder);
   free(folder);
+}
+
+/* Wait for a job; its results and message go to the caller, who may want neither. */
+static inline weir_status finish_job(weir_client *client, weir_job *job,
+                                     uint64_t result[WEIR_JOB_RESULTS],
+                                     char message[WEIR_MESSAGE_MAX]) {
+  weir_client_wait(client);
+  assert_ptr_equal(weir_client_jobs(client), job);
+  weir_status status = job->status;
+  if (result != NULL) memcpy(result, job->result, sizeof job->result);
+  if (message != NULL) memcpy(message, job->message, sizeof job->message);
+  weir_job_free(job);
+  return status;
 }
 
 /* verify reads everything and finds nothing. */
