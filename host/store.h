@@ -22,10 +22,11 @@ typedef struct weir_batch weir_batch;
 
 typedef struct {
   bool force; /* open on a file system that does not keep LMDB's promises, or though damage was found */
-  size_t map_bytes;      /* address space at first; 0: 64 GiB. Grows by itself */
-  size_t log_bytes;      /* the log is cut above this; 0: 64 MiB */
-  uint64_t log_entries;  /* or above this; 0: 1,000,000 */
-  int64_t sync_delay_ns; /* tests: what every commit waits before it syncs */
+  size_t map_bytes;        /* address space at first; 0: 64 GiB. Grows by itself */
+  size_t log_bytes;        /* the log is cut above this; 0: 64 MiB */
+  uint64_t log_entries;    /* or above this; 0: 1,000,000 */
+  int64_t sync_delay_ns;   /* tests: what every commit waits before it syncs */
+  int64_t housekeeping_ns; /* tests: how often readers of dead processes are cleared; 0: 30 s */
 } weir_store_options;
 
 /* Open the folder `path` (made if missing), or a private one in memory for ":memory:".

@@ -16,6 +16,7 @@
 #define LOG_BYTES ((size_t)64 << 20)
 #define LOG_ENTRIES 1000000
 #define READERS 512
+#define HOUSEKEEPING_NS INT64_C(30000000000)
 #define VERIFIED_BYTES ((size_t)8 << 20) /* a store up to this is read whole when it is opened */
 #define FORBIDDEN (MDB_NOSYNC | MDB_NOMETASYNC | MDB_WRITEMAP | MDB_MAPASYNC | MDB_NOLOCK | MDB_RDONLY)
 
@@ -269,6 +270,7 @@ static weir_store *new_store(const char *path, const weir_store_options *options
   if (options != NULL) store->options = *options;
   if (store->options.map_bytes == 0) store->options.map_bytes = MAP_BYTES;
   if (store->options.log_bytes == 0) store->options.log_bytes = LOG_BYTES;
+  if (store->options.housekeeping_ns == 0) store->options.housekeeping_ns = HOUSEKEEPING_NS;
   if (store->options.log_entries == 0) store->options.log_entries = LOG_ENTRIES;
   pthread_rwlock_init(&store->map, NULL);
   pthread_mutex_init(&store->commit, NULL);

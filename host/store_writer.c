@@ -12,7 +12,7 @@
 #include "store_internal.h"
 
 #define SPIN_NS 20000
-#define HOUSEKEEPING_S 30
+#define SECOND_NS 1000000000
 
 static void pause_briefly(void) {
 #if defined(__x86_64__)
@@ -33,7 +33,12 @@ static void spin(weir_store *store) {
 static void sleep_a_while(weir_store *store) {
   struct timespec until;
   clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_sec += HOUSEKEEPING_S;
+  until.tv_sec += (time_t)(store->options.housekeeping_ns / SECOND_NS);
+  until.tv_nsec += (long)(store->options.housekeeping_ns % SECOND_NS);
+  if (until.tv_nsec >= SECOND_NS) {
+    until.tv_sec++;
+    until.tv_nsec -= SECOND_NS;
+  }
   store->writer_sleeps = true;
   int rc = 0;
   while (!is_queued(store) && !store->stopping && rc != ETIMEDOUT)
@@ -124,7 +129,7 @@ static void *run_writer(void *argument) {
       handle(store, first);
     else if (store->stopping)
       return NULL;
-    if (weir_nanoseconds() - kept_ns < HOUSEKEEPING_S * UINT64_C(1000000000)) continue;
+    if (weir_nanoseconds() - kept_ns < (uint64_t)store->options.housekeeping_ns) continue;
     housekeep(store);
     kept_ns = weir_nanoseconds();
   }
