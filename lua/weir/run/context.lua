@@ -1,6 +1,7 @@
 --- What an agent, critic or flow is given as `ctx`: where it stands, what it may read, and every way in
 --- which it may touch the world. One shared metatable; what is rarely asked for is made when asked.
 
+local documents = require "weir.run.documents"
 local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
 
@@ -15,6 +16,7 @@ local PRINT_MAX = 1 << 20 -- bytes that one attempt may print and log
 ---@field attempt integer    from 1
 ---@field visit integer      from 1
 ---@field feedback table|nil from the critic: {verdict, score, advice, draft}
+---@field workspace weir.WorkspaceView the documents of the run, the pipeline and the project
 ---@field branch string|nil  may be set: the label this step emits
 local methods = {}
 M.methods = methods
@@ -29,6 +31,16 @@ function getters.visit(self) return self._frame.visit or 1 end
 function getters.idempotency_key(self) return self._frame.run.id .. "/" .. self._key end
 function getters.root(self) return self._frame.run.engine.project.root end
 function getters.data(self) return self._frame.data end
+
+-- A flow itself has no outcome that could be committed with what it writes.
+function getters.workspace(self)
+  if not self._step.kind then
+    failure.raise("invalid", "a flow uses the workspace in its steps: run:step \"x\" { function(step) step.workspace:post(...) end }")
+  end
+  local view = documents.view(self._frame, self._step, self._key)
+  self.workspace = view
+  return view
+end
 
 function getters.options(self)
   local options = self._frame.run:options_of(self._step)

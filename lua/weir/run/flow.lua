@@ -6,6 +6,7 @@ local build = require "weir.definition.build"
 local clock = require "weir.port.clock"
 local context = require "weir.run.context"
 local failure = require "weir.failure"
+local frames = require "weir.run.frame"
 local group_runner = require "weir.run.group"
 local id = require "weir.id"
 local native = require "weir.native.scheduler"
@@ -18,7 +19,8 @@ local M = {}
 local function frame_of(self)
   local frame = rawget(self, "_flow")
   if not frame then
-    frame = { run = self._frame.run, prefix = self._key .. "/", data = self._frame.data, counters = {} }
+    frame = frames.inner(self._frame, self._key .. "/", self._frame.data)
+    frame.counters = {}
     self._flow = frame
   end
   return frame
@@ -39,7 +41,8 @@ end
 -- A step with a function: the function runs with a handle of its own, whose names are its own.
 local function function_kind(body)
   return { name = "function", execute = function(frame, step, key, input)
-    local inner = { run = frame.run, prefix = key .. "/", data = setmetatable({}, { __index = frame.data }), counters = {}, is_flow = true }
+    local inner = frames.inner(frame, key .. "/", setmetatable({}, { __index = frame.data }))
+    inner.counters, inner.is_flow, inner.commits_in = {}, true, frame
     native.set_context(inner)
     local handle = context.new(inner, step, key, input, 1)
     handle._flow = inner
@@ -84,7 +87,7 @@ local function run_group(frame, node)
   group.name = occurrence(frame, group.name)
   for _, step in ipairs(group.steps) do step.key = group.name .. "/" .. step.name end
   group.is_bare = false
-  local inner = { run = frame.run, prefix = frame.prefix, data = setmetatable({}, { __index = frame.data }) }
+  local inner = frames.inner(frame, frame.prefix, setmetatable({}, { __index = frame.data }))
   local err, order = group_runner.run(inner, group, 1)
   native.set_context(frame)
   if err then error(err, 0) end

@@ -1,6 +1,7 @@
 --- A group of a run: its steps side by side, how they join, where the run goes next.
 
 local clock = require "weir.port.clock"
+local documents = require "weir.run.documents"
 local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
 local parking = require "weir.run.parking"
@@ -118,12 +119,26 @@ local function recorded_choice(frame, key)
   return entry and entry[3]
 end
 
-local function keep_choice(frame, key, order)
+local COMMITS = 20 -- tries, when documents of the steps that count meet what others have written meanwhile
+
+-- Which steps counted, in one transaction with what they wrote to the workspace.
+local function keep_choice(frame, group, visit, order)
   local journal = frame.run.journal
-  if not journal or journal.choices[key] then return end
-  local names = {}
-  for position, result in ipairs(order) do names[position] = result.step.name end
-  journal:append { "choice", key, table.concat(names, ",") }
+  if not journal then return end
+  local names, counted, others, is_counted = {}, {}, {}, {}
+  for position, result in ipairs(order) do
+    local finished = result.status == "finished"
+    names[position], is_counted[result.step] = result.step.name, finished
+    if finished then counted[#counted + 1] = key_of(frame, group, result.step, visit) end
+  end
+  for _, step in ipairs(group.steps) do
+    if not is_counted[step] then others[#others + 1] = key_of(frame, group, step, visit) end
+  end
+  local entry = { "choice", joined_key(frame, group, visit), table.concat(names, ",") }
+  for try = 1, COMMITS do
+    if journal:append_with(documents.decide(frame.run, counted, others), entry, try == COMMITS) then break end
+  end
+  documents.decided(frame.run, counted)
 end
 
 local function in_chosen_order(order, chosen)
@@ -140,8 +155,8 @@ local function in_chosen_order(order, chosen)
   return kept
 end
 
-local function run_side(of_frame, step, key, finished)
-  local own = setmetatable({}, of_frame) -- each knows what it is doing
+local function run_side(of_frame, step, key, finished, branch)
+  local own = setmetatable({ branch = branch }, of_frame) -- each knows what it is doing
   native.set_context(own)
   local ok, result = pcall(run_one, own, step, key)
   if ok then return finished(result) end
@@ -181,12 +196,14 @@ local function run_all(frame, group, visit)
     waiter:wake()
   end
   local of_frame = { __index = frame }
+  frame.sync = run.journal and documents.sync(frame, ("%s%s#%d"):format(frame.prefix, group.name, visit))
   local limit_key = ("%s%s#%d/due"):format(frame.prefix, group.name, visit)
   local due_ms = deadline_of(frame, group, visit)
   run.limits_ms[limit_key] = due_ms
   local ok, err = task.within({}, function()
     for index, step in ipairs(group.steps) do
-      tasks[index] = native.spawn(run_side, of_frame, step, key_of(frame, group, step, visit), finished)
+      local key = key_of(frame, group, step, visit)
+      tasks[index] = native.spawn(run_side, of_frame, step, key, finished, group.join ~= "all" and key or nil)
     end
     parking.aside(run, left)
     waiter:wait("the steps of a group", due_ms and math.max(0, (due_ms - clock.wall_ms()) / 1000))
@@ -195,7 +212,7 @@ local function run_all(frame, group, visit)
     parking.back(run)
     cancel_others(tasks)
   end)
-  run.limits_ms[limit_key] = nil
+  run.limits_ms[limit_key], frame.sync = nil, nil
   if ok then return order, results end
   if not decided then parking.back(run) end
   error(err, 0)
@@ -242,9 +259,8 @@ function M.run(frame, group, visit)
     order, results = run_all(frame, group, visit)
     stop_if_cancelled(order)
     if group.join ~= "all" then
-      local key = joined_key(frame, group, visit)
-      local chosen = recorded_choice(frame, key)
-      if not chosen then keep_choice(frame, key, order) end
+      local chosen = recorded_choice(frame, joined_key(frame, group, visit))
+      if not chosen then keep_choice(frame, group, visit, order) end
       order = in_chosen_order(order, chosen)
     end
   end

@@ -173,6 +173,23 @@ function Journal:append(entry, row, ended)
   must(self.handle:append(entry, row, ended))
 end
 
+--- Keeps an entry in one transaction with other operations of the store. Waits until it is on disk.
+---@param operations table[] gets the entry appended
+---@param entry table
+---@param is_last boolean whether a conflict with another writer is raised
+---@return boolean done false: another writer was faster; ask for the operations again
+function Journal:append_with(operations, entry, is_last)
+  if #operations == 0 then
+    self:append(entry)
+    return true
+  end
+  operations[#operations + 1] = { op = "entry", journal = self.handle, entry = entry }
+  local results, message, code = self.store:batch(operations)
+  if results == nil and code == "conflict" and not is_last then return false end
+  must(results, message, code)
+  return true
+end
+
 --- Keeps an entry without waiting.
 function Journal:note(entry)
   self.handle:note(entry)

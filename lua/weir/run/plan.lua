@@ -61,7 +61,7 @@ end
 -- What a definition may say and weir checks and prints, but does not carry out. It is refused before a
 -- run begins, so that nothing that was asked for is silently left out.
 local KINDS_NOT_RUN = { speculate = "a speculation", plan = "a plan" }
-local FIELDS_NOT_RUN = { "model", "tools", "post", "cache" }
+local FIELDS_NOT_RUN = { "model", "tools", "cache" }
 local APPROVAL_NOT_RUN = { "remind", "escalate" }
 local STREAMS_NOT_RUN = { latest = true, spill = true }
 local TOP_NOT_RUN = { "supervise", "reflect" }
@@ -225,6 +225,12 @@ local function kind_of(data)
   end
 end
 
+local function post_of(self, data)
+  if not data then return nil end
+  if type(data) ~= "table" then data = { name = data } end
+  return { name = values_of(self)(data.name), type = data.type, tags = data.tags, scope = data.scope, merge = data.merge }
+end
+
 local function undo_of(self, data)
   if not data then return nil end
   self.modules["agents/" .. data.agent] = true
@@ -250,7 +256,7 @@ function compile_step(self, data, with_paths)
   step.timeout, step.idle_timeout, step.deadline = seconds(data.timeout), seconds(data.idle_timeout), seconds(data.deadline)
   step.critic, step.stream, step.from = critic_of(self, data.critic), data.stream, from_of(data.from)
   if step.once then start_once(step) end
-  step.label, step.undo = label_of(data), undo_of(self, data.undo)
+  step.label, step.undo, step.post = label_of(data), undo_of(self, data.undo), post_of(self, data.post)
   step.approve_if, step.asked_before = test(data.approve_if), data.approve_if and ASKED_BEFORE
   step.is_simple = not (data.retry or step.timeout or step.idle_timeout or step.deadline or step.critic)
   return step

@@ -1,6 +1,7 @@
 --- One run: what its steps share, what it has used, how it is parked, how it ends.
 
 local clock = require "weir.port.clock"
+local documents = require "weir.run.documents"
 local failure = require "weir.failure"
 local flow = require "weir.run.flow"
 local group = require "weir.run.group"
@@ -162,7 +163,8 @@ function Run:memory_of(key)
 end
 
 local function body(self)
-  local data = { input = self.input, run = { id = self.id, pipeline = self.plan.name, started_at = clock.rfc3339(self.started_ms) } }
+  local data = { input = self.input, run = { id = self.id, pipeline = self.plan.name, started_at = clock.rfc3339(self.started_ms) },
+    workspace = documents.root(self) }
   self.data = data
   local frame = { run = self, prefix = "", data = data }
   native.set_context(frame)

@@ -4,6 +4,7 @@
 local approval = require "weir.run.kinds.approval"
 local clock = require "weir.port.clock"
 local critic = require "weir.flow.critic"
+local documents = require "weir.run.documents"
 local failure = require "weir.failure"
 local doubt = require "weir.run.doubt"
 local native = require "weir.native.scheduler"
@@ -35,7 +36,7 @@ end
 
 local function once(frame, step, key, input, attempt, feedback)
   local mark, scopes = native.attempt()
-  frame.scopes = scopes
+  frame.scopes, frame.staged = scopes, nil -- nothing is kept of what an earlier attempt wrote
   local ok, output, label = xpcall(step.kind.execute, failure.explain, frame, step, key, input, attempt, feedback)
   frame.scopes = nil
   if not ok then native.recover() end
@@ -271,6 +272,7 @@ end
 local function finish(frame, step, key, input, token, asked, from_ms, to_ms, attempt, output, label, verdict)
   local ok, refusal = pcall(function()
     local undo = undo_of(frame, step, input, output)
+    if step.post then documents.post(frame, step, key, output) end
     local refusal = keep_finished(frame, token, key, asked, "finished", from_ms, to_ms, attempt or 1, output,
       extra_of(frame, key, label, verdict, undo))
     if undo and not refusal then frame.run:note_undo(key, undo) end
@@ -284,7 +286,6 @@ end
 -- Does the work and keeps what becomes of it.
 local function carry_out(frame, step, key, input, asked, token, from_ms)
   local run, journal = frame.run, frame.run.journal
-  frame.staged = nil
   local ok, output, label, attempt, verdict
   if step.is_simple then
     ok, output, label = once(frame, step, key, input, 1)
@@ -381,6 +382,7 @@ local function plain(frame, step, key, input)
   end
   local status
   status, output = conclude(frame, ok, output)
+  if status == "finished" and step.post then documents.post(frame, step, key, output) end
   if status == "finished" and step.undo then run:note_undo(key, undo_of(frame, step, input, output)) end
   if listener then
     run:notify { kind = "step", step = key, name = step.name, status = status, at_ms = clock.wall_ms(),

@@ -27,8 +27,7 @@ function M.view(store, options)
   return view.new(store, options or {})
 end
 
---- The moment that is now: what views with this snapshot read does not change any more. Waits for the disk
---- where the store cannot say it without a write.
+--- The moment that is now: what views with this snapshot read does not change any more. Does not wait.
 ---@param store weir.Store
 ---@return integer lsn
 function M.snapshot(store)

@@ -51,14 +51,11 @@ function M.each(store, space, query)
   end
 end
 
---- The number of the last commit. Waits for the disk where the store cannot say it without a write.
+--- The number of the last commit. Does not wait.
 ---@param store weir.Store
 ---@return integer lsn
 function M.lsn(store)
-  if store.lsn then return store:lsn() end
-  local lsn, message, code = store:put("workspace.marks", "lsn", true)
-  if not lsn then raise(message, code) end
-  return lsn
+  return store:lsn()
 end
 
 --- The head of a document: {n, dead?, type?, tags?, author?, run?, step?, at_ms, expires_ms?, size, words}.

@@ -120,8 +120,8 @@ function View:list(options)
 end
 
 --- Finds documents by the words of a query, in their names, types, tags and texts (of each the first 128
---- KiB, the 500 most frequent words). The best first; a document needs one of the words. Waits only where
---- the view has no snapshot and the store cannot tell its latest LSN without a write.
+--- KiB, the 500 most frequent words). The best first; a document needs one of the words. Does not
+--- wait.
 ---@param text string
 ---@param options { scope: string|nil, limit: integer|nil }|nil limit: 1..1000, default 10
 ---@return weir.Document[] documents without their values, each with its `score`

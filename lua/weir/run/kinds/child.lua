@@ -2,6 +2,7 @@
 --- journal of its parent, under the step's key.
 
 local failure = require "weir.failure"
+local frames = require "weir.run.frame"
 local group = require "weir.run.group"
 
 local M = { name = "pipeline", has_steps = true }
@@ -14,8 +15,9 @@ end
 
 function M.execute(frame, step, key, input)
   local plan = frame.run:pipeline_of(step.pipeline)
-  local data = { input = check_input(plan, input, key), run = frame.data.run }
-  local inner = { run = frame.run, prefix = key .. "/", data = data, depth = (frame.depth or 0) + 1 }
+  local data = { input = check_input(plan, input, key), run = frame.data.run, workspace = frame.data.workspace }
+  local inner = frames.inner(frame, key .. "/", data)
+  inner.depth = (frame.depth or 0) + 1
   if inner.depth > 32 then failure.raise("limit", "step '%s': pipelines call each other more than 32 levels deep", key) end
   if plan.flow then return frame.run.run_flow(inner, plan, data.input) end
   return group.output_of(inner, plan.body)

@@ -2,6 +2,7 @@
 --- their order; a failure is tolerated up to `tolerate`, and its place holds null.
 
 local failure = require "weir.failure"
+local frames = require "weir.run.frame"
 local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local parking = require "weir.run.parking"
@@ -12,7 +13,7 @@ local M = { name = "map", has_steps = true }
 
 -- A chunker turns what is mapped over into the list; it returns a list, or {chunks = list}.
 local function chunked(step, frame, key)
-  local inner = { run = frame.run, prefix = key .. "/", data = frame.data }
+  local inner = frames.inner(frame, key .. "/", frame.data)
   local status, value = step_runner.run(inner, step.chunk, key .. "/chunk")
   if status ~= "finished" then error(value, 0) end
   return type(value) == "table" and value.chunks or value
@@ -49,7 +50,7 @@ end
 
 local function item_frame(frame, item, index, prefix)
   local data = setmetatable({ item = item, index = index - 1 }, { __index = frame.data })
-  return { run = frame.run, prefix = prefix, data = data }
+  return frames.inner(frame, prefix, data)
 end
 
 local function run_item(state, index)
@@ -126,8 +127,8 @@ end
 local function combine(state, items, acc, level, place)
   local reduce = state.step.reduce
   local key = ("%s/reduce/%s"):format(state.key, place)
-  local frame = { run = state.frame.run, prefix = key .. "/",
-    data = setmetatable({ items = items, acc = acc, level = level }, { __index = state.frame.data }) }
+  local frame = frames.inner(state.frame, key .. "/",
+    setmetatable({ items = items, acc = acc, level = level }, { __index = state.frame.data }))
   local status, value = step_runner.run(frame, reduce.each, key)
   if status == "finished" then return value end
   error(value or failure.new("failed", "map '%s': its reduce step did not finish", state.step.name), 0)

@@ -1,0 +1,132 @@
+--- The workspace as the steps of a run see it. The steps of a group read one moment, that of the group's
+--- beginning, also in a later life of the run. What a step writes is committed in one transaction with its
+--- outcome; of steps of which not all count it stays in a branch of its own until it is known that they do.
+
+local failure = require "weir.failure"
+local native = require "weir.native.scheduler"
+
+local M = {}
+
+-- Loaded by the first run that uses it: most do not.
+local function workspace()
+  return require "weir.workspace"
+end
+
+-- The moment that the steps of a frame's group read; nil where one step reads alone.
+local function snapshot_of(frame)
+  local sync, journal = frame.sync, frame.run.journal
+  if not sync or not journal then return nil end
+  local entry = journal.choices[sync.key]
+  if not entry then
+    entry = { "choice", sync.key, sync.lsn }
+    journal.choices[sync.key] = entry
+    journal:note(entry) -- stands before the outcome of whoever read
+  end
+  return entry[3]
+end
+
+local function overlay_of(frame)
+  local run, branch = frame.run, frame.branch
+  if not branch then return nil end
+  run.overlays = run.overlays or {}
+  local overlay = run.overlays[branch]
+  if not overlay then
+    overlay = workspace().overlay(run.engine.store, { run = run.id, branch = branch })
+    run.overlays[branch] = overlay
+  end
+  return overlay
+end
+
+local function new_view(frame, step, key)
+  local run = frame.run
+  local store = run.engine.store
+  if not run.journal then
+    failure.raise("unavailable", "step '%s' uses the workspace, and of this run nothing is kept: give it a durability and a store", key)
+  end
+  return workspace().view(store, { run = run.id, pipeline = run.plan.name, step = key, author = step.agent or step.name,
+    snapshot = snapshot_of(frame) or workspace().snapshot(store), overlay = overlay_of(frame) })
+end
+
+-- A view commits with the step, if it wrote anything.
+local function staged(view)
+  return { operations = function() return view:operations() end, committed = function() view:committed() end }
+end
+
+--- The workspace of an attempt. What is written to it is kept if the attempt finishes.
+---@param frame table
+---@param step table of the plan
+---@param key string
+---@return weir.WorkspaceView
+function M.view(frame, step, key)
+  local view = new_view(frame, step, key)
+  local outer = frame.commits_in or frame
+  local list = rawget(outer, "staged") or {}
+  list[#list + 1], outer.staged = staged(view), list
+  return view
+end
+
+--- Posts the output of a step, as its field `post` says.
+---@param frame table
+---@param step table with `post`: {name, type, tags, scope, merge}
+---@param key string
+---@param output any
+function M.post(frame, step, key, output)
+  local post = step.post
+  local name, message, code = post.name(setmetatable({ [step.name] = output }, { __index = frame.data }))
+  if name == nil and message then failure.raise(code or "invalid", "post: %s", message) end
+  M.view(frame, step, key):post(tostring(name), output, { type = post.type, tags = post.tags, scope = post.scope, merge = post.merge })
+end
+
+--- What `$.workspace` stands for: documents of the run by name, read when they are asked for.
+---@param run weir.Run
+---@return table
+function M.root(run)
+  return setmetatable({}, { __index = function(_, name)
+    if not run.journal then return nil end
+    local frame = native.context()
+    local document = new_view(frame and frame.run == run and frame or { run = run }, { name = "input" }, "input"):get(name)
+    return document and document.value
+  end })
+end
+
+--- The moment at which a group begins.
+---@param frame table
+---@param key string
+---@return table sync
+function M.sync(frame, key)
+  return { key = key .. "/snapshot", lsn = frame.run.engine.store:lsn() }
+end
+
+-- Branches ------------------------------------------------------------------------------------------
+
+local function each_branch(run, keys)
+  return function(_, index)
+    index = index + 1
+    local branch = keys[index]
+    if branch then return index, overlay_of { run = run, branch = branch } end
+  end, nil, 0
+end
+
+--- The operations that make what the steps that count wrote the real thing, and forget the rest.
+---@param run weir.Run
+---@param counted string[] keys of steps
+---@param others string[]
+---@return table[] operations
+function M.decide(run, counted, others)
+  local operations = {}
+  if not run.overlays and not run.was_running and not run.was_parked then return operations end -- no branch ever wrote
+  local function add(list) table.move(list, 1, #list, #operations + 1, operations) end
+  for _, overlay in each_branch(run, counted) do add(workspace().adopt(overlay)) end
+  for _, overlay in each_branch(run, others) do add(workspace().discard(overlay)) end
+  return operations
+end
+
+--- To be called when they are committed.
+---@param run weir.Run
+---@param counted string[]
+function M.decided(run, counted)
+  if not run.overlays then return end
+  for _, overlay in each_branch(run, counted) do overlay:committed() end
+end
+
+return M

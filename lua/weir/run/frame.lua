@@ -1,0 +1,23 @@
+--- Where a step stands: the run, the prefix of its keys, the data that its paths see, and the branch whose
+--- documents it writes. What a step is doing is noted on its frame, so side by side each has its own.
+
+local M = {}
+
+---@class weir.Frame
+---@field run weir.Run
+---@field prefix string
+---@field data table
+---@field branch string|nil   of the workspace; of the steps of a group of which not all count
+---@field sync table|nil      the moment that the steps of its group read
+---@field counters table|nil  of a flow: how often a name was used
+
+--- A frame inside another one.
+---@param outer weir.Frame
+---@param prefix string
+---@param data table
+---@return weir.Frame
+function M.inner(outer, prefix, data)
+  return { run = outer.run, prefix = prefix, data = data, branch = outer.branch }
+end
+
+return M
