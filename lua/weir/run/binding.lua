@@ -43,7 +43,7 @@ end
 
 local function load_child(self, name, version)
   local engine = self.engine
-  if version and engine.store then return engine:plan_of(engine:kept_definition(version)) end
+  if version and engine.store then return engine:plan_of_version(version) end
   local file, message = engine.project:pipeline_file(name)
   if not file then failure.raise("not_found", "%s", message) end
   local definition, errors = engine.project:load(file)
@@ -106,8 +106,23 @@ function M.hold(engine, plan)
   return shared
 end
 
+local function is_same(pins, others)
+  for full, version in pairs(pins) do
+    if others[full] ~= version then return false end
+  end
+  for full in pairs(others) do
+    if pins[full] == nil then return false end
+  end
+  return true
+end
+
 --- A binding to given versions, held for a run that goes on.
 function M.hold_pinned(engine, plan, pins)
+  local shared = plan.binding
+  if not plan.flow and shared and is_current(shared, engine) and is_same(shared.pins, pins) then
+    shared.runs = shared.runs + 1
+    return shared
+  end
   local own = new(engine, plan, pins)
   own.runs = 1
   return own

@@ -34,8 +34,8 @@ Engine.__index = Engine
 ---@param options { patience: number?, near: number? }|nil
 function M.new(project, store, options)
   options = options or {}
-  return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }), kept = {}, live = {},
-    handles = setmetatable({}, { __mode = "v" }), patience = options.patience or PATIENCE, near = options.near or NEAR }, Engine)
+  return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }),
+    versions = setmetatable({}, { __mode = "v" }), kept = {}, live = {}, handles = setmetatable({}, { __mode = "v" }), patience = options.patience or PATIENCE, near = options.near or NEAR }, Engine)
 end
 
 --- The plan of a definition; compiled once.
@@ -44,7 +44,7 @@ function Engine:plan_of(definition)
   if not ready then
     ready = plan.compile(definition)
     ready.definition = definition
-    self.plans[definition] = ready
+    self.plans[definition], self.versions[definition.version] = ready, ready
   end
   return ready
 end
@@ -61,13 +61,17 @@ local function definition_of(self, kept)
   return { kind = "pipeline", name = kept.normal.name, normal = kept.normal, version = kept.version, file = kept.file }
 end
 
---- The definition of a version: from the store when it is not the one at hand.
-function Engine:kept_definition(version)
+--- The plan of a version: from the store when it is not at hand.
+---@param version string
+---@return table plan
+function Engine:plan_of_version(version)
+  local ready = self.versions[version]
+  if ready then return ready end
   local kept, message, code = self.store:get("definitions", version)
   if not kept then
     failure.raise(code or "not_found", "definition version %s is not in the store: %s", version:sub(1, 12), tostring(message))
   end
-  return definition_of(self, kept)
+  return self:plan_of(definition_of(self, kept))
 end
 
 --- The plan of a pipeline that a flow calls by name; the choice of its version is in the journal.
@@ -238,7 +242,7 @@ function Engine:reopen(run_id, options)
   local entries, row, code = self.store:load(run_id)
   if not entries then failure.raise(code, "%s", row) end
   local head = head_of(entries, run_id)
-  local of = self:plan_of(self:kept_definition(head.version))
+  local of = self:plan_of_version(head.version)
   local held = binding.hold_pinned(self, of, head.pins)
   local run = new_run(self, of, held, head.input, { id = run_id, listener = options.listener, key = known(head.key),
     started_ms = head.at, by = known(head.by), parent = options.parent, parent_id = known(head.parent) })
