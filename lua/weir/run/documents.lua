@@ -16,10 +16,11 @@ end
 local function snapshot_of(frame)
   local sync, journal = frame.sync, frame.run.journal
   if not sync or not journal then return nil end
-  local entry = journal.choices[sync.key]
+  local key = ("%s%s#%d/snapshot"):format(sync.prefix, sync.group, sync.visit)
+  local entry = journal.choices[key]
   if not entry then
-    entry = { "choice", sync.key, sync.lsn }
-    journal.choices[sync.key] = entry
+    entry = { "choice", key, sync.lsn }
+    journal.choices[key] = entry
     journal:note(entry) -- stands before the outcome of whoever read
   end
   return entry[3]
@@ -87,14 +88,6 @@ function M.root(run)
     local document = new_view(frame and frame.run == run and frame or { run = run }, { name = "input" }, "input"):get(name)
     return document and document.value
   end })
-end
-
---- The moment at which a group begins.
----@param frame table
----@param key string
----@return table sync
-function M.sync(frame, key)
-  return { key = key .. "/snapshot", lsn = frame.run.engine.store:lsn() }
 end
 
 -- Branches ------------------------------------------------------------------------------------------

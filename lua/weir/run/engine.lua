@@ -35,7 +35,8 @@ Engine.__index = Engine
 function M.new(project, store, options)
   options = options or {}
   return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }),
-    versions = setmetatable({}, { __mode = "v" }), kept = {}, live = {}, handles = setmetatable({}, { __mode = "v" }), patience = options.patience or PATIENCE, near = options.near or NEAR }, Engine)
+    versions = setmetatable({}, { __mode = "v" }), kept = {}, live = {}, handles = setmetatable({}, { __mode = "v" }),
+    patience = options.patience or PATIENCE, near = options.near or NEAR }, Engine)
 end
 
 --- The plan of a definition; compiled once.
@@ -115,10 +116,16 @@ function Engine:state_of(run, step, options)
   return self.project.registry:state(run.binding.entries[step.module], options)
 end
 
+-- Who starts runs here, when nobody else is named.
+local function user_of(self)
+  self.user = self.user or require("weir.port.system").user_name()
+  return self.user
+end
+
 local function new_run(self, of, held, input, options)
   local run = run_type.new { id = options.id or id.new "r", plan = of, binding = held, modules = held.modules, input = input,
     engine = self, listener = options.listener, key = options.key, started_ms = options.started_ms,
-    by = options.by or require("weir.port.system").user_name(),
+    by = options.by or user_of(self),
     parent = options.parent, parent_id = options.parent and options.parent.id or options.parent_id }
   self.live[run.id] = run
   return run

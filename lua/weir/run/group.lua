@@ -168,13 +168,17 @@ local function cancel_others(tasks)
   for _, loser in ipairs(tasks) do loser:cancel "the group does not need it any more" end
 end
 
+local function due_key(frame, group, visit)
+  return ("%s%s#%d/due"):format(frame.prefix, group.name, visit)
+end
+
 -- When the group has to be decided, in whichever life of the run.
 local function deadline_of(frame, group, visit)
   if group.join ~= "deadline" then return nil end
   local function due() return clock.wall_ms() + math.ceil(group.deadline * 1000) end
   local journal = frame.run.journal
   if not journal then return due() end
-  return journal:choice(("%s%s#%d/due"):format(frame.prefix, group.name, visit), due)
+  return journal:choice(due_key(frame, group, visit), due)
 end
 
 -- Side by side: a task for each step, in a scope that ends with the group. Those that are not needed any
@@ -196,10 +200,10 @@ local function run_all(frame, group, visit)
     waiter:wake()
   end
   local of_frame = { __index = frame }
-  frame.sync = run.journal and documents.sync(frame, ("%s%s#%d"):format(frame.prefix, group.name, visit))
-  local limit_key = ("%s%s#%d/due"):format(frame.prefix, group.name, visit)
+  if run.journal then frame.sync = { lsn = run.engine.store:lsn(), prefix = frame.prefix, group = group.name, visit = visit } end
   local due_ms = deadline_of(frame, group, visit)
-  run.limits_ms[limit_key] = due_ms
+  local limit_key = due_ms and due_key(frame, group, visit)
+  if due_ms then parking.limit(run, limit_key, due_ms) end
   local ok, err = task.within({}, function()
     for index, step in ipairs(group.steps) do
       local key = key_of(frame, group, step, visit)
@@ -212,7 +216,8 @@ local function run_all(frame, group, visit)
     parking.back(run)
     cancel_others(tasks)
   end)
-  run.limits_ms[limit_key], frame.sync = nil, nil
+  if due_ms then parking.limit(run, limit_key, nil) end
+  frame.sync = nil
   if ok then return order, results end
   if not decided then parking.back(run) end
   error(err, 0)
@@ -320,6 +325,11 @@ local function enter(group, visits)
   return visit
 end
 
+local function has_past(frame)
+  local journal = frame.run.journal
+  return journal and journal.has_past
+end
+
 -- A visit of which all is known already goes by without being done again: its outcomes, in the order in which
 -- they came, are all that the body needs.
 local function recorded_visit(frame, group, visit)
@@ -339,7 +349,7 @@ local function recorded_visit(frame, group, visit)
 end
 
 local function join_recorded(frame, group, visit)
-  local order = frame.run.journal and recorded_visit(frame, group, visit)
+  local order = has_past(frame) and recorded_visit(frame, group, visit)
   if not order then return nil end
   local results = {}
   for _, result in ipairs(order) do results[result.step.name] = result end
@@ -352,7 +362,8 @@ local function run_plain(frame, group)
   local step = group.steps[1]
   local key = step.key
   if frame.prefix ~= "" then key = frame.prefix .. key end
-  local status, value = step_runner.recorded(frame, key)
+  local status, value
+  if has_past(frame) then status, value = step_runner.recorded(frame, key) end
   if not status then status, value = step_runner.run(frame, step, key) end
   if status == "finished" then
     frame.data[step.name] = value

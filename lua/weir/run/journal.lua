@@ -32,9 +32,15 @@ local M = {}
 ---@field undos { key: string, undo: table }[] how finished steps are undone, in the order of their outcomes
 ---@field usage table<string, number> what all outcomes have used
 ---@field ending table|nil the entry
+---@field has_past boolean there are entries of an earlier life
 ---@field is_careful boolean starts are on disk before what they say begins
 local Journal = {}
 Journal.__index = Journal
+
+-- A run that begins has no past, and no tables for one.
+local NONE = setmetatable({}, { __newindex = function() end })
+Journal.recorded, Journal.attempts, Journal.drafts, Journal.memories, Journal.began, Journal.begun = NONE, NONE, NONE, NONE, NONE, NONE
+Journal.undos, Journal.usage, Journal.lives, Journal.steps, Journal.is_careful, Journal.has_past = NONE, NONE, 0, 0, false, false
 
 local function add_usage(total, used)
   for name, amount in pairs(used) do total[name] = (total[name] or 0) + amount end
@@ -90,9 +96,11 @@ local READ = {
 ---@param store userdata|nil that of the handle
 ---@return weir.Journal
 function M.new(handle, entries, store)
-  local self = setmetatable({ handle = handle, store = store, recorded = {}, choices = {}, attempts = {}, drafts = {},
-    memories = {}, began = {}, begun = {}, undos = {}, usage = {}, lives = 0, steps = 0, is_careful = false }, Journal)
-  for number, entry in ipairs(entries or {}) do
+  local self = setmetatable({ handle = handle, store = store, choices = {} }, Journal)
+  if not entries then return self end
+  self.has_past, self.recorded, self.attempts, self.drafts, self.memories = true, {}, {}, {}, {}
+  self.began, self.begun, self.undos, self.usage = {}, {}, {}, {}
+  for number, entry in ipairs(entries) do
     entry.n = number
     local read = READ[entry[1]]
     if read then read(self, entry) end

@@ -94,7 +94,7 @@ end
 function M.row(run)
   local err = run.error
   return { status = run.status, pipeline = run.plan.name, version = run.plan.version, started_ms = run.started_ms,
-    ended_ms = run.ended_ms, key = run.key, parent = run.parent_id, active_s = run.active_s,
+    ended_ms = run.ended_ms, key = run.key, parent = run.parent_id,
     error = err and { code = err.code, message = err.message, step = err.step } }
 end
 
@@ -169,7 +169,7 @@ end
 function M.park(run, due_ms)
   run.status = is_in_doubt(run) and "in_doubt" or "waiting"
   local row = M.row(run)
-  row.waiting, row.due_ms = waiting_of(run), due_ms
+  row.waiting, row.due_ms, row.active_s = waiting_of(run), due_ms, run.plan.limits.timeout and run.active_s or nil
   local operations = {}
   drop_timers(operations, run, false, due_ms)
   if due_ms then

@@ -40,6 +40,15 @@ local function patience(run)
   return engine.patience
 end
 
+--- Says until when something of the run may last, also while it is parked; nil: it has ended.
+---@param run weir.Run
+---@param name string
+---@param due_ms integer|nil since 1970
+function M.limit(run, name, due_ms)
+  if not rawget(run, "limits_ms") then run.limits_ms = {} end
+  run.limits_ms[name] = due_ms
+end
+
 local function park(run)
   run.interrupted = "parked"
   run.scope:cancel "the run is parked"
@@ -100,6 +109,7 @@ end
 function M.wait(run, key, wait)
   local waiter = native.waiter()
   wait.key, wait.waiter, wait.since_ms = key, waiter, wait.since_ms or clock.wall_ms()
+  if not rawget(run, "waits") then run.waits = {} end
   run.waits[key] = wait
   if run.listener then
     run:notify { kind = "waiting", step = key, wait = wait.kind, id = wait.id, name = wait.name, until_ms = wait.due_ms }

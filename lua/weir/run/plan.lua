@@ -343,6 +343,16 @@ local function sorted(set)
   return names
 end
 
+-- Whether a text is anywhere in a value.
+local function mentions(value, text)
+  if type(value) == "string" then return value:find(text, 1, true) ~= nil end
+  if type(value) ~= "table" then return false end
+  for _, inner in pairs(value) do
+    if mentions(inner, text) then return true end
+  end
+  return false
+end
+
 --- Compiles a definition.
 ---@param definition weir.Definition {normal, version, kind, body}
 ---@return table plan {name, version, durability, body | flow, modules, pipelines, check_input, budget}
@@ -354,7 +364,7 @@ function M.compile(definition)
   local self = { modules = {}, pipelines = {} }
   local plan = { name = data.name, version = definition.version, durability = data.durability or "step",
     check_input = input_checker(data.input), input_schema = data.input, budget = budget_of(data.budget),
-    limits = { timeout = data.budget and data.budget.seconds } }
+    limits = { timeout = data.budget and data.budget.seconds }, reads_workspace = mentions(data.groups, "workspace") }
   if definition.kind == "flow" then
     plan.flow = definition.body
   else

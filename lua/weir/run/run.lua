@@ -21,13 +21,14 @@ local M = {}
 ---@field error table|nil {code, message, step}
 ---@field waits table<string, table> durable waits by key: {kind, id, name, since_ms, due_ms}
 ---@field limits_ms table<string, integer> time limits that hold while it is parked, ms since 1970
----@field taken table<string, boolean> signals that a step is receiving
+---@field taken table<string, boolean>|nil signals that a step is receiving
 ---@field interrupted "parked"|"stopped"|nil why it ends here and goes on later
 local Run = {}
 Run.__index = Run
 M.Run = Run
 
-Run.status, Run.steps = "running", 0
+-- What most runs never have is theirs only once they have it.
+Run.status, Run.steps, Run.busy, Run.waits, Run.limits_ms = "running", 0, 1, {}, {}
 Run.open_stream = stream_of
 Run.run_flow = flow.run
 
@@ -43,7 +44,6 @@ end
 function M.new(fields)
   local self = setmetatable(fields, Run)
   self.started_ms = self.started_ms or clock.wall_ms()
-  self.busy, self.waits, self.limits_ms, self.taken = 1, {}, {}, {}
   return self
 end
 
@@ -163,8 +163,8 @@ function Run:memory_of(key)
 end
 
 local function body(self)
-  local data = { input = self.input, run = { id = self.id, pipeline = self.plan.name, started_at = clock.rfc3339(self.started_ms) },
-    workspace = documents.root(self) }
+  local data = { input = self.input, run = { id = self.id, pipeline = self.plan.name, started_at = clock.rfc3339(self.started_ms) } }
+  if self.plan.reads_workspace then data.workspace = documents.root(self) end
   self.data = data
   local frame = { run = self, prefix = "", data = data }
   native.set_context(frame)

@@ -77,9 +77,9 @@ end
 
 -- A limit that holds also while the run is parked.
 local function hold_limit(run, name, due_ms, body, ...)
-  run.limits_ms[name] = due_ms
+  parking.limit(run, name, due_ms)
   local results = table.pack(body(...))
-  run.limits_ms[name] = nil
+  parking.limit(run, name, nil)
   return table.unpack(results, 1, results.n)
 end
 
@@ -212,7 +212,7 @@ local function undo_of(frame, step, input, output)
 end
 
 local function extra_of(frame, key, label, verdict, undo)
-  local usage = frame.run:take_usage(key)
+  local usage = frame.run.usage_of and frame.run:take_usage(key)
   if label == nil and verdict == nil and undo == nil and usage == nil then return nil end
   return { label = label, verdict = verdict, undo = undo, usage = usage }
 end
@@ -268,8 +268,19 @@ local function keep_cancelled(frame, key, asked, from_ms, to_ms, attempt, err)
   frame.run.journal:note { "step", key, asked, "cancelled", from_ms, to_ms, attempt or 1, recorded_error(err), extra }
 end
 
+-- Nothing but its outcome is to be kept.
+local function is_bare(frame, step)
+  return not step.undo and not step.post and not rawget(frame, "staged")
+end
+
 -- Finished, unless its outcome cannot be kept.
 local function finish(frame, step, key, input, token, asked, from_ms, to_ms, attempt, output, label, verdict)
+  if is_bare(frame, step) then
+    local refusal = frame.run.journal:finish(token, key, asked, "finished", from_ms, to_ms, attempt or 1, output,
+      extra_of(frame, key, label, verdict))
+    if refusal then return "failed", locate(refusal, key) end
+    return "finished", output
+  end
   local ok, refusal = pcall(function()
     local undo = undo_of(frame, step, input, output)
     if step.post then documents.post(frame, step, key, output) end
@@ -401,15 +412,14 @@ end
 
 --- The outcome that an earlier life recorded under a key, without asking what was asked: for definitions that
 --- are data, whose version the run has pinned.
----@param frame table
+---@param frame table of a run with a journal
 ---@param key string
 ---@return "finished"|"failed"|"skipped"|nil status nil: there is none, or it was cancelled
 ---@return any value
 ---@return string|nil label
 ---@return integer|nil n of the record
 function M.recorded(frame, key)
-  local journal = frame.run.journal
-  local record = journal and journal.recorded[key]
+  local record = frame.run.journal.recorded[key]
   if not record or record[4] == "cancelled" then return nil end
   frame.at_ms = record[6]
   local status, value, label = outcome_of(record)

@@ -115,6 +115,7 @@ function M.execute(frame, step, key)
   end
   local wait = step.wait_of(frame.data)
   local come = {}
+  run.taken = run.taken or {}
   local ok, result = pcall(await, frame, step, key, wait, names_of(wait, {}), come)
   if ok then return result end
   give_back(run, come)
