@@ -50,7 +50,7 @@ const char *weir_store_failure(weir_store *store);
 weir_client *weir_client_new(weir_store *store, void (*wake)(void *context), void *context);
 /* Block until nothing of this client is under way. */
 void weir_client_wait(weir_client *client);
-/* Waits likewise; undone and unfetched batches are dropped. */
+/* Stops jobs and waits likewise; undone and unfetched batches and jobs are dropped. */
 void weir_client_free(weir_client *client);
 
 typedef enum {

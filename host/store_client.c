@@ -25,7 +25,12 @@ void weir_client_wait(weir_client *client) {
 }
 
 void weir_client_free(weir_client *client) {
+  weir_client_stop_jobs(client);
   weir_client_wait(client);
+  for (weir_job *job = weir_client_jobs(client), *next; job != NULL; job = next) {
+    next = job->next;
+    weir_job_free(job);
+  }
   if (client->reader != NULL) mdb_txn_abort(client->reader);
   if (client->building != NULL) client->building->next = NULL;
   weir_free_batches(client->building);

@@ -292,7 +292,8 @@ static bool add_item_change(lua_State *L, weir_port *port, weir_batch *batch, in
   return add_change(L, port, batch, item + 1, item + 2, kind == OP_DELETE ? 0 : item + 3, expected);
 }
 
-static bool add_item_entry(lua_State *L, weir_port *port, weir_batch *batch, int item, int kind) {
+/* The end of a run may use the space kept back: *reserve is set. */
+static bool add_item_entry(lua_State *L, weir_port *port, weir_batch *batch, int item, int kind, bool *reserve) {
   lua_getfield(L, item, "journal"); /* ... journal */
   weir_journal *journal = luaL_testudata(L, -1, WEIR_JOURNAL);
   if (journal == NULL) luaL_error(L, "batch: 'journal' must be what store:run returned");
@@ -300,12 +301,13 @@ static bool add_item_entry(lua_State *L, weir_port *port, weir_batch *batch, int
   lua_getfield(L, item, "row");   /* ... journal entry row */
   lua_getfield(L, item, "ended"); /* ... journal entry row ended */
   lua_getfield(L, item, "park");  /* ... journal entry row ended park */
-  bool has_row = !lua_isnil(L, item + 3), parked = lua_toboolean(L, item + 5);
+  bool has_row = !lua_isnil(L, item + 3), ended = lua_toboolean(L, item + 4),
+       parked = lua_toboolean(L, item + 5);
   if ((has_row || kind == OP_ROW) && !lua_istable(L, item + 3)) luaL_error(L, "batch: 'row' must be a table");
   if (kind == OP_ROW) return weir_journal_row(L, port, batch, journal, item + 3, parked);
   if (!lua_istable(L, item + 2)) luaL_error(L, "batch: 'entry' must be a list");
-  return weir_journal_entry(L, port, batch, journal, item + 2, has_row ? item + 3 : 0,
-                            parked || lua_toboolean(L, item + 4));
+  if (ended) *reserve = true;
+  return weir_journal_entry(L, port, batch, journal, item + 2, has_row ? item + 3 : 0, ended || parked);
 }
 
 /* The statuses that say that a run has ended: the list at index, or the usual ones. */
@@ -342,12 +344,12 @@ static bool add_item_forget(lua_State *L, weir_batch *batch, int item) {
 }
 
 static bool add_item(lua_State *L, weir_port *port, weir_batch *batch, int item, int results,
-                     lua_Integer i) {
+                     lua_Integer i, bool *reserve) {
   char hex[HEX_SIZE];
   lua_getfield(L, item, "op"); /* item op */
   int kind = luaL_checkoption(L, item + 1, NULL, op_names);
   lua_pop(L, 1); /* item */
-  if (kind == OP_ENTRY || kind == OP_ROW) return add_item_entry(L, port, batch, item, kind);
+  if (kind == OP_ENTRY || kind == OP_ROW) return add_item_entry(L, port, batch, item, kind, reserve);
   if (kind == OP_FORGET) return add_item_forget(L, batch, item);
   if (kind != OP_BLOB) return add_item_change(L, port, batch, item, kind);
   lua_getfield(L, item, "bytes"); /* item bytes */
@@ -408,10 +410,11 @@ static int store_batch(lua_State *L) {
   weir_batch *batch = weir_port_batch(L, port);
   uint32_t first_op = batch->ops;
   size_t first_byte = batch->bytes.size;
+  bool reserve = false;
   for (lua_Integer i = 1; i <= count; i++) {
     lua_settop(L, 3);
     if (lua_rawgeti(L, 2, i) != LUA_TTABLE) return luaL_argerror(L, 2, "a list of tables expected");
-    if (!add_item(L, port, batch, 4, 3, i)) return 3;
+    if (!add_item(L, port, batch, 4, 3, i, &reserve)) return 3;
     if (has_twin(batch, first_op))
       return weir_refusef(L, WEIR_INVALID,
                           "batch: operation %d changes a key that an earlier one changes", (int)i);
@@ -419,7 +422,7 @@ static int store_batch(lua_State *L) {
       return weir_refusef(L, WEIR_LIMIT, "batch: larger than 64 MiB");
   }
   lua_settop(L, 3);
-  return weir_port_wait(L, port, batch, first_op, false, "batch", batch_done);
+  return weir_port_wait(L, port, batch, first_op, reserve, "batch", batch_done);
 }
 
 const luaL_Reg weir_space_methods[] = { { "put", store_put },           { "cas", store_cas },

@@ -63,7 +63,7 @@ static int digit(uint8_t c) {
 static void keep_hex(weir_sweep_state *state, const uint8_t *hex) {
   uint8_t hash[WEIR_HASH_SIZE];
   for (size_t i = 0; i < WEIR_HASH_SIZE; i++)
-    hash[i] = (uint8_t)(digit(hex[2 * i]) << 4 | digit(hex[2 * i + 1]));
+    hash[i] = (uint8_t)((unsigned)digit(hex[2 * i]) << 4 | (unsigned)digit(hex[2 * i + 1]));
   keep(state, hash);
 }
 

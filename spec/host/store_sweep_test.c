@@ -91,7 +91,8 @@ static void what_nobody_refers_to_goes(void **state) {
   snprintf(framed, sizeof framed, "blob:%s, and so on", within);
   put(client, "s", "within", framed, 0);
   put(client, "s", key, "key", 0);
-  strcat(longer, "0");
+  longer[64] = '0';
+  longer[65] = '\0';
   put(client, "s", "longer", longer, 0);
   put_row(client, "r_log", 1, row, false); /* its status is a text of the row, if a long one */
   assert_int_equal(blobs(client), 8);
