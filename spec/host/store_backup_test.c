@@ -82,6 +82,25 @@ static void a_copy_opens_as_a_store_and_goes_on(void **state) {
   remove_folder(folder);
 }
 
+static void a_copy_of_an_empty_store_is_one(void **state) {
+  (void)state;
+  char *folder = new_folder(), path[512], message[WEIR_MESSAGE_MAX];
+  weir_store *store = must_open(":memory:", NULL);
+  weir_client *client = weir_client_new(store, helper_wake, NULL);
+  snprintf(path, sizeof path, "%s/copy", folder);
+  if (backup(client, path, 60, message) != WEIR_OK) fail_msg("%s", message);
+  weir_client_free(client);
+  weir_store_release(store);
+  store = must_open(path, NULL);
+  client = weir_client_new(store, helper_wake, NULL);
+  assert_int_equal(append(client, "r", 1, "first", "running", false).result, 1);
+  must_verify(client, NULL);
+  weir_client_free(client);
+  weir_store_release(store);
+  remove_folder(strdup(path));
+  remove_folder(folder);
+}
+
 static void a_copy_that_cannot_be_made_leaves_nothing(void **state) {
   (void)state;
   char *folder = new_folder(), path[512], message[WEIR_MESSAGE_MAX];
@@ -186,6 +205,7 @@ static void a_full_disk_refuses_the_copy_alone(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_copy_opens_as_a_store_and_goes_on),
+    cmocka_unit_test(a_copy_of_an_empty_store_is_one),
     cmocka_unit_test(a_copy_that_cannot_be_made_leaves_nothing),
     cmocka_unit_test(commits_go_on_beside_a_copy),
     cmocka_unit_test(a_full_disk_refuses_the_copy_alone),

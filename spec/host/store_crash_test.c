@@ -9,6 +9,27 @@
 #define ENTRIES 40
 #define AT_ONCE 3 /* clients' worth of entries a commit */
 
+/* In a child: runs that are parked, woken by a newer owner, ended and forgotten, one operation a
+ * commit. Reported is the number of entries that were acknowledged. */
+static void work_and_forget(const char *folder, int report) {
+  weir_store *store = must_open(folder, NULL);
+  weir_client *client = weir_client_new(store, helper_wake, NULL);
+  char run[16];
+  uint64_t acknowledged = 0;
+  for (uint32_t i = 0; acknowledged < ENTRIES; i++) {
+    static const char *const statuses[] = { "running", "waiting", "finished" };
+    snprintf(run, sizeof run, "r_%u", i / 3);
+    outcome done = append(client, run, i % 3 + 1, "entry", statuses[i % 3], i % 3 > 0);
+    if (done.status != WEIR_OK || done.result != i % 3 + 1) _exit(1);
+    acknowledged++;
+    if (write(report, &acknowledged, sizeof acknowledged) != sizeof acknowledged) _exit(2);
+    if (i % 6 == 5) forget_run(client, run);
+  }
+  weir_client_free(client);
+  weir_store_release(store);
+  _exit(0);
+}
+
 /* In a child: append, and tell the parent about each acknowledgement as soon as it is known. */
 static void work(const char *folder, int report) {
   weir_store *store = must_open(folder, NULL);
@@ -33,7 +54,8 @@ static void work(const char *folder, int report) {
 }
 
 /* Run `work` with a failpoint; *acknowledged is the last n that it reported. True if it was killed. */
-static bool crash(const char *folder, const char *failpoint, uint64_t *acknowledged) {
+static bool crash_in(void (*job)(const char *folder, int report), const char *folder,
+                     const char *failpoint, uint64_t *acknowledged) {
   int ends[2], status;
   assert_int_equal(pipe(ends), 0);
   pid_t child = fork();
@@ -41,7 +63,7 @@ static bool crash(const char *folder, const char *failpoint, uint64_t *acknowled
     for (int number = 1; number < 32; number++) signal(number, SIG_DFL);
     close(ends[0]);
     setenv("WEIR_FAILPOINT", failpoint, 1);
-    work(folder, ends[1]);
+    job(folder, ends[1]);
   }
   close(ends[1]);
   uint64_t n;
@@ -50,6 +72,10 @@ static bool crash(const char *folder, const char *failpoint, uint64_t *acknowled
   waitpid(child, &status, 0);
   if (WIFEXITED(status)) assert_int_equal(WEXITSTATUS(status), 0);
   return WIFSIGNALED(status);
+}
+
+static bool crash(const char *folder, const char *failpoint, uint64_t *acknowledged) {
+  return crash_in(work, folder, failpoint, acknowledged);
 }
 
 /* How many entries are there, gap-free; verify finds nothing. */
@@ -104,6 +130,45 @@ static void a_writer_that_acknowledges_before_the_commit_is_caught(void **state)
   assert_true(lost > 0);
 }
 
+/* What the acknowledged operations left: each run is as its owner was told, or, for the operation under
+ * way, as it would have been told. */
+static void check_left(const char *folder, uint64_t acknowledged) {
+  weir_store *store = must_open(folder, NULL);
+  weir_client *client = weir_client_new(store, helper_wake, NULL);
+  weir_result result = { 0 };
+  char run[16];
+  must_verify(client, NULL);
+  for (uint64_t i = 0; i < acknowledged; i += 3) {
+    uint64_t left = acknowledged - i < 3 ? acknowledged - i : 3;
+    snprintf(run, sizeof run, "r_%d", (int)(i / 3));
+    weir_status status = weir_store_entries(client, text(run), 0, 10, &result);
+    if (i / 3 % 2 == 1 && status == WEIR_NOT_FOUND) continue; /* forgotten */
+    assert_int_equal(status, WEIR_OK);
+    assert_in_range(weir_result_count(&result), left, left + 1);
+    assert_true(i / 3 % 2 == 0 || i + 3 >= acknowledged - 1); /* or not yet */
+    assert_int_equal(append(client, run, (uint32_t)left - 1, "zombie", NULL, false).status,
+                     WEIR_CONFLICT);
+  }
+  weir_result_free(&result);
+  weir_client_free(client);
+  weir_store_release(store);
+}
+
+static void parked_and_forgotten_runs_outlive_a_crash_as_such(void **state) {
+  (void)state;
+  static const char *const names[] = { "writer_taken", "before_commit", "after_commit" };
+  char failpoint[64];
+  for (int position = 1; position <= ENTRIES; position++) {
+    char *folder = new_folder();
+    uint64_t acknowledged = 0;
+    snprintf(failpoint, sizeof failpoint, "%s:%d", names[position % 3], position);
+    assert_true(crash_in(work_and_forget, folder, failpoint, &acknowledged));
+    assert_int_equal(acknowledged, position - 1);
+    check_left(folder, acknowledged);
+    remove_folder(folder);
+  }
+}
+
 /* Make every later write to the environment fail, as a broken disk does. */
 static void break_disk(void) {
   char path[64], target[512];
@@ -145,6 +210,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
 #ifdef WEIR_TEST
     cmocka_unit_test(nothing_acknowledged_is_lost_wherever_it_dies),
+    cmocka_unit_test(parked_and_forgotten_runs_outlive_a_crash_as_such),
     cmocka_unit_test(a_writer_that_acknowledges_before_the_commit_is_caught),
 #endif
     cmocka_unit_test(a_failed_write_ends_the_store_for_good),
@@ -152,6 +218,7 @@ int main(void) {
 #ifndef WEIR_TEST
   print_message("skipped: this build has no fault points (WEIR_FAULTS=OFF)\n");
   (void)nothing_acknowledged_is_lost_wherever_it_dies;
+  (void)parked_and_forgotten_runs_outlive_a_crash_as_such;
   (void)a_writer_that_acknowledges_before_the_commit_is_caught;
 #endif
   return cmocka_run_group_tests_name("store_crash", tests, NULL, NULL);

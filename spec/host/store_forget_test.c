@@ -1,23 +1,6 @@
 /* store_forget_test.c - a run that has ended goes without a trace, and no other run does. */
 #include "store_helper.h"
 
-static const char usual[] = "finished\0failed\0cancelled";
-
-static void build_forget(weir_client *client, const char *run) {
-  weir_batch *batch = weir_client_batch(client);
-  uint32_t first = batch->ops;
-  weir_op *op = weir_batch_op(batch);
-  op->kind = WEIR_OP_FORGET;
-  op->key = add(batch, text(run));
-  op->value = weir_batch_bytes(batch, usual, sizeof usual);
-  weir_batch_request(batch, first, client);
-}
-
-static outcome forget(weir_client *client, const char *run) {
-  build_forget(client, run);
-  return finish(client, false);
-}
-
 static weir_status status_of(weir_client *client, const char *run) {
   weir_result result = { 0 };
   weir_status status = weir_store_entries(client, text(run), 0, 10, &result);
@@ -51,9 +34,9 @@ static void a_run_that_has_ended_goes_without_a_trace(void **state) {
   append(client, "r_idle", 1, "holds the log back", "running", false);
   must_verify(client, before);
   write_runs(client);
-  assert_int_equal(forget(client, "r_1").result, 700);
-  assert_int_equal(forget(client, "r_2").result, 700); /* its entries are not folded yet */
-  assert_int_equal(forget(client, "r_2").status, WEIR_NOT_FOUND);
+  assert_int_equal(forget_run(client, "r_1").result, 700);
+  assert_int_equal(forget_run(client, "r_2").result, 700); /* its entries are not folded yet */
+  assert_int_equal(forget_run(client, "r_2").status, WEIR_NOT_FOUND);
   must_verify(client, NULL);
   for (int opening = 0; opening < 2; opening++) { /* nothing comes back from the log */
     assert_int_equal(status_of(client, "r_1"), WEIR_NOT_FOUND);
@@ -67,9 +50,9 @@ static void a_run_that_has_ended_goes_without_a_trace(void **state) {
     store = must_open(folder, NULL);
     client = weir_client_new(store, helper_wake, NULL);
   }
-  assert_int_equal(forget(client, "r").result, 700);
-  assert_int_equal(forget(client, "r_").result, 700);
-  assert_int_equal(forget(client, "r_10").result, 700);
+  assert_int_equal(forget_run(client, "r").result, 700);
+  assert_int_equal(forget_run(client, "r_").result, 700);
+  assert_int_equal(forget_run(client, "r_10").result, 700);
   must_verify(client, after);
   for (int table = 0; table < WEIR_TABLES; table++) assert_int_equal(after[table], before[table]);
   assert_int_equal(append(client, "r_1", 0, "another life", "running", false).result, 1);
@@ -84,23 +67,23 @@ static void only_its_row_says_that_it_has_ended(void **state) {
   weir_store *store = must_open(":memory:", NULL);
   weir_client *client = weir_client_new(store, helper_wake, NULL);
   append(client, "r", 1, "start", "running", false);
-  outcome refused = forget(client, "r");
+  outcome refused = forget_run(client, "r");
   assert_int_equal(refused.status, WEIR_CONFLICT);
   assert_non_null(strstr(refused.message, "run 'r': it is 'running' and has not ended"));
   put_row(client, "r", 1, "waiting", true);
-  assert_int_equal(forget(client, "r").status, WEIR_CONFLICT);
+  assert_int_equal(forget_run(client, "r").status, WEIR_CONFLICT);
   append(client, "r", 1, "end", "failed", true);
   assert_int_equal(append(client, "r", 1, "a late note", NULL, false).result,
                    3); /* of the same owner */
   assert_int_equal(take_run(client, "r", 2).status, WEIR_OK);
-  refused = forget(client, "r");
+  refused = forget_run(client, "r");
   assert_int_equal(refused.status, WEIR_CONFLICT);
   assert_non_null(strstr(refused.message, "epoch 2 has taken it over"));
   assert_int_equal(append(client, "r", 2, "again", "cancelled", true).result, 4);
-  assert_int_equal(forget(client, "r").result, 4);
+  assert_int_equal(forget_run(client, "r").result, 4);
   append(client, "no_row", 1, "start", NULL, false);
-  assert_int_equal(forget(client, "no_row").status, WEIR_NOT_FOUND);
-  assert_int_equal(forget(client, "nobody").status, WEIR_NOT_FOUND);
+  assert_int_equal(forget_run(client, "no_row").status, WEIR_NOT_FOUND);
+  assert_int_equal(forget_run(client, "nobody").status, WEIR_NOT_FOUND);
   weir_store_stats stats;
   weir_store_statistics(store, &stats);
   assert_int_equal(stats.heads, 1); /* of no_row */

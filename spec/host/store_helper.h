@@ -205,6 +205,22 @@ static inline void remove_folder(char *folder) {
   free(folder);
 }
 
+static inline void build_forget(weir_client *client, const char *run) {
+  static const char usual[] = "finished\0failed\0cancelled";
+  weir_batch *batch = weir_client_batch(client);
+  uint32_t first = batch->ops;
+  weir_op *op = weir_batch_op(batch);
+  op->kind = WEIR_OP_FORGET;
+  op->key = add(batch, text(run));
+  op->value = weir_batch_bytes(batch, usual, sizeof usual);
+  weir_batch_request(batch, first, client);
+}
+
+static inline outcome forget_run(weir_client *client, const char *run) {
+  build_forget(client, run);
+  return finish(client, false);
+}
+
 /* Wait for a job; its results and message go to the caller, who may want neither. */
 static inline weir_status finish_job(weir_client *client, weir_job *job,
                                      uint64_t result[WEIR_JOB_RESULTS],
