@@ -292,7 +292,7 @@ static bool add_item_change(lua_State *L, weir_port *port, weir_batch *batch, in
   return add_change(L, port, batch, item + 1, item + 2, kind == OP_DELETE ? 0 : item + 3, expected);
 }
 
-/* The end of a run may use the space kept back: *reserve is set. */
+/* The end of a run may use the space kept back, and so may what makes room: *reserve is set. */
 static bool add_item_entry(lua_State *L, weir_port *port, weir_batch *batch, int item, int kind, bool *reserve) {
   lua_getfield(L, item, "journal"); /* ... journal */
   weir_journal *journal = luaL_testudata(L, -1, WEIR_JOURNAL);
@@ -330,7 +330,7 @@ static weir_span add_ended(lua_State *L, weir_batch *batch, int index) {
   return span;
 }
 
-static bool add_item_forget(lua_State *L, weir_batch *batch, int item) {
+static bool add_item_forget(lua_State *L, weir_batch *batch, int item, bool *reserve) {
   lua_getfield(L, item, "run");   /* ... run */
   lua_getfield(L, item, "ended"); /* ... run ended */
   if (lua_type(L, item + 1) != LUA_TSTRING || !weir_run_id_ok(check_slice(L, item + 1)))
@@ -340,6 +340,7 @@ static bool add_item_forget(lua_State *L, weir_batch *batch, int item) {
   weir_op *op = weir_port_op(L, batch, WEIR_OP_FORGET);
   op->key = key;
   op->value = ended;
+  *reserve = true;
   return true;
 }
 
@@ -350,7 +351,7 @@ static bool add_item(lua_State *L, weir_port *port, weir_batch *batch, int item,
   int kind = luaL_checkoption(L, item + 1, NULL, op_names);
   lua_pop(L, 1); /* item */
   if (kind == OP_ENTRY || kind == OP_ROW) return add_item_entry(L, port, batch, item, kind, reserve);
-  if (kind == OP_FORGET) return add_item_forget(L, batch, item);
+  if (kind == OP_FORGET) return add_item_forget(L, batch, item, reserve);
   if (kind != OP_BLOB) return add_item_change(L, port, batch, item, kind);
   lua_getfield(L, item, "bytes"); /* item bytes */
   add_blob(L, batch, check_content(L, item + 1), hex);

@@ -288,10 +288,13 @@ static void list(sweeping *s) {
 
 /* Submit the request and wait for its outcome; its operation's numbers are added up. */
 static void settle(sweeping *s, weir_batch *batch, uint32_t first_op) {
-  if (batch == NULL || batch->bytes.failed || weir_batch_request(batch, first_op, s) == NULL) {
+  weir_request *asked =
+      batch == NULL || batch->bytes.failed ? NULL : weir_batch_request(batch, first_op, s);
+  if (asked == NULL) {
     s->status = weir_job_fail(s->job, WEIR_LIMIT, "sweep: out of memory");
     return;
   }
+  asked->reserve = true; /* it makes room */
   weir_client_submit(s->client, s->job->now_ms);
   weir_client_wait(s->client);
   batch = weir_client_done(s->client);

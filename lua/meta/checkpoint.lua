@@ -255,6 +255,7 @@ function Store:get_blob(hash) end
 --- `forget` removes the journal and the row of the run with this id. Its row must say that it has ended, by a status of
 --- the list `ended` (default finished, failed, cancelled), and nobody may have taken it over since: else `conflict`.
 --- `not_found` when it has no row. Its result is the number of entries. What it leaves of blobs is for `sweep`.
+--- When the disk is full, a batch with an entry that ends a run, or with a `forget`, may use the space kept back.
 ---@param operations table[] 1 to 10000
 ---@return any[]|nil results version, 1 or 0 for whether a key was there, n, hash
 ---@return string|nil message

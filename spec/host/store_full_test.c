@@ -85,14 +85,71 @@ static void a_full_disk_refuses_and_loses_nothing(void **state) {
   unmount_small(folder);
 }
 
-static void a_run_can_still_be_ended_with_the_space_kept_back(void **state) {
-  (void)state;
-  char *folder = mount_small("80m"), path[512];
-  struct stat info;
+static void make_reserve(const char *folder) {
+  char path[512];
   snprintf(path, sizeof path, "%s/reserve", folder);
   int file = open(path, O_WRONLY | O_CREAT, 0600);
   assert_int_equal(fallocate(file, 0, 0, 64 << 20), 0);
   close(file);
+}
+
+/* Make a large text another one of the same size. */
+static void mark(char *large, int number) {
+  int size = snprintf(large, 16, "%d", number);
+  large[size] = 'x';
+}
+
+/* Runs are forgotten and blobs swept with the space kept back, and then there is room again. */
+static void room_is_made_on_a_full_disk(void **state) {
+  (void)state;
+  char *folder = mount_small("72m"), run[16], *large = malloc(50001);
+  make_reserve(folder);
+  weir_store *store = must_open(folder, NULL);
+  weir_client *client = weir_client_new(store, helper_wake, NULL);
+  outcome last = { 0 };
+  int runs = 0;
+  memset(large, 'x', 50000);
+  large[50000] = '\0';
+  for (; last.status == WEIR_OK; runs++) {
+    snprintf(run, sizeof run, "r_%d", runs);
+    mark(large, runs);
+    last = append(client, run, 1, large, "finished", true);
+  }
+  assert_int_equal(last.status, WEIR_FULL);
+  append_until_full(client, &last); /* nothing small fits in either */
+  assert_int_equal(last.status, WEIR_FULL);
+  for (int i = 0; i < runs - 1; i++) {
+    snprintf(run, sizeof run, "r_%d", i);
+    build_forget(client, run)->reserve = true;
+    last = finish(client, false);
+    if (last.status != WEIR_OK) fail_msg("%s", last.message);
+  }
+  weir_job *job = weir_job_new(WEIR_JOB_SWEEP);
+  uint64_t result[WEIR_JOB_RESULTS];
+  char message[WEIR_MESSAGE_MAX];
+  job->now_ms = 1 << 20;
+  job->budget = 1000;
+  assert_true(weir_job_start(client, job));
+  if (finish_job(client, job, result, message) != WEIR_OK) fail_msg("%s", message);
+  assert_int_equal(result[1], runs - 1);
+  for (int i = 0; i < runs / 2; i++) {
+    snprintf(run, sizeof run, "n_%d", i);
+    mark(large, runs + i);
+    assert_int_equal(append(client, run, 1, large, "finished", true).status, WEIR_OK);
+  }
+  must_verify(client, NULL);
+  free(large);
+  weir_client_free(client);
+  weir_store_release(store);
+  unmount_small(folder);
+}
+
+static void a_run_can_still_be_ended_with_the_space_kept_back(void **state) {
+  (void)state;
+  char *folder = mount_small("80m"), path[512];
+  struct stat info;
+  make_reserve(folder);
+  snprintf(path, sizeof path, "%s/reserve", folder);
   weir_store *store = must_open(folder, NULL);
   weir_client *client = weir_client_new(store, helper_wake, NULL);
   free(fill(folder, 128 << 10));
@@ -117,6 +174,7 @@ static void a_run_can_still_be_ended_with_the_space_kept_back(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_full_disk_refuses_and_loses_nothing),
+    cmocka_unit_test(room_is_made_on_a_full_disk),
     cmocka_unit_test(a_run_can_still_be_ended_with_the_space_kept_back),
   };
   return cmocka_run_group_tests_name("store_full", tests, NULL, NULL);

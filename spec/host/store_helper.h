@@ -205,7 +205,7 @@ static inline void remove_folder(char *folder) {
   free(folder);
 }
 
-static inline void build_forget(weir_client *client, const char *run) {
+static inline weir_request *build_forget(weir_client *client, const char *run) {
   static const char usual[] = "finished\0failed\0cancelled";
   weir_batch *batch = weir_client_batch(client);
   uint32_t first = batch->ops;
@@ -213,7 +213,7 @@ static inline void build_forget(weir_client *client, const char *run) {
   op->kind = WEIR_OP_FORGET;
   op->key = add(batch, text(run));
   op->value = weir_batch_bytes(batch, usual, sizeof usual);
-  weir_batch_request(batch, first, client);
+  return weir_batch_request(batch, first, client);
 }
 
 static inline outcome forget_run(weir_client *client, const char *run) {
