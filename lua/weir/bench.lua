@@ -21,6 +21,8 @@ local SECONDS, QUICK_SECONDS = 0.15, 0.02 -- of one run of one side
 ---  give, in order. A unit that ends in "/s" is better when more, any other when less. goal_value: a goal that has nothing to do
 ---  with how fast the machine is. cost `each`: the figure is that of one of `size` things
 ---@field sizes number[]
+---@field large number[]|nil  measured too when everything is asked for
+---@field once boolean|nil    each side works once: what it makes is used up
 ---@field prepare fun(rig: weir.bench.Rig, size: number): { weir: function, floor: function } both are given how many seconds a run
 ---  may take, and give one number for each figure
 
@@ -71,7 +73,7 @@ local function measure_size(self, benchmark, size)
     local sides = benchmark.prepare(bench, size)
     local weir, floor = {}, {}
     collectgarbage()
-    for round = 0, ROUNDS do
+    for round = benchmark.once and 1 or 0, benchmark.once and 1 or ROUNDS do
       collect(round > 0 and weir or {}, sides.weir(self.seconds))
       task.yield() -- some sides never wait
       collect(round > 0 and floor or {}, sides.floor(self.seconds))
@@ -101,9 +103,15 @@ local function rows_of(benchmark, index, cells)
   return rows
 end
 
+local function sizes_of(self, benchmark)
+  local sizes = { table.unpack(benchmark.sizes) }
+  for _, size in ipairs(self.full and benchmark.large or {}) do sizes[#sizes + 1] = size end
+  return sizes
+end
+
 local function measure(self, benchmark)
   local by_figure = {}
-  for _, size in ipairs(benchmark.sizes) do
+  for _, size in ipairs(sizes_of(self, benchmark)) do
     for index, cell in ipairs(measure_size(self, benchmark, size)) do
       by_figure[index] = by_figure[index] or {}
       table.insert(by_figure[index], cell)
@@ -154,12 +162,12 @@ local function measure_all(self, benchmarks)
   return all, failed
 end
 
---- Runs the benchmarks and prints a table, or with `json` one object. Waits. Takes under three minutes, `quick` under 30 s.
----@param options { json: boolean?, only: string?, quick: boolean?, out: { write: function }?, err: { write: function }? }
+--- Runs the benchmarks and prints a table, or with `json` one object. Waits. Takes some minutes, `quick` less, `full` much longer.
+---@param options { json: boolean?, only: string?, quick: boolean?, full: boolean?, out: { write: function }?, err: { write: function }? }
 ---  only: a Lua pattern that a figure's name must match
 ---@return integer exit_status 0, 1 when a benchmark could not be run, 2 when `only` matches none, 6 when there are none here
 function M.run(options)
-  local self = { seconds = options.quick and QUICK_SECONDS or SECONDS }
+  local self = { seconds = options.quick and QUICK_SECONDS or SECONDS, full = options.full }
   self.report = report.new(options)
   local folder = paths.library .. "/spec/bench"
   if not uv.fs_stat(folder) then return self.report:refuse(6, ("there is no %s: benchmarks belong to the source tree"):format(folder)) end

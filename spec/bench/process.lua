@@ -18,7 +18,7 @@ return weir.pipeline "hello" { weir.step "greet" { agent = "echo", input = { tex
 ]]
 local IDLE = [[
 local weir = require "weir"
-return weir.pipeline "idle" { weir.step "greet" { agent = "echo", input = { text = "hello" } }, weir.step "rest" { sleep = "1h" } }
+return weir.pipeline "idle" { weir.step "greet" { agent = "echo", input = { text = "hello" } }, weir.step "rest" { sleep = "50s" } }
 ]]
 
 local function write(path, text)
@@ -55,7 +55,7 @@ end
 
 local start = {
   figures = { { name = "start to first durable step", unit = "s", goal_ratio = 3.5 / 15 } },
-  sizes = { 10, 100, 1000 },
+  sizes = { 100, 1000, 10000 },
 }
 
 local function launched(bench, ...)

@@ -22,16 +22,19 @@ local function base36(number, digits)
   return table.concat(places)
 end
 
+local TIME_DIGITS = 9 -- of an id that sorts by time, see weir.id
+
 --- The id of a question: the same for the same question, so that a replay asks it again, and another for every
---- other. Two approvals never share one.
+--- other. It begins with the time of its run's id, so that the questions of runs stand in the order of the runs.
 ---@param run string
 ---@param key string       where the step stands in the run
 ---@param visit integer    of the step there, from 1
 ---@param action_hash string
----@return string id `a_` and 20 characters of [0-9a-z], drawn from SHA-256
+---@return string id `a_` and 20 characters of [0-9a-z], those that are no time drawn from SHA-256
 function M.id(run, key, visit, action_hash)
   local high, low = ("<i8i8"):unpack(hash.sha256(json.encode({ run, key, visit, action_hash }, { canonical = true }), "raw"))
-  return "a_" .. base36(high, 10) .. base36(low, 10)
+  local time = run:match("^r_(" .. ("[0-9a-z]"):rep(TIME_DIGITS) .. ")")
+  return "a_" .. (time or base36(high, TIME_DIGITS)) .. base36(low, M.id_length - 2 - TIME_DIGITS)
 end
 
 -- What an action says, and which of it is text that has to be there.

@@ -30,6 +30,8 @@ end
 
 local function shown(value, unit)
   if unit == "s" then return seconds(value) end
+  if unit == "%" then return ("%.2f %%"):format(value) end
+  if unit == "bytes" and value < 10000 then return ("%.0f B"):format(value) end
   if unit == "bytes" then return ("%.1f MiB"):format(value / (1 << 20)) end
   return grouped(value) .. (unit:match "/s$" or "")
 end

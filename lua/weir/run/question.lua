@@ -27,9 +27,9 @@ local function ask(frame, key, fields)
   local store = run.engine.store
   local record, state = approval.get(store, id)
   if record then return record, state end
-  must(store:batch(approval.ask { id = id, kind = fields.kind, run = run.id, pipeline = run.plan.name, step = key, title = fields.title,
-    action = action, hash = hash, form = fields.form, who = fields.who, not_initiator = fields.not_initiator, initiator = run.by,
-    quorum = fields.quorum, due_ms = fields.due_ms, on_timeout = fields.on_timeout, asked_ms = clock.wall_ms() }))
+  must(store:batch(approval.ask { id = id, kind = fields.kind, action = action, hash = hash, who = fields.who,
+    not_initiator = fields.not_initiator, initiator = fields.not_initiator and run.by or nil, quorum = fields.quorum,
+    due_ms = fields.due_ms, on_timeout = fields.on_timeout, asked_ms = clock.wall_ms() }))
   return must(approval.get(store, id))
 end
 
