@@ -79,14 +79,14 @@ function parking.prepare(bench, size)
   local function floor_side()
     local path = bench:folder()
     local log = bench.floor.log(path)
-    local before, written, rate = file_bytes(path), 0, nil
+    local before, written, seconds = file_bytes(path), 0, 0
     repeat
-      rate = log:commit(AT_ONCE, RECORD, 0.1) -- luacheck: ignore 311
-      written = written + math.floor(rate * 0.1)
+      written = written + math.floor(log:commit(AT_ONCE, RECORD, 0.1) * 0.1)
+      seconds = seconds + 0.1
     until written >= size
     local bytes = (file_bytes(path) - before) / written
     log:close()
-    return rate, 1, bytes
+    return written / seconds, 1, bytes
   end
   return { weir = weir_side, floor = floor_side }
 end
