@@ -10,9 +10,9 @@ local task = require "weir.task"
 
 local M = {}
 
-local function must(result, message, code)
-  if result == nil then failure.raise(code or "failed", "%s", message) end
-  return result
+local function must(result, second, code)
+  if result == nil then failure.raise(code or "failed", "%s", second) end
+  return result, second
 end
 
 local function place(run, key, fields)
@@ -55,8 +55,7 @@ local function decided(run, record, state, kind)
       parking.wait(run, record.step, { kind = kind, id = record.id, name = record.title, since_ms = record.asked_ms,
         due_ms = record.due_ms })
     end
-    record, state = approval.get(store, record.id)
-    must(record, state)
+    record, state = must(approval.get(store, record.id))
   end
   return record
 end
