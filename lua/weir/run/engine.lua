@@ -115,7 +115,7 @@ local function new_run(self, of, held, input, options)
   local run = run_type.new { id = options.id or id.new "r", plan = of, binding = held, modules = held.modules, input = input,
     engine = self, listener = options.listener, key = options.key, started_ms = options.started_ms,
     by = options.by or require("weir.port.system").user_name(),
-    parent = options.parent, parent_id = options.parent and options.parent.id or options.parent_id }
+    of = options.of, parent = options.parent, parent_id = options.parent and options.parent.id or options.parent_id }
   self.live[run.id] = run
   return run
 end
@@ -241,7 +241,7 @@ function Engine:reopen(run_id, options)
   local of = self:plan_of(self:kept_definition(head.version))
   local held = binding.hold_pinned(self, of, head.pins)
   local run = new_run(self, of, held, head.input, { id = run_id, listener = options.listener, key = known(head.key),
-    started_ms = head.at, by = known(head.by), parent = options.parent, parent_id = known(head.parent) })
+    started_ms = head.at, by = known(head.by), parent = options.parent, parent_id = known(head.parent), of = known(head.of) })
   run.journal = journal.new(take_over(self, run_id), entries, self.store)
   run.undos = #run.journal.undos > 0 and run.journal.undos or nil
   run.was_parked, run.due_ms, run.active_s = row.status ~= "running", known(row.due_ms), known(row.active_s)

@@ -94,7 +94,7 @@ end
 function M.row(run)
   local err = run.error
   return { status = run.status, pipeline = run.plan.name, version = run.plan.version, started_ms = run.started_ms,
-    ended_ms = run.ended_ms, key = run.key, parent = run.parent_id, active_s = run.active_s,
+    ended_ms = run.ended_ms, key = run.key, parent = run.parent_id, of = run.of and run.of.run, active_s = run.active_s,
     error = err and { code = err.code, message = err.message, step = err.step } }
 end
 

@@ -21,6 +21,7 @@ local M = {}
 ---@field waits table<string, table> durable waits by key: {kind, id, name, since_ms, due_ms}
 ---@field limits_ms table<string, integer> time limits that hold while it is parked, ms since 1970
 ---@field taken table<string, boolean> signals that a step is receiving
+---@field of { run: string, from: string|nil, seed: string }|nil the run whose outcomes it began with
 ---@field interrupted "parked"|"stopped"|nil why it ends here and goes on later
 local Run = {}
 Run.__index = Run
@@ -53,7 +54,7 @@ end
 
 --- A float in [0, 1), or an integer from 1 to n, from the run's own generator.
 function Run:draw(n)
-  local state = (self.random_state or seed_of(self.id)) + 0x9e3779b97f4a7c15
+  local state = (self.random_state or seed_of(self.of and self.of.seed or self.id)) + 0x9e3779b97f4a7c15
   self.random_state = state
   local z = (state ~ (state >> 30)) * 0xbf58476d1ce4e5b9
   z = (z ~ (z >> 27)) * 0x94d049bb133111eb

@@ -407,8 +407,8 @@ end
 ---@return integer|nil n of the record
 function M.recorded(frame, key)
   local journal = frame.run.journal
-  local record = journal and journal.recorded[key]
-  if not record or record[4] == "cancelled" then return nil end
+  local record = journal and journal:standing(key)
+  if not record then return nil end
   frame.at_ms = record[6]
   local status, value, label = outcome_of(record)
   return status, value, label, record.n

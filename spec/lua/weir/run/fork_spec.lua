@@ -1,0 +1,345 @@
+-- Time travel in the library: what was known at a step, runs that begin with what others did.
+local engine = require "weir.run.engine"
+local fork = require "weir.run.fork"
+local history = require "weir.run.history"
+local json = require "weir.native.json"
+local native = require "weir.native.scheduler"
+local project = require "weir.project"
+local store_port = require "weir.port.store"
+local task = require "weir.task"
+local weir = require "weir"
+
+local P, G, S, M, F = weir.pipeline, weir.group, weir.step, weir.map, weir.flow
+
+local here, store, own, calls, failing
+
+-- Which agents fail from now on: always, or for one item.
+local function agents(fail) failing = fail end
+
+-- Agents that count their calls.
+local function put_agents()
+  for _, name in ipairs { "a", "b", "c", "d", "undo_it" } do
+    here.registry:put { kind = "agent", name = name, api = 1, options = { type = "object" }, execute = function(_, input)
+      calls[#calls + 1] = name .. (input.n and ("%d"):format(input.n) or "")
+      if failing[name] and (failing[name] == true or failing[name] == input.n) then error "it fails" end
+      return { by = name, got = input }
+    end }
+  end
+end
+
+local function within(body)
+  return function()
+    local ok, err = task.within({}, body)
+    if not ok then error(err.message .. (err.traceback or ""), 0) end
+  end
+end
+
+local function run(definition, input)
+  local checked, errors = here:check(definition)
+  assert(checked, errors and errors[1].message)
+  local done = own:run(checked, input or {})
+  calls = {}
+  return done
+end
+
+local function go_on(made)
+  local id = made:make { by = "ada" }
+  return own:reopen(id):execute()
+end
+
+local function code_of(f, ...)
+  local ok, err = pcall(f, ...)
+  assert.is_false(ok)
+  return err.code, err.message
+end
+
+local function keys(list)
+  local result = {}
+  for index, one in ipairs(list) do result[index] = one.key end
+  return result
+end
+
+before_each(function()
+  native.use_virtual_clock(1, 0)
+  here, store, calls = project.open ".", assert(store_port.open ":memory:"), {}
+  own = engine.new(here, store, { patience = 0, near = 0 })
+  failing = {}
+  put_agents()
+end)
+after_each(function()
+  store:close()
+  native.use_real_clock()
+end)
+
+local CHAIN = P "chain" {
+  input = { name = "string = x" },
+  S "one" { agent = "a", input = { name = "$.input.name" } },
+  S "two" { agent = "b", input = { from = "$.one.by" } },
+  S "three" { agent = "c", input = { from = "$.two.by", name = "$.one.got.name" } },
+  output = "$.three.got",
+}
+
+describe("the history of a run", function()
+  it("has StepData as it was after a step, and the steps that came later", within(function()
+    local done = run(CHAIN, { name = "ada" })
+    local view = history.at(own, done.id, "two")
+    assert.same({ input = { name = "ada" }, one = { by = "a", got = { name = "ada" } }, two = { by = "b", got = { from = "a" } } }, view.data)
+    assert.same({ { key = "three", status = "finished", n = 4 } }, view.later)
+    assert.same({ "two", 3, "finished" }, { view.key, view.n, view.status })
+    assert.same(view.data, history.at(own, done.id, "3").data)
+    assert.same({ input = { name = "ada" } }, history.at(own, done.id, "1").data)
+  end))
+
+  it("names the nearest to a step that never ran", within(function()
+    local done = run(CHAIN)
+    local code, message = code_of(history.at, own, done.id, "twoo")
+    assert.same({ "not_found", true }, { code, message:find("did you mean 'two'?", 1, true) ~= nil })
+    assert.equal("not_found", (code_of(history.at, own, done.id, "99")))
+    assert.equal("not_found", (code_of(history.at, own, "r_nothing", "one")))
+  end))
+
+  it("sees what a step inside a map, a body and a child pipeline saw", within(function()
+    local done = run(P "deep" {
+      M "all" { over = weir.list { 7, 8 }, S "each" { agent = "a", input = { n = "$.item" } } },
+      S "body" { groups = { S "inner" { agent = "b", input = { n = 1 } }, S "after" { agent = "c" } } },
+      S "last" { agent = "d" },
+    })
+    local view = history.at(own, done.id, "all[1]/each")
+    assert.same({ 8, 1, 8 }, { view.data.item, view.data.index, view.data.each.got.n })
+    assert.is_nil(view.data.all)
+    view = history.at(own, done.id, "body/inner")
+    assert.same({ 2, "b" }, { #view.data.all, view.data.inner.by })
+    assert.is_nil(view.data.body)
+    assert.is_nil(history.at(own, done.id, "last").data.inner)
+    assert.equal("invalid", (code_of(history.at, own, done.id, "each")))
+    assert.same({ "all", "all[0]/each", "all[1]/each" }, { history.at(own, done.id, "all").key, "all[0]/each", "all[1]/each" })
+  end))
+
+  it("has the outcomes of a flow by their keys", within(function()
+    local done = run(F "story" { function(ctx)
+      local one = ctx:step "one" { agent = "a", input = { n = 1 } }
+      ctx:group "both" { S "left" { agent = "b" }, S "right" { agent = "c" } }
+      return one
+    end })
+    assert.equal("finished", done.status)
+    local view = history.at(own, done.id, "one")
+    assert.same({ input = {}, one = { by = "a", got = { n = 1 } } }, view.data)
+    assert.equal("b", history.at(own, done.id, "both").data["both/left"].by)
+  end))
+
+  it("reads a run that waits, and says so of the step that does", within(function()
+    local done = run(P "waits" { S "one" { agent = "a" }, weir.wait "word" { signal = "go" }, S "two" { agent = "b" } })
+    assert.equal("waiting", done.status)
+    local view = history.at(own, done.id, "one")
+    assert.equal("a", view.data.one.by)
+    assert.same({ { key = "word", status = "waiting" } }, view.later)
+    assert.equal("not_found", (code_of(history.at, own, done.id, "word")))
+  end))
+end)
+
+describe("a retry", function()
+  it("keeps what finished, does again what failed, and says what it came from", within(function()
+    agents { c = true }
+    local failed = run(CHAIN, { name = "ada" })
+    assert.equal("failed", failed.status)
+    agents {}
+    local made = fork.retry(own, failed.id)
+    assert.same({ "one", "two" }, keys(made:kept_list()))
+    assert.same({ { key = "three", status = "failed", times = 1 } }, made.repeated)
+    local again = go_on(made)
+    assert.same({ "finished", { from = "b", name = "ada" } }, { again.status, again.output })
+    assert.same({ "c" }, calls)
+    local head = store:load(again.id)[1][2]
+    assert.same({ failed.id, "retry" }, { head.of.run, head.of.kind })
+    assert.equal(failed.id, store:row(again.id).of)
+    assert.equal("failed", store:row(failed.id).status)
+  end))
+
+  it("goes back to a step that is named", within(function()
+    local done = run(CHAIN)
+    local again = go_on(fork.retry(own, done.id, { from = "two" }))
+    assert.same({ "finished", { "b", "c" } }, { again.status, calls })
+    calls = {}
+    go_on(fork.retry(own, done.id))
+    assert.same({ "a", "b", "c" }, calls)
+    assert.equal("not_found", (code_of(fork.retry, own, done.id, { from = "four" })))
+  end))
+
+  it("keeps nothing under another input, unless told to", within(function()
+    agents { c = true }
+    local failed = run(CHAIN)
+    agents {}
+    local made = fork.retry(own, failed.id, { anew = true })
+    made:set("input.name", "eve")
+    assert.same({ from = "b", name = "eve" }, go_on(made).output)
+    made = fork.retry(own, failed.id, { from = "three" })
+    made:set("input.name", "bob")
+    local again = go_on(made)
+    assert.same({ { from = "b", name = "x" }, { name = "bob" } }, { again.output, again.input })
+    made:set("input.name", 3)
+    assert.equal("invalid", (code_of(made.make, made)))
+  end))
+
+  it("repeats of a map only the items that failed", within(function()
+    agents { a = 3 }
+    local failed = run(P "many" { M "all" { over = weir.list { 1, 2, 3, 4 }, concurrency = 4,
+      S "each" { agent = "a", input = { n = "$.item" }, retry = { attempts = 2, backoff = 0.01 } } }, S "last" { agent = "b" } })
+    assert.equal("failed", failed.status)
+    agents {}
+    local made = fork.retry(own, failed.id)
+    local again = go_on(made)
+    assert.equal("finished", again.status)
+    assert.equal(4, #again.data.all)
+    assert.equal("a3", calls[1])
+    assert.equal("b", calls[2])
+  end))
+
+  it("keeps a failure that the run went on from, and a sibling of the step that failed", within(function()
+    agents { b = true, d = true }
+    local failed = run(P "sides" {
+      S "soft" { agent = "b", optional = true },
+      G "both" { S "good" { agent = "a" }, S "bad" { agent = "d" } },
+    })
+    assert.equal("failed", failed.status)
+    agents {}
+    local again = go_on(fork.retry(own, failed.id))
+    assert.same({ "finished", { "d" } }, { again.status, calls })
+  end))
+
+  it("does again what was undone, and all that followed it", within(function()
+    agents { c = true }
+    local failed = run(P "undoes" { S "one" { agent = "a" }, S "two" { agent = "b", undo = { agent = "undo_it" } }, S "mid" { agent = "d" },
+      S "three" { agent = "c" } })
+    agents {}
+    local made = fork.retry(own, failed.id)
+    assert.same({ { "one" }, "two" }, { keys(made:kept_list()), made.undone })
+    go_on(made)
+    assert.same({ "b", "d", "c" }, calls)
+    local code, message = code_of(fork.retry, own, failed.id, { from = "three" })
+    assert.same({ "conflict", true }, { code, message:find "step 'two' was undone" ~= nil })
+    assert.equal("conflict", (code_of(fork.fork, own, failed.id, "mid")))
+  end))
+
+  it("is refused for a run that has not ended", within(function()
+    local waits = run(P "waits" { weir.wait "word" { signal = "go" } })
+    local code, message = code_of(fork.retry, own, waits.id)
+    assert.same({ "conflict", true }, { code, message:find("weir cancel", 1, true) ~= nil })
+  end))
+
+  it("neither undoes nor pays for what it keeps", within(function()
+    agents { c = true }
+    local definition = P "paid" { budget = { steps = 3 }, S "one" { agent = "a", undo = { agent = "undo_it" } }, S "two" { agent = "b" },
+      S "three" { agent = "c" } }
+    agents {}
+    local done = run(definition)
+    agents { c = true }
+    local again = go_on(fork.retry(own, done.id, { from = "three" }))
+    assert.same({ "failed", "failed", { "c" } }, { again.status, again.error.code, calls })
+  end))
+
+  it("takes a flow up where it failed, with the same draws and the outcomes it had", within(function()
+    local drawn = {}
+    local definition = F "story" { function(ctx)
+      drawn[#drawn + 1] = ctx:random(1000000)
+      local one = ctx:step "one" { agent = "a", input = { n = drawn[#drawn] } }
+      return ctx:step "two" { agent = "b", input = { got = one.got.n } }
+    end }
+    local checked = assert(here:check(definition))
+    own.kept_definition = function(_, version)
+      assert.equal(checked.version, version)
+      return checked
+    end
+    agents { b = true }
+    local failed = own:run(checked, {})
+    calls = {}
+    agents {}
+    local again = go_on(fork.retry(own, failed.id))
+    assert.same({ "finished", { "b" }, drawn[1] }, { again.status, calls, drawn[2] })
+  end))
+end)
+
+describe("a fork", function()
+  it("keeps all up to a step, changes values, and goes on behind it", within(function()
+    local done = run(CHAIN, { name = "ada" })
+    local made = fork.fork(own, done.id, "two")
+    assert.same({ by = "a", got = { name = "ada" } }, made:value "one")
+    made:set("one.got.name", "eve")
+    made:set("two.by", "me")
+    made:set("input.name", "bob")
+    local forked = go_on(made)
+    assert.same({ { from = "me", name = "eve" }, { "c" } }, { forked.output, calls })
+    assert.equal("bob", forked.input.name)
+    assert.same({ from = "b", name = "ada" }, done.output)
+    assert.equal("ada", store:load(done.id)[2][8].got.name)
+    local entry = store:load(forked.id)[2]
+    assert.same({ done.id, true }, { entry[9].kept, entry[9].edited })
+  end))
+
+  it("survives its process: what was kept is there when it is reopened", within(function()
+    local done = run(CHAIN)
+    local id = fork.fork(own, done.id, "two"):make()
+    local other = engine.new(here, store, {})
+    assert.equal("finished", require("weir.run.recovery").go_on(other, id).status)
+    assert.same({ "c" }, calls)
+  end))
+
+  it("gives a failed step an output, and refuses to keep the failure", within(function()
+    agents { b = true }
+    local failed = run(CHAIN)
+    local made = fork.fork(own, failed.id, "two")
+    local code, message = code_of(made.make, made)
+    assert.same({ "invalid", true }, { code, message:find("--set two=", 1, true) ~= nil })
+    made:set("two.by", "hand")
+    local forked = go_on(made)
+    assert.same({ "finished", "hand", { "c" } }, { forked.status, forked.output.from, calls })
+  end))
+
+  it("takes the branch that a changed output stands for", within(function()
+    local done = run(P "choice" {
+      S "look" { agent = "a", input = { way = "left" }, branch_label = "$.look.got.way",
+        branch = { cases = { left = "left", right = "right" } } },
+      S "left" { agent = "b", branch = { default = "end" } },
+      S "right" { agent = "c" },
+    })
+    assert.same({ "finished", "left" }, { done.status, store:load(done.id)[2][9].label })
+    local made = fork.fork(own, done.id, "look")
+    made:set("look.got.way", "right")
+    local forked = go_on(made)
+    assert.same({ "finished", { "c" } }, { forked.status, calls })
+  end))
+
+  it("goes on in the middle of a map and of a group with values changed before it", within(function()
+    local done = run(P "mid" {
+      S "list" { agent = "a", input = { items = weir.list { 1, 2, 3 } } },
+      M "all" { over = "$.list.got.items", concurrency = 1, S "each" { agent = "b", input = { n = "$.item" } } },
+    })
+    local made = fork.fork(own, done.id, "all[1]/each")
+    made:set("list.got.items", json.list { 10, 20, 30 })
+    local forked = go_on(made)
+    assert.same({ "finished", { "b30" } }, { forked.status, calls })
+    assert.equal(1, forked.data.all[1].got.n)
+  end))
+
+  it("at a step that never ran is not found, at one inside a group that was decided keeps the decision", within(function()
+    local done = run(P "race" { G "race" { join = "any", S "quick" { agent = "a" }, S "slow" { sleep = 5 } },
+      S "after" { agent = "b" } })
+    assert.equal("not_found", (code_of(fork.fork, own, done.id, "nothing")))
+    local forked = go_on(fork.fork(own, done.id, "after"))
+    assert.same({ "finished", {} }, { forked.status, calls })
+    forked = go_on(fork.fork(own, done.id, "race/quick"))
+    assert.same({ "finished", { "b" } }, { forked.status, calls })
+  end))
+
+  it("with nothing changed ends as the run did, wherever it begins", within(function()
+    local done = run(P "whole" {
+      S "one" { agent = "a" },
+      G "both" { S "l" { agent = "b", input = { n = 1 } }, S "r" { agent = "c", input = { x = "${run.id}" } } },
+      M "all" { over = weir.list { 1, 2 }, S "each" { agent = "d", input = { n = "$.item" } } },
+      output = { l = "$.l.by", all = "$.all[*].by" },
+    })
+    for n = 1, #store:load(done.id) do
+      local forked = go_on(fork.fork(own, done.id, tostring(n)))
+      assert.same({ "finished", done.output }, { forked.status, forked.output }, "entry " .. n)
+    end
+  end))
+end)
