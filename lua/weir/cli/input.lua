@@ -23,6 +23,7 @@ end
 
 local ADVICE = {
   ["--input"] = "put one text with --set name=text, or a file with --input @FILE",
+  ["--input-override"] = "set one text with --set name=text, or give a file with --input-override @FILE",
   ["--answer"] = "a text stands in quotation marks, --answer '\"text\"', a file is --answer @FILE",
 }
 
@@ -34,7 +35,7 @@ end
 
 --- The value of --input or --answer: JSON, @FILE, or - for stdin. Raises `invalid`.
 ---@param given string|nil
----@param option "--input"|"--answer"|nil for messages; default --input
+---@param option "--input"|"--input-override"|"--answer"|nil for messages; default --input
 ---@return any
 function M.read(given, option)
   option = option or "--input"
@@ -85,6 +86,15 @@ end
 local function property(schema, name)
   local properties = type(schema) == "table" and schema.properties
   return properties and properties[name] or nil
+end
+
+--- The schema of the value at a path of an input, if the input's schema says.
+---@param schema table|nil
+---@param path string a.b
+---@return table|boolean|nil
+function M.schema_at(schema, path)
+  for _, name in ipairs(names_of(path)) do schema = property(schema, name) end
+  return schema
 end
 
 local function set(input, schema, path, text)

@@ -14,7 +14,7 @@ local id = require "weir.id"
 local binding = require "weir.run.binding"
 local json = require "weir.native.json"
 local keeping = require "weir.run.keeping"
-local place = require "weir.run.place"
+local keys = require "weir.run.keys"
 local store_port = require "weir.port.store"
 local system = require "weir.port.system"
 local value_of = require "weir.value"
@@ -64,20 +64,20 @@ local function failed_root(past)
   if past.row.status ~= "failed" then return nil end
   local err = known(past.row.error)
   local step = err and known(err.step)
-  return type(step) == "string" and place.root(step) or nil
+  return type(step) == "string" and keys.root(step) or nil
 end
 
 -- The keys of what has steps of its own: bodies, maps and the like. A gate stands below its group, not in it.
 local function keys_above(past)
   local holds = {}
   for _, key in ipairs(past.order) do
-    local segments, above = place.segments(key), nil
+    local segments, above = keys.segments(key), nil
     local last = segments[#segments]
     for index = 1, #segments - (last == "(gate)" and 2 or 1) do
       above = above and above .. "/" .. segments[index] or segments[index]
-      holds[above], holds[place.without_index(above)] = true, true
+      holds[above], holds[keys.without_index(above)] = true, true
     end
-    holds[place.without_index(key)] = holds[place.without_index(key)] or last:find "%]$" ~= nil
+    holds[keys.without_index(key)] = holds[keys.without_index(key)] or last:find "%]$" ~= nil
   end
   return holds
 end
@@ -179,7 +179,7 @@ local function before(past, text)
   local last = found.n or math.huge
   local name = found.key or found.group
   if not name then return function(_, entry) return entry.n < last end end
-  return function(key, entry) return entry.n < last and key ~= name and not place.is_below(key, name) end, name
+  return function(key, entry) return entry.n < last and key ~= name and not keys.is_below(key, name) end, name
 end
 
 -- All that has finished, and failures that the run went on from: not those of the group that made it fail.
@@ -187,7 +187,7 @@ local function before_failure(past)
   local root = failed_root(past)
   return function(key, entry)
     if entry[4] ~= "failed" then return true end
-    return root ~= nil and place.root(key) ~= root
+    return root ~= nil and keys.root(key) ~= root
   end
 end
 
@@ -263,12 +263,12 @@ local function fits_name(self, name)
   if exact then return exact end
   local fits = {}
   for key, one in pairs(self.kept) do
-    if place.name(key) == name then fits[#fits + 1] = one end
+    if keys.name(key) == name then fits[#fits + 1] = one end
   end
   if #fits == 1 then return fits[1] end
   if #fits == 0 then
     local names = { "input" }
-    for key in pairs(self.kept) do names[#names + 1] = place.name(key) end
+    for key in pairs(self.kept) do names[#names + 1] = keys.name(key) end
     refuse("not_found", self.history.id, "'%s' is no step that is kept%s", name, require("weir.suggest").hint(name, names))
   end
   table.sort(fits, function(a, b) return a.key < b.key end)

@@ -5,7 +5,7 @@ local failure = require "weir.failure"
 local journal = require "weir.run.journal"
 local json = require "weir.native.json"
 local keeping = require "weir.run.keeping"
-local place = require "weir.run.place"
+local keys = require "weir.run.keys"
 local suggest = require "weir.suggest"
 local value_of = require "weir.value"
 
@@ -98,7 +98,7 @@ end
 local function by_name(self, text)
   local fits = {}
   for _, key in ipairs(self.order) do
-    if place.name(key) == text then fits[#fits + 1] = key end
+    if keys.name(key) == text then fits[#fits + 1] = key end
   end
   if #fits > 1 then
     local err = failure.new("invalid", "'%s' is the name of %d steps of run %s, such as %s and %s; give the key of one", text, #fits,
@@ -112,7 +112,7 @@ end
 local function names_of(self)
   local names, seen = {}, {}
   for _, key in ipairs(self.order) do
-    for _, name in ipairs { key, place.name(key) } do
+    for _, name in ipairs { key, keys.name(key) } do
       if not seen[name] then names[#names + 1] = name end
       seen[name] = true
     end
@@ -170,11 +170,11 @@ end
 
 -- The step of a body that a key below `prefix` names itself, if it does.
 local function own_step(body, segments)
-  local first = place.segment(segments[1])
+  local first = keys.segment(segments[1])
   local group = not first.index and body.groups[body.index[first.name] or 0]
   if not group then return nil end
   if group.is_bare then return #segments == 1 and group.steps[1] or nil, group end
-  if #segments ~= 2 or place.segment(segments[2]).index then return nil end
+  if #segments ~= 2 or keys.segment(segments[2]).index then return nil end
   return step_named(group, segments[2]), group
 end
 
@@ -189,7 +189,7 @@ local function publish(view, body, prefix, data)
   local found = {}
   for key, entry in pairs(view.outcomes) do
     if key:sub(1, #prefix) == prefix then
-      local step, group = own_step(body, place.segments(key:sub(#prefix + 1)))
+      local step, group = own_step(body, keys.segments(key:sub(#prefix + 1)))
       if step then found[#found + 1] = { step = step, group = group, entry = entry } end
     end
   end
@@ -246,7 +246,7 @@ end
 -- From a step of the plan down to where the key ends: the step there, and StepData as it saw it.
 local function into_step(view, step, key, data, at)
   local segment = view.segments[at]
-  local index = segment and place.segment(segment).index
+  local index = segment and keys.segment(segment).index
   if index and step.each then
     local each, each_key, own, below = into_item(view, step, key, data, at, index)
     if below > #view.segments then return each, own end
@@ -265,15 +265,15 @@ function into_body(view, body, prefix, data, at)
   publish(view, body, prefix, data)
   local segments = view.segments
   if at > #segments then return nil, data end
-  local first = place.segment(segments[at])
+  local first = keys.segment(segments[at])
   local group = body.groups[body.index[first.name] or 0]
   if not group then return nil, data end
-  local step, key = group.steps[1], prefix .. place.without_index(segments[at])
+  local step, key = group.steps[1], prefix .. keys.without_index(segments[at])
   if not group.is_bare then
     at = at + 1
     if at > #segments then return nil, data end
-    step = step_named(group, place.segment(segments[at]).name)
-    key = key .. "/" .. place.without_index(segments[at])
+    step = step_named(group, keys.segment(segments[at]).name)
+    key = key .. "/" .. keys.without_index(segments[at])
   end
   if not step then return nil, data end
   return into_step(view, step, key, data, at)
@@ -301,7 +301,7 @@ function History:data(n, key, outcomes, input)
   local data = { input = known(input) }
   if not self.plan or not self.plan.body then return by_key(outcomes, data) end
   data.run = { id = self.id, pipeline = self.head.pipeline, started_at = require("weir.port.clock").rfc3339(self.head.at) }
-  local view = { engine = self.engine, outcomes = outcomes, pins = known(self.head.pins) or {}, segments = place.segments(key or "") }
+  local view = { engine = self.engine, outcomes = outcomes, pins = known(self.head.pins) or {}, segments = keys.segments(key or "") }
   local step, found = into_body(view, self.plan.body, "", data, 1)
   local result = copy_of(found)
   result.run = nil

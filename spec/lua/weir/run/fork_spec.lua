@@ -62,7 +62,7 @@ end
 before_each(function()
   native.use_virtual_clock(1, 0)
   here, store, calls = project.open ".", assert(store_port.open ":memory:"), {}
-  own = engine.new(here, store, { patience = 0, near = 0 })
+  own = engine.new(here, store, { patience = 0, near = 60 })
   failing = {}
   put_agents()
 end)
