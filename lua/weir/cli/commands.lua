@@ -24,6 +24,8 @@ M.families = {
     { name = "resume", summary = "go on with unfinished runs" },
     { name = "retry", summary = "run again what did not work; keep what did" },
     { name = "fork", summary = "run on from a step, with values changed" },
+    { name = "export", summary = "write a run into a file" },
+    { name = "import", summary = "take a run from a file" },
     { name = "signal", summary = "send a signal to a run" },
     { name = "approvals", summary = "list what waits for a person's decision" },
     { name = "approve", summary = "approve what waits, or answer it" },
