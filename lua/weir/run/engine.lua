@@ -206,6 +206,11 @@ end
 
 -- Going on ------------------------------------------------------------------------------------------
 
+local function known(value)
+  if value == json.null then return nil end
+  return value
+end
+
 local function head_of(entries, run_id)
   local first = entries[1]
   if not first or first[1] ~= "run" then failure.raise("corrupt", "run %s: its journal does not begin with its start", run_id) end
@@ -217,15 +222,19 @@ local function head_of(entries, run_id)
   return head
 end
 
+-- A run that begins with much of another one is made in several transactions.
+local function check_whole(head, entries, run_id)
+  local of = known(head.of)
+  if of and #entries - 1 < (known(of.kept) or 0) then
+    failure.raise("corrupt", "run %s is not whole: the process ended while it was being made; `weir cancel %s` ends it, make it again",
+      run_id, run_id)
+  end
+end
+
 local function take_over(self, run_id)
   local handle, message, why = self.store:run(run_id, 1)
   if not handle then failure.raise(why, "%s", message) end
   return handle
-end
-
-local function known(value)
-  if value == json.null then return nil end
-  return value
 end
 
 --- Prepares to go on with a run that has not ended. What happened is found in its journal and not done
@@ -238,6 +247,7 @@ function Engine:reopen(run_id, options)
   local entries, row, code = self.store:load(run_id)
   if not entries then failure.raise(code, "%s", row) end
   local head = head_of(entries, run_id)
+  if not options.cancel then check_whole(head, entries, run_id) end
   local of = self:plan_of(self:kept_definition(head.version))
   local held = binding.hold_pinned(self, of, head.pins)
   local run = new_run(self, of, held, head.input, { id = run_id, listener = options.listener, key = known(head.key),

@@ -375,8 +375,9 @@ local function check_point(self)
 end
 
 local function kept_entry(self, one)
-  local entry = one.entry
-  return { "step", one.key, entry[3], one.status, entry[5], entry[6], entry[7] or 1, one.value,
+  local entry, value = one.entry, one.value
+  if value == nil then value = json.null end
+  return { "step", one.key, entry[3], one.status, entry[5], entry[6], entry[7] or 1, value,
     { label = one.label, verdict = one.verdict, kept = self.history.id, edited = one.is_edited } }
 end
 
@@ -470,7 +471,9 @@ function Fork:make(options)
     of = { run = past.id, from = self.from, kind = self.kind, is_latest = self.is_latest, seed = of and of.seed or past.id } }
   local run_id = id.new "r"
   local row = { status = "running", pipeline = self.plan.name, version = self.plan.version, started_ms = now, of = past.id }
-  write(self, run_id, head, row, entries_of(self))
+  local list = entries_of(self)
+  head.of.kept = #list
+  write(self, run_id, head, row, list)
   return run_id
 end
 

@@ -187,6 +187,7 @@ end
 
 local function outcome_of(record)
   local status, value, extra = record[4], record[8], record[9]
+  if status == "skipped" then return status end
   if status ~= "finished" then
     local err = failure.of(value)
     err.step = value and value.step

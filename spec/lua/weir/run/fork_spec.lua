@@ -5,8 +5,10 @@ local history = require "weir.run.history"
 local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local project = require "weir.project"
+local recovery = require "weir.run.recovery"
 local store_port = require "weir.port.store"
 local task = require "weir.task"
+local waking = require "weir.run.waking"
 local weir = require "weir"
 
 local P, G, S, M, F = weir.pipeline, weir.group, weir.step, weir.map, weir.flow
@@ -279,7 +281,7 @@ describe("a fork", function()
     local done = run(CHAIN)
     local id = fork.fork(own, done.id, "two"):make()
     local other = engine.new(here, store, {})
-    assert.equal("finished", require("weir.run.recovery").go_on(other, id).status)
+    assert.equal("finished", recovery.go_on(other, id).status)
     assert.same({ "c" }, calls)
   end))
 
@@ -341,5 +343,116 @@ describe("a fork", function()
       local forked = go_on(fork.fork(own, done.id, tostring(n)))
       assert.same({ "finished", done.output }, { forked.status, forked.output }, "entry " .. n)
     end
+  end))
+
+  it("sees in a child pipeline what that saw, and keeps what it did", within(function()
+    local files = require "weir.port.files"
+    local folder = require("weir.port.system").temporary_folder "weir-fork"
+    assert(files.write(folder .. "/pipelines/inner.lua", [[
+      local weir = require "weir"
+      return weir.pipeline "inner" {
+        weir.step "first" { agent = "a", input = { n = "$.input.n" } },
+        weir.step "second" { agent = "b", input = { n = "$.first.got.n" } },
+      }]], { folders = true }))
+    here = project.open(folder)
+    put_agents()
+    own = engine.new(here, store, { patience = 0, near = 60 })
+    local done = run(P "outer" { S "n" { agent = "c", input = { n = 5 } }, S "child" { pipeline = "inner", input = { n = "$.n.got.n" } },
+      S "last" { agent = "d" } })
+    assert.equal("finished", done.status)
+    assert.same({ input = { n = 5 }, first = { by = "a", got = { n = 5 } } }, history.at(own, done.id, "child/first").data)
+    local forked = go_on(fork.fork(own, done.id, "first"))
+    assert.same({ "finished", { "b5", "d" } }, { forked.status, calls })
+    calls = {}
+    assert.equal("finished", go_on(fork.retry(own, done.id, { from = "child" })).status)
+    assert.same({ "a5", "b5", "d" }, calls)
+    require("weir.port.process").run({ "rm", "-rf", "--", folder }, {})
+  end))
+
+  it("is made whole even if it is longer than one transaction", within(function()
+    local items = {}
+    for n = 1, 5000 do items[n] = n end
+    local done = run(P "long" { M "all" { over = json.list(items), concurrency = 64, S "each" { agent = "a", input = { n = "$.item" } } },
+      S "last" { agent = "b" } })
+    local made = fork.fork(own, done.id, "all")
+    local broken = assert(store:new_run("r_broken", 1))
+    assert(broken:append({ "run", { format = 1, version = done.plan.version, pipeline = "long", at = 1, pins = {},
+      of = { run = done.id, kept = 9 } } }, { status = "quarantined", pipeline = "long", started_ms = 1 }))
+    assert.equal("corrupt", (code_of(own.reopen, own, "r_broken")))
+    assert.equal("cancelled", own:cancel("r_broken", "half").status)
+    local id = made:make()
+    assert.same({ "running", done.id }, { store:row(id).status, store:row(id).of })
+    assert.equal(5002, #store:load(id))
+    local forked = own:reopen(id):execute()
+    assert.same({ "finished", { "b" }, 5000 }, { forked.status, calls, #forked.data.all })
+  end))
+
+  it("asks people and waits for signals anew behind the step, and keeps their answers before it", within(function()
+    local definition = P "asks" {
+      weir.approval "release" { title = "Go?", branch = { cases = { approve = "yes", reject = "no" } } },
+      S "yes" { agent = "a", branch = { default = "end" } },
+      S "no" { agent = "b" },
+    }
+    local asked = run(definition)
+    assert.equal("waiting", asked.status)
+    local question = require("weir.approval").pending(store, { run = asked.id })[1]
+    assert(waking.decide(own, question.id, { decision = "approve", by = "ada", comment = "fine" }))
+    local done = recovery.go_on(own, asked.id)
+    calls = {}
+    local forked = go_on(fork.fork(own, done.id, "release"))
+    assert.same({ "finished", { "a" } }, { forked.status, calls })
+    local other = fork.fork(own, done.id, "release")
+    other:set("release.decision", "reject")
+    calls = {}
+    assert.same({ "finished", { "b" } }, { go_on(other).status, calls })
+    assert.equal("waiting", go_on(fork.retry(own, done.id)).status)
+  end))
+
+  it("counts each visit of a loop for itself", within(function()
+    local turns = 0
+    here.registry:put { kind = "agent", name = "turn", api = 1, options = { type = "object" }, execute = function(ctx)
+      turns = turns + 1
+      ctx.branch = turns % 3 == 0 and "end" or "loop"
+      return { turn = turns }
+    end }
+    local done = run(P "loops" { S "loop" { agent = "turn", branch = { max_visits = 9 } } })
+    assert.same({ "finished", 3 }, { done.status, turns })
+    assert.same({ 1, 2 }, { history.at(own, done.id, "loop").data.loop.turn, history.at(own, done.id, "loop#2").data.loop.turn })
+    assert.same({ "loop#2", "loop#3" }, { history.at(own, done.id, "loop").later[1].key, history.at(own, done.id, "loop").later[2].key })
+    turns = 1
+    local forked = go_on(fork.fork(own, done.id, "loop"))
+    assert.same({ "finished", 3, { turn = 3 } }, { forked.status, turns, forked.output })
+  end))
+
+  it("of a run that another one is made of lists a step that may be started once", within(function()
+    local definition = P "doubtful" { S "one" { agent = "a" }, S "pay" { agent = "b", once = true, timeout = 1 } }
+    here.registry:put { kind = "agent", name = "b", api = 1, options = { type = "object" }, execute = function(ctx) ctx:sleep(5) return 1 end }
+    local failed = run(definition)
+    assert.same({ "failed", "timeout" }, { failed.status, failed.error.code })
+    local made = fork.retry(own, failed.id)
+    assert.same({ { key = "pay", status = "failed", times = 1 } }, made.repeated)
+  end))
+
+  it("keeps that a step was skipped", within(function()
+    local done = run(P "skips" { S "one" { agent = "a" }, S "two" { agent = "b", when = "$.one.by == 'b'" }, S "three" { agent = "c" } })
+    local made = fork.fork(own, done.id, "three")
+    made:set("one.by", "b")
+    local forked = go_on(made)
+    assert.same({ "finished", {} }, { forked.status, calls })
+    assert.equal("skipped", store:load(forked.id)[3][4])
+    made = fork.fork(own, done.id, "one")
+    made:set("one.by", "b")
+    go_on(made)
+    assert.same({ "b", "c" }, calls)
+    here.registry:put { kind = "agent", name = "late", api = 1, options = { type = "object" }, execute = function(ctx)
+      ctx:sleep(1)
+      calls[#calls + 1] = "late"
+      return 1
+    end }
+    done = run(P "side" { S "one" { agent = "a" }, G "both" { S "l" { agent = "b", when = "$.one.by == 'b'" },
+      S "r" { agent = "late" } } })
+    made = fork.fork(own, done.id, "both/l")
+    made:set("one.by", "b")
+    assert.same({ "finished", { "late" } }, { go_on(made).status, calls })
   end))
 end)
