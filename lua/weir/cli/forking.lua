@@ -74,7 +74,7 @@ local function gathered(list, by)
     local name = label .. " " .. one.status
     local line = seen[name]
     if not line then
-      line = { label = label, status = one.status, by = by[one.key], count = 0, is_edited = one.is_edited }
+      line = { label = label, key = one.key, status = one.status, by = by[one.key], count = 0, is_edited = one.is_edited }
       seen[name], lines[#lines + 1] = line, line
     end
     line.count = line.count + 1
@@ -92,8 +92,9 @@ local function say_list(context, title, list, by)
     if line.count > 1 then facts[#facts + 1] = text.count(line.count, "item") end
     if line.status ~= "finished" then facts[#facts + 1] = line.status end
     if line.is_edited then facts[#facts + 1] = "changed" end
-    err:line(("  %s %s  %s"):format(progress.sign(context.console, line.status), text.safe(line.label),
-      err:paint("dim", table.concat(facts, "  "))))
+    local what = text.safe(line.count > 1 and line.label or line.key)
+    if #facts > 0 then what = what .. "  " .. err:paint("dim", table.concat(facts, "  ")) end
+    err:line(("  %s %s"):format(progress.sign(context.console, line.status), what))
   end
   if #lines > SHOWN then err:line(err:paint("dim", ("  and %d more; --dry-run --json lists all"):format(#lines - SHOWN))) end
 end

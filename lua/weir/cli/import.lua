@@ -52,8 +52,7 @@ function M.run(arguments, context)
       context.out:line(shape.line(shape.row(done.run, done.row)))
       return status.finished
     end
-    context.err:line(("imported run %s (%s, %s): %s"):format(done.run, text.safe(done.row.pipeline), done.row.status,
-      text.count(done.entries, "entry", "entries")))
+    context.err:line(("imported run %s (%s, %s)"):format(done.run, text.safe(done.row.pipeline), done.row.status))
     if done.row.is_paused then context.err:line(("it is paused; weir resume %s goes on with it here"):format(done.run)) end
     return status.finished
   end)

@@ -205,9 +205,12 @@ end
 
 local function say_moment(context, view, all)
   local self = setmetatable({ out = context.out, console = context.console, all = all }, View)
-  local what = view.key and text.safe(view.key) or "entry"
-  self:say(("%s  %s  right after %s (entry %d%s)"):format(self.out:paint("bold", view.run), view.pipeline, what, view.n,
-    view.at_ms and ", " .. os.date("%Y-%m-%d %H:%M:%S", view.at_ms // 1000) or ""))
+  local what = ("entry %d"):format(view.n)
+  if view.key then
+    local at = view.at_ms and os.date(", %Y-%m-%d %H:%M:%S", view.at_ms // 1000) or ""
+    what = ("%s (%s%s)"):format(text.safe(view.key), what, at)
+  end
+  self:say(("%s  %s  right after %s"):format(self.out:paint("bold", view.run), view.pipeline, what))
   say_value(self, "data", view.data)
   if #view.later == 0 then return self:say "  nothing came later" end
   self:say "  later"
