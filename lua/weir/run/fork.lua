@@ -48,15 +48,16 @@ end
 
 -- What is kept ---------------------------------------------------------------------------------------
 
--- The number of the first outcome that was undone when the run failed or was cancelled.
+-- The number and key of the first outcome that was undone, or is going to be, since the run failed or was cancelled.
 local function first_undone(past, standing)
-  local first, key
-  for undo in pairs(past.outcomes) do
-    local done = undo:match "^undo/(.+)$"
-    local entry = done and (standing[done] or standing[done:gsub("#%d+$", "")])
-    if entry and (not first or entry.n < first) then first, key = entry.n, entry[2] end
+  local has_ending = false
+  for _, entry in ipairs(past.entries) do has_ending = has_ending or entry[1] == "ending" end
+  local first, key = math.huge, nil
+  for one, entry in pairs(has_ending and standing or {}) do
+    local extra = known(entry[9])
+    if extra and known(extra.undo) and entry.n < first then first, key = entry.n, one end
   end
-  return first or math.huge, key
+  return first, key
 end
 
 -- Which step made the run fail; nil for what is no step's fault, such as the budget.
@@ -65,6 +66,20 @@ local function failed_root(past)
   local err = known(past.row.error)
   local step = err and known(err.step)
   return type(step) == "string" and keys.root(step) or nil
+end
+
+-- Where the run still stood when it ended otherwise than by a step's failure.
+local function open_roots(past)
+  local decided, open = {}, {}
+  for _, entry in ipairs(past.entries) do
+    local joined = entry[1] == "choice" and entry[2]:match "^([^/]+)/joined$"
+    if joined then decided[joined:gsub("#1$", "")] = true end
+  end
+  for _, key in ipairs(past.order) do
+    local entry, root = past.outcomes[key], keys.root(key)
+    if (not entry or entry[4] == "cancelled") and not decided[root] then open[root] = true end
+  end
+  return open
 end
 
 -- The keys of what has steps of its own: bodies, maps and the like. A gate stands below its group, not in it.
@@ -136,8 +151,8 @@ end
 
 -- What the new run is to be of, with the versions of all that it uses.
 local function resolve(engine, past, latest)
-  local definition = latest and latest_definition(engine, past) or engine:kept_definition(past.head.version)
-  local plan = engine:plan_of(definition)
+  local plan = not latest and past.plan
+    or engine:plan_of(latest and latest_definition(engine, past) or engine:kept_definition(past.head.version))
   local pins = not latest and known(past.head.pins) or {}
   local held = latest and binding.hold(engine, plan) or binding.hold_pinned(engine, plan, pins)
   if latest then
@@ -182,30 +197,33 @@ local function before(past, text)
   return function(key, entry) return entry.n < last and key ~= name and not keys.is_below(key, name) end, name
 end
 
--- All that has finished, and failures that the run went on from: not those of the group that made it fail.
+-- All that has finished, and failures that the run went on from: not those of the group that made it fail, or in which
+-- it ended.
 local function before_failure(past)
   local root = failed_root(past)
-  return function(key, entry)
-    if entry[4] ~= "failed" then return true end
-    return root ~= nil and keys.root(key) ~= root
-  end
+  local open = root and { [root] = true } or open_roots(past)
+  return function(key, entry) return entry[4] ~= "failed" or not open[keys.root(key)] end
 end
 
 local function nothing() return false end
 
+local function refuse_undone(past, key)
+  refuse("conflict", past.id, "step '%s' was undone when run %s ended, so neither it nor what follows it can be kept; go back to it "
+    .. "or further", key, past.id)
+end
+
+-- What was undone is not kept, nor what followed it. What somebody asked to be kept is refused then.
 local function within_undone(self, is_kept, is_asked)
-  local first, key = first_undone(self.history, self.history:standing())
-  if key and is_asked then
-    local outcomes = self.history:standing()
-    for kept_key, entry in pairs(outcomes) do
-      if entry.n >= first and KEPT[entry[4]] and entry[4] ~= "skipped" and not kept_key:find "^undo/" and is_kept(kept_key, entry) then
-        refuse("conflict", self.history.id, "step '%s' was undone when run %s ended, so what follows it cannot be kept; "
-          .. "go back to it or further", key, self.history.id)
-      end
+  local standing = self.history:standing()
+  local first, undone = first_undone(self.history, standing)
+  if undone and is_asked then
+    for key, entry in pairs(standing) do
+      local is_work = entry[4] == "finished" and not key:find "^undo/"
+      if entry.n >= first and is_work and is_kept(key, entry) then refuse_undone(self.history, undone) end
     end
   end
-  self.undone = key
-  return function(one, entry) return entry.n < first and is_kept(one, entry) end
+  self.undone = undone
+  return function(key, entry) return entry.n < first and is_kept(key, entry) end
 end
 
 --- What a retry of a run would keep and repeat. Without `from` it keeps what has finished of a run that did not

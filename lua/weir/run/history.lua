@@ -282,7 +282,7 @@ end
 -- A flow is a program; of it only the outcomes are known.
 local function by_key(outcomes, data)
   for key, entry in pairs(outcomes) do
-    if entry[4] == "finished" then data[key] = entry[8] end
+    if entry[4] == "finished" and not key:find "^undo/" then data[key] = entry[8] end
   end
   return data
 end

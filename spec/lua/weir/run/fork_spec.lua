@@ -55,7 +55,7 @@ local function code_of(f, ...)
   return err.code, err.message
 end
 
-local function keys(list)
+local function names(list)
   local result = {}
   for index, one in ipairs(list) do result[index] = one.key end
   return result
@@ -146,7 +146,7 @@ describe("a retry", function()
     assert.equal("failed", failed.status)
     agents {}
     local made = fork.retry(own, failed.id)
-    assert.same({ "one", "two" }, keys(made:kept_list()))
+    assert.same({ "one", "two" }, names(made:kept_list()))
     assert.same({ { key = "three", status = "failed", times = 1 } }, made.repeated)
     local again = go_on(made)
     assert.same({ "finished", { from = "b", name = "ada" } }, { again.status, again.output })
@@ -214,12 +214,32 @@ describe("a retry", function()
       S "three" { agent = "c" } })
     agents {}
     local made = fork.retry(own, failed.id)
-    assert.same({ { "one" }, "two" }, { keys(made:kept_list()), made.undone })
+    assert.same({ { "one" }, "two" }, { names(made:kept_list()), made.undone })
     go_on(made)
     assert.same({ "b", "d", "c" }, calls)
     local code, message = code_of(fork.retry, own, failed.id, { from = "three" })
     assert.same({ "conflict", true }, { code, message:find "step 'two' was undone" ~= nil })
     assert.equal("conflict", (code_of(fork.fork, own, failed.id, "mid")))
+  end))
+
+  it("of a cancelled run keeps failures it went on from, not those where it stood", within(function()
+    agents { b = true, c = true }
+    local checked = assert(here:check(P "stopped" {
+      S "soft" { agent = "b", optional = true },
+      G "both" { S "bad" { agent = "c" }, S "slow" { sleep = 50 } },
+      S "last" { agent = "d" },
+    }))
+    local live = own:prepare(checked, {})
+    task.spawn(function()
+      native.sleep(1)
+      live:cancel "enough"
+    end)
+    assert.equal("cancelled", live:execute().status)
+    agents {}
+    calls = {}
+    local made = fork.retry(own, live.id)
+    assert.same({ "soft" }, names(made:kept_list()))
+    assert.same({ "finished", { "c", "d" } }, { go_on(made).status, calls })
   end))
 
   it("is refused for a run that has not ended", within(function()
@@ -332,18 +352,70 @@ describe("a fork", function()
     assert.same({ "finished", { "b" } }, { forked.status, calls })
   end))
 
-  it("with nothing changed ends as the run did, wherever it begins", within(function()
-    local done = run(P "whole" {
+  -- Whatever a definition is made of: a fork at any entry, and a retry from any step, end as the run did.
+  local WHOLE = {
+    P "groups" {
       S "one" { agent = "a" },
       G "both" { S "l" { agent = "b", input = { n = 1 } }, S "r" { agent = "c", input = { x = "${run.id}" } } },
       M "all" { over = weir.list { 1, 2 }, S "each" { agent = "d", input = { n = "$.item" } } },
       output = { l = "$.l.by", all = "$.all[*].by" },
-    })
-    for n = 1, #store:load(done.id) do
-      local forked = go_on(fork.fork(own, done.id, tostring(n)))
-      assert.same({ "finished", done.output }, { forked.status, forked.output }, "entry " .. n)
-    end
-  end))
+    },
+    P "bodies" {
+      S "outer" { groups = { S "in1" { agent = "a" }, S "in2" { agent = "b", retry = { attempts = 2, backoff = 0.01 } } },
+        output = "$.in2.by" },
+      M "maps" { over = weir.list { 1, 2, 3 }, concurrency = 2, S "body" { groups = { S "x" { agent = "c", input = { n = "$.item" } },
+        M "inner" { over = weir.list { 1, 2 }, S "y" { agent = "d", input = { n = "$.item" } } } } } },
+      output = { "$.outer", "$.maps" },
+    },
+    P "joins" {
+      G "first" { join = "any", S "quick" { agent = "a" }, S "slow" { sleep = 60 } },
+      G "some" { join = { at_least = 1 }, S "p" { agent = "b" }, S "q" { agent = "c", when = "$.quick.by == 'z'" } },
+      S "last" { agent = "d", when = "$.p != null" },
+      output = "$.quick.by",
+    },
+    P "reduced" {
+      M "sum" { over = weir.list { 1, 2, 3 }, batch = 2, S "part" { agent = "a", input = { items = "$.item" } },
+        reduce = { agent = "b", mode = "fold" } },
+      output = "$.sum.by",
+    },
+    P "soft" {
+      S "fails" { agent = "broken", optional = true },
+      G "tries" { S "bad" { agent = "broken" }, branch = { failed = "mend" } },
+      S "mend" { agent = "a", input = { code = "$.error.code" } },
+      output = "$.mend.got.code",
+    },
+    F "story" { function(ctx)
+      local one = ctx:step "one" { agent = "a", input = { n = ctx:random(1000000), at = ctx:now() } }
+      local both = ctx:group "both" { S "l" { agent = "b" }, S "r" { agent = "c" } }
+      local all = ctx:map "all" { over = weir.list { 1, 2 }, function(inner, item)
+        return inner:step "each" { agent = "d", input = { n = item } }
+      end }
+      local ok = pcall(function() ctx:step "one" { agent = "broken" } end)
+      return { one = one, l = both.l, count = #all, ok = ok }
+    end },
+  }
+
+  for _, definition in ipairs(WHOLE) do
+    it("with nothing changed ends as the run did, wherever it begins: " .. definition.name, within(function()
+      here.registry:put { kind = "agent", name = "broken", api = 1, options = { type = "object" }, execute = function() error "no" end }
+      local checked, errors = here:check(definition)
+      assert(checked, errors and errors[1].message)
+      if checked.kind == "flow" then own.kept_definition = function() return checked end end
+      local done = own:run(checked, {})
+      assert.equal("finished", done.status, done.error and done.error.message)
+      for n, entry in ipairs(store:load(done.id)) do
+        local made = fork.fork(own, done.id, ("%d"):format(n))
+        if entry[1] ~= "step" or entry[4] == "finished" or entry[4] == "skipped" then
+          local forked = go_on(made)
+          assert.same({ "finished", done.output }, { forked.status, forked.output }, "behind entry " .. n)
+        end
+        if entry[1] == "step" then
+          local again = go_on(fork.retry(own, done.id, { from = entry[2] }))
+          assert.same({ "finished", done.output }, { again.status, again.output }, "from " .. entry[2])
+        end
+      end
+    end))
+  end
 
   it("sees in a child pipeline what that saw, and keeps what it did", within(function()
     local files = require "weir.port.files"
