@@ -31,6 +31,7 @@ end
 ---@field label string|nil
 ---@field verdict table|nil
 ---@field kept string|nil     the run that made its outcome, if another one did
+---@field is_edited boolean|nil its output was changed when it was kept
 
 ---@class weir.cli.Record
 ---@field id string
@@ -84,6 +85,7 @@ function READ.step(self, entry)
   step.from_ms = step.from_ms and math.min(step.from_ms, entry[5]) or entry[5]
   step.attempt = math.max(step.attempt, known(entry[7]) or 1)
   step.label, step.verdict, step.kept = known(extra.label), known(extra.verdict), known(extra.kept)
+  step.is_edited = known(extra.edited)
   if step.status == "finished" then
     step.output = entry[8]
   else

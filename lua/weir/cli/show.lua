@@ -74,7 +74,7 @@ local function facts(self, node)
   if step and step.by and step.by ~= step.name and step.by ~= "map" then parts[#parts + 1] = step.by end
   if step and step.attempt > 1 then parts[#parts + 1] = text.count(step.attempt, "attempt") end
   if step and step.status ~= "finished" then parts[#parts + 1] = step.status end
-  if step and step.kept then parts[#parts + 1] = "kept" end
+  if step and step.kept then parts[#parts + 1] = step.is_edited and "kept, changed" or "kept" end
   if step and step.label then parts[#parts + 1] = ("branch: %s"):format(step.label) end
   return self.out:paint("dim", table.concat(parts, "  "))
 end
