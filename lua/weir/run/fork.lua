@@ -7,6 +7,7 @@
 --- apart (bodies, maps, skipped steps, who was first) is worked out anew. Of a kept outcome the new run neither does
 --- nor undoes anything, and it spends nothing of its budget.
 
+local beginning = require "weir.run.beginning"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local history = require "weir.run.history"
@@ -22,7 +23,6 @@ local value_of = require "weir.value"
 local M = {}
 
 local known = history.known
-local PIECE = 4096 -- entries in one transaction
 local KEPT = { finished = true, failed = true, skipped = true }
 
 ---@class weir.Fork what a new run will begin with, and what it will do again
@@ -392,86 +392,6 @@ local function check_point(self)
     .. "--set %s=..., or do it again with `weir retry %s --from %s`", at.key, at.status, at.key, self.history.id, at.key)
 end
 
-local function kept_entry(self, one)
-  local entry, value = one.entry, one.value
-  if value == nil then value = json.null end
-  return { "step", one.key, entry[3], one.status, entry[5], entry[6], entry[7] or 1, value,
-    { label = one.label, verdict = one.verdict, kept = self.history.id, edited = one.is_edited } }
-end
-
--- The key of the step of a group in a visit: as the group runner makes it, a group with one step of its name has
--- no level of its own.
-local function has_kept(self, prefix, group, visit, name)
-  local at = prefix .. group .. (visit > 1 and "#" .. visit or "")
-  return self.kept[at .. "/" .. name] or (name == group and self.kept[at])
-end
-
--- Which of a group counted holds only for the outcomes it was chosen among.
-local function is_joined(self, key, names)
-  local prefix, group, visit = key:match "^(.-)([^/]+)#(%d+)/joined$"
-  if not prefix then return false end
-  for name in names:gmatch "[^,]+" do
-    if not has_kept(self, prefix, group, math.tointeger(visit), name) then return false end
-  end
-  return names ~= ""
-end
-
-local function has_finished(self, run_id)
-  local row = type(run_id) == "string" and self.engine.store:row(run_id)
-  return row ~= nil and row ~= false and row.status == "finished"
-end
-
-local function is_choice_kept(self, entry, last)
-  local key, value = entry[2], entry[3]
-  if self.is_latest then return false end
-  if key:find "^pin/" then return true end
-  if key:find "/joined$" then return type(value) == "string" and is_joined(self, key, value) end
-  if key:find "/?start [^/]*$" then return entry.n <= last and has_finished(self, value) end
-  return false
-end
-
-local function last_kept(self)
-  local last = self.at and self.at.n or 0
-  for _, one in pairs(self.kept) do last = math.max(last, one.entry.n) end
-  return last
-end
-
--- What the journal begins with behind its head, in the order in which it came.
-local function entries_of(self)
-  local list, last = {}, last_kept(self)
-  for _, one in pairs(self.kept) do list[#list + 1] = { n = one.entry.n, entry = kept_entry(self, one) } end
-  for _, entry in ipairs(self.history.entries) do
-    if entry[1] == "choice" and is_choice_kept(self, entry, last) then
-      list[#list + 1] = { n = entry.n, entry = { "choice", entry[2], entry[3] } }
-    end
-  end
-  table.sort(list, function(a, b) return a.n < b.n end)
-  return list
-end
-
-local function must(result, message, code)
-  if not result then failure.raise(code or "failed", "%s", message) end
-end
-
--- A journal longer than one transaction is set aside until all of it is there.
-local function write(self, run_id, head, row, list)
-  local store = self.engine.store
-  local handle = store:new_run(run_id, 1)
-  local is_long = #list > PIECE
-  local aside = { status = "quarantined", pipeline = row.pipeline, version = row.version, started_ms = row.started_ms, of = row.of,
-    error = { code = "failed", message = "the process ended while the run was being made; cancel it and make it again" } }
-  local operations = { { op = "entry", journal = handle, entry = { "run", head }, row = is_long and aside or row } }
-  for index, one in ipairs(list) do
-    operations[#operations + 1] = { op = "entry", journal = handle, entry = one.entry }
-    if #operations >= PIECE or index == #list then
-      if index == #list and is_long then operations[#operations].row = row end
-      must(store:batch(operations))
-      operations = {}
-    end
-  end
-  if #operations > 0 then must(store:batch(operations)) end
-end
-
 --- Makes the new run: its journal stands in the store, nothing of it is executed. `Engine:reopen` goes on with it. Waits
 --- for the disk. Raises {code, message, run}: `invalid` (the input, a branch, a fork that keeps a failure), `full`, ...
 ---@param options { by: string|nil }|nil by: who asks; default the user of the system
@@ -489,9 +409,7 @@ function Fork:make(options)
     of = { run = past.id, from = self.from, kind = self.kind, is_latest = self.is_latest, seed = of and of.seed or past.id } }
   local run_id = id.new "r"
   local row = { status = "running", pipeline = self.plan.name, version = self.plan.version, started_ms = now, of = past.id }
-  local list = entries_of(self)
-  head.of.kept = #list
-  write(self, run_id, head, row, list)
+  beginning.write(self, run_id, head, row)
   return run_id
 end
 

@@ -2,6 +2,7 @@
 --- gets the program of its modules with it.
 
 local archive = require "weir.run.archive"
+local batches = require "weir.run.batches"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
@@ -14,7 +15,6 @@ local value_of = require "weir.value"
 local M = {}
 
 local PAGE = 200
-local AT_ONCE, AT_ONCE_BYTES = 8000, 64 << 20 -- of one transaction
 local STATUSES = { running = true, waiting = true, in_doubt = true, finished = true, failed = true, cancelled = true, quarantined = true }
 local HAS_ENDED = { finished = true, failed = true, cancelled = true }
 local RUN_ID = "^r_[0-9a-z]+$"
@@ -194,31 +194,12 @@ local function paused(row)
   return row
 end
 
-local function commit(self)
-  if #self.operations == 0 then return end
-  local done, message, code, position = self.store:batch(self.operations)
-  if done then
-    self.operations, self.bytes, self.has_begun = {}, 0, true
-    return
-  end
-  local operation = self.operations[position or 0]
-  if code == "conflict" and operation and operation.key then
-    message = ("'%s' of space '%s' is in the store already"):format(operation.key, operation.space)
-  end
-  failure.raise(code or "failed", "%s", message)
-end
-
-local function add(self, operation, size)
-  if #self.operations >= AT_ONCE or self.bytes + size > AT_ONCE_BYTES then commit(self) end
-  self.operations[#self.operations + 1], self.bytes = operation, self.bytes + size
-end
-
 local PINNED = { definitions = true, modules = true }
 
 local function take_kv(self, record, size)
   local space, key, value = record[2], record[3], record[4]
   if PINNED[space] and self.store:get(space, key) ~= nil then return end -- kept by its hash: the same is there
-  add(self, { op = "cas", space = space, key = key, version = 0, value = value }, size)
+  self.batches:add({ op = "cas", space = space, key = key, version = 0, value = value }, size)
 end
 
 local function take_entry(self, entry, size)
@@ -228,12 +209,13 @@ local function take_entry(self, entry, size)
   if self.entries == 1 then row = self.is_long and self.aside or found.row end
   if is_last then row = found.row end
   local ended = is_last and HAS_ENDED[found.row.status] or nil
-  add(self, { op = "entry", journal = self.journal, entry = entry, row = row, ended = ended, park = is_last and not ended or nil }, size)
+  self.batches:add({ op = "entry", journal = self.journal, entry = entry, row = row, ended = ended,
+    park = is_last and not ended or nil }, size)
 end
 
 -- What more than one transaction brought and was not finished is taken away again.
 local function undo(self)
-  if not self.has_begun then return end
+  if not self.batches.has_begun then return end
   self.store:batch { { op = "forget", run = self.found.id, ended = { "quarantined" } } }
 end
 
@@ -260,14 +242,14 @@ function M.import(store, open)
     failure.raise(code, "%s", message)
   end
   if not HAS_ENDED[found.row.status] and found.row.status ~= "quarantined" then paused(found.row) end
-  local self = { store = store, found = found, journal = store:new_run(found.id, 1), operations = {}, bytes = 0, entries = 0,
-    is_long = found.records > AT_ONCE or found.bytes > AT_ONCE_BYTES, aside = aside_of(found.row) }
+  local self = { store = store, found = found, journal = store:new_run(found.id, 1), batches = batches.new(store), entries = 0,
+    is_long = batches.is_long(found.records, found.bytes), aside = aside_of(found.row) }
   local ok, err = pcall(function()
     archive.read(open(), function(record, size)
       if record[1] == "kv" then take_kv(self, record, size) end
       if record[1] == "entry" then take_entry(self, record[2], size) end
     end)
-    commit(self)
+    self.batches:commit()
   end)
   if not ok then
     undo(self)

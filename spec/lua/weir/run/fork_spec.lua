@@ -443,7 +443,7 @@ describe("a fork", function()
 
   it("is made whole even if it is longer than one transaction", within(function()
     local items = {}
-    for n = 1, 5000 do items[n] = n end
+    for n = 1, 9000 do items[n] = n end
     local done = run(P "long" { M "all" { over = json.list(items), concurrency = 64, S "each" { agent = "a", input = { n = "$.item" } } },
       S "last" { agent = "b" } })
     local made = fork.fork(own, done.id, "all")
@@ -454,9 +454,9 @@ describe("a fork", function()
     assert.equal("cancelled", own:cancel("r_broken", "half").status)
     local id = made:make()
     assert.same({ "running", done.id }, { store:row(id).status, store:row(id).of })
-    assert.equal(5002, #store:load(id))
+    assert.equal(9002, #store:load(id))
     local forked = own:reopen(id):execute()
-    assert.same({ "finished", { "b" }, 5000 }, { forked.status, calls, #forked.data.all })
+    assert.same({ "finished", { "b" }, 9000 }, { forked.status, calls, #forked.data.all })
   end))
 
   it("asks people and waits for signals anew behind the step, and keeps their answers before it", within(function()
