@@ -87,10 +87,12 @@ end
 ---@field is_unicode boolean the locale is not known to be without it
 ---@field signs table<string, string> what stands for finished, failed, ...
 
-local SIGNS = { finished = "✓", failed = "✗", cancelled = "◼", skipped = "–", running = "●", waiting = "◷", full = "█",
+local SIGNS = { finished = "✓", failed = "✗", cancelled = "◼", skipped = "–", running = "●", waiting = "◷",
+  in_doubt = "?", quarantined = "!", begun = "○", full = "█",
   empty = "░", wait = "·", branch = "├─ ", last = "└─ ", down = "│  ", dot = "·", dots = "…" }
 local PLAIN_SIGNS = { finished = "ok", failed = "FAILED", cancelled = "cancelled", skipped = "-", running = "*", waiting = "?",
-  full = "#", empty = "-", wait = ".", branch = "|- ", last = "`- ", down = "|  ", dot = "-", dots = "..." }
+  in_doubt = "?", quarantined = "!", begun = "o", full = "#", empty = "-", wait = ".", branch = "|- ", last = "`- ", down = "|  ",
+  dot = "-", dots = "..." }
 
 --- A console.
 ---@param options { stdout: table?, stderr: table?, env: (fun(name: string): string?)? }|nil instead of the

@@ -26,6 +26,7 @@ local ADVICE = {
   ["--decide"] = "write --decide 'STEP={\"decision\": \"reject\"}'",
   ["--signal"] = "a text stands in quotation marks, --signal 'NAME=\"text\"'",
   JSON = "a text stands in quotation marks, '\"text\"', a file is @FILE",
+  ["--input-override"] = "set one text with --set name=text, or give a file with --input-override @FILE",
   ["--answer"] = "a text stands in quotation marks, --answer '\"text\"', a file is --answer @FILE",
 }
 
@@ -37,7 +38,7 @@ end
 
 --- The value of --input or --answer: JSON, @FILE, or - for stdin. Raises `invalid`.
 ---@param given string|nil
----@param option "--input"|"--answer"|nil for messages; default --input
+---@param option "--input"|"--input-override"|"--answer"|nil for messages; default --input
 ---@return any
 function M.read(given, option)
   option = option or "--input"
@@ -88,6 +89,15 @@ end
 local function property(schema, name)
   local properties = type(schema) == "table" and schema.properties
   return properties and properties[name] or nil
+end
+
+--- The schema of the value at a path of an input, if the input's schema says.
+---@param schema table|nil
+---@param path string a.b
+---@return table|boolean|nil
+function M.schema_at(schema, path)
+  for _, name in ipairs(names_of(path)) do schema = property(schema, name) end
+  return schema
 end
 
 local function set(input, schema, path, text)

@@ -2,12 +2,13 @@
 --- Keys are made by the run engine: `step`, `group/step`, `group#2/step` for a second visit, `map[3]/step`
 --- for an item, `map/reduce/...`, and a body's or child's own keys below the key of its step. Pure.
 
+local keys = require "weir.run.keys"
+
 local M = {}
 
 local function parse(segment)
-  local name, index = segment:match "^(.-)%[(%d+)%]$"
-  local base, visit = (name or segment):match "^(.-)#(%d+)$"
-  return base or name or segment, math.tointeger(visit) or 1, math.tointeger(index)
+  local parts = keys.segment(segment)
+  return parts.name, parts.visit, parts.index
 end
 
 local function named(list, name)
@@ -80,8 +81,7 @@ end
 ---@param key string
 ---@return { name: string, group: string|nil, visit: integer, node: table|nil }
 function Places:find(key)
-  local segments = {}
-  for segment in key:gmatch "[^/]+" do segments[#segments + 1] = segment end
+  local segments = keys.segments(key)
   local found = self.groups and find_in_groups(self, self.groups, segments, 1)
   if found then return found end
   local name, visit = parse(segments[#segments])

@@ -13,7 +13,8 @@ local FAILURES_SHOWN = 10 -- of the items of one map
 ---@field say fun(self, line: string) writes a line that stays
 ---@field close fun(self) leaves nothing on the screen but what is to stay
 
-local COLOURS = { finished = "green", failed = "red", cancelled = "yellow", skipped = "dim", running = "cyan", waiting = "yellow" }
+local COLOURS = { finished = "green", failed = "red", cancelled = "yellow", skipped = "dim", running = "cyan", waiting = "yellow",
+  in_doubt = "yellow", quarantined = "red", begun = "yellow" }
 
 --- The sign of a status, in its colour.
 function M.sign(console, status)

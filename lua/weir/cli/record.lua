@@ -30,6 +30,8 @@ end
 ---@field error table|nil
 ---@field label string|nil
 ---@field verdict table|nil
+---@field kept string|nil     the run that made its outcome, if another one did
+---@field is_edited boolean|nil its output was changed when it was kept
 
 ---@class weir.cli.Record
 ---@field id string
@@ -42,6 +44,7 @@ end
 ---@field error table|nil
 ---@field started_ms integer
 ---@field ended_ms integer|nil
+---@field of table|nil the run whose outcomes it began with: {run, from, kind}
 ---@field steps weir.cli.Step[] in the order in which they began
 ---@field normal table|nil the normal form of its definition
 
@@ -81,7 +84,8 @@ function READ.step(self, entry)
   step.status, step.to_ms = entry[4], entry[6]
   step.from_ms = step.from_ms and math.min(step.from_ms, entry[5]) or entry[5]
   step.attempt = math.max(step.attempt, known(entry[7]) or 1)
-  step.label, step.verdict = known(extra.label), known(extra.verdict)
+  step.label, step.verdict, step.kept = known(extra.label), known(extra.verdict), known(extra.kept)
+  step.is_edited = known(extra.edited)
   if step.status == "finished" then
     step.output = entry[8]
   else
@@ -146,7 +150,7 @@ function M.load(store, id)
   local pins = known(head.pins) or {}
   local normal, kind = definition_of(store, head.version)
   local self = { id = id, pipeline = head.pipeline, version = head.version, kind = kind, normal = normal, input = known(head.input),
-    status = "running", waiting = {},
+    status = "running", waiting = {}, of = known(head.of),
     started_ms = head.at, pins = pins, steps = {}, by_key = {}, places = place.new(normal, children_of(store, pins)) }
   for index, entry in ipairs(entries) do
     local read = READ[entry[1]]

@@ -76,10 +76,10 @@ local function say_error(context, err)
   for _, line in ipairs(err.traceback and text.trace_lines(err.traceback) or {}) do stream:line(stream:paint("dim", "  " .. line)) end
 end
 
--- What to type next; under a seed the newest run by its time is another one.
+-- What to type next; under a seed the newest run by its time is another one, and so among many.
 local function look_at(context, run, arguments)
   if not run.journal or run.engine.store:path() == ":memory:" then return "nothing was kept" end
-  local tail = (arguments.seed and run.id or "last") .. (arguments.store and (" --store " .. arguments.store) or "")
+  local tail = ((arguments.seed or arguments.where) and run.id or "last") .. (arguments.store and (" --store " .. arguments.store) or "")
   return ("weir show %s %s weir trace %s"):format(tail, context.console.signs.dot, tail)
 end
 

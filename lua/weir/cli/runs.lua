@@ -1,22 +1,23 @@
 --- weir runs: the runs of the store, the newest first.
 
-local clock = require "weir.port.clock"
-local failure = require "weir.failure"
 local progress = require "weir.cli.progress"
+local selection = require "weir.cli.selection"
 local session = require "weir.cli.session"
 local shape = require "weir.cli.shape"
 local status = require "weir.cli.status"
 local text = require "weir.cli.text"
+local waiting = require "weir.cli.waiting"
 
 local M = {
   name = "runs",
   summary = "Lists runs, the newest first.",
   examples = { "runs", "runs --status failed --since 2d", "runs --pipeline digest --limit 5 --json" },
-  notes = "A run that is `running` while no host is: it was interrupted; `weir resume` goes on with it.",
+  notes = "The last column says why a run failed or was set aside, or what it waits for. A run that is `running` while no host\n"
+    .. "is: it was interrupted; `weir resume` goes on with it. One that is quarantined has ended the process again and again.",
 }
 
 local STATUSES = { "queued", "running", "waiting", "in_doubt", "finished", "failed", "cancelled", "quarantined" }
-local PAGE, LIMIT = 200, 20
+local LIMIT, NOTE_WIDTH = 20, 72
 
 local function positive(value)
   local number = math.tointeger(tonumber(value))
@@ -32,51 +33,25 @@ function M.declare(parser)
   session.declare_store(parser)
 end
 
-local function midnight(given)
-  local year, month, day = given:match "^(%d%d%d%d)%-(%d%d)%-(%d%d)$"
-  if not year then return nil end
-  return os.time { year = math.tointeger(year), month = math.tointeger(month), day = math.tointeger(day), hour = 0 } * 1000
-end
-
--- Since when, in ms.
-local function since_of(given)
-  if not given then return nil end
-  local from = midnight(given)
-  if from then return from end
-  local seconds, message = require("weir.duration").parse(tonumber(given) or given)
-  if not seconds then failure.raise("invalid", "--since: %s, or a day such as 2026-11-23", message) end
-  return clock.wall_ms() - math.floor(seconds * 1000)
-end
-
-local function page_of(store, query)
-  local page, message, code = store:runs(query)
-  if not page then failure.raise(code or "failed", "%s", message) end
-  return page
-end
-
--- Goes through the runs from the newest until there are enough.
-local function select_runs(store, arguments)
-  local since, found, after = since_of(arguments.since), {}, nil
-  while #found < arguments.limit do
-    local page = page_of(store, { status = arguments.status, after = after, limit = PAGE, reverse = true })
-    for _, entry in ipairs(page) do
-      local row = entry.row
-      if since and row.started_ms < since then return found end
-      if #found < arguments.limit and (not arguments.pipeline or row.pipeline == arguments.pipeline) then found[#found + 1] = entry end
-    end
-    if #page < PAGE then break end
-    after = page[#page].id
+-- Why a run has failed or was set aside, or what it waits for.
+local function note_of(entry)
+  local row = entry.row
+  local waits = type(row.waiting) == "table" and row.waiting or {}
+  local is_open = row.status == "waiting" or row.status == "in_doubt"
+  if is_open and waits[1] then
+    local line = waiting.line(waits[1], entry.id):gsub("^ waits for", "waits for")
+    return line .. (#waits > 1 and (" and %d more"):format(#waits - 1) or "")
   end
-  return found
+  return type(row.error) == "table" and tostring(row.error.message) or ""
 end
 
 local function row_cells(context, entry)
   local out, row = context.out, entry.row
   local seconds = row.ended_ms and (row.ended_ms - row.started_ms) / 1000
   local sign = progress.sign({ err = out, signs = context.console.signs }, row.status)
-  local message = type(row.error) == "table" and text.shorten(text.first_line(tostring(row.error.message)), 60) or ""
+  local note = text.shorten(text.first_line(note_of(entry)), NOTE_WIDTH)
   return { entry.id, row.pipeline or "", sign .. " " .. row.status, os.date("%Y-%m-%d %H:%M:%S", row.started_ms // 1000),
-    seconds and text.duration(seconds) or "", out:paint("dim", message) }
+    seconds and text.duration(seconds) or "", out:paint("dim", note) }
 end
 
 local function say(context, found)
@@ -91,7 +66,8 @@ end
 function M.run(arguments, context)
   local here = session.project()
   return session.with_store(session.open_present_store(here, arguments.store), function(store)
-    local found = select_runs(store, arguments)
+    local found = selection.runs(store, { status = arguments.status, pipeline = arguments.pipeline, limit = arguments.limit,
+      since_ms = selection.since(arguments.since, "--since") })
     if arguments.json then
       for _, entry in ipairs(found) do context.out:line(shape.line(shape.row(entry.id, entry.row))) end
     else

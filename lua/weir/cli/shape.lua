@@ -37,6 +37,13 @@ function M.waiting(list)
   return result
 end
 
+--- The run whose outcomes a run began with, or null.
+---@param of table|nil {run, from}
+function M.of(of)
+  if type(of) ~= "table" then return null end
+  return { run = of.run, from = or_null(of.from) }
+end
+
 --- The run line.
 ---@param run { id: string, pipeline: string, version: string?, status: string, output: any, error: table?, waiting: table? }
 ---@return table
@@ -49,8 +56,10 @@ end
 ---@param run weir.Run
 ---@return table
 function M.live(run)
-  return M.run { id = run.id, pipeline = run.plan.name, version = run.plan.version, status = run.status, output = run.output,
+  local line = M.run { id = run.id, pipeline = run.plan.name, version = run.plan.version, status = run.status, output = run.output,
     error = run.error, waiting = require("weir.cli.waiting").of_run(run) }
+  if run.of then line.of = M.of(run.of) end
+  return line
 end
 
 --- A line of a list of runs.

@@ -1,5 +1,6 @@
 --- weir show: one run; its steps as a tree, with durations, attempts, verdicts and errors.
 
+local history = require "weir.run.history"
 local json = require "weir.native.json"
 local progress = require "weir.cli.progress"
 local record_of = require "weir.cli.record"
@@ -13,8 +14,10 @@ local tree = require "weir.cli.tree"
 local M = {
   name = "show",
   summary = "Shows a run: its steps with durations, attempts, verdicts and errors, its input and output.",
-  examples = { "show last", "show r_0mwt2j --json", "show last --all" },
-  notes = "Of a map with many items only those that failed are shown; --all shows every one.",
+  examples = { "show last", "show r_0mwt2j --json", "show last --at draft", "show last --all" },
+  notes = "Of a map with many items only those that failed are shown; --all shows every one. --at shows StepData as it was right\n"
+    .. "after a step had its outcome, as the steps beside it saw it, and which steps came later. STEP is a name, a group, a\n"
+    .. "key such as all[3]/text, or the number of a journal entry.",
 }
 
 local ITEMS_SHOWN, LINES_SHOWN, VALUE_WIDTH = 12, 20, 400
@@ -22,6 +25,7 @@ local ITEMS_SHOWN, LINES_SHOWN, VALUE_WIDTH = 12, 20, 400
 function M.declare(parser)
   parser:argument("run", "an id, the beginning of one, or `last`"):argname "RUN"
   session.declare_store(parser)
+  parser:option("--at", "StepData right after this step"):argname "STEP"
   parser:flag("--all", "every item of maps, the whole output")
 end
 
@@ -35,8 +39,8 @@ end
 local function step_shape(step)
   return { key = step.key, step = step.name, group = or_null(step.group), visit = step.visit, attempt = step.attempt,
     agent = or_null(step.by), version = or_null(step.version), status = step.status, started_at = shape.time(step.from_ms),
-    ended_at = shape.time(step.to_ms), error = shape.failure(step.error), verdict = or_null(step.verdict), model = json.null,
-    usage = json.null }
+    ended_at = shape.time(step.to_ms), error = shape.failure(step.error), verdict = or_null(step.verdict), kept = or_null(step.kept),
+    model = json.null, usage = json.null }
 end
 
 --- What `--json` prints of a run.
@@ -46,6 +50,7 @@ function M.shape(record)
   local line = shape.run(record)
   line.started_at, line.ended_at = shape.time(record.started_ms), shape.time(record.ended_ms)
   line.input, line.data, line.parent = or_null(record.input), record_of.data(record), json.null
+  line.of = shape.of(record.of)
   line.steps = json.list {}
   for index, step in ipairs(record.steps) do line.steps[index] = step_shape(step) end
   return line
@@ -69,6 +74,7 @@ local function facts(self, node)
   if step and step.by and step.by ~= step.name and step.by ~= "map" then parts[#parts + 1] = step.by end
   if step and step.attempt > 1 then parts[#parts + 1] = text.count(step.attempt, "attempt") end
   if step and step.status ~= "finished" then parts[#parts + 1] = step.status end
+  if step and step.kept then parts[#parts + 1] = step.is_edited and "kept, changed" or "kept" end
   if step and step.label then parts[#parts + 1] = ("branch: %s"):format(step.label) end
   return self.out:paint("dim", table.concat(parts, "  "))
 end
@@ -143,17 +149,21 @@ local function say_head(self, record)
   self:say(("%s %s  %s  %s%s"):format(self:sign(record.status), self.out:paint("bold", record.id), record.pipeline, record.status,
     seconds and " in " .. text.duration(seconds) or ""))
   self:say(self.out:paint("dim", ("  started %s, version %s"):format(when, tostring(record.version):sub(1, 12))))
+  if record.of then
+    local from = record.of.from and (record.of.kind == "fork" and " behind " or " from ") .. text.safe(record.of.from) or ""
+    self:say(self.out:paint("dim", ("  %s of %s%s"):format(record.of.kind or "retry", record.of.run, from)))
+  end
   if type(record.input) == "table" and next(record.input) ~= nil then self:say("  input  " .. one_line(record.input)) end
 end
 
-local function say_output(self, output)
+local function say_value(self, title, value)
   local lines, count = {}, 0
-  local encoded = type(output) == "string" and output or json.encode(output, { indent = 2 })
+  local encoded = type(value) == "string" and value or json.encode(value, { indent = 2 })
   for line in (encoded .. "\n"):gmatch "([^\n]*)\n" do
     count = count + 1
     if self.all or count <= LINES_SHOWN then lines[count] = "  " .. text.shorten(text.safe(line), VALUE_WIDTH) end
   end
-  self:say "  output"
+  self:say("  " .. title)
   for _, line in ipairs(lines) do self:say("  " .. line) end
   if count > #lines then self:say(self.out:paint("dim", ("    %s; --all shows them"):format(text.count(count - #lines, "more line")))) end
 end
@@ -172,7 +182,7 @@ local function say_end(self, record)
   if record.error then
     self:say("  " .. self.out:paint("red", text.safe(("%s (%s)"):format(record.error.message, record.error.code))))
   elseif record.output ~= nil then
-    say_output(self, record.output)
+    say_value(self, "output", record.output)
   end
 end
 
@@ -184,9 +194,48 @@ local function say(context, record, all)
   say_end(self, record)
 end
 
+-- One moment ---------------------------------------------------------------------------------------
+
+local function moment_shape(view)
+  local later = json.list {}
+  for index, step in ipairs(view.later) do later[index] = { key = step.key, status = step.status } end
+  return { run = view.run, pipeline = view.pipeline, version = view.version, step = or_null(view.key), entry = view.n,
+    status = or_null(view.status), at = shape.time(view.at_ms), data = view.data, later = later }
+end
+
+local function say_moment(context, view, all)
+  local self = setmetatable({ out = context.out, console = context.console, all = all }, View)
+  local what = ("entry %d"):format(view.n)
+  if view.key then
+    local at = view.at_ms and os.date(", %Y-%m-%d %H:%M:%S", view.at_ms // 1000) or ""
+    what = ("%s (%s%s)"):format(text.safe(view.key), what, at)
+  end
+  self:say(("%s  %s  right after %s"):format(self.out:paint("bold", view.run), view.pipeline, what))
+  say_value(self, "data", view.data)
+  if #view.later == 0 then return self:say "  nothing came later" end
+  self:say "  later"
+  for index, step in ipairs(view.later) do
+    if index > LINES_SHOWN and not all then
+      return self:say(self.out:paint("dim", ("    %s; --all shows them"):format(text.count(#view.later - LINES_SHOWN, "more step"))))
+    end
+    self:say(("    %s %s"):format(self:sign(step.status), text.safe(step.key)))
+  end
+end
+
+local function show_moment(context, arguments, here, store)
+  local view = history.at(session.engine(here, store), (session.find_run(store, arguments.run)), arguments.at)
+  if arguments.json then
+    context.out:line(shape.line(moment_shape(view)))
+  else
+    say_moment(context, view, arguments.all)
+  end
+  return status.finished
+end
+
 function M.run(arguments, context)
   local here = session.project()
   return session.with_store(session.open_present_store(here, arguments.store), function(store)
+    if arguments.at then return show_moment(context, arguments, here, store) end
     local record = record_of.load(store, (session.find_run(store, arguments.run)))
     if arguments.json then
       context.out:line(shape.line(M.shape(record)))

@@ -55,9 +55,18 @@ local function add_rows(rows, node, depth, now_ms)
   end
 end
 
-local function rows_of(record, all)
+-- What the run itself did: what it kept of another one was done at another time.
+local function own_steps(record)
+  local own = {}
+  for _, step in ipairs(record.steps) do
+    if not step.kept then own[#own + 1] = step end
+  end
+  return own, #record.steps - #own
+end
+
+local function rows_of(record, own, all)
   local rows, kept = {}, {}
-  add_rows(rows, tree.of(record.steps), 0, record_of.last_ms(record))
+  add_rows(rows, tree.of(own), 0, record_of.last_ms(record))
   if all or #rows <= ROWS_SHOWN then return rows, 0 end
   for _, row in ipairs(rows) do
     if not row.in_item then kept[#kept + 1] = row end
@@ -145,7 +154,8 @@ local function say_head(context, record, total)
 end
 
 local function say(context, record, arguments)
-  local rows, hidden = rows_of(record, arguments.all)
+  local own, others = own_steps(record)
+  local rows, hidden = rows_of(record, own, arguments.all)
   local out, marks = context.out, context.console.is_unicode and UNICODE or ASCII
   local length_ms = math.max(1, record_of.last_ms(record) - record.started_ms)
   local labels = label_width(rows)
@@ -160,6 +170,7 @@ local function say(context, record, arguments)
     out:line(("  %s  %s  %s%s"):format(row.step and label or out:paint("bold", label), bar_of(scale, row, out, marks),
       out:paint("dim", took), attempts_text(row)))
   end
+  if others > 0 then out:line(out:paint("dim", ("  %s of run %s kept, not shown"):format(text.count(others, "step"), record.of.run))) end
   if hidden > 0 then out:line(out:paint("dim", ("  %s inside maps not shown; --all shows them"):format(text.count(hidden, "row")))) end
 end
 

@@ -71,7 +71,11 @@ local function requirer(self, used, loaded, is_repeatable)
   return require_in_module
 end
 
-local function version_of(text, used)
+--- The version of a text and of the files that it requires: SHA-256, hexadecimal.
+---@param text string
+---@param used { name: string, text: string }[] gets sorted
+---@return string
+function M.version_of(text, used)
   if #used == 0 then return hash.sha256(text) end
   table.sort(used, function(a, b) return a.name < b.name end)
   local parts = { hash.sha256(text) }
@@ -91,7 +95,7 @@ function Registry:run(file, text, is_repeatable)
   local world = environment.new(requirer(self, used, {}, is_repeatable), is_repeatable)
   local chunk, message = load(text, "@" .. file, "t", world)
   if not chunk then error(message, 0) end
-  return chunk(), version_of(text, used), used
+  return chunk(), M.version_of(text, used), used
 end
 
 local function where(err)

@@ -125,8 +125,8 @@ end
 local function new_run(self, of, held, input, options)
   local run = run_type.new { id = options.id or id.new "r", plan = of, binding = held, modules = held.modules, input = input,
     engine = self, listener = options.listener, key = options.key, started_ms = options.started_ms,
-    by = options.by or user_of(self),
-    parent = options.parent, parent_id = options.parent and options.parent.id or options.parent_id }
+    by = options.by or user_of(self), of = options.of, parent = options.parent,
+    parent_id = options.parent and options.parent.id or options.parent_id }
   self.live[run.id] = run
   return run
 end
@@ -217,6 +217,11 @@ end
 
 -- Going on ------------------------------------------------------------------------------------------
 
+local function known(value)
+  if value == json.null then return nil end
+  return value
+end
+
 local function head_of(entries, run_id)
   local first = entries[1]
   if not first or first[1] ~= "run" then failure.raise("corrupt", "run %s: its journal does not begin with its start", run_id) end
@@ -228,15 +233,19 @@ local function head_of(entries, run_id)
   return head
 end
 
+-- A run that begins with much of another one is made in several transactions.
+local function check_whole(head, entries, run_id)
+  local of = known(head.of)
+  if of and #entries - 1 < (known(of.kept) or 0) then
+    failure.raise("corrupt", "run %s is not whole: the process ended while it was being made; `weir cancel %s` ends it, make it again",
+      run_id, run_id)
+  end
+end
+
 local function take_over(self, run_id)
   local handle, message, why = self.store:run(run_id, 1)
   if not handle then failure.raise(why, "%s", message) end
   return handle
-end
-
-local function known(value)
-  if value == json.null then return nil end
-  return value
 end
 
 --- Prepares to go on with a run that has not ended. What happened is found in its journal and not done
@@ -246,13 +255,16 @@ end
 ---@return weir.Run
 function Engine:reopen(run_id, options)
   options = options or {}
+  if self.live[run_id] then failure.raise("conflict", "run %s is at work in this process already", run_id) end
   local entries, row, code = self.store:load(run_id)
   if not entries then failure.raise(code, "%s", row) end
+  if row and HAS_ENDED[row.status] then failure.raise("conflict", "run %s has %s already", run_id, row.status) end
   local head = head_of(entries, run_id)
+  if not options.cancel then check_whole(head, entries, run_id) end
   local of = self:plan_of_version(head.version)
   local held = binding.hold_pinned(self, of, head.pins)
   local run = new_run(self, of, held, head.input, { id = run_id, listener = options.listener, key = known(head.key),
-    started_ms = head.at, by = known(head.by), parent = options.parent, parent_id = known(head.parent) })
+    started_ms = head.at, by = known(head.by), parent = options.parent, parent_id = known(head.parent), of = known(head.of) })
   run.journal = journal.new(take_over(self, run_id), entries, self.store)
   run.undos = #run.journal.undos > 0 and run.journal.undos or nil
   run.was_parked, run.due_ms, run.active_s = row.status ~= "running", known(row.due_ms), known(row.active_s)

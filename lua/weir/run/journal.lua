@@ -11,7 +11,8 @@
 ---   {"ending", status, error, at_ms}                  the run will end so, once what it did is undone
 ---   {"end", status, value, at_ms}                     the run has ended
 --- `extra` of an outcome: label, verdict, undo {agent, options, input}, usage {tokens, usd}, stopped (what a
---- cancelled step had under way). Appending waits until the entry is on disk, unless said otherwise.
+--- cancelled step had under way), kept (the run that made it, if this one began with it), edited (it was changed then).
+--- Appending waits until the entry is on disk, unless said otherwise.
 
 local failure = require "weir.failure"
 local store_port = require "weir.port.store"
@@ -34,6 +35,7 @@ local M = {}
 ---@field ending table|nil the entry
 ---@field has_past boolean there are entries of an earlier life
 ---@field is_careful boolean starts are on disk before what they say begins
+---@field compares_kept boolean what an earlier run made has to answer what this one asks: its definition is another
 local Journal = {}
 Journal.__index = Journal
 
@@ -41,9 +43,14 @@ Journal.__index = Journal
 local NONE = setmetatable({}, { __newindex = function() end })
 Journal.recorded, Journal.attempts, Journal.drafts, Journal.memories, Journal.began, Journal.begun = NONE, NONE, NONE, NONE, NONE, NONE
 Journal.undos, Journal.usage, Journal.lives, Journal.steps, Journal.is_careful, Journal.has_past = NONE, NONE, 0, 0, false, false
+Journal.compares_kept = false
 
 local function add_usage(total, used)
   for name, amount in pairs(used) do total[name] = (total[name] or 0) + amount end
+end
+
+local function is_kept(entry)
+  return type(entry[9]) == "table" and entry[9].kept ~= nil
 end
 
 local function note_outcome(self, entry)
@@ -63,8 +70,12 @@ local function forget_inner(self, key)
 end
 
 local READ = {
+  run = function(self, entry)
+    local of = entry[2].of
+    self.compares_kept = type(of) == "table" and of.is_latest == true
+  end,
   step = function(self, entry)
-    if not self.recorded[entry[2]] and entry[4] ~= "skipped" then self.steps = self.steps + 1 end
+    if not self.recorded[entry[2]] and entry[4] ~= "skipped" and not is_kept(entry) then self.steps = self.steps + 1 end
     self.recorded[entry[2]], self.began[entry[2]], self.lives = entry, nil, 0
     note_outcome(self, entry)
   end,
@@ -123,19 +134,30 @@ function Journal:ask(kind, module, input)
 end
 
 --- The recorded outcome under a key, or nil. Raises `conflict` when something else was asked then: the
---- error carries `mismatch`, and the run may not go on.
+--- error carries `mismatch`, and the run may not go on. What an earlier run of the same definition made answers
+--- whatever is asked under its key: values may have been changed since.
 ---@param key string
 ---@param asked integer
 ---@return table|nil entry
 function Journal:recall(key, asked)
   local entry = self.recorded[key]
   if not entry then return nil end
-  if entry[3] ~= asked then
+  if entry[3] ~= asked and (self.compares_kept or not is_kept(entry)) then
     local err = failure.new("conflict", "step '%s': record %d was made by another question than the definition asks now; "
       .. "the run stops, nothing was executed", key, entry.n or 0)
     err.mismatch = true
     error(err, 0)
   end
+  return entry
+end
+
+--- The outcome under a key that stands without asking what was asked, or nil: not that of a cancelled step, nor of
+--- an earlier run under another definition.
+---@param key string
+---@return table|nil entry
+function Journal:standing(key)
+  local entry = self.recorded[key]
+  if not entry or entry[4] == "cancelled" or self.compares_kept and is_kept(entry) then return nil end
   return entry
 end
 

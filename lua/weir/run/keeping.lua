@@ -94,7 +94,7 @@ end
 function M.row(run)
   local err = run.error
   return { status = run.status, pipeline = run.plan.name, version = run.plan.version, started_ms = run.started_ms,
-    ended_ms = run.ended_ms, key = run.key, parent = run.parent_id,
+    ended_ms = run.ended_ms, key = run.key, parent = run.parent_id, of = run.of and run.of.run,
     error = err and { code = err.code, message = err.message, step = err.step } }
 end
 
@@ -205,11 +205,11 @@ end
 function M.quarantine(store, run_id, row, err)
   row.status, row.error = "quarantined", { code = err.code, message = err.message, step = err.step }
   local handle = must(store:run(run_id, 1))
-  must(store:batch {
-    { op = "delete", space = "timers", key = M.timer_key(run_id) },
-    { op = "delete", space = "timers", key = M.timer_key(run_id, math.tointeger(row.due_ms)) },
-    { op = "row", journal = handle, row = row, park = true },
-  })
+  local operations = { { op = "delete", space = "timers", key = M.timer_key(run_id) } }
+  local due_ms = math.tointeger(row.due_ms)
+  if due_ms then operations[2] = { op = "delete", space = "timers", key = M.timer_key(run_id, due_ms) } end
+  operations[#operations + 1] = { op = "row", journal = handle, row = row, park = true }
+  must(store:batch(operations))
 end
 
 return M

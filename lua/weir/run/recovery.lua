@@ -79,11 +79,20 @@ function M.open(engine, run_id, options)
   return run
 end
 
---- Goes on with a run until it ends or only waits. Waits.
+local HAS_ENDED = { finished = true, failed = true, cancelled = true }
+
+--- Goes on with a run until it ends or only waits; with one that the run which started it goes on with already, waits
+--- for that. Waits.
 ---@param engine weir.Engine
 ---@param run_id string
----@return weir.Run
+---@return weir.Run|nil run nil: it has ended meanwhile
 function M.go_on(engine, run_id)
+  local live = engine.live[run_id]
+  if live then
+    live:await_left()
+    return live
+  end
+  if HAS_ENDED[engine.store:row(run_id).status] then return nil end
   local run = M.open(engine, run_id)
   run:execute()
   if run.is_woken and run.interrupted == "parked" then return M.go_on(engine, run_id) end
@@ -95,7 +104,7 @@ local function report(options, run_id, ok, result)
     native.recover()
     result = failure.of(result)
   end
-  if options.on_left then options.on_left(run_id, ok and result or nil, not ok and result or nil) end
+  if options.on_left and result then options.on_left(run_id, ok and result or nil, not ok and result or nil) end
 end
 
 local function work(engine, ids, state, options)

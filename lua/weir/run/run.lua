@@ -22,6 +22,7 @@ local M = {}
 ---@field waits table<string, table> durable waits by key: {kind, id, name, since_ms, due_ms}
 ---@field limits_ms table<string, integer> time limits that hold while it is parked, ms since 1970
 ---@field taken table<string, boolean>|nil signals that a step is receiving
+---@field of { run: string, from: string|nil, seed: string }|nil the run whose outcomes it began with
 ---@field interrupted "parked"|"stopped"|nil why it ends here and goes on later
 local Run = {}
 Run.__index = Run
@@ -54,7 +55,7 @@ end
 
 --- A float in [0, 1), or an integer from 1 to n, from the run's own generator.
 function Run:draw(n)
-  local state = (self.random_state or seed_of(self.id)) + 0x9e3779b97f4a7c15
+  local state = (self.random_state or seed_of(self.of and self.of.seed or self.id)) + 0x9e3779b97f4a7c15
   self.random_state = state
   local z = (state ~ (state >> 30)) * 0xbf58476d1ce4e5b9
   z = (z ~ (z >> 27)) * 0x94d049bb133111eb
@@ -332,7 +333,12 @@ end
 --- Waits until the run has ended.
 ---@return weir.Run self
 function Run:wait()
-  if self.done and not self.ended_ms then self.done:wait "a run" end
+  if self.ended_ms then return self end
+  if self.done then
+    self.done:wait "a run"
+  elseif self.engine.live[self.id] == self then
+    self:await_left()
+  end
   return self
 end
 

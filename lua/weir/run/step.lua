@@ -188,6 +188,7 @@ end
 
 local function outcome_of(record)
   local status, value, extra = record[4], record[8], record[9]
+  if status == "skipped" then return status end
   if status ~= "finished" then
     local err = failure.of(value)
     err.step = value and value.step
@@ -419,8 +420,8 @@ end
 ---@return string|nil label
 ---@return integer|nil n of the record
 function M.recorded(frame, key)
-  local record = frame.run.journal.recorded[key]
-  if not record or record[4] == "cancelled" then return nil end
+  local record = frame.run.journal:standing(key)
+  if not record then return nil end
   frame.at_ms = record[6]
   local status, value, label = outcome_of(record)
   return status, value, label, record.n

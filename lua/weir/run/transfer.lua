@@ -1,0 +1,261 @@
+--- Runs between stores: one is written into a file with all that it needs, and taken from it. Whoever takes one
+--- gets the program of its modules with it.
+
+local archive = require "weir.run.archive"
+local batches = require "weir.run.batches"
+local clock = require "weir.port.clock"
+local failure = require "weir.failure"
+local json = require "weir.native.json"
+local keeping = require "weir.run.keeping"
+local load_definition = require "weir.definition.load"
+local question = require "weir.approval.question"
+local registry = require "weir.registry"
+local value_of = require "weir.value"
+
+local M = {}
+
+local PAGE = 200
+local STATUSES = { running = true, waiting = true, in_doubt = true, finished = true, failed = true, cancelled = true, quarantined = true }
+local HAS_ENDED = { finished = true, failed = true, cancelled = true }
+local RUN_ID = "^r_[0-9a-z]+$"
+
+local function known(value)
+  if value == json.null then return nil end
+  return value
+end
+
+local function must(result, message, code)
+  if result == nil then failure.raise(code or "failed", "%s", message) end
+  return result
+end
+
+-- Out ------------------------------------------------------------------------------------------------
+
+-- The versions that a run is pinned to, by full name.
+local function pins_of(head, entries)
+  local pins = {}
+  for full, version in pairs(known(head.pins) or {}) do pins[full] = version end
+  for _, entry in ipairs(entries) do
+    local full = entry[1] == "choice" and entry[2]:match "^pin/(.+)$"
+    if full then pins[full] = entry[3] end
+  end
+  return pins
+end
+
+local function put_kept(out, store, space, key)
+  local value, message, code = store:get(space, key)
+  if value ~= nil then return out:put { "kv", space, key, value } end
+  if code ~= "not_found" then failure.raise(code, "%s", message) end -- stand-ins have no source
+end
+
+local function put_pinned(out, store, head, entries)
+  put_kept(out, store, "definitions", head.version)
+  local pins = pins_of(head, entries)
+  for _, full in ipairs(value_of.names(pins)) do
+    if full:find "^pipelines/" then
+      put_kept(out, store, "definitions", pins[full])
+    else
+      put_kept(out, store, "modules", full .. "@" .. pins[full])
+    end
+  end
+end
+
+local function each_of(store, space, query, visit)
+  repeat
+    local page = must(store:scan(space, query))
+    for _, found in ipairs(page) do visit(found) end
+    query.after = page[#page] and page[#page].key
+  until #page < query.limit
+end
+
+local function put_questions(out, store, run_id)
+  for _, space in ipairs { question.pending, question.decided } do
+    each_of(store, space, { limit = PAGE }, function(found)
+      local asked = question.read(found.value.action)
+      if asked and asked.run == run_id then out:put { "kv", space, found.key, found.value } end
+    end)
+  end
+end
+
+--- Writes a run: its row and journal, the definition and modules it is pinned to, what it asked people and what they
+--- decided, signals that it has not received. Runs that it started are not part of it. Raises {code, message}:
+--- `not_found`, `corrupt`, `limit`.
+---@param store userdata
+---@param run_id string
+---@param write fun(bytes: string) gets the archive piece by piece
+---@return { run: string, entries: integer, bytes: integer, hash: string } hash: of the whole, hexadecimal
+function M.export(store, run_id, write)
+  local entries, row, code = store:load(run_id)
+  if not entries then failure.raise(code or "failed", "%s", row) end
+  local head = entries[1] and entries[1][1] == "run" and entries[1][2]
+  if not head then failure.raise("corrupt", "run %s: its journal does not begin with its start", run_id) end
+  local out = archive.writer(write, run_id, clock.wall_ms())
+  out:put { "row", row }
+  put_pinned(out, store, head, entries)
+  put_questions(out, store, run_id)
+  each_of(store, "signals", { prefix = run_id .. "/", limit = PAGE }, function(found)
+    out:put { "kv", "signals", found.key, found.value }
+  end)
+  for _, entry in ipairs(entries) do out:put { "entry", entry } end
+  local whole = out:close()
+  return { run = run_id, entries = #entries, bytes = out.bytes, hash = whole }
+end
+
+-- In: what may stand in a file ------------------------------------------------------------------------
+
+local function wrong(message, ...)
+  failure.raise("corrupt", "it cannot be the record of a run: " .. message, ...)
+end
+
+-- What is kept by its hash has to have it.
+local CHECK = {}
+
+function CHECK.definitions(value, key)
+  if value.version ~= key then wrong("a definition stands under the version of another") end
+  if value.kind == "flow" then return type(value.text) == "string" or known(value.text) == nil end
+  return type(value.normal) == "table" and load_definition.version(value.normal) == key
+end
+
+function CHECK.modules(value, key)
+  local full, version = key:match "^([%w_%-/.]+)@(%x+)$"
+  return full ~= nil and type(value.text) == "string" and type(value.file) == "string"
+    and registry.version_of(value.text, known(value.used) or {}) == version
+end
+
+local function check_question(value, key, run_id)
+  local asked = question.read(value.action)
+  return asked ~= nil and asked.run == run_id and #key == question.id_length and key:find(question.id_pattern) ~= nil
+end
+
+CHECK[question.pending], CHECK[question.decided] = check_question, check_question
+
+function CHECK.signals(value, key, run_id)
+  return key:sub(1, #run_id + 1) == run_id .. "/" and value.value ~= nil and math.type(value.at) == "integer"
+end
+
+local function check_kv(record, run_id)
+  local space, key, value = record[2], record[3], record[4]
+  local check = type(space) == "string" and CHECK[space]
+  if not check or type(key) ~= "string" or type(value) ~= "table" then wrong("it has a key of a space that belongs to no run") end
+  local ok, fits = pcall(check, value, key, run_id)
+  if not ok or not fits then wrong("'%s' of space '%s' is not what its key says", key:sub(1, 80), space) end
+end
+
+local function check_head(entry)
+  local head = entry[1] == "run" and entry[2]
+  if type(head) ~= "table" or math.type(head.format) ~= "integer" or type(head.version) ~= "string" or type(head.pipeline) ~= "string"
+    or math.type(head.at) ~= "integer" then
+    wrong "its journal does not begin with its start"
+  end
+  if head.format > keeping.FORMAT then
+    failure.raise("invalid", "it was written by a newer weir (journal format %d, this one reads %d)", head.format, keeping.FORMAT)
+  end
+end
+
+local function check_row(row)
+  if type(row) ~= "table" or not STATUSES[row.status] or math.type(row.started_ms) ~= "integer" or type(row.pipeline) ~= "string" then
+    wrong "its row says nothing"
+  end
+end
+
+-- Goes through a file without changing anything.
+local function check(source)
+  local found = { records = 0, entries = 0, bytes = 0 }
+  archive.read(source, function(record, size)
+    found.records, found.bytes = found.records + 1, found.bytes + size
+    if record[1] == "archive" then
+      found.id = record[3]
+      if not found.id:find(RUN_ID) or #found.id > 64 then wrong "its id is none of a run" end
+    elseif record[1] == "row" then
+      check_row(record[2])
+      found.row = record[2]
+    elseif record[1] == "kv" then
+      check_kv(record, found.id)
+    elseif record[1] == "entry" and type(record[2]) == "table" and type(record[2][1]) == "string" then
+      found.entries, found.last = found.entries + 1, record[2][1]
+      if found.entries == 1 then check_head(record[2]) end
+    else
+      wrong "it has a record of no known kind"
+    end
+  end)
+  if not found.row or found.entries == 0 then wrong "its row or its journal is missing" end
+  if HAS_ENDED[found.row.status] ~= (found.last == "end" or nil) then wrong "its row says something else than its journal" end
+  return found
+end
+
+-- In: what is written ----------------------------------------------------------------------------------
+
+-- It must not go on by itself in two stores.
+local function paused(row)
+  local waiting = known(row.waiting) or {}
+  waiting[#waiting + 1] = { step = "", kind = "pause", since_ms = clock.wall_ms() }
+  row.waiting, row.is_paused = waiting, true
+  if row.status == "running" then row.status = "waiting" end
+  return row
+end
+
+local PINNED = { definitions = true, modules = true }
+
+local function take_kv(self, record, size)
+  local space, key, value = record[2], record[3], record[4]
+  if PINNED[space] and self.store:get(space, key) ~= nil then return end -- kept by its hash: the same is there
+  self.batches:add({ op = "cas", space = space, key = key, version = 0, value = value }, size)
+end
+
+local function take_entry(self, entry, size)
+  self.entries = self.entries + 1
+  local found, row = self.found, nil
+  local is_last = self.entries == found.entries
+  if self.entries == 1 then row = self.is_long and self.aside or found.row end
+  if is_last then row = found.row end
+  local ended = is_last and HAS_ENDED[found.row.status] or nil
+  self.batches:add({ op = "entry", journal = self.journal, entry = entry, row = row, ended = ended,
+    park = is_last and not ended or nil }, size)
+end
+
+-- What more than one transaction brought and was not finished is taken away again.
+local function undo(self)
+  if not self.batches.has_begun then return end
+  self.store:batch { { op = "forget", run = self.found.id, ended = { "quarantined" } } }
+end
+
+local function aside_of(row)
+  return { status = "quarantined", pipeline = row.pipeline, version = row.version, started_ms = row.started_ms,
+    error = { code = "failed", message = "the process ended while the run was being imported; import it again into another store" } }
+end
+
+--- Takes a run from an archive into the store, under its own id. A run that has not ended is paused: it goes on only
+--- when somebody resumes it. All of the archive is checked first; when anything is wrong nothing is changed. Waits. Raises
+--- {code, message, run}: `corrupt` (damaged, or no record of a run), `conflict` (the store has the run, or a question of it),
+--- `invalid` (a newer format), `full`, ...
+---@param store userdata
+---@param open fun(): { read: (fun(count: integer): string|nil), size: integer } opens the archive; called twice
+---@return { run: string, row: table, entries: integer }
+function M.import(store, open)
+  local found = check(open())
+  local row, message, code = store:row(found.id)
+  if row then
+    local err = failure.new("conflict", "the store has a run %s already; nothing was changed", found.id)
+    err.run = found.id
+    error(err, 0)
+  elseif code ~= "not_found" then
+    failure.raise(code, "%s", message)
+  end
+  if not HAS_ENDED[found.row.status] and found.row.status ~= "quarantined" then paused(found.row) end
+  local self = { store = store, found = found, journal = store:new_run(found.id, 1), batches = batches.new(store), entries = 0,
+    is_long = batches.is_long(found.records, found.bytes), aside = aside_of(found.row) }
+  local ok, err = pcall(function()
+    archive.read(open(), function(record, size)
+      if record[1] == "kv" then take_kv(self, record, size) end
+      if record[1] == "entry" then take_entry(self, record[2], size) end
+    end)
+    self.batches:commit()
+  end)
+  if not ok then
+    undo(self)
+    error(err, 0)
+  end
+  return { run = found.id, row = found.row, entries = found.entries }
+end
+
+return M
