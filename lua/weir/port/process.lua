@@ -218,12 +218,32 @@ local function end_gently(_, child)
   await_exit(child, LAST)
 end
 
+-- A member as /proc tells it: one that has died does nothing more, whenever its parent collects it. Where
+-- a container's first process is slow to do so, the kernel still counts it as a member.
+local function is_member(pid, group)
+  local file = io.open("/proc/" .. pid .. "/stat", "rb")
+  local line = file and file:read "a"
+  if file then file:close() end
+  local state, its_group = (line or ""):match "^.*%) (%a) %d+ (%d+)"
+  return its_group == group and state ~= "Z" and state ~= "X"
+end
+
 local function has_members(child) return uv.kill(-child.pid, 0) == 0 end
+
+local function members(group)
+  local pids = {}
+  for name in uv.fs_scandir_next, uv.fs_scandir "/proc" do
+    if name:find "^%d+$" and is_member(name, group) then pids[#pids + 1] = name end
+  end
+  return pids
+end
 
 -- The members of the group were killed with its leader: they are gone when the kernel says so.
 local function await_members(_, child)
-  local deadline = scheduler.now() + MEMBERS
-  while has_members(child) and scheduler.now() < deadline do scheduler.sleep(0.001) end
+  local deadline, group = scheduler.now() + MEMBERS, ("%d"):format(child.pid)
+  for _, pid in ipairs(members(group)) do
+    while is_member(pid, group) and scheduler.now() < deadline do scheduler.sleep(0.001) end
+  end
 end
 
 local function release(child)
