@@ -2,6 +2,7 @@
 
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
+local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local parking = require "weir.run.parking"
 local step_runner = require "weir.run.step"
@@ -392,10 +393,15 @@ local function run_body(frame, body)
   return group, order
 end
 
+-- A last step without an output, skipped or of a failure that is allowed, leaves null: an output is a value.
 local function default_output(frame, group, order)
   if not group then return {} end
   local single = #group.steps == 1 and group.steps[1]
-  if single then return frame.data[single.name] end
+  if single then
+    local value = frame.data[single.name]
+    if value == nil then return json.null end
+    return value
+  end
   local outputs = {}
   for _, result in ipairs(order) do
     if result.status == "finished" then outputs[result.step.name] = result.value end
