@@ -30,6 +30,8 @@ end
 ---@field error table|nil
 ---@field label string|nil
 ---@field verdict table|nil
+---@field usage table<string, number>|nil tokens, usd
+---@field stopped weir.Stopped[]|nil what was under way when it was cancelled or ran out of time
 
 ---@class weir.cli.Record
 ---@field id string
@@ -81,7 +83,7 @@ function READ.step(self, entry)
   step.status, step.to_ms = entry[4], entry[6]
   step.from_ms = step.from_ms and math.min(step.from_ms, entry[5]) or entry[5]
   step.attempt = math.max(step.attempt, known(entry[7]) or 1)
-  step.label, step.verdict = known(extra.label), known(extra.verdict)
+  step.label, step.verdict, step.usage, step.stopped = known(extra.label), known(extra.verdict), known(extra.usage), known(extra.stopped)
   if step.status == "finished" then
     step.output = entry[8]
   else

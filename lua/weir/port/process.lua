@@ -7,6 +7,7 @@
 --- A member of the group that starts a session of its own gets away, as it does from every shell.
 
 local channel = require "weir.channel"
+local proof = require "weir.proof"
 local scheduler = require "weir.native.scheduler"
 local task = require "weir.task"
 local uv = require "luv"
@@ -180,7 +181,7 @@ local function spawn(args, options)
   local label = ("command '%s'"):format(args[1])
   local theirs, ours, name = open_streams(options.stdin ~= nil)
   if not theirs then return refuse_spawn(label, {}, ours, name) end
-  local child = setmetatable({ label = label, waiters = {}, keep = options.keep }, Child)
+  local child = setmetatable({ label = label, program = args[1], waiters = {}, keep = options.keep }, Child)
   local process, pid, spawn_name = uv.spawn(args[1], {
     args = table.move(args, 2, #args, 1, {}), stdio = theirs, env = list_environment(options),
     cwd = options.cwd, detached = true,
@@ -265,6 +266,7 @@ local function close(child)
   if not child.exited then
     if scheduler.can_wait() then task.within({ shield = true, timeout = GRACE + LAST + 1 }, end_gently, child)
     else uv.kill(-child.pid, "sigkill") end
+    proof.stopped("process", child.program, not child.exited)
   end
   if child.exited and not child.keep and has_members(child) and scheduler.can_wait() then
     task.within({ shield = true, timeout = 2 * MEMBERS }, await_members, child)

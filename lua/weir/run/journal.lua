@@ -10,8 +10,9 @@
 ---   {"stop", at_ms, reason}                           the process was asked to stop: what was under way is no crash
 ---   {"ending", status, error, at_ms}                  the run will end so, once what it did is undone
 ---   {"end", status, value, at_ms}                     the run has ended
---- `extra` of an outcome: label, verdict, undo {agent, options, input}, usage {tokens, usd}, stopped (what a
---- cancelled step had under way). Appending waits until the entry is on disk, unless said otherwise.
+--- `extra` of an outcome: label, verdict, undo {agent, options, input}, usage {tokens, usd}, stopped {{what, name,
+--- count}, ...} (what was under way and was stopped; see `weir.proof`; of an attempt in its error). Appending waits until the entry is on
+--- disk, unless said otherwise.
 
 local failure = require "weir.failure"
 local store_port = require "weir.port.store"

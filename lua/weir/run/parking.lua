@@ -8,6 +8,7 @@
 
 local clock = require "weir.port.clock"
 local native = require "weir.native.scheduler"
+local proof = require "weir.proof"
 
 local M = {}
 
@@ -108,8 +109,9 @@ function M.wait(run, key, wait)
   local ok, woken = pcall(until_due, waiter, wait)
   if not run.interrupted then run.waits[key] = nil end -- else it is what the run is parked on
   if not wait.is_woken then M.back(run) end
-  if not ok then error(woken, 0) end
-  return woken
+  if ok then return woken end
+  if not run.interrupted then proof.stopped(wait.kind) end
+  error(woken, 0)
 end
 
 --- Ends a durable wait, if the run waits under this key.
