@@ -1,7 +1,6 @@
 --- Starts runs and goes on with unfinished ones. An engine belongs to a project and, unless nothing is to
 --- be kept, to a store. It knows the runs that live in this process; the others are rows of the store.
 
-local approval = require "weir.approval"
 local binding = require "weir.run.binding"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
@@ -21,6 +20,7 @@ local NEAR = 5     -- seconds within which a time has to be due, for a run to st
 
 ---@class weir.Engine
 ---@field live table<string, weir.Run> runs that are executed in this process
+---@field waking table<string, integer> how many commits that wake a run are under way, by run
 ---@field handles table<string, weir.Run> runs that somebody here waits for, parked ones too
 ---@field patience number seconds that a run which only waits stays in memory
 ---@field near number seconds within which what only time ends is waited for in memory
@@ -34,7 +34,7 @@ Engine.__index = Engine
 ---@param options { patience: number?, near: number? }|nil
 function M.new(project, store, options)
   options = options or {}
-  return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }), kept = {}, live = {},
+  return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }), kept = {}, live = {}, waking = {},
     handles = setmetatable({}, { __mode = "v" }), patience = options.patience or PATIENCE, near = options.near or NEAR }, Engine)
 end
 
@@ -235,17 +235,18 @@ end
 ---@return weir.Run
 function Engine:reopen(run_id, options)
   options = options or {}
+  if self.live[run_id] then failure.raise("conflict", "run %s is at work in this process already", run_id) end
   local entries, row, code = self.store:load(run_id)
   if not entries then failure.raise(code, "%s", row) end
   local head = head_of(entries, run_id)
   local of = self:plan_of(self:kept_definition(head.version))
+  local book = journal.new(take_over(self, run_id), entries, self.store)
   local held = binding.hold_pinned(self, of, head.pins)
   local run = new_run(self, of, held, head.input, { id = run_id, listener = options.listener, key = known(head.key),
     started_ms = head.at, by = known(head.by), parent = options.parent, parent_id = known(head.parent) })
-  run.journal = journal.new(take_over(self, run_id), entries, self.store)
-  run.undos = #run.journal.undos > 0 and run.journal.undos or nil
-  run.was_parked, run.due_ms, run.active_s = row.status ~= "running", known(row.due_ms), known(row.active_s)
-  run.was_running = row.status == "running"
+  run.journal, run.undos = book, #book.undos > 0 and book.undos or nil
+  run.was_reopened, run.was_running = true, row.status == "running"
+  run.due_ms, run.active_s, run.parked_on = known(row.due_ms), known(row.active_s), known(row.waiting)
   run.cancel_reason = options.cancel
   local handle = self.handles[run_id]
   if handle then run.done, run.handle = handle.done, handle end
@@ -262,6 +263,7 @@ function Engine:left(run)
   if run.ended_ms and run.parent_id and self.live[run.parent_id] then
     waking.wake(self, run.parent_id, function(wait) return wait.kind == "run" and wait.id == run.id end)
   end
+  if self.service and (run.interrupted == "parked" or run.parent_id) then self.service:nudge() end
 end
 
 --- Cancels a run, wherever it stands: what it does is stopped, what it did is undone, and so with the runs that it
@@ -284,10 +286,8 @@ function Engine:cancel(run_id, reason, options)
     err.run = run_id
     error(err, 0)
   end
-  for _, wait in ipairs(known(row.waiting) or {}) do
-    if wait.kind == "approval" or wait.kind == "in_doubt" then approval.cancel(self.store, wait.id, reason) end
-  end
   local run = self:reopen(run_id, { cancel = reason, listener = options and options.listener })
+  if not run.journal.ending then keeping.ending(run, "cancelled", failure.new("cancelled", reason)) end
   return run:execute()
 end
 

@@ -5,6 +5,7 @@ local failure = require "weir.failure"
 local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local parking = require "weir.run.parking"
+local question = require "weir.run.question"
 local step_runner = require "weir.run.step"
 local stream = require "weir.run.stream"
 local task = require "weir.task"
@@ -163,6 +164,13 @@ local function deadline_of(frame, group, visit)
   return journal:choice(("%s%s#%d/due"):format(frame.prefix, group.name, visit), due)
 end
 
+-- A loser that was never begun in this life cannot take its question back itself.
+local function withdraw_losers(frame, group, visit, results)
+  for _, step in ipairs(group.steps) do
+    if not results[step.name] then question.withdraw_parked(frame.run, key_of(frame, group, step, visit)) end
+  end
+end
+
 -- Side by side: a task for each step, in a scope that ends with the group. Those that are not needed any
 -- more are cancelled the moment that is known, so that none of them commits anything after it.
 local function run_all(frame, group, visit)
@@ -196,8 +204,11 @@ local function run_all(frame, group, visit)
     parking.back(run)
     cancel_others(tasks)
   end)
-  run.limits_ms[limit_key] = nil
-  if ok then return order, results end
+  if not run.interrupted then run.limits_ms[limit_key] = nil end -- else it is to wake the run
+  if ok then
+    if run.parked_on and #order < #group.steps then withdraw_losers(frame, group, visit, results) end
+    return order, results
+  end
   if not decided then parking.back(run) end
   error(err, 0)
 end

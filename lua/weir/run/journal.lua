@@ -11,7 +11,8 @@
 ---   {"ending", status, error, at_ms}                  the run will end so, once what it did is undone
 ---   {"end", status, value, at_ms}                     the run has ended
 --- `extra` of an outcome: label, verdict, undo {agent, options, input}, usage {tokens, usd}, stopped {{what, name,
---- count}, ...} (what was under way and was stopped; see `weir.proof`; of an attempt in its error). Appending waits until the entry is on
+--- count}, ...} (what was under way and was stopped; see `weir.proof`). Of an attempt the last
+--- two are in its error, of a draft usage in the draft. Appending waits until the entry is on
 --- disk, unless said otherwise.
 
 local failure = require "weir.failure"
@@ -33,6 +34,7 @@ local M = {}
 ---@field undos { key: string, undo: table }[] how finished steps are undone, in the order of their outcomes
 ---@field usage table<string, number> what all outcomes have used
 ---@field ending table|nil the entry
+---@field mismatch table|nil the error: something else was asked than was recorded, and a person has to look
 ---@field is_careful boolean starts are on disk before what they say begins
 local Journal = {}
 Journal.__index = Journal
@@ -72,11 +74,13 @@ local READ = {
     local attempts = self.attempts[entry[2]] or {}
     attempts[#attempts + 1] = entry
     self.attempts[entry[2]], self.memories[entry[2]], self.lives = attempts, entry[8], 0
+    if entry[6].usage then add_usage(self.usage, entry[6].usage) end
     forget_inner(self, entry[2])
   end,
   draft = function(self, entry)
     local drafts = self.drafts[entry[2]] or {}
     drafts[#drafts + 1] = entry[3]
+    if entry[3].usage then add_usage(self.usage, entry[3].usage) end
     self.drafts[entry[2]], self.memories[entry[2]], self.attempts[entry[2]], self.lives = drafts, entry[4], nil, 0
     forget_inner(self, entry[2])
   end,
@@ -121,12 +125,13 @@ end
 ---@param asked integer
 ---@return table|nil entry
 function Journal:recall(key, asked)
+  if self.mismatch then error(self.mismatch, 0) end -- whoever has caught it does not go on
   local entry = self.recorded[key]
   if not entry then return nil end
   if entry[3] ~= asked then
     local err = failure.new("conflict", "step '%s': record %d was made by another question than the definition asks now; "
       .. "the run stops, nothing was executed", key, entry.n or 0)
-    err.mismatch = true
+    err.mismatch, self.mismatch = true, err
     error(err, 0)
   end
   return entry

@@ -33,11 +33,11 @@ function M.due(run)
   return due, only_time
 end
 
--- Seconds from now until the run may be parked; nil: what it waits for is near.
+-- Seconds from now until the run may be parked; nil: what it waits for is near, or due already.
 local function patience(run)
   local engine = run.engine
   local due, only_time = M.due(run)
-  if due and only_time and due - clock.wall_ms() <= engine.near * 1000 then return nil end
+  if due and due - clock.wall_ms() <= (only_time and engine.near * 1000 or 0) then return nil end
   return engine.patience
 end
 

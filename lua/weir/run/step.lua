@@ -79,7 +79,7 @@ end
 local function hold_limit(run, name, due_ms, body, ...)
   run.limits_ms[name] = due_ms
   local results = table.pack(body(...))
-  run.limits_ms[name] = nil
+  if not run.interrupted then run.limits_ms[name] = nil end -- else it is to wake the run
   return table.unpack(results, 1, results.n)
 end
 
@@ -118,7 +118,7 @@ local function keep_attempt(frame, key, asked, entry)
   local journal = frame.run.journal
   if journal then
     local err = recorded_error(entry.error)
-    err.stopped = proof.take(frame)
+    err.stopped, err.usage = proof.take(frame), frame.run:take_usage(key)
     journal:append { "attempt", key, entry.attempt, entry.from_ms, entry.to_ms, err, entry.delay,
       frame.run.memories and frame.run.memories[key] }
   end
@@ -126,17 +126,18 @@ local function keep_attempt(frame, key, asked, entry)
 end
 
 -- Attempts until one succeeds or the policy has had enough. Attempts of earlier lives count, and the delay
--- behind them is kept.
-local function attempts(frame, step, key, input, asked, feedback)
+-- behind them is kept. The first begins with the step, or when the draft before was refused.
+local function attempts(frame, step, key, input, asked, feedback, refused_ms)
   local run = frame.run
   local journal = run.journal
   local failed = journal and journal:take_attempts(key)
-  local attempt, from_ms = 1, frame.began_ms or wall_ms()
+  local attempt, from_ms = 1, refused_ms or frame.began_ms or wall_ms()
   if failed then
     attempt, from_ms = failed.attempt + 1, failed.again_ms
     parking.sleep_until(run, key, "retry", from_ms)
   end
   while true do
+    frame.attempt_ms = from_ms
     local ok, output, label = timed(frame, step, key, input, attempt, feedback, from_ms)
     if ok then return true, output, label, attempt end
     if native.cancelled() or not retry.again(step.retry, attempt, output.code) or output.mismatch then
@@ -154,8 +155,8 @@ end
 -- All drafts of a step with critics, or its only one.
 local function drafts(frame, step, key, input, asked)
   if not step.critic then return attempts(frame, step, key, input, asked) end
-  return critic.review(frame, step, key, input, function(feedback)
-    return attempts(frame, step, key, input, asked, feedback)
+  return critic.review(frame, step, key, input, function(feedback, refused_ms)
+    return attempts(frame, step, key, input, asked, feedback, refused_ms)
   end)
 end
 
@@ -429,7 +430,7 @@ function M.run(frame, step, key)
   if input == nil and message then return refuse_input(frame, step, key, message, code) end
   local outer = native.context()
   native.set_context(frame)
-  frame.stopped = nil
+  frame.stopped, frame.attempt_ms = nil, false
   local status, value, label = (frame.run.journal and journaled or plain)(frame, step, key, input)
   native.set_context(outer)
   return status, value, label

@@ -1,0 +1,93 @@
+local support = dofile "spec/lua/weir/run/support.lua"
+local weir = require "weir"
+
+local P, G, S, A = weir.pipeline, weir.group, weir.step, weir.approval
+
+local agents = {
+  ok = function(_, given) return given.value or 1 end,
+  slow = function(ctx, given) ctx:sleep(given.seconds or 1) return given.value or 1 end,
+  flaky = function(ctx) if ctx.attempt < 3 then error "again" end return ctx.attempt end,
+  fail = function() error { code = "rejected", message = "no" } end,
+  pass = function(_, given) return given end,
+  drafts = function(ctx) return { text = (ctx.feedback and ctx.feedback.draft.text or "") .. "word " } end,
+  undo = function(_, given) return given end,
+}
+
+local PIPELINES = {
+  ["an approval"] = { S "a" { agent = "ok" }, A "ask" { title = "Go on?", form = { type = "object" } },
+    S "b" { agent = "pass", input = { said = "$.ask.answer", by = "$.ask.by" } } },
+  ["approvals beside work"] = { G "g" { A "left" {}, S "work" { agent = "slow" }, A "right" { on_reject = "continue" } },
+    S "b" { agent = "pass", input = { left = "$.left.decision", right = "$.right.decision" } } },
+  ["a rejection"] = { S "a" { agent = "ok", undo = { agent = "undo" } }, A "refused" {}, S "b" { agent = "ok" } },
+  ["a gate and approve_if"] = { G "g" { S "a" { agent = "ok" }, gate = { title = "on?" } },
+    S "changed" { agent = "pass", input = { n = 1 }, approve_if = "$.a == 1" }, S "last" { agent = "pass", input = "$.changed" } },
+  ["a loop that asks"] = { S "n" { agent = "flaky", retry = { attempts = 3, backoff = 3600 } },
+    A "again" { on_reject = "continue", branch = { cases = { approve = "last", reject = "n" } } }, S "last" { agent = "ok" } },
+  ["signals"] = { weir.wait "one" { signal = "one" }, weir.wait "both" { all = { { signal = "x" }, { signal = "y" } }, timeout = "1h" },
+    S "b" { agent = "pass", input = { one = "$.one", both = "$.both" } } },
+  ["a signal that does not come"] = { weir.wait "late" { signal = "never", timeout = "1h", optional = true }, S "b" { agent = "ok" } },
+  ["timers"] = { G "g" { S "nap" { sleep = "1h" }, S "nap2" { sleep = "2h" } }, S "b" { agent = "ok" } },
+  ["retries with long delays"] = { S "flaky" { agent = "flaky", retry = { attempts = 3, backoff = 7200 } }, S "b" { agent = "ok" } },
+  ["undo"] = { S "a" { agent = "ok", undo = { agent = "undo" } }, G "g" { S "b" { agent = "ok", undo = { agent = "undo", input = { v = "$.b" } } },
+    S "c" { agent = "slow", undo = { agent = "undo" } } }, S "bad" { agent = "fail" } },
+  ["a step that runs once"] = { S "a" { agent = "ok" }, S "once" { agent = "slow", once = true }, S "b" { agent = "pass", input = "$.once" } },
+  ["drafts and a critic"] = { S "d" { agent = "drafts", critic = { use = "rubric", options = { min_words = 3, field = "text" }, attempts = 3, otherwise = "accept_best" } }, S "b" { agent = "pass", input = "$.d" } },
+  ["a map that asks"] = { weir.map "m" { over = weir.list { 1, 2, 3, 4 }, concurrency = 3, A "one" { form = { type = "object" }, show = "$.item" } },
+    S "b" { agent = "pass", input = "$.m[*].by" } },
+  ["a body with a timeout that asks"] = { S "body" { S "x" { agent = "ok" }, A "never" {}, timeout = "1h", optional = true }, S "b" { agent = "ok" } },
+}
+
+local ANSWERS = { ask = { answer = { x = 1 } }, left = "approve", right = "reject", refused = "reject", ["(gate)"] = "approve",
+  approval = { decision = "edit", answer = { n = 2 } }, again = "approve", one = { answer = { x = 1 } }, once = "reject" }
+local SIGNALS = { one = 1, x = "X", y = "Y" }
+
+local function outcome(ending)
+  local value = ending.value
+  return ending.status .. " " .. support.text(ending.status == "finished" and value or { value.code, value.message })
+end
+
+local function recorded(store, id)
+  local keys = {}
+  for _, entry in ipairs(store:load(id)) do
+    if entry[1] == "step" and entry[4] ~= "cancelled" then keys[entry[2]] = true end
+  end
+  return keys
+end
+
+-- The process ends after so many writes; the next one goes on. Nil when the run was over before.
+local function cut_off(fields, writes, whole)
+  local world = support.world(agents)
+  local actor = support.actor(ANSWERS, SIGNALS)
+  world:life(writes)
+  world:begin(P "spec" (fields))
+  local first = assert(world.store:runs {})[1]
+  if first then world:settle(first.id, actor) end
+  local is_over = world.mortal.is_over
+  if first and is_over then
+    local before = recorded(world.store, first.id)
+    world.done = {}
+    world:life()
+    world:settle(first.id, actor)
+    assert.equal(whole, outcome(world:ending(first.id)))
+    for key in pairs(before) do assert.is_nil(world.done[key], ("after %d writes: '%s' was recorded, and done again"):format(writes, key)) end
+    assert.same({}, world:left())
+  end
+  world:close()
+  return is_over
+end
+
+describe("a run whose process ends at any write", function()
+  for name, fields in pairs(PIPELINES) do
+    it("comes to the same end, and does nothing again that was recorded: " .. name, function()
+      local world = support.world(agents)
+      local run = world:begin(P "spec" (fields))
+      world:settle(run.id, support.actor(ANSWERS, SIGNALS))
+      local whole = outcome(world:ending(run.id))
+      assert.same({}, world:left())
+      world:close()
+      local writes = 1
+      while cut_off(fields, writes, whole) do writes = writes + 1 end
+      assert.is_true(writes > 4, writes)
+    end)
+  end
+end)
