@@ -104,7 +104,8 @@ function M.ask(frame, key, fields)
   local record, state = ask(frame, key, fields)
   if state ~= "decided" then
     answer(run.engine, record)
-    record, state = must(approval.get(run.engine.store, record.id))
+    record, state = approval.get(run.engine.store, record.id)
+    must(record, state)
   end
   local ok, result = pcall(decided, run, record, state, fields.kind)
   if ok then return result end
