@@ -70,30 +70,50 @@ function Engine:kept_definition(version)
   return definition_of(self, kept)
 end
 
---- The plan of a pipeline that a flow calls by name; the choice of its version is in the journal.
+-- Versions that a flow chose in this life and before, by full name.
+local function chosen_pins(run)
+  local pins = {}
+  for full, version in pairs(run.binding.pins) do pins[full] = version end
+  for key, entry in pairs(run.journal and run.journal.choices or {}) do
+    local full = key:match "^pin/(.+)$"
+    if full then pins[full] = entry[3] end
+  end
+  return pins
+end
+
+-- What came to a flow's binding is kept, and which versions that are, so that a later life has the same.
+local function keep_pins(self, run, before)
+  local entries, plans, names = {}, {}, {}
+  for full in pairs(run.binding.pins) do
+    local name = full:match "^pipelines/(.+)$"
+    if not before[full] then
+      names[#names + 1] = full
+      if name then plans[#plans + 1] = run.binding.children[name] else entries[full] = run.binding.entries[full] end
+    end
+  end
+  if #names == 0 then return end
+  keeping.definitions(self, plans)
+  keeping.modules(self, entries)
+  table.sort(names)
+  for _, full in ipairs(names) do run.journal:append { "choice", "pin/" .. full, run.binding.pins[full] } end
+end
+
+--- The plan of a pipeline that a flow calls by name; the choice of its version, and of all that it uses, is in the
+--- journal.
 function Engine:child_plan(run, name)
   local held = run.binding
-  local child = held.children[name]
-  if child then return child end
-  child = held:add_child(name)
-  if not run.journal then return child end
-  local version = run.journal:choice("pin/pipelines/" .. name, function()
-    keeping.definitions(self, { child })
-    return child.version
-  end)
-  if version == child.version then return child end
-  return held:add_child(name, version)
+  if held.children[name] then return held.children[name] end
+  local before = chosen_pins(run)
+  local child = held:add_child(name, before["pipelines/" .. name], before)
+  if run.journal then keep_pins(self, run, before) end
+  return child
 end
 
 --- Binds a module that a flow uses for the first time; the choice of its version is in the journal.
 function Engine:pin_module(run, full)
-  local entry = run.binding:add(full)
-  if not run.journal then return end
-  local version = run.journal:choice("pin/" .. full, function()
-    keeping.modules(self, { [full] = entry })
-    return entry.version
-  end)
-  if version ~= entry.version then run.binding:add(full, version) end
+  local before = chosen_pins(run)
+  run.binding:add(full, before[full])
+  if run.journal then keep_pins(self, run, before) end
 end
 
 function Engine:options_of(run, step)
