@@ -32,6 +32,8 @@ end
 ---@field verdict table|nil
 ---@field kept string|nil     the run that made its outcome, if another one did
 ---@field is_edited boolean|nil its output was changed when it was kept
+---@field usage table<string, number>|nil tokens, usd
+---@field stopped weir.Stopped[]|nil what was under way when it was cancelled or ran out of time
 
 ---@class weir.cli.Record
 ---@field id string
@@ -65,6 +67,13 @@ end
 
 local READ = {}
 
+local function add_usage(step, of)
+  for name, amount in pairs(type(of) == "table" and of.usage or {}) do
+    step.usage = step.usage or {}
+    step.usage[name] = (step.usage[name] or 0) + amount
+  end
+end
+
 function READ.start(self, entry)
   local step = step_of(self, entry[2])
   step.status, step.from_ms, step.to_ms = "running", step.from_ms or known(entry[5]), nil
@@ -76,6 +85,11 @@ function READ.attempt(self, entry)
   step.attempt = entry[3] + 1
   step.attempts[#step.attempts + 1] = { attempt = entry[3], from_ms = entry[4], to_ms = entry[5], error = known(entry[6]),
     delay = known(entry[7]) or 0 }
+  add_usage(step, entry[6])
+end
+
+function READ.draft(self, entry)
+  add_usage(step_of(self, entry[2]), entry[3])
 end
 
 function READ.step(self, entry)
@@ -84,8 +98,9 @@ function READ.step(self, entry)
   step.status, step.to_ms = entry[4], entry[6]
   step.from_ms = step.from_ms and math.min(step.from_ms, entry[5]) or entry[5]
   step.attempt = math.max(step.attempt, known(entry[7]) or 1)
-  step.label, step.verdict, step.kept = known(extra.label), known(extra.verdict), known(extra.kept)
-  step.is_edited = known(extra.edited)
+  step.label, step.verdict, step.stopped = known(extra.label), known(extra.verdict), known(extra.stopped)
+  step.kept, step.is_edited = known(extra.kept), known(extra.edited)
+  add_usage(step, extra)
   if step.status == "finished" then
     step.output = entry[8]
   else

@@ -40,7 +40,7 @@ local function step_shape(step)
   return { key = step.key, step = step.name, group = or_null(step.group), visit = step.visit, attempt = step.attempt,
     agent = or_null(step.by), version = or_null(step.version), status = step.status, started_at = shape.time(step.from_ms),
     ended_at = shape.time(step.to_ms), error = shape.failure(step.error), verdict = or_null(step.verdict), kept = or_null(step.kept),
-    model = json.null, usage = json.null }
+    stopped = step.stopped or json.list {}, model = json.null, usage = or_null(step.usage) }
 end
 
 --- What `--json` prints of a run.
@@ -93,14 +93,36 @@ local function say_error(self, err, indent)
   for _, line in ipairs(text.trace_lines(err.traceback)) do self:say(indent .. self.out:paint("dim", line)) end
 end
 
+local NOUN = { process = { "process", "processes" }, approval = { "question" }, in_doubt = { "question" },
+  signal = { "wait for a signal", "waits for signals" }, retry = { "wait for another attempt", "waits for another attempt" },
+  run = { "wait for a run", "waits for runs" } }
+
+-- `stopped 2 processes, 1 request`
+local function stopped_text(list)
+  local counts, parts = {}, {}
+  for _, entry in ipairs(list) do
+    local noun = NOUN[entry.what] or { text.safe(tostring(entry.what)) }
+    if not counts[noun[1]] then parts[#parts + 1] = noun end
+    counts[noun[1]] = (counts[noun[1]] or 0) + entry.count
+  end
+  for index, noun in ipairs(parts) do parts[index] = text.count(counts[noun[1]], table.unpack(noun)) end
+  return "stopped " .. table.concat(parts, ", ")
+end
+
+local function say_stopped(self, list, indent)
+  if type(list) == "table" and list[1] then self:say(indent .. self.out:paint("dim", stopped_text(list))) end
+end
+
 local function say_details(self, step, indent)
   for _, failed in ipairs(step.attempts) do
     self:say(indent .. self.out:paint("yellow", ("attempt %d failed after %s: %s (%s); waited %s"):format(failed.attempt,
       text.duration((failed.to_ms - failed.from_ms) / 1000), text.first_line(failed.error and failed.error.message or "?"),
       failed.error and failed.error.code or "?", text.duration(failed.delay))))
+    say_stopped(self, failed.error and failed.error.stopped, indent .. "  ")
   end
   if step.verdict then say_verdict(self, step.verdict, indent) end
   if step.error and step.status == "failed" then say_error(self, step.error, indent) end
+  say_stopped(self, step.stopped, indent)
 end
 
 -- Which children are shown: of many items those that did not finish.

@@ -1,6 +1,7 @@
 --- Critics: each draft of a step is judged; it is accepted, tried again with advice, edited, or refused.
 --- A chain is asked in order until one does not approve; a quorum asks all and counts the approvals.
 
+local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local context = require "weir.run.context"
 local native = require "weir.native.scheduler"
@@ -26,8 +27,14 @@ local function ask(frame, judge, key, input, draft, earlier)
   local ctx = context.new(frame, judge, key .. "/" .. judge.name, input, #earlier + 1)
   ctx.drafts = earlier
   local module = frame.run:module_of(judge)
-  if module.atomic then return check(native.atomic(module.review, ctx, draft), judge.name) end
-  return check(module.review(ctx, draft), judge.name)
+  local verdict
+  if module.atomic then
+    verdict = native.atomic(module.review, ctx, draft)
+  else
+    verdict = module.review(ctx, draft)
+  end
+  frame.run:move_usage(ctx._key, key)
+  return check(verdict, judge.name)
 end
 
 local RANK = { abort = 5, escalate = 4, retry = 3, edit = 2, approve = 1 }
@@ -102,9 +109,19 @@ local function exhausted(step, key, verdict, earlier, label, attempt)
 end
 
 -- Another draft follows: a later life begins with it, not with the first one.
-local function keep_draft(frame, key, draft)
+local function keep_draft(frame, key, draft, at_ms)
   local run = frame.run
-  if run.journal then run.journal:append { "draft", key, draft, run.memories and run.memories[key] } end
+  if not run.journal then return end
+  local kept = { at_ms = at_ms, usage = run:take_usage(key) }
+  for name, value in pairs(draft) do kept[name] = value end
+  run.journal:append { "draft", key, kept, run.memories and run.memories[key] }
+end
+
+-- Those of earlier lives, and when the latest was refused, ms since 1970.
+local function earlier_drafts(frame, key)
+  local drafts, at_ms = frame.run.journal and frame.run.journal:take_drafts(key) or {}, nil
+  for _, draft in ipairs(drafts) do at_ms, draft.at_ms, draft.usage = draft.at_ms, nil, nil end
+  return drafts, at_ms
 end
 
 local function feedback_of(draft)
@@ -116,16 +133,17 @@ end
 ---@param step table with `critic`: {uses, attempts, otherwise, quorum}
 ---@param key string
 ---@param input any
----@param draw fun(feedback: table|nil): boolean, any, string?, integer? makes one draft
+---@param draw fun(feedback: table|nil, refused_ms: integer|nil): boolean, any, string?, integer? makes one draft, after
+---   the one that was refused then
 ---@return boolean ok
 ---@return any output
 ---@return string|nil label
 ---@return integer|nil attempt
 ---@return table|nil verdict {verdict, score, advice, critic}
 function M.review(frame, step, key, input, draw)
-  local earlier = frame.run.journal and frame.run.journal:take_drafts(key) or {}
+  local earlier, refused_ms = earlier_drafts(frame, key)
   while true do
-    local ok, output, label, attempt = draw(feedback_of(earlier[#earlier]))
+    local ok, output, label, attempt = draw(feedback_of(earlier[#earlier]), refused_ms)
     if not ok then return false, output, nil, attempt end
     local judged_ok, verdict = pcall(judged, frame, step, key, input, output, earlier)
     if not judged_ok then
@@ -142,7 +160,8 @@ function M.review(frame, step, key, input, draw)
     if verdict.verdict == "escalate" or #earlier >= step.critic.attempts then
       return exhausted(step, key, verdict, earlier, label, attempt)
     end
-    keep_draft(frame, key, earlier[#earlier])
+    refused_ms = clock.wall_ms()
+    keep_draft(frame, key, earlier[#earlier], refused_ms)
   end
 end
 

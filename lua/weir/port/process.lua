@@ -7,6 +7,7 @@
 --- A member of the group that starts a session of its own gets away, as it does from every shell.
 
 local channel = require "weir.channel"
+local proof = require "weir.proof"
 local scheduler = require "weir.native.scheduler"
 local task = require "weir.task"
 local uv = require "luv"
@@ -180,7 +181,7 @@ local function spawn(args, options)
   local label = ("command '%s'"):format(args[1])
   local theirs, ours, name = open_streams(options.stdin ~= nil)
   if not theirs then return refuse_spawn(label, {}, ours, name) end
-  local child = setmetatable({ label = label, waiters = {}, keep = options.keep }, Child)
+  local child = setmetatable({ label = label, program = args[1], waiters = {}, keep = options.keep }, Child)
   local process, pid, spawn_name = uv.spawn(args[1], {
     args = table.move(args, 2, #args, 1, {}), stdio = theirs, env = list_environment(options),
     cwd = options.cwd, detached = true,
@@ -218,12 +219,32 @@ local function end_gently(_, child)
   await_exit(child, LAST)
 end
 
+-- A member as /proc tells it: one that has died does nothing more, whenever its parent collects it. Where
+-- a container's first process is slow to do so, the kernel still counts it as a member.
+local function is_member(pid, group)
+  local file = io.open("/proc/" .. pid .. "/stat", "rb")
+  local line = file and file:read "a"
+  if file then file:close() end
+  local state, its_group = (line or ""):match "^.*%) (%a) %d+ (%d+)"
+  return its_group == group and state ~= "Z" and state ~= "X"
+end
+
 local function has_members(child) return uv.kill(-child.pid, 0) == 0 end
+
+local function members(group)
+  local pids = {}
+  for name in uv.fs_scandir_next, uv.fs_scandir "/proc" do
+    if name:find "^%d+$" and is_member(name, group) then pids[#pids + 1] = name end
+  end
+  return pids
+end
 
 -- The members of the group were killed with its leader: they are gone when the kernel says so.
 local function await_members(_, child)
-  local deadline = scheduler.now() + MEMBERS
-  while has_members(child) and scheduler.now() < deadline do scheduler.sleep(0.001) end
+  local deadline, group = scheduler.now() + MEMBERS, ("%d"):format(child.pid)
+  for _, pid in ipairs(members(group)) do
+    while is_member(pid, group) and scheduler.now() < deadline do scheduler.sleep(0.001) end
+  end
 end
 
 local function release(child)
@@ -245,6 +266,7 @@ local function close(child)
   if not child.exited then
     if scheduler.can_wait() then task.within({ shield = true, timeout = GRACE + LAST + 1 }, end_gently, child)
     else uv.kill(-child.pid, "sigkill") end
+    proof.stopped("process", child.program, not child.exited)
   end
   if child.exited and not child.keep and has_members(child) and scheduler.can_wait() then
     task.within({ shield = true, timeout = 2 * MEMBERS }, await_members, child)

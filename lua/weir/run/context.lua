@@ -4,6 +4,7 @@
 local documents = require "weir.run.documents"
 local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
+local proof = require "weir.proof"
 
 local M = {}
 
@@ -87,7 +88,10 @@ end
 ---@param seconds number
 function methods:sleep(seconds)
   if type(seconds) ~= "number" or seconds < 0 then error("seconds: a number from 0 expected", 2) end
-  native.sleep(seconds)
+  local ok, err = pcall(native.sleep, seconds)
+  if ok then return end
+  proof.stopped "sleep"
+  error(err, 0)
 end
 
 --- A number drawn from the run's own generator: with no argument a float in [0, 1), with n an integer

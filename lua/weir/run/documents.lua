@@ -107,7 +107,7 @@ end
 ---@return table[] operations
 function M.decide(run, counted, others)
   local operations = {}
-  if not run.overlays and not run.was_running and not run.was_parked then return operations end -- no branch ever wrote
+  if not run.overlays and not run.was_reopened then return operations end -- no branch ever wrote
   local function add(list) table.move(list, 1, #list, #operations + 1, operations) end
   for _, overlay in each_branch(run, counted) do add(workspace().adopt(overlay)) end
   for _, overlay in each_branch(run, others) do add(workspace().discard(overlay)) end

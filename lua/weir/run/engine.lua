@@ -1,7 +1,6 @@
 --- Starts runs and goes on with unfinished ones. An engine belongs to a project and, unless nothing is to
 --- be kept, to a store. It knows the runs that live in this process; the others are rows of the store.
 
-local approval = require "weir.approval"
 local binding = require "weir.run.binding"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
@@ -21,6 +20,7 @@ local NEAR = 5     -- seconds within which a time has to be due, for a run to st
 
 ---@class weir.Engine
 ---@field live table<string, weir.Run> runs that are executed in this process
+---@field waking table<string, integer> how many commits that wake a run are under way, by run
 ---@field handles table<string, weir.Run> runs that somebody here waits for, parked ones too
 ---@field patience number seconds that a run which only waits stays in memory
 ---@field near number seconds within which what only time ends is waited for in memory
@@ -35,7 +35,7 @@ Engine.__index = Engine
 function M.new(project, store, options)
   options = options or {}
   return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }),
-    versions = setmetatable({}, { __mode = "v" }), kept = {}, live = {}, handles = setmetatable({}, { __mode = "v" }),
+    versions = setmetatable({}, { __mode = "v" }), kept = {}, live = {}, waking = {}, handles = setmetatable({}, { __mode = "v" }),
     patience = options.patience or PATIENCE, near = options.near or NEAR }, Engine)
 end
 
@@ -75,30 +75,50 @@ function Engine:plan_of_version(version)
   return self:plan_of(definition_of(self, kept))
 end
 
---- The plan of a pipeline that a flow calls by name; the choice of its version is in the journal.
+-- Versions that a flow chose in this life and before, by full name.
+local function chosen_pins(run)
+  local pins = {}
+  for full, version in pairs(run.binding.pins) do pins[full] = version end
+  for key, entry in pairs(run.journal and run.journal.choices or {}) do
+    local full = key:match "^pin/(.+)$"
+    if full then pins[full] = entry[3] end
+  end
+  return pins
+end
+
+-- What came to a flow's binding is kept, and which versions that are, so that a later life has the same.
+local function keep_pins(self, run, before)
+  local entries, plans, names = {}, {}, {}
+  for full in pairs(run.binding.pins) do
+    local name = full:match "^pipelines/(.+)$"
+    if not before[full] then
+      names[#names + 1] = full
+      if name then plans[#plans + 1] = run.binding.children[name] else entries[full] = run.binding.entries[full] end
+    end
+  end
+  if #names == 0 then return end
+  keeping.definitions(self, plans)
+  keeping.modules(self, entries)
+  table.sort(names)
+  for _, full in ipairs(names) do run.journal:append { "choice", "pin/" .. full, run.binding.pins[full] } end
+end
+
+--- The plan of a pipeline that a flow calls by name; the choice of its version, and of all that it uses, is in the
+--- journal.
 function Engine:child_plan(run, name)
   local held = run.binding
-  local child = held.children[name]
-  if child then return child end
-  child = held:add_child(name)
-  if not run.journal then return child end
-  local version = run.journal:choice("pin/pipelines/" .. name, function()
-    keeping.definitions(self, { child })
-    return child.version
-  end)
-  if version == child.version then return child end
-  return held:add_child(name, version)
+  if held.children[name] then return held.children[name] end
+  local before = chosen_pins(run)
+  local child = held:add_child(name, before["pipelines/" .. name], before)
+  if run.journal then keep_pins(self, run, before) end
+  return child
 end
 
 --- Binds a module that a flow uses for the first time; the choice of its version is in the journal.
 function Engine:pin_module(run, full)
-  local entry = run.binding:add(full)
-  if not run.journal then return end
-  local version = run.journal:choice("pin/" .. full, function()
-    keeping.modules(self, { [full] = entry })
-    return entry.version
-  end)
-  if version ~= entry.version then run.binding:add(full, version) end
+  local before = chosen_pins(run)
+  run.binding:add(full, before[full])
+  if run.journal then keep_pins(self, run, before) end
 end
 
 function Engine:options_of(run, step)
@@ -262,13 +282,13 @@ function Engine:reopen(run_id, options)
   local head = head_of(entries, run_id)
   if not options.cancel then check_whole(head, entries, run_id) end
   local of = self:plan_of_version(head.version)
+  local book = journal.new(take_over(self, run_id), entries, self.store)
   local held = binding.hold_pinned(self, of, head.pins)
   local run = new_run(self, of, held, head.input, { id = run_id, listener = options.listener, key = known(head.key),
     started_ms = head.at, by = known(head.by), parent = options.parent, parent_id = known(head.parent), of = known(head.of) })
-  run.journal = journal.new(take_over(self, run_id), entries, self.store)
-  run.undos = #run.journal.undos > 0 and run.journal.undos or nil
-  run.was_parked, run.due_ms, run.active_s = row.status ~= "running", known(row.due_ms), known(row.active_s)
-  run.was_running = row.status == "running"
+  run.journal, run.undos = book, #book.undos > 0 and book.undos or nil
+  run.was_reopened, run.was_running = true, row.status == "running"
+  run.due_ms, run.active_s, run.parked_on = known(row.due_ms), known(row.active_s), known(row.waiting)
   run.cancel_reason = options.cancel
   local handle = self.handles[run_id]
   if handle then run.done, run.handle = handle.done, handle end
@@ -285,6 +305,7 @@ function Engine:left(run)
   if run.ended_ms and run.parent_id and self.live[run.parent_id] then
     waking.wake(self, run.parent_id, function(wait) return wait.kind == "run" and wait.id == run.id end)
   end
+  if self.service and (run.interrupted == "parked" or run.parent_id) then self.service:nudge() end
 end
 
 --- Cancels a run, wherever it stands: what it does is stopped, what it did is undone, and so with the runs that it
@@ -307,10 +328,8 @@ function Engine:cancel(run_id, reason, options)
     err.run = run_id
     error(err, 0)
   end
-  for _, wait in ipairs(known(row.waiting) or {}) do
-    if wait.kind == "approval" or wait.kind == "in_doubt" then approval.cancel(self.store, wait.id, reason) end
-  end
   local run = self:reopen(run_id, { cancel = reason, listener = options and options.listener })
+  if not run.journal.ending then keeping.ending(run, "cancelled", failure.new("cancelled", reason)) end
   return run:execute()
 end
 

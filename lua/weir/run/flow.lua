@@ -73,10 +73,12 @@ local function compile(frame, what, node)
   return compiled
 end
 
+-- A step has a frame of its own: what its agent does is not the flow's doing.
 local function run_step(frame, node)
   local step = compile(frame, "step", node)
-  local status, value = step_runner.run(frame, step, frame.prefix .. occurrence(frame, step.name))
-  native.set_context(frame)
+  local own = setmetatable({ is_flow = false }, { __index = frame })
+  local status, value = step_runner.run(own, step, frame.prefix .. occurrence(frame, step.name))
+  frame.at_ms = own.at_ms
   if status == "finished" then return value end
   if status == "skipped" then return nil end
   error(value, 0)
@@ -89,7 +91,6 @@ local function run_group(frame, node)
   group.is_bare = false
   local inner = frames.inner(frame, frame.prefix, setmetatable({}, { __index = frame.data }))
   local err, order = group_runner.run(inner, group, 1)
-  native.set_context(frame)
   if err then error(err, 0) end
   local outputs = {}
   for _, result in ipairs(order) do

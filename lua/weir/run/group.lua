@@ -3,8 +3,10 @@
 local clock = require "weir.port.clock"
 local documents = require "weir.run.documents"
 local failure = require "weir.failure"
+local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local parking = require "weir.run.parking"
+local question = require "weir.run.question"
 local step_runner = require "weir.run.step"
 local stream = require "weir.run.stream"
 local task = require "weir.task"
@@ -181,6 +183,13 @@ local function deadline_of(frame, group, visit)
   return journal:choice(due_key(frame, group, visit), due)
 end
 
+-- A loser that was never begun in this life cannot take its question back itself.
+local function withdraw_losers(frame, group, visit, results)
+  for _, step in ipairs(group.steps) do
+    if not results[step.name] then question.withdraw_parked(frame.run, key_of(frame, group, step, visit)) end
+  end
+end
+
 -- Side by side: a task for each step, in a scope that ends with the group. Those that are not needed any
 -- more are cancelled the moment that is known, so that none of them commits anything after it.
 local function run_all(frame, group, visit)
@@ -216,9 +225,12 @@ local function run_all(frame, group, visit)
     parking.back(run)
     cancel_others(tasks)
   end)
-  if due_ms then parking.limit(run, limit_key, nil) end
+  if due_ms and not run.interrupted then parking.limit(run, limit_key, nil) end -- else it is to wake the run
   frame.sync = nil
-  if ok then return order, results end
+  if ok then
+    if run.parked_on and #order < #group.steps then withdraw_losers(frame, group, visit, results) end
+    return order, results
+  end
   if not decided then parking.back(run) end
   error(err, 0)
 end
@@ -419,10 +431,15 @@ local function run_body(frame, body)
   return group, order
 end
 
+-- A last step without an output, skipped or of a failure that is allowed, leaves null: an output is a value.
 local function default_output(frame, group, order)
   if not group then return {} end
   local single = #group.steps == 1 and group.steps[1]
-  if single then return frame.data[single.name] end
+  if single then
+    local value = frame.data[single.name]
+    if value == nil then return json.null end
+    return value
+  end
   local outputs = {}
   for _, result in ipairs(order) do
     if result.status == "finished" then outputs[result.step.name] = result.value end

@@ -10,9 +10,10 @@
 ---   {"stop", at_ms, reason}                           the process was asked to stop: what was under way is no crash
 ---   {"ending", status, error, at_ms}                  the run will end so, once what it did is undone
 ---   {"end", status, value, at_ms}                     the run has ended
---- `extra` of an outcome: label, verdict, undo {agent, options, input}, usage {tokens, usd}, stopped (what a
---- cancelled step had under way), kept (the run that made it, if this one began with it), edited (it was changed then).
---- Appending waits until the entry is on disk, unless said otherwise.
+--- `extra` of an outcome: label, verdict, undo {agent, options, input}, usage {tokens, usd}, stopped {{what, name,
+--- count}, ...} (what was under way and was stopped; see `weir.proof`), kept (the run that made it, if this one began
+--- with it), edited (it was changed then). Of an attempt usage and stopped are in its error, of a draft usage in the
+--- draft. Appending waits until the entry is on disk, unless said otherwise.
 
 local failure = require "weir.failure"
 local store_port = require "weir.port.store"
@@ -34,6 +35,7 @@ local M = {}
 ---@field usage table<string, number> what all outcomes have used
 ---@field ending table|nil the entry
 ---@field has_past boolean there are entries of an earlier life
+---@field mismatch table|nil the error: something else was asked than was recorded, and a person has to look
 ---@field is_careful boolean starts are on disk before what they say begins
 ---@field compares_kept boolean what an earlier run made has to answer what this one asks: its definition is another
 local Journal = {}
@@ -88,11 +90,13 @@ local READ = {
     local attempts = self.attempts[entry[2]] or {}
     attempts[#attempts + 1] = entry
     self.attempts[entry[2]], self.memories[entry[2]], self.lives = attempts, entry[8], 0
+    if entry[6].usage then add_usage(self.usage, entry[6].usage) end
     forget_inner(self, entry[2])
   end,
   draft = function(self, entry)
     local drafts = self.drafts[entry[2]] or {}
     drafts[#drafts + 1] = entry[3]
+    if entry[3].usage then add_usage(self.usage, entry[3].usage) end
     self.drafts[entry[2]], self.memories[entry[2]], self.attempts[entry[2]], self.lives = drafts, entry[4], nil, 0
     forget_inner(self, entry[2])
   end,
@@ -140,12 +144,13 @@ end
 ---@param asked integer
 ---@return table|nil entry
 function Journal:recall(key, asked)
+  if self.mismatch then error(self.mismatch, 0) end -- whoever has caught it does not go on
   local entry = self.recorded[key]
   if not entry then return nil end
   if entry[3] ~= asked and (self.compares_kept or not is_kept(entry)) then
     local err = failure.new("conflict", "step '%s': record %d was made by another question than the definition asks now; "
       .. "the run stops, nothing was executed", key, entry.n or 0)
-    err.mismatch = true
+    err.mismatch, self.mismatch = true, err
     error(err, 0)
   end
   return entry

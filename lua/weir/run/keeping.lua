@@ -95,6 +95,7 @@ function M.row(run)
   local err = run.error
   return { status = run.status, pipeline = run.plan.name, version = run.plan.version, started_ms = run.started_ms,
     ended_ms = run.ended_ms, key = run.key, parent = run.parent_id, of = run.of and run.of.run,
+    due_ms = not run.ended_ms and run.due_ms or nil, waiting = not run.ended_ms and run.parked_on or nil,
     error = err and { code = err.code, message = err.message, step = err.step } }
 end
 
@@ -112,14 +113,29 @@ function M.wake_operation(run_id)
   return { op = "put", space = "timers", key = M.timer_key(run_id), value = true }
 end
 
+--- Commits what wakes a run; until it is on disk the run does not park over it.
+---@param engine weir.Engine
+---@param run_id string
+---@param commit_it fun(): any Waits
+---@return any ... what it gives
+function M.waking(engine, run_id, commit_it)
+  local count = engine.waking
+  count[run_id] = (count[run_id] or 0) + 1
+  local results = table.pack(pcall(commit_it))
+  count[run_id] = count[run_id] > 1 and count[run_id] - 1 or nil
+  if not results[1] then error(results[2], 0) end
+  return table.unpack(results, 2, results.n)
+end
+
 local function drop_timer(operations, run, due_ms)
   operations[#operations + 1] = { op = "delete", space = "timers", key = M.timer_key(run.id, due_ms) }
 end
 
--- A run that was never parked has no timers. What has woken it since is still to be looked at when it is parked.
+-- A run that was never parked and never woken has no timers. What wakes it since it has looked, or at this moment,
+-- is still to be looked at when it is parked.
 local function drop_timers(operations, run, has_ended, next_ms)
-  if not run.was_parked and not run.has_wakes then return end
-  if has_ended or not run.is_woken then drop_timer(operations, run) end
+  if not run.was_reopened and not run.has_wakes then return end
+  if has_ended or not (run.is_woken or run.engine.waking[run.id]) then drop_timer(operations, run) end
   if run.due_ms and run.due_ms ~= next_ms then drop_timer(operations, run, run.due_ms) end
 end
 
@@ -153,7 +169,24 @@ function M.finish(run, entry)
   if run.parent_id then operations[#operations + 1] = M.wake_operation(run.parent_id) end
   if #operations == 0 then return run.journal:append(entry, M.row(run), true) end
   operations[#operations + 1] = { op = "entry", journal = run.journal.handle, entry = entry, row = M.row(run), ended = true }
-  commit(run.engine, operations)
+  if not run.parent_id then return commit(run.engine, operations) end
+  M.waking(run.engine, run.parent_id, function() commit(run.engine, operations) end)
+end
+
+--- Says that a process is at work on a run that was parked: if it ends over it, that was under way.
+---@param run weir.Run
+function M.wake(run)
+  commit(run.engine, { { op = "row", journal = run.journal.handle, row = M.row(run) } })
+end
+
+--- Says how a run that is parked will end, before anything of it is taken back: whatever happens now, it ends so.
+---@param run weir.Run
+---@param status "cancelled"
+---@param err { code: string, message: string }
+function M.ending(run, status, err)
+  local entry = { "ending", status, { code = err.code, message = err.message }, clock.wall_ms() }
+  run.journal:append(entry, M.row(run))
+  run.journal.ending = entry
 end
 
 local function is_in_doubt(run)
@@ -174,6 +207,9 @@ function M.park(run, due_ms)
   drop_timers(operations, run, false, due_ms)
   if due_ms then
     operations[#operations + 1] = { op = "put", space = "timers", key = M.timer_key(run.id, due_ms), value = true }
+  end
+  if run.journal.lives > 0 then -- it came as far as a wait: the process has not ended over it
+    operations[#operations + 1] = { op = "entry", journal = run.journal.handle, entry = { "stop", clock.wall_ms(), "parked" } }
   end
   operations[#operations + 1] = { op = "row", journal = run.journal.handle, row = row, park = true }
   commit(run.engine, operations)
@@ -206,7 +242,7 @@ function M.quarantine(store, run_id, row, err)
   row.status, row.error = "quarantined", { code = err.code, message = err.message, step = err.step }
   local handle = must(store:run(run_id, 1))
   local operations = { { op = "delete", space = "timers", key = M.timer_key(run_id) } }
-  local due_ms = math.tointeger(row.due_ms)
+  local due_ms = math.type(row.due_ms) == "integer" and row.due_ms or nil
   if due_ms then operations[2] = { op = "delete", space = "timers", key = M.timer_key(run_id, due_ms) } end
   operations[#operations + 1] = { op = "row", journal = handle, row = row, park = true }
   must(store:batch(operations))

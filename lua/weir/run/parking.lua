@@ -8,6 +8,7 @@
 
 local clock = require "weir.port.clock"
 local native = require "weir.native.scheduler"
+local proof = require "weir.proof"
 
 local M = {}
 
@@ -32,11 +33,11 @@ function M.due(run)
   return due, only_time
 end
 
--- Seconds from now until the run may be parked; nil: what it waits for is near.
+-- Seconds from now until the run may be parked; nil: what it waits for is near, or due already.
 local function patience(run)
   local engine = run.engine
   local due, only_time = M.due(run)
-  if due and only_time and due - clock.wall_ms() <= engine.near * 1000 then return nil end
+  if due and due - clock.wall_ms() <= (only_time and engine.near * 1000 or 0) then return nil end
   return engine.patience
 end
 
@@ -118,8 +119,9 @@ function M.wait(run, key, wait)
   local ok, woken = pcall(until_due, waiter, wait)
   if not run.interrupted then run.waits[key] = nil end -- else it is what the run is parked on
   if not wait.is_woken then M.back(run) end
-  if not ok then error(woken, 0) end
-  return woken
+  if ok then return woken end
+  if not run.interrupted then proof.stopped(wait.kind) end
+  error(woken, 0)
 end
 
 --- Ends a durable wait, if the run waits under this key.

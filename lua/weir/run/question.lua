@@ -15,17 +15,28 @@ local function must(result, second, code)
   return result, second
 end
 
-local function place(run, key, fields)
-  local action, hash = approval.action { pipeline = run.plan.name, version = run.plan.version, run = run.id, step = key,
-    title = fields.title, show = fields.show, form = fields.form, input = fields.input }
-  return action, hash, approval.id(run.id, key, fields.occurrence or 1, hash)
+-- The question that counts: of those that were not taken back the one of this number, from 1. One that a step
+-- took back, when it was cancelled without that becoming its outcome, is asked anew. Gives the id of one that is
+-- not asked yet, or its record.
+local function find(run, key, hash, number)
+  local occurrence, left = 0, number
+  while true do
+    occurrence = occurrence + 1
+    local id = approval.id(run.id, key, occurrence, hash)
+    local record, state, code = approval.get(run.engine.store, id)
+    if not record and code ~= "not_found" then failure.raise(code, "%s", state) end
+    if not record then return id end
+    if record.decision ~= "cancelled" then left = left - 1 end
+    if left == 0 then return id, record, state end
+  end
 end
 
 local function ask(frame, key, fields)
   local run = frame.run
-  local action, hash, id = place(run, key, fields)
   local store = run.engine.store
-  local record, state = approval.get(store, id)
+  local action, hash = approval.action { pipeline = run.plan.name, version = run.plan.version, run = run.id, step = key,
+    title = fields.title, show = fields.show, form = fields.form, input = fields.input }
+  local id, record, state = find(run, key, hash, fields.occurrence or 1)
   if record then return record, state end
   must(store:batch(approval.ask { id = id, kind = fields.kind, action = action, hash = hash, who = fields.who,
     not_initiator = fields.not_initiator, initiator = fields.not_initiator and run.by or nil, quorum = fields.quorum,
@@ -50,7 +61,8 @@ local function decided(run, record, state, kind)
   local store = run.engine.store
   while state ~= "decided" do
     if record.due_ms and record.due_ms <= clock.wall_ms() then
-      approval.expire(store, record.id, clock.wall_ms())
+      local expired, message, code = approval.expire(store, record.id, clock.wall_ms())
+      if not expired and code ~= "conflict" then failure.raise(code, "%s", message) end
     else
       parking.wait(run, record.step, { kind = kind, id = record.id, name = record.title, since_ms = record.asked_ms,
         due_ms = record.due_ms })
@@ -58,6 +70,23 @@ local function decided(run, record, state, kind)
     record, state = must(approval.get(store, record.id))
   end
   return record
+end
+
+-- Whether a key is that of a step, or of a step inside of it.
+local function is_under(key, step)
+  local after = key:sub(#step + 1, #step + 1)
+  return key:sub(1, #step) == step and (after == "" or after == "/" or after == "[")
+end
+
+--- Takes back what a run was parked on and does not ask any more: it was answered enough before it was asked
+--- again in this life. Waits, also in a cancelled task.
+---@param run weir.Run
+---@param step string|nil key of the step that is not needed any more; nil: all
+function M.withdraw_parked(run, step)
+  for _, wait in ipairs(run.parked_on or {}) do
+    local is_question = wait.kind == "approval" or wait.kind == "in_doubt"
+    if is_question and (not step or is_under(wait.step, step)) then withdraw(run.engine, wait.id) end
+  end
 end
 
 --- Asks, and waits until it is decided. Waits durably; raises `unavailable` in a run of which nothing is kept.
@@ -74,7 +103,8 @@ function M.ask(frame, key, fields)
   local record, state = ask(frame, key, fields)
   if state ~= "decided" then
     answer(run.engine, record)
-    record, state = must(approval.get(run.engine.store, record.id))
+    record, state = approval.get(run.engine.store, record.id)
+    must(record, state)
   end
   local ok, result = pcall(decided, run, record, state, fields.kind)
   if ok then return result end

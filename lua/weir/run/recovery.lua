@@ -15,6 +15,7 @@ local M = {}
 
 local CRASHES = 3      -- after so many a run is quarantined
 local AT_ONCE = 256    -- runs
+local ELSEWHERE = { unavailable = true, conflict = true } -- not the run's fault: no store, or somebody is at work on it
 local ALONE_FOR = 5    -- seconds that a suspect runs before the next one begins
 
 --- Ids of the runs that were under way when their process ended, oldest first.
@@ -28,6 +29,11 @@ function M.unfinished(store)
     after = page[#page] and page[#page].id
   until #page < 500
   return ids
+end
+
+local function abandon(run)
+  run.binding:release()
+  run.engine.live[run.id] = nil
 end
 
 local function crashed_too_often(run)
@@ -52,8 +58,6 @@ local function begin_life(run, anyway)
   end
   if book.lives >= CRASHES - 1 then
     local err = crashed_too_often(run)
-    run.binding:release()
-    run.engine.live[run.id] = nil
     quarantine(run.engine, run.id, err)
     error(err, 0)
   end
@@ -72,11 +76,19 @@ function M.open(engine, run_id, options)
   local ok, run = pcall(engine.reopen, engine, run_id, options)
   if not ok then
     local err = failure.of(run)
-    if err.code ~= "unavailable" and not options.cancel then quarantine(engine, run_id, err) end
+    if not ELSEWHERE[err.code] and not options.cancel then quarantine(engine, run_id, err) end
     error(err, 0)
   end
-  if not options.cancel and (run.was_running or options.anyway) then begin_life(run, options.anyway) end
-  return run
+  if options.cancel then return run end
+  local begun, why
+  if run.was_running or options.anyway then
+    begun, why = pcall(begin_life, run, options.anyway)
+  else
+    begun, why = pcall(keeping.wake, run)
+  end
+  if begun then return run end
+  abandon(run)
+  error(why, 0)
 end
 
 local HAS_ENDED = { finished = true, failed = true, cancelled = true }
@@ -152,7 +164,8 @@ local function sorted_out(engine)
   local sound, suspects = {}, {}
   for _, run_id in ipairs(M.unfinished(engine.store)) do
     local entries = engine.store:load(run_id)
-    local list = entries and journal.new(nil, entries).lives > 0 and suspects or sound
+    local readable, book = pcall(journal.new, nil, entries or {}) -- one that is not is set aside when it is its turn
+    local list = readable and book.lives > 0 and suspects or sound
     list[#list + 1] = run_id
   end
   return sound, suspects

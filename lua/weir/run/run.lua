@@ -8,6 +8,7 @@ local group = require "weir.run.group"
 local keeping = require "weir.run.keeping"
 local native = require "weir.native.scheduler"
 local parking = require "weir.run.parking"
+local question = require "weir.run.question"
 local stream_of = require("weir.run.kinds.agent").open_stream
 local task = require "weir.task"
 local undo = require "weir.run.undo"
@@ -78,8 +79,9 @@ function Run:used(what)
   return before + (self.usage and self.usage[what] or 0)
 end
 
---- Counts a step against the budget, before it begins.
+--- Counts a step against the budget, before it begins. What is undone is not kept from it.
 function Run:spend_step()
+  if self.is_undoing then return end
   self.steps = self.steps + 1
   local budget = self.plan.budget
   if not budget then return end
@@ -109,6 +111,17 @@ function Run:take_usage(key)
   local own = self.usage_of and self.usage_of[key]
   if own then self.usage_of[key] = nil end
   return own
+end
+
+--- What one has reported as used counts for another from now on: a critic's for the step that it judged.
+---@param from string key
+---@param to string key
+function Run:move_usage(from, to)
+  local moved = self:take_usage(from)
+  if not moved then return end
+  local own = self.usage_of[to] or {}
+  for name, amount in pairs(moved) do own[name] = (own[name] or 0) + amount end
+  self.usage_of[to] = own
 end
 
 --- Notes how a finished step is undone, should the run fail or be cancelled.
@@ -239,11 +252,6 @@ local function attempt(self)
   return outcome(self, ok, value, self.cancel_reason ~= nil)
 end
 
--- Another question than the recorded one was asked: nothing was executed, and a person has to look.
-local function is_mismatch(err)
-  return type(err) == "table" and rawget(err, "mismatch") == true
-end
-
 -- Runs that this one started and that are not at work here end with it.
 local function cancel_children(self)
   for key, entry in pairs(self.journal and self.journal.choices or {}) do
@@ -258,29 +266,22 @@ local function conclude(self, status, result)
   else
     self.error = result
   end
+  if self.parked_on then question.withdraw_parked(self) end
   if status == "cancelled" then shielded(cancel_children, self) end
-  if status ~= "finished" and not undo.all(self, status, result) then return keep_stop(self) end
+  if status ~= "finished" and not undo.all(self, status, result) then
+    self.status, self.error = "running", nil -- it goes on being undone in another life
+    return keep_stop(self)
+  end
   self.ended_ms = clock.wall_ms()
   keep_end(self)
 end
 
-local function announce(self)
-  self.binding:release()
-  self.engine:left(self)
-  if self.listener then self:notify { kind = "run", status = self.status, at_ms = self.ended_ms or clock.wall_ms(), error = self.error } end
-  if self.done and self.ended_ms then self.done:wake() end
-  for _, waiter in ipairs(self.awaiting or {}) do waiter:wake() end
-end
-
---- Runs to the end, or until nothing is left to do but wait. Waits. Never raises what the run itself did
---- wrong: that is its status and error.
----@return weir.Run self
-function Run:execute()
-  local from = clock.now()
-  local status, result = attempt(self)
-  self.active_s = (self.active_s or 0) + clock.now() - from
-  if self.journal and is_mismatch(result) then
-    self.status, self.error = "quarantined", result
+-- What is kept of this life: the end of the run, that it waits, that it was stopped, or that a person has to look.
+local function keep_what_became(self, status, result)
+  local mismatch = self.journal and self.journal.mismatch
+  if mismatch then
+    mismatch.message = ("%s (definition version %s)"):format(mismatch.message, self.plan.version)
+    self.status, self.error, result = "quarantined", mismatch, mismatch
     shielded(keeping.quarantine, self.engine.store, self.id, keeping.row(self), result)
   elseif status ~= "interrupted" then
     conclude(self, status, result)
@@ -289,7 +290,28 @@ function Run:execute()
   else
     keep_stop(self)
   end
-  announce(self)
+end
+
+-- What could not be kept has not happened: the run stands in the store as before, and goes on in another life.
+local function announce(self, is_kept)
+  if not is_kept then self.status, self.error, self.ended_ms = "running", nil, nil end
+  self.binding:release()
+  self.engine:left(self)
+  if self.listener then self:notify { kind = "run", status = self.status, at_ms = self.ended_ms or clock.wall_ms(), error = self.error } end
+  if self.done and self.ended_ms then self.done:wake() end
+  for _, waiter in ipairs(self.awaiting or {}) do waiter:wake() end
+end
+
+--- Runs to the end, or until nothing is left to do but wait. Waits. Never raises what the run itself did
+--- wrong: that is its status and error; only that what became of it could not be kept (`full`, `unavailable`).
+---@return weir.Run self
+function Run:execute()
+  local from = clock.now()
+  local status, result = attempt(self)
+  self.active_s = (self.active_s or 0) + clock.now() - from
+  local ok, err = pcall(keep_what_became, self, status, result)
+  announce(self, ok)
+  if not ok then error(err, 0) end
   return self
 end
 

@@ -9,6 +9,7 @@ local failure = require "weir.failure"
 local doubt = require "weir.run.doubt"
 local native = require "weir.native.scheduler"
 local parking = require "weir.run.parking"
+local proof = require "weir.proof"
 local retry = require "weir.run.retry"
 local task = require "weir.task"
 
@@ -79,7 +80,7 @@ end
 local function hold_limit(run, name, due_ms, body, ...)
   parking.limit(run, name, due_ms)
   local results = table.pack(body(...))
-  parking.limit(run, name, nil)
+  if not run.interrupted then parking.limit(run, name, nil) end -- else it is to wake the run
   return table.unpack(results, 1, results.n)
 end
 
@@ -117,24 +118,27 @@ end
 local function keep_attempt(frame, key, asked, entry)
   local journal = frame.run.journal
   if journal then
-    journal:append { "attempt", key, entry.attempt, entry.from_ms, entry.to_ms, recorded_error(entry.error), entry.delay,
+    local err = recorded_error(entry.error)
+    err.stopped, err.usage = proof.take(frame), frame.run:take_usage(key)
+    journal:append { "attempt", key, entry.attempt, entry.from_ms, entry.to_ms, err, entry.delay,
       frame.run.memories and frame.run.memories[key] }
   end
   frame.run:notify { kind = "retry", step = key, attempt = entry.attempt, error = entry.error, delay = entry.delay, asked = asked }
 end
 
 -- Attempts until one succeeds or the policy has had enough. Attempts of earlier lives count, and the delay
--- behind them is kept.
-local function attempts(frame, step, key, input, asked, feedback)
+-- behind them is kept. The first begins with the step, or when the draft before was refused.
+local function attempts(frame, step, key, input, asked, feedback, refused_ms)
   local run = frame.run
   local journal = run.journal
   local failed = journal and journal:take_attempts(key)
-  local attempt, from_ms = 1, frame.began_ms or wall_ms()
+  local attempt, from_ms = 1, refused_ms or frame.began_ms or wall_ms()
   if failed then
     attempt, from_ms = failed.attempt + 1, failed.again_ms
     parking.sleep_until(run, key, "retry", from_ms)
   end
   while true do
+    frame.attempt_ms = from_ms
     local ok, output, label = timed(frame, step, key, input, attempt, feedback, from_ms)
     if ok then return true, output, label, attempt end
     if native.cancelled() or not retry.again(step.retry, attempt, output.code) or output.mismatch then
@@ -152,8 +156,8 @@ end
 -- All drafts of a step with critics, or its only one.
 local function drafts(frame, step, key, input, asked)
   if not step.critic then return attempts(frame, step, key, input, asked) end
-  return critic.review(frame, step, key, input, function(feedback)
-    return attempts(frame, step, key, input, asked, feedback)
+  return critic.review(frame, step, key, input, function(feedback, refused_ms)
+    return attempts(frame, step, key, input, asked, feedback, refused_ms)
   end)
 end
 
@@ -212,10 +216,10 @@ local function undo_of(frame, step, input, output)
   return { agent = undo.agent, options = undo.options, input = given }
 end
 
-local function extra_of(frame, key, label, verdict, undo)
+local function extra_of(frame, key, label, verdict, undo, stopped)
   local usage = frame.run.usage_of and frame.run:take_usage(key)
-  if label == nil and verdict == nil and undo == nil and usage == nil then return nil end
-  return { label = label, verdict = verdict, undo = undo, usage = usage }
+  if label == nil and verdict == nil and undo == nil and usage == nil and stopped == nil then return nil end
+  return { label = label, verdict = verdict, undo = undo, usage = usage, stopped = stopped }
 end
 
 -- A step that is not needed any more commits nothing: what finished a moment too late was cancelled. When
@@ -263,10 +267,8 @@ local function keep_finished(frame, token, ...)
 end
 
 local function keep_cancelled(frame, key, asked, from_ms, to_ms, attempt, err)
-  local stopped, usage = rawget(frame, "stopped"), frame.run:take_usage(key)
-  local extra = (stopped or usage) and { stopped = stopped, usage = usage } or nil
-  frame.stopped = nil
-  frame.run.journal:note { "step", key, asked, "cancelled", from_ms, to_ms, attempt or 1, recorded_error(err), extra }
+  frame.run.journal:note { "step", key, asked, "cancelled", from_ms, to_ms, attempt or 1, recorded_error(err),
+    extra_of(frame, key, nil, nil, nil, proof.take(frame)) }
 end
 
 -- Nothing but its outcome is to be kept.
@@ -315,7 +317,7 @@ local function carry_out(frame, step, key, input, asked, token, from_ms)
   end
   if status == "failed" then
     journal:finish(token, key, asked, status, from_ms, to_ms, attempt or 1, recorded_error(output),
-      extra_of(frame, key, nil, verdict))
+      extra_of(frame, key, nil, verdict, nil, proof.take(frame)))
   end
   if run.listener then
     run:notify { kind = "step", step = key, name = step.name, status = status, at_ms = to_ms, seconds = (to_ms - from_ms) / 1000,
@@ -341,7 +343,8 @@ local function refused(frame, key, asked, from_ms, err)
   if status == "cancelled" then
     keep_cancelled(frame, key, asked, from_ms, to_ms, 1, err)
   else
-    frame.run.journal:finish(nil, key, asked, status, from_ms, to_ms, 1, recorded_error(err))
+    frame.run.journal:finish(nil, key, asked, status, from_ms, to_ms, 1, recorded_error(err),
+      extra_of(frame, key, nil, nil, nil, proof.take(frame)))
   end
   return status, err
 end
@@ -438,8 +441,12 @@ function M.run(frame, step, key)
   if step.when and not step.when(frame.data) then return skipped(frame, step, key) end
   local input, message, code = step.input(frame.data)
   if input == nil and message then return refuse_input(frame, step, key, message, code) end
-  if frame.run.journal then return journaled(frame, step, key, input) end
-  return plain(frame, step, key, input)
+  local outer = native.context()
+  native.set_context(frame)
+  frame.stopped, frame.attempt_ms = nil, false
+  local status, value, label = (frame.run.journal and journaled or plain)(frame, step, key, input)
+  native.set_context(outer)
+  return status, value, label
 end
 
 return M

@@ -2,7 +2,7 @@
 --- run is in the store first, together with a timer that is due at once, so that a process that dies in
 --- between wakes the run when it is started again.
 ---
---- Space `signals`: key "RUN/NAME/" and an id that sorts by time.
+--- Space `signals`: key "RUN/NAME/" and what sorts in the order in which they were sent.
 
 local approval = require "weir.approval"
 local clock = require "weir.port.clock"
@@ -37,6 +37,16 @@ local function open_row(store, run_id)
   return row
 end
 
+local latest_ms, count = 0, 0
+
+-- Of two signals the earlier one has the smaller order, also within one millisecond.
+local function next_order()
+  local now = clock.wall_ms()
+  if now > latest_ms then latest_ms, count = now, 0 end
+  count = count + 1
+  return ("%013d.%06d.%s"):format(latest_ms, count, id.new "s")
+end
+
 --- Sends a signal to a run that has not ended; it may come before the run waits for it. Waits for the disk.
 --- Raises `not_found`, `conflict` (the run has ended), `invalid` (a name with a '/').
 ---@param engine weir.Engine
@@ -49,10 +59,13 @@ function M.signal(engine, run_id, name, value)
   end
   open_row(engine.store, run_id)
   if value == nil then value = true end
-  must(engine.store:batch {
-    { op = "put", space = "signals", key = ("%s/%s/%s"):format(run_id, name, id.new "s"), value = { value = value, at = clock.wall_ms() } },
-    keeping.wake_operation(run_id),
-  })
+  local key = ("%s/%s/%s"):format(run_id, name, next_order())
+  keeping.waking(engine, run_id, function()
+    must(engine.store:batch {
+      { op = "put", space = "signals", key = key, value = { value = value, at = clock.wall_ms() } },
+      keeping.wake_operation(run_id),
+    })
+  end)
   M.wake(engine, run_id, function(wait) return wait.signals and wait.signals[name] end)
 end
 
@@ -63,12 +76,15 @@ end
 ---@param taken table<string, boolean> keys that are being received
 ---@return string|nil key
 ---@return any value
----@return integer|nil at_ms when it was sent
 function M.next_signal(engine, run_id, name, taken)
-  local found = must(engine.store:scan("signals", { prefix = ("%s/%s/"):format(run_id, name), limit = PAGE }))
-  for _, entry in ipairs(found) do
-    if not taken[entry.key] then return entry.key, entry.value.value, entry.value.at end
-  end
+  local prefix, after = ("%s/%s/"):format(run_id, name), nil
+  repeat
+    local page = must(engine.store:scan("signals", { prefix = prefix, after = after, limit = PAGE }))
+    for _, entry in ipairs(page) do
+      if not taken[entry.key] then return entry.key, entry.value.value end
+    end
+    after = page[#page] and page[#page].key
+  until #page < PAGE
 end
 
 -- Pausing -------------------------------------------------------------------------------------------
@@ -101,8 +117,13 @@ end
 ---@return integer|string|nil missing or the code
 ---@return table|nil winner
 function M.decide(engine, question_id, decision)
-  local record, state, more, winner = approval.decide(engine.store, question_id, decision, { groups = engine.project.settings.groups,
-    operations = function(decided) return { keeping.wake_operation(decided.run) } end })
+  local asked = approval.get(engine.store, question_id)
+  local function decide()
+    return approval.decide(engine.store, question_id, decision, { groups = engine.project.settings.groups,
+      operations = function(decided) return { keeping.wake_operation(decided.run) } end })
+  end
+  if not asked then return decide() end
+  local record, state, more, winner = keeping.waking(engine, asked.run, decide)
   if state == "decided" then M.wake(engine, record.run, function(wait) return wait.id == question_id end) end
   return record, state, more, winner
 end
@@ -117,7 +138,11 @@ end
 function M.wake(engine, run_id, which)
   local run = engine.live[run_id]
   if not run then
-    if engine.service then engine.service:nudge() end
+    local service = engine.service
+    if service then
+      service.refused[run_id] = nil
+      service:nudge()
+    end
     return
   end
   run.has_wakes = true
@@ -135,26 +160,33 @@ end
 ---@param limit integer|nil
 ---@return string[] run_ids
 function M.due(engine, limit)
-  local ids, seen = {}, {}
+  limit = limit or PAGE
+  local ids, seen, after = {}, {}, nil
   local to = ("%013d/~"):format(clock.wall_ms())
-  for _, entry in ipairs(must(engine.store:scan("timers", { to = to, limit = limit or PAGE }))) do
-    local run_id = entry.key:match "/(.+)$"
-    local row = engine.store:row(run_id)
-    if row and not HAS_ENDED[row.status] then
-      if not seen[run_id] and not row.is_paused and row.status ~= "quarantined" then ids[#ids + 1] = run_id end
+  repeat
+    local page = must(engine.store:scan("timers", { to = to, after = after, limit = PAGE }))
+    for _, entry in ipairs(page) do
+      local run_id = entry.key:match "/(.+)$"
+      local row = engine.store:row(run_id)
+      if not row or HAS_ENDED[row.status] then
+        engine.store:delete("timers", entry.key)
+      elseif not seen[run_id] and #ids < limit and not row.is_paused and row.status ~= "quarantined" then
+        ids[#ids + 1] = run_id
+      end
       seen[run_id] = true
-    else
-      engine.store:delete("timers", entry.key)
     end
-  end
+    after = page[#page] and page[#page].key
+  until #page < PAGE or #ids >= limit
   return ids
 end
 
 --- When the next timer is due, ms since 1970; nil when there is none.
 ---@param engine weir.Engine
+---@param after_ms integer|nil only of those that are due later
 ---@return integer|nil
-function M.next_due(engine)
-  local first = must(engine.store:scan("timers", { limit = 1 }))[1]
+function M.next_due(engine, after_ms)
+  local after = after_ms and ("%013d/~"):format(after_ms)
+  local first = must(engine.store:scan("timers", { after = after, limit = 1 }))[1]
   return first and math.tointeger(first.key:match "^%d+")
 end
 
@@ -169,8 +201,10 @@ function Service:nudge()
   if self.waiter then self.waiter:wake() end
 end
 
-local function rest(self)
-  local due = M.next_due(self.engine)
+-- What is due now and was not begun is at work already, or cannot go on: it is looked at again when the service is
+-- nudged, not at once.
+local function rest(self, looked_ms)
+  local due = M.next_due(self.engine, looked_ms)
   if self.is_nudged then return end
   self.waiter = native.waiter()
   local left = due and math.max(0, (due - clock.wall_ms()) / 1000)
@@ -184,7 +218,10 @@ local function revive(self, run_id)
     local ok, err = pcall(self.go_on, self.engine, run_id)
     self.working, self.under_way[run_id] = self.working - 1, nil
     if self.working == WAKING_MAX - 1 then self:nudge() end
-    if not ok then error(err, 0) end
+    if ok then return end
+    native.recover()
+    self.refused[run_id] = true -- it keeps its timer, and is not tried again before it is woken
+    if self.on_refused then self.on_refused(run_id, failure.of(err)) end
   end)
 end
 
@@ -192,25 +229,27 @@ local function serve(scope, self)
   self.scope = scope
   while true do
     self.is_nudged = false
-    local woke = false
+    local woke, looked_ms = false, clock.wall_ms()
     for _, run_id in ipairs(M.due(self.engine)) do
       if self.working >= WAKING_MAX then break end
-      if not self.engine.live[run_id] and not self.under_way[run_id] then
+      if not self.engine.live[run_id] and not self.under_way[run_id] and not self.refused[run_id] then
         woke = true
         revive(self, run_id)
       end
     end
-    if not woke then rest(self) else native.yield() end
+    if not woke then rest(self, looked_ms) else native.yield() end
   end
 end
 
 --- Serves a store's parked runs in this process until it is closed: wakes them in the order in which they
 --- are due, so many at once that new work is still served.
 ---@param engine weir.Engine
----@param go_on fun(engine: weir.Engine, run_id: string) goes on with a run. Waits
+---@param go_on fun(engine: weir.Engine, run_id: string) goes on with a run. Waits; may raise
+---@param on_refused fun(run_id: string, err: table)|nil told of a run that could not be gone on with
 ---@return weir.Service
-function M.serve(engine, go_on)
-  local self = setmetatable({ engine = engine, go_on = go_on, working = 0, under_way = {} }, Service)
+function M.serve(engine, go_on, on_refused)
+  local self = setmetatable({ engine = engine, go_on = go_on, on_refused = on_refused, working = 0, under_way = {}, refused = {} },
+    Service)
   engine.service = self
   self.task = native.spawn_root(function() task.within({}, serve, self) end)
   return self

@@ -19,14 +19,16 @@ end
 ---@param step { name: string, approval: table, timeout: number? }
 ---@param key string
 ---@param input any what the person lets through; nil for a step that only asks
+---@param attempt integer|nil each asks anew
 ---@return table record
-function M.ask(frame, step, key, input)
+function M.ask(frame, step, key, input, attempt)
   local fields = step.approval
   local title = value_of(fields.title, frame, key, "title")
   return question.ask(frame, key, { kind = "approval", title = title or ("%s: %s"):format(frame.run.plan.name, step.name),
     show = value_of(fields.show, frame, key, "show"), input = input, form = fields.form, who = fields.who,
     not_initiator = fields.not_initiator, quorum = fields.quorum, on_timeout = fields.on_timeout,
-    due_ms = step.timeout and sleep.after(step.timeout, frame.began_ms) or nil })
+    occurrence = attempt,
+    due_ms = step.timeout and sleep.after(step.timeout, frame.attempt_ms or frame.began_ms) or nil })
 end
 
 local function rejected(key, result)
@@ -48,8 +50,8 @@ function M.result(step, key, record)
   return result
 end
 
-function M.execute(frame, step, key)
-  local result = M.result(step, key, M.ask(frame, step, key))
+function M.execute(frame, step, key, _, attempt)
+  local result = M.result(step, key, M.ask(frame, step, key, nil, attempt))
   return result, result.decision
 end
 

@@ -49,7 +49,7 @@ end
 
 function M.execute(frame, step, key)
   local due_ms = due_of(frame, step, key)
-  local limit_ms = step.timeout and M.after(step.timeout, frame.began_ms)
+  local limit_ms = step.timeout and M.after(step.timeout, frame.attempt_ms or frame.began_ms)
   if limit_ms and limit_ms < due_ms then
     parking.sleep_until(frame.run, key, "sleep", limit_ms)
     failure.raise("timeout", "step '%s': it took longer than its timeout of %g s", key, step.timeout)

@@ -8,15 +8,15 @@ local waking = require "weir.run.waking"
 
 local M = { name = "wait", is_durable = true }
 
--- What has come for this step: {key, value, at_ms} by name of the signal.
+-- What has come for this step: {key, value, order} by name of the signal.
 local function collect(frame, names, come)
   local run = frame.run
   for name in pairs(names) do
     if not come[name] then
-      local key, value, at_ms = waking.next_signal(run.engine, run.id, name, run.taken)
+      local key, value = waking.next_signal(run.engine, run.id, name, run.taken)
       if key then
         run.taken[key] = true
-        come[name] = { key = key, value = value, at_ms = at_ms }
+        come[name] = { key = key, value = value, order = key:match "[^/]+$" } -- ids sort by time
       end
     end
   end
@@ -30,26 +30,26 @@ end
 
 local payload_of
 
--- The payloads of those of the waits that are over, with the moment of the latest signal that counts.
+-- The payloads of those of the waits that are over, in the order in which their last signals came.
 local function over(waits, come)
   local found = {}
   for _, inner in ipairs(waits) do
-    local is_over, value, at_ms = payload_of(inner, come)
-    if is_over then found[#found + 1] = { wait = inner, value = value, at_ms = at_ms } end
+    local is_over, value, order = payload_of(inner, come)
+    if is_over then found[#found + 1] = { wait = inner, value = value, order = order } end
   end
-  table.sort(found, function(a, b) return a.at_ms < b.at_ms end)
+  table.sort(found, function(a, b) return a.order < b.order end)
   return found
 end
 
 local function by_name(found)
-  local result, latest = {}, 0
+  local result, latest = {}, ""
   for _, part in ipairs(found) do
     if part.wait.signal then
       result[part.wait.signal] = part.value
     else
       for name, value in pairs(part.value) do result[name] = value end
     end
-    latest = math.max(latest, part.at_ms)
+    if part.order > latest then latest = part.order end
   end
   return true, result, latest
 end
@@ -59,7 +59,7 @@ end
 function payload_of(wait, come)
   if wait.signal then
     local got = come[wait.signal]
-    if got then return true, got.value, got.at_ms end
+    if got then return true, got.value, got.order end
     return false
   end
   local waits = wait.any or wait.all or wait.of
@@ -69,10 +69,15 @@ function payload_of(wait, come)
   return by_name { table.unpack(found, 1, needed) }
 end
 
-local function used(come, payload, wait)
+-- The signals that make up the payload; the others are there for whoever waits for them next.
+local function used(run, come, payload, wait)
   local keys = {}
   for name, got in pairs(come) do
-    if wait.signal or payload[name] ~= nil then keys[#keys + 1] = got.key end
+    if wait.signal or payload[name] ~= nil then
+      keys[#keys + 1] = got.key
+    else
+      run.taken[got.key] = nil
+    end
   end
   return keys
 end
@@ -94,12 +99,12 @@ end
 
 local function await(frame, step, key, wait, names, come)
   local run = frame.run
-  local due_ms = step.timeout and sleep.after(step.timeout, frame.began_ms)
+  local due_ms = step.timeout and sleep.after(step.timeout, frame.attempt_ms or frame.began_ms)
   while true do
     collect(frame, names, come)
     local is_over, payload = payload_of(wait, come)
     if is_over then
-      receive(frame, used(come, payload, wait))
+      receive(frame, used(run, come, payload, wait))
       return payload
     end
     local woken = parking.wait(run, key, { kind = "signal", name = step.waits_for, signals = names, since_ms = frame.began_ms,

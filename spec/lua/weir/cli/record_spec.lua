@@ -16,7 +16,25 @@ return weir.pipeline "story" {
     attempts = 1, otherwise = "accept_best" } },
 }
 ]]
+local HALTED = [[
+local weir = require "weir"
+return weir.pipeline "halted" {
+  weir.group "race" { join = "any",
+    weir.step "slow" { agent = "stuck", input = { both = true } },
+    weir.step "quick" { agent = "nap" } },
+  weir.step "late" { agent = "stuck", timeout = 0.02, retry = { attempts = 2, backoff = 0 }, optional = true },
+}
+]]
 local AGENTS = {
+  nap = 'function M.execute(ctx) ctx:sleep(0.03) return 1 end',
+  stuck = [[local task = require "weir.task"
+    function M.execute(ctx, input)
+      if input.both then
+        ctx:metric("tokens", 7)
+        task.spawn(function() ctx:sleep(100) end)
+      end
+      ctx:process { "sleep", "100" }
+    end]],
   shaky = 'function M.execute() error "not today" end',
   picky = 'function M.execute(_, input) if input.n == 3 then error "not three" end return input end',
 }
@@ -90,6 +108,22 @@ describe("the record of a run", function()
       assert.equal("skipped", by_key["both/never"].status)
       assert.equal("failed", by_key["all[2]/item_step"].status)
       assert.same({ "retry", 0 }, { by_key.last_one.verdict.verdict, by_key.last_one.verdict.score })
+    end)
+
+    it("says what was stopped with a step, and what it had used", function()
+      local path = support.write(folder, "pipelines/halted.lua", HALTED)
+      local aside = folder .. "/halted"
+      assert.equal(0, (support.run { "run", path, "--store", aside, "-q" }))
+      local _, out = support.run { "show", "last", "--store", aside }
+      assert.matches("slow .*cancelled\n[^\n]*stopped 1 sleep, 1 process\n", out)
+      assert.matches("attempt 1 failed [^\n]*timeout[^\n]*\n[^\n]*stopped 1 process\n", out)
+      local _, text = support.run { "show", "last", "--store", aside, "--json" }
+      local by_key = {}
+      for _, step in ipairs(support.lines(text)[1].steps) do by_key[step.key] = step end
+      assert.same({ { what = "sleep", count = 1 }, { what = "process", name = "sleep", count = 1 } }, by_key["race/slow"].stopped)
+      assert.same({ { what = "process", name = "sleep", count = 1 } }, by_key.late.stopped)
+      assert.same({ tokens = 7 }, by_key["race/slow"].usage)
+      assert.same({}, by_key["race/quick"].stopped)
     end)
 
     it("is found by the beginning of its id, and told apart from others", function()

@@ -142,6 +142,16 @@ describe("process.run", function()
     assert.is_true(is_gone(argument))
   end)
 
+  it("does not wait until somebody collects a member that has died", function()
+    -- The parent of the member has left the group, and never asks for its end; it ends by itself.
+    local child = assert(process.start { "sh", "-c", "sh -c 'sleep 300 & exec setsid sleep 0.3 >/dev/null 2>&1' & sleep 0.05; echo ready; wait" })
+    assert.equal("ready\n", child.stdout:recv())
+    local from = scheduler.now()
+    child:close()
+    assert.equal(0, uv.kill(-child.pid, 0)) -- the kernel counts it still
+    assert.is_true(scheduler.now() - from < 0.09)
+  end)
+
   it("hands down no descriptor but the three streams", function()
     for name in process.run({ "sh", "-c", "ls /proc/$$/fd" }).stdout:gmatch "%d+" do
       assert(tonumber(name) <= 2 or OUTSIDE[name], "descriptor " .. name)

@@ -1,0 +1,161 @@
+local support = dofile "spec/lua/weir/run/support.lua"
+local clock = require "weir.port.clock"
+local native = require "weir.native.scheduler"
+local recovery = require "weir.run.recovery"
+local task = require "weir.task"
+local waking = require "weir.run.waking"
+local weir = require "weir"
+
+local P, S, A, W = weir.pipeline, weir.step, weir.approval, weir.wait
+
+local agents = {
+  ok = function(_, given) return given.value or 1 end,
+  slow = function(ctx, given) ctx:sleep(given.seconds or 1) return 1 end,
+  undo = function() return "undone" end,
+  bad = function() error { code = "denied", message = "not so" } end,
+}
+
+local PARENT = [[
+  local weir = require "weir"
+  return weir.flow "parent" { function(flow)
+    local child = weir.start(weir.pipeline "child" { weir.step "done" { agent = "ok", undo = { agent = "undo" } },
+      weir.approval "ask" {}, weir.step "last" { agent = "ok", input = { value = "of the child" } } })
+    flow:step "beside" { agent = "ok" }
+    return { child = child:wait() }
+  end }
+]]
+
+describe("a run that a flow started", function()
+  local world
+  before_each(function() world = support.world(agents) end)
+  after_each(function()
+    local left = world:left()
+    world:close()
+    assert.same({}, left)
+  end)
+
+  local function child_of(id)
+    for _, found in ipairs(assert(world.store:runs {})) do
+      if found.row.parent == id then return found.id, found.row end
+    end
+  end
+
+  it("is parked, its parent too, and its end wakes the parent", function()
+    local parent = world:begin(PARENT)
+    local child, row = child_of(parent.id)
+    assert.same({ "waiting", "waiting" }, { parent.status, row.status })
+    assert.same({ kind = "run", id = child }, { kind = world:row(parent.id).waiting[1].kind, id = world:row(parent.id).waiting[1].id })
+    world:settle(child, support.actor { ask = "approve" })
+    world:settle(parent.id)
+    assert.same({ child = "of the child" }, world:ending(parent.id).value)
+    assert.equal(1, world.done.beside)
+  end)
+
+  it("is found again by a parent that begins anew in another life", function()
+    local parent = world:begin(PARENT)
+    local child = child_of(parent.id)
+    world:life()
+    world:settle(child, support.actor { ask = "approve" })
+    world:life()
+    world:settle(parent.id)
+    assert.same({ child = "of the child" }, world:ending(parent.id).value)
+    assert.equal(2, #assert(world.store:runs {}))
+  end)
+
+  it("is cancelled with its parent, its question is taken back and what it did undone", function()
+    local parent = world:begin(PARENT)
+    local child = child_of(parent.id)
+    local question = world:questions(child)[1]
+    world.engine:cancel(parent.id, "enough")
+    assert.same({ "cancelled", "cancelled" }, { world:row(parent.id).status, world:row(child).status })
+    assert.equal(1, world.done["undo/done"])
+    local record, message, code = world:decide(question.id, {})
+    assert.is_nil(record)
+    assert.equal("conflict", code)
+    assert.matches("it was cancelled", message)
+  end)
+
+  it("hands its error to its parent", function()
+    local parent = world:begin [[
+      local weir = require "weir"
+      return weir.flow "parent" { function()
+        local child = weir.start(weir.pipeline "child" { weir.approval "ask" {}, weir.step "bad" { agent = "bad" } })
+        local ok, err = pcall(child.wait, child)
+        return { ok = ok, code = err.code }
+      end }
+    ]]
+    world:settle((child_of(parent.id)), support.actor { ask = "approve" })
+    world:settle(parent.id)
+    assert.same({ ok = false, code = "denied" }, world:ending(parent.id).value)
+  end)
+end)
+
+describe("a process that serves parked runs", function()
+  local world, service, refused
+  local function serve(options)
+    world, refused = support.world(agents, options), {}
+    service = waking.serve(world.engine, recovery.go_on, function(id, err) refused[id] = err.code end)
+  end
+  after_each(function()
+    service:close()
+    local left = world:left()
+    world:close()
+    assert.same({}, left)
+  end)
+
+  local function await(id, status)
+    local ok = task.within({ timeout = 100000 }, function()
+      while world:row(id).status ~= status do native.sleep(0.5) end
+    end)
+    assert.is_true(ok, "it is " .. world:row(id).status)
+  end
+
+  it("wakes a run by time, also one that is parked while it rests", function()
+    serve()
+    local far = world:begin(P "far" { S "nap" { sleep = "20h" } })
+    local from = clock.wall_ms()
+    local near = world:begin(P "near" { S "nap" { sleep = "2h" }, S "nap2" { sleep = "1h" } })
+    await(near.id, "finished")
+    assert.near(3 * 3600, (clock.wall_ms() - from) / 1000, 2)
+    await(far.id, "finished")
+  end)
+
+  it("wakes a run by a decision and by a signal", function()
+    serve()
+    local run = world:begin(P "asks" { A "ask" {}, W "w" { signal = "s" } })
+    assert(world:decide(world:questions(run.id)[1].id, {}))
+    native.sleep(1)
+    assert.equal("w", world:row(run.id).waiting[1].step)
+    waking.signal(world.engine, run.id, "s", "payload")
+    await(run.id, "finished")
+    assert.equal("payload", world:ending(run.id).value)
+  end)
+
+  it("rests while what it has woken is at work, and while somebody has paused a run", function()
+    serve()
+    local run = world:begin(P "long" { A "ask" {}, S "slow" { agent = "slow", input = { seconds = 1000 } } })
+    local paused = world:begin(P "paused" { A "ask" {} })
+    waking.pause(world.engine, paused.id)
+    for _, id in ipairs { run.id, paused.id } do assert(world:decide(world:questions(id)[1].id, {})) end
+    native.sleep(1)
+    local before = native.stats().resumes
+    native.sleep(900)
+    assert.is_true(native.stats().resumes - before < 100, native.stats().resumes - before)
+    await(run.id, "finished")
+    assert.equal("waiting", world:row(paused.id).status)
+    recovery.open(world.engine, paused.id):execute()
+    assert.equal("finished", world:row(paused.id).status)
+  end)
+
+  it("goes on with the others when one cannot be gone on with", function()
+    serve()
+    local bad = world:begin(P "bad" { A "ask" {} })
+    local good = world:begin(P "good" { A "ask" {} })
+    assert(world.store:delete("definitions", world:row(bad.id).version))
+    world.engine.versions = {} -- as in a process that has not seen it
+    for _, id in ipairs { bad.id, good.id } do assert(world:decide(world:questions(id)[1].id, {})) end
+    await(good.id, "finished")
+    await(bad.id, "quarantined")
+    assert.same({ [bad.id] = "not_found" }, refused)
+  end)
+end)
