@@ -2,9 +2,11 @@
 
 local failure = require "weir.failure"
 local input = require "weir.cli.input"
+local process = require "weir.port.process"
 local session = require "weir.cli.session"
 local shape = require "weir.cli.shape"
 local status = require "weir.cli.status"
+local system = require "weir.port.system"
 local text = require "weir.cli.text"
 
 local M = {
@@ -23,6 +25,8 @@ function M.declare(parser)
   parser:option("--filter", "only tests whose title matches the Lua pattern"):argname("PATTERN"):count "*"
   parser:flag("--virtual", "run on a virtual clock: sleeps jump")
   parser:option("--seed", "run on a virtual clock, in an order drawn from N"):argname("N"):convert(math.tointeger)
+  parser:option("--seeds", "run under each seed from 1 to N; a failure is told with the command that repeats it"):argname("N")
+    :convert(math.tointeger)
   parser:option("--crash-everywhere", "kill this pipeline at each change of its store"):argname "PIPELINE"
   parser:option("--set", "one value of that pipeline's input"):argname("a.b=V"):count "*"
   parser:option("--decide", "what a person decides, {decision, answer}; else approve"):argname("STEP=JSON"):count "*"
@@ -124,6 +128,7 @@ end
 local function use_clock(arguments)
   local native = require "weir.native.scheduler"
   if arguments.seed then
+    require("weir.testing").seed = arguments.seed
     native.use_virtual_clock(arguments.seed, JITTER)
   elseif arguments.virtual then
     native.use_virtual_clock(nil, 0)
@@ -142,6 +147,45 @@ local function run_specs(arguments, context)
     failure.raise("not_found", "no test was found%s", #arguments.filter > 0 and "; --filter fits none" or "")
   end
   return total.failed == 0 and status.finished or status.failed
+end
+
+-- Seeds ------------------------------------------------------------------------------------------
+
+local SEED_SECONDS = 600
+
+local function run_seed(arguments, seed)
+  local args = { system.program(), "test", "--seed", ("%d"):format(seed) }
+  for _, pattern in ipairs(arguments.filter) do table.move({ "--filter", pattern }, 1, 2, #args + 1, args) end
+  table.move(arguments.spec, 1, #arguments.spec, #args + 1, args)
+  local result, message, code = process.run(args, { env = system.environment {}, timeout = SEED_SECONDS, max_bytes = 16 << 20 })
+  if not result then failure.raise(code, "seed %d: %s", seed, message) end
+  return result, args
+end
+
+-- Each seed in a process of its own, so that one does not see what another has left.
+local function run_seeds(arguments, context)
+  find_files(arguments.spec)
+  local failed = 0
+  for seed = 1, arguments.seeds do
+    local result, args = run_seed(arguments, seed)
+    if result.status ~= status.finished then
+      failed = failed + 1
+      args[1] = "weir"
+      if arguments.json then
+        context.out:line(shape.line { seed = seed, command = table.concat(args, " "), output = result.stdout })
+      else
+        context.out:write(result.stdout)
+        context.out:line(("%s seed %d: %s"):format(context.out:paint("red", context.console.signs.failed), seed, table.concat(args, " ")))
+      end
+    end
+  end
+  if arguments.json then
+    context.out:line(shape.line { passed = arguments.seeds - failed, failed = failed })
+  else
+    context.out:line(("%d passed, %d failed: under each of %s"):format(arguments.seeds - failed, failed,
+      text.count(arguments.seeds, "seed")))
+  end
+  return failed == 0 and status.finished or status.failed
 end
 
 -- Crashes ----------------------------------------------------------------------------------------
@@ -185,6 +229,7 @@ end
 
 function M.run(arguments, context)
   if arguments.crash_everywhere then return crash_everywhere(arguments, context) end
+  if arguments.seeds then return run_seeds(arguments, context) end
   return run_specs(arguments, context)
 end
 

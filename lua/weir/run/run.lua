@@ -24,7 +24,7 @@ local M = {}
 ---@field limits_ms table<string, integer> time limits that hold while it is parked, ms since 1970
 ---@field taken table<string, boolean>|nil signals that a step is receiving
 ---@field of { run: string, from: string|nil, seed: string }|nil the run whose outcomes it began with
----@field interrupted "parked"|"stopped"|nil why it ends here and goes on later
+---@field interrupted "parked"|"stopped"|"crashed"|nil why it ends here and goes on later
 local Run = {}
 Run.__index = Run
 M.Run = Run
@@ -51,7 +51,7 @@ end
 
 function Run:notify(event)
   local listener = self.listener
-  if listener then listener(event) end
+  if listener then listener(event, self) end
 end
 
 --- A float in [0, 1), or an integer from 1 to n, from the run's own generator.
@@ -287,7 +287,7 @@ local function keep_what_became(self, status, result)
     conclude(self, status, result)
   elseif self.interrupted == "parked" then
     shielded(keeping.park, self, (parking.due(self)))
-  else
+  elseif self.interrupted == "stopped" then
     keep_stop(self)
   end
 end
@@ -329,6 +329,13 @@ function Run:stop(reason)
   if self.ended_ms or self.interrupted then return end
   self.interrupted, self.stop_reason = "stopped", reason or "stopped"
   if self.scope then self.scope:cancel(self.stop_reason) end
+end
+
+--- Ends this life of the run as a crash of the process would: nothing is recorded any more. For specs. Returns at once.
+function Run:crash()
+  if self.ended_ms or self.interrupted or not self.scope then return end
+  self.interrupted = "crashed"
+  self.scope:cancel "the process has crashed"
 end
 
 --- A function that counts as work of the run while it runs.

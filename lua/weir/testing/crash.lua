@@ -10,14 +10,12 @@ local process = require "weir.port.process"
 local project = require "weir.project"
 local sleep = require "weir.run.kinds.sleep"
 local system = require "weir.port.system"
-local task = require "weir.task"
 
 local M = {}
 
 local POINTS = { "before_request", "after_request" }
 local POSITIONS_MAX = 10000 -- of one life
 local LIVES_MAX = 200       -- of one run
-local SIDE_BY_SIDE = 2      -- trials, each a process
 local LIFE = 120          -- seconds
 local OUTPUT = 16 << 20   -- bytes
 
@@ -40,6 +38,13 @@ end
 
 local function was_killed(result)
   return result.signal == 9 or result.signal == "sigkill" or result.status == 137
+end
+
+-- The line of the run that a life has printed at its end, if it came so far.
+local function line_of(result)
+  local line = result.stdout:match "([^\n]+)\n*$"
+  local value = line and json.decode(line)
+  return type(value) == "table" and value.run and value.status and value.waiting and value or nil
 end
 
 local function encoded(value)
@@ -95,9 +100,8 @@ local ENDED = { finished = true, failed = true, cancelled = true, quarantined = 
 
 -- What was said to be done before the kill has to be in the store now.
 function Trial:lost(killed, store)
-  local line = killed.stdout:match "([^\n]+)\n*$"
-  local said = line and json.decode(line)
-  if type(said) ~= "table" or not ENDED[said.status] then return nil end
+  local said = line_of(killed)
+  if not said or not ENDED[said.status] then return nil end
   local kept = self:shown(store)
   if not kept then return "the run was reported as ended, and the store does not know it" end
   if kept.status ~= said.status then
@@ -124,9 +128,9 @@ local function signal(self, shown, wait)
   return { "signal", shown.run, name, json.encode(value == nil and true or value) }
 end
 
--- The command that brings the run on, from what the store says of it; nil once it has ended.
-function Trial:next_life(store)
-  local shown = self:shown(store)
+-- The command that brings the run on, from what the life before said or else the store says of it; nil once it has ended.
+function Trial:next_life(store, said)
+  local shown = said or self:shown(store)
   if not shown then return { "run", self.pipeline, table.unpack(self.given) } end
   if ENDED[shown.status] then return nil, shown end
   local wait = shown.waiting[1]
@@ -144,20 +148,23 @@ end
 function Trial:drive(kill)
   local store = fresh_folder()
   local was_there, problem, shown = false, nil, nil
-  local lives = 0
+  local lives, said = 0, nil
   while lives < LIVES_MAX do
-    local args
-    args, shown = self:next_life(store)
-    if not args then break end
+    local args, ended = self:next_life(store, said)
+    if not args then
+      shown = ended and self:shown(store)
+      break
+    end
     lives = lives + 1
     local is_killed = kill and kill.life == lives
     local result = self:life(args, store, is_killed and kill or nil)
+    said = line_of(result)
     if is_killed then
       was_there = was_killed(result)
       if not was_there then break end
       problem = self:lost(result, store)
       if problem then break end
-      self:life({ "resume" }, store) -- first of all what was under way goes on
+      said = line_of(self:life({ "resume" }, store)) -- first of all what was under way goes on
     end
   end
   remove(store)
@@ -210,23 +217,6 @@ local function sweep(trial, summary, life, point, report)
   end
 end
 
-local function sweep_all(trial, summary, report)
-  local sweeps = {}
-  for life = 1, trial.lives do
-    for _, point in ipairs(POINTS) do sweeps[#sweeps + 1] = { life, point } end
-  end
-  local function work()
-    while #sweeps > 0 do
-      local next_sweep = table.remove(sweeps, 1)
-      sweep(trial, summary, next_sweep[1], next_sweep[2], report)
-    end
-  end
-  local ok, err = task.within({}, function()
-    for _ = 1, SIDE_BY_SIDE do task.spawn(work) end
-  end)
-  if not ok then error(err, 0) end
-end
-
 --- Runs a pipeline once for each change of its store, in each of its lives, with a kill there.
 ---@param pipeline string file or name
 ---@param given string[] further arguments of `weir run`, such as {"--set", "path=docs"}
@@ -238,7 +228,9 @@ function M.everywhere(pipeline, given, options)
   options = options or {}
   local trial = new_trial(pipeline, given, options)
   local summary = { positions = 0, lives = trial.lives, status = trial.reference.status, problems = {} }
-  sweep_all(trial, summary, options.report)
+  for life = 1, trial.lives do
+    for _, point in ipairs(POINTS) do sweep(trial, summary, life, point, options.report) end
+  end
   return #summary.problems == 0 and summary.positions > 0, summary
 end
 

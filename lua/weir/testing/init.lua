@@ -7,6 +7,7 @@ local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
 local project = require "weir.project"
 local recovery = require "weir.run.recovery"
+local random = require "weir.port.random"
 local registry = require "weir.registry"
 local store_port = require "weir.port.store"
 local task = require "weir.task"
@@ -15,6 +16,11 @@ local waking = require "weir.run.waking"
 local M = {}
 
 local JITTER = 10000 -- instructions to a drawn preemption, at most
+local CRASH_WITHIN = 12 -- events of a life in which a crash is drawn
+
+--- The seed of runs that name none; `weir test --seed` sets it.
+---@type integer|nil
+M.seed = nil
 
 --- The project that specs run in: that of the working folder.
 local function open_project()
@@ -129,14 +135,36 @@ local function result_of(run, events)
     step_data = run.data or {}, seconds = ((run.ended_ms or clock.wall_ms()) - run.started_ms) / 1000, waits = run.waits }, TestRun)
 end
 
+-- The lives of the run that are to end in a crash: each at a drawn event of the run.
+local function crasher(count)
+  local left, at = count, nil
+  local function draw() at = left > 0 and random.integer() % CRASH_WITHIN + 1 or nil end
+  draw()
+  return function(run)
+    if not at then return end
+    at = at - 1
+    if at > 0 then return end
+    left = left - 1
+    draw()
+    run:crash()
+  end
+end
+
+-- The run to where it ends or waits, whatever crashes on the way.
+local function through_crashes(here, run, options)
+  run:execute()
+  while run.interrupted == "crashed" do run = here:reopen(run.id, options):execute() end
+  return run
+end
+
 -- Time passes until the run has ended, or only people and other runs could wake it.
-local function until_nothing_is_due(here, run, listener)
+local function until_nothing_is_due(here, run, options)
   while not run.ended_ms and run.status ~= "quarantined" do
     local due_ms = waking.next_due(here)
     if not due_ms then break end
     clock.sleep(math.max(0, (due_ms - clock.wall_ms()) / 1000))
     for _, run_id in ipairs(waking.due(here)) do
-      local woken = recovery.open(here, run_id, { listener = listener }):execute()
+      local woken = through_crashes(here, recovery.open(here, run_id, options), options)
       if run_id == run.id then run = woken end
     end
   end
@@ -160,13 +188,17 @@ local function run_definition(what, text, options)
   local definition = definition_of(here, what, text)
   local store = assert(store_port.open(":memory:"))
   local was_virtual = native.is_virtual()
-  if not options.real_time then native.use_virtual_clock(options.seed, options.jitter or (options.seed and JITTER or 0)) end
-  local events = {}
-  local function listener(event) events[#events + 1] = event end
+  local seed = options.seed or M.seed
+  if not options.real_time then native.use_virtual_clock(seed, options.jitter or (seed and JITTER or 0)) end
+  local events, crash = {}, crasher(options.crashes or 0)
   local ok, run = task.within({}, function()
     local own = engine.new(here, store)
     own.decide = decider(options.decisions or {})
-    return until_nothing_is_due(own, own:run(definition, options.input, { listener = listener }), listener)
+    local life = { listener = function(event, of)
+      events[#events + 1] = event
+      crash(of)
+    end }
+    return until_nothing_is_due(own, through_crashes(own, own:prepare(definition, options.input, life), life), life)
   end)
   store:close()
   if not was_virtual then native.use_real_clock() end
@@ -184,7 +216,8 @@ end
 ---@param options table|nil input; agents: stand-ins by name, `function(ctx, input)`; decisions: what people decide, by
 ---   step, {decision, by, answer, comment} or a function that gives it from the question; modules: options by full name
 ---   ("agents/files"); seed: draws the order of what runs side by side; jitter: instructions to a drawn preemption,
----   at most; real_time: keeps the real clock, for processes and sockets
+---   at most; crashes: how often the host is lost on the way, at drawn moments, and the run resumed;
+---   real_time: keeps the real clock, for processes and sockets
 ---@return weir.TestRun
 function M.run(what, options)
   return run_definition(what, nil, options)
