@@ -219,7 +219,11 @@ static weir_status recover(weir_store *store, char message[WEIR_MESSAGE_MAX]) {
   weir_status status = read_format(store, txn, &is_new, message);
   mdb_txn_abort(txn);
   if (status != WEIR_OK) return status;
-  if (is_new && (rc = make_tables(store)) != 0) return broken(store, "cannot write to it", rc, message);
+  if (is_new) { /* the names first: what has tables is never without one */
+    rc = weir_folder_sync(store);
+    if (rc == 0) rc = make_tables(store);
+    if (rc != 0) return broken(store, "cannot write to it", rc, message);
+  }
   if ((rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn)) != 0)
     return broken(store, "cannot read it", rc, message);
   rc = is_new ? 0 : open_tables(store, txn, 0);
