@@ -273,7 +273,7 @@ local function head_of(entries, run_id)
 end
 
 --- Prepares to go on with a run that has not ended. What happened is found in its journal and not done
---- again. Raises {code, message}.
+--- again. Raises {code, message}: `conflict` when it has ended, ...
 ---@param run_id string
 ---@param options { listener: function|nil }|nil
 ---@return weir.Run
@@ -281,6 +281,7 @@ function Engine:reopen(run_id, options)
   local entries, row, code = self.store:load(run_id)
   if not entries then failure.raise(code, "%s", row) end
   local head = head_of(entries, run_id)
+  if entries[#entries][1] == "end" then failure.raise("conflict", "run %s has %s already", run_id, entries[#entries][2]) end
   local of = self:plan_of(self:kept_definition(head.version))
   local held = binding.hold_pinned(self, of, head.pins)
   local run = new_run(self, of, held, head.input,
