@@ -114,24 +114,27 @@ end
 
 local function keep_choice(frame, key, order)
   local journal = frame.run.journal
-  if not journal or journal.choices[key] then return end
+  if not journal then return end
   local names = {}
   for position, result in ipairs(order) do names[position] = result.step.name end
   journal:append { "choice", key, table.concat(names, ",") }
 end
 
-local function in_chosen_order(order, chosen)
-  if not chosen then return order end
-  local position, kept = {}, {}
-  for name in chosen:gmatch "[^,]+" do
-    position[name] = #position + 1
-    position[#position + 1] = name
+-- The group's steps, or those of them that were chosen.
+local function chosen_steps(group, chosen)
+  if not chosen then return group.steps end
+  local wanted, steps = {}, {}
+  for name in chosen:gmatch "[^,]+" do wanted[name] = true end
+  for _, step in ipairs(group.steps) do
+    if wanted[step.name] then steps[#steps + 1] = step end
   end
-  for _, result in ipairs(order) do
-    if position[result.step.name] then kept[#kept + 1] = result end
-  end
-  table.sort(kept, function(a, b) return position[a.step.name] < position[b.step.name] end)
-  return kept
+  return steps
+end
+
+local function in_chosen_order(results, chosen)
+  local order = {}
+  for name in chosen:gmatch "[^,]+" do order[#order + 1] = results[name] end
+  return order
 end
 
 local function run_side(of_frame, step, key, finished)
@@ -140,12 +143,14 @@ local function run_side(of_frame, step, key, finished)
   finished(run_one(own, step, key))
 end
 
--- Side by side: a task for each step, in a scope that ends with the group.
-local function run_all(frame, group, visit)
+-- Side by side: a task for each step, in a scope that ends with the group. Once it is known which steps
+-- counted, it is they that count again, whichever of the others had ended as well.
+local function run_all(frame, group, visit, chosen)
   local order, results = {}, {}
   local waiter = native.waiter()
-  local left = #group.steps
-  local is_done = DONE[group.join]
+  local steps = chosen_steps(group, chosen)
+  local left = #steps
+  local is_done = DONE[chosen and "deadline" or group.join]
   local stopped
   local function finished(result)
     left = left - 1
@@ -158,12 +163,13 @@ local function run_all(frame, group, visit)
     end
   end
   local of_frame = { __index = frame }
+  if left == 0 then return order, results end
   local ok, err = task.within({}, function()
     local tasks = {}
-    for index, step in ipairs(group.steps) do
+    for index, step in ipairs(steps) do
       tasks[index] = task.spawn(run_side, of_frame, step, key_of(frame, group, step, visit), finished)
     end
-    local timeout = group.join == "deadline" and group.deadline or nil
+    local timeout = not chosen and group.join == "deadline" and group.deadline or nil
     waiter:wait("the steps of a group", timeout)
     stopped = true
     for _, loser in ipairs(left > 0 and tasks or {}) do loser:cancel "the group does not need it any more" end
@@ -210,13 +216,14 @@ function M.run(frame, group, visit)
     order, results = run_single(frame, group, visit)
     if native.cancelled() then stop_if_cancelled(order) end
   else
-    order, results = run_all(frame, group, visit)
+    local key = group.join ~= "all" and ("%s%s#%d/joined"):format(frame.prefix, group.name, visit)
+    local chosen = key and recorded_choice(frame, key)
+    order, results = run_all(frame, group, visit, chosen)
     stop_if_cancelled(order)
-    if group.join ~= "all" then
-      local key = ("%s%s#%d/joined"):format(frame.prefix, group.name, visit)
-      local chosen = recorded_choice(frame, key)
-      if not chosen then keep_choice(frame, key, order) end
-      order = in_chosen_order(order, chosen)
+    if chosen then
+      order = in_chosen_order(results, chosen)
+    elseif key then
+      keep_choice(frame, key, order)
     end
   end
   publish(frame, order)
