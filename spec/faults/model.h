@@ -10,7 +10,7 @@
 #define MODEL_TEXT 8192 /* room for any text */
 
 /* The outcome of a request, in the file of marks as soon as the client has it. */
-enum { MARK_ENTRY = 1, MARK_KEY = 2, MARK_FULL = 3, MARK_FAILED = 4 };
+enum { MARK_ENTRY = 1, MARK_KEY = 2, MARK_FULL = 3, MARK_FAILED = 4, MARK_FAULT = 5 };
 typedef struct {
   uint32_t what;
   uint32_t subject; /* run or key */
