@@ -7,6 +7,7 @@
  *   FAULT_ERROR     EIO, ENOSPC, EINTR, EMFILE, or SHORT: half of a write is done
  *   FAULT_FOREVER   if set, every later call of the class fails too
  *   FAULT_DELAY_MS  every sync of the folder's files takes so much longer
+ *   FAULT_STATFS    the number of the file system on which the folder seems to be, as 0x6969 for NFS
  *   FAULT_MARKS     once a call has failed, a mark that says so is added to this file (model.h) */
 #include <dlfcn.h>
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,6 +57,7 @@ static int (*real_fdatasync)(int);
 static int (*real_fsync)(int);
 static int (*real_ftruncate)(int, off_t);
 static int (*real_fallocate)(int, int, off_t, off_t);
+static int (*real_statfs)(const char *, struct statfs *);
 
 #define FIND(name) (*(void **)&real_##name = dlsym(RTLD_NEXT, #name))
 
@@ -65,7 +68,7 @@ static unsigned long number_of(const char *name) {
 
 __attribute__((constructor)) static void start(void) {
   FIND(open), FIND(close), FIND(pread), FIND(write), FIND(writev), FIND(pwrite), FIND(fdatasync);
-  FIND(fsync), FIND(ftruncate), FIND(fallocate);
+  FIND(fsync), FIND(ftruncate), FIND(fallocate), FIND(statfs);
   const char *class = getenv("FAULT_CALL"), *error = getenv("FAULT_ERROR");
   folder = getenv("FAULT_FOLDER");
   marks = getenv("FAULT_MARKS");
@@ -186,3 +189,11 @@ int fallocate(int fd, int mode, off_t at, off_t size) {
   return real_fallocate(fd, mode, at, size);
 }
 int fallocate64(int fd, int mode, off_t at, off_t size) __attribute__((alias("fallocate")));
+
+int statfs(const char *path, struct statfs *info) {
+  int result = real_statfs(path, info);
+  const char *kind = getenv("FAULT_STATFS");
+  if (result == 0 && kind != NULL && is_inside(path)) info->f_type = (__fsword_t)strtoul(kind, NULL, 0);
+  return result;
+}
+int statfs64(const char *path, struct statfs64 *info) __attribute__((alias("statfs")));
