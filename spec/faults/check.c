@@ -1,5 +1,5 @@
-/* check.c - opens a store as the host does and lets it verify itself: status 0 when all is well, 1 when it
- * is refused or something is found, which is printed.
+/* check.c - opens a store as the host does and lets it verify itself: status 0 when all is well, 1 when
+ * it is refused or something is found, which is printed.
  *
  *   fault_check FOLDER */
 #include <stdio.h>

@@ -1,9 +1,8 @@
 /* fail_calls.c - H4: preloaded into a program, makes one of its calls fail, or its syncs slow.
  *
  *   FAULT_FOLDER    only calls on files of this folder count, as realpath(3) gives it
- *   FAULT_CALL      the class: open, read, write (pwrite, writev, ...), meta (a write with O_DSYNC), sync, size
- *                   (ftruncate, fallocate), any
- *   FAULT_N         the n-th call of the class fails, from 1
+ *   FAULT_CALL      the class: open, read, write (pwrite, writev, ...), meta (a write with O_DSYNC),
+ * sync, size (ftruncate, fallocate), any FAULT_N         the n-th call of the class fails, from 1
  *   FAULT_ERROR     EIO, ENOSPC, EINTR, EMFILE, or SHORT: half of a write is done
  *   FAULT_FOREVER   if set, every later call of the class fails too
  *   FAULT_DELAY_MS  every sync of the folder's files takes so much longer

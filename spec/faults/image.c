@@ -205,7 +205,8 @@ static void begin_sync(image_replay *replay, const log_record *record) {
 static void give_name(image_replay *replay, const log_record *record, const char *name) {
   bool is_named = false;
   for (size_t i = 0; i < replay->names; i++)
-    is_named = is_named || replay->name[i].now == record->file || replay->name[i].durable == record->file;
+    is_named =
+        is_named || replay->name[i].now == record->file || replay->name[i].durable == record->file;
   file_state *file = file_of(replay, record->file);
   if (!is_named) file->size = file->late.count = 0;
   name_of(replay, name, record->size)->now = record->file;

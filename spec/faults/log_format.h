@@ -8,14 +8,14 @@
 #include <stdint.h>
 
 enum {
-  LOG_NAME,     /* data: a name in the folder that from now on means this file */
-  LOG_UNLINK,   /* data: a name that is gone */
-  LOG_RENAME,   /* data: old name, 0, new name */
-  LOG_WRITE,    /* data: the bytes; at: their offset */
-  LOG_SIZE,     /* at: the file's new size */
-  LOG_BEGIN,    /* a sync of the file, or of the folder, begins; at: its number */
-  LOG_SYNCED,   /* and has returned */
-  LOG_MARK,     /* data: what the program wrote to its marks */
+  LOG_NAME,   /* data: a name in the folder that from now on means this file */
+  LOG_UNLINK, /* data: a name that is gone */
+  LOG_RENAME, /* data: old name, 0, new name */
+  LOG_WRITE,  /* data: the bytes; at: their offset */
+  LOG_SIZE,   /* at: the file's new size */
+  LOG_BEGIN,  /* a sync of the file, or of the folder, begins; at: its number */
+  LOG_SYNCED, /* and has returned */
+  LOG_MARK,   /* data: what the program wrote to its marks */
 };
 
 typedef struct {

@@ -39,7 +39,8 @@ static inline uint64_t model_entries(uint32_t run) {
 static inline size_t model_entry(char out[MODEL_TEXT], uint32_t run, uint64_t n) {
   uint64_t r = model_random(run + 2, n);
   uint32_t named = r % 64 == 0 ? 0 : run; /* texts that several runs share: one blob */
-  size_t size = (size_t)sprintf(out, "run %u entry %llu ", named, (unsigned long long)(named == 0 ? 0 : n));
+  size_t size =
+      (size_t)sprintf(out, "run %u entry %llu ", named, (unsigned long long)(named == 0 ? 0 : n));
   size_t more = r % 16 == 0 ? 1600 + (named == 0 ? 0 : r / 16 % 5000) : r / 16 % 160;
   memset(out + size, 'a' + (char)(named == 0 ? 0 : n % 26), more);
   out[size + more] = '\0';

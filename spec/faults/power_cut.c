@@ -21,15 +21,13 @@
 #define RUNS 65536
 #define KEYS (256 * MODEL_KEYS)
 #define UNKNOWN 64 /* runs beyond the highest one of which something was acknowledged */
-#define MAKING 20 /* records in which a store comes into being */
+#define MAKING 20  /* records in which a store comes into being */
 
 typedef enum { GOOD, UNBORN, LOST, WRONG, REFUSED, CRASHED, VERDICTS } verdict;
 static const char *const verdict_names[VERDICTS] = { "good",  "not yet a store", "lost",
                                                      "wrong", "refused",         "crashed" };
 
-static struct {
-  uint64_t images, seed, image, jobs, control;
-} settings = { 2000, 1, UINT64_MAX, 2, 0 };
+static struct { uint64_t images, seed, image, jobs, control; } settings = { 2000, 1, UINT64_MAX, 2, 0 };
 
 /* Of one job; shared with the process that looks after it. */
 typedef struct {
@@ -80,11 +78,13 @@ __attribute__((format(printf, 3, 4))) static verdict say(audit *a, verdict v, co
 static verdict check_row(audit *a, uint32_t run, const char *id, uint64_t there) {
   weir_status status = weir_store_row(a->client, text(id), &a->result);
   const char *wanted = there == model_entries(run) ? "finished" : "running";
-  if (status != WEIR_OK) return say(a, WRONG, "run %u has entries and no row: %s", run, a->result.message);
+  if (status != WEIR_OK)
+    return say(a, WRONG, "run %u has entries and no row: %s", run, a->result.message);
   weir_found found = weir_result_at(&a->result, 0);
   const uint8_t *row = a->result.bytes.bytes + found.at;
   if (memmem(row, found.size, wanted, strlen(wanted)) == NULL)
-    return say(a, WRONG, "run %u has %llu entries and is not %s", run, (unsigned long long)there, wanted);
+    return say(a, WRONG, "run %u has %llu entries and is not %s", run, (unsigned long long)there,
+               wanted);
   return GOOD;
 }
 
@@ -97,8 +97,8 @@ static verdict check_run(audit *a, uint32_t run, uint64_t *there) {
   if (status != WEIR_OK && status != WEIR_NOT_FOUND)
     return say(a, WRONG, "run %u cannot be read: %s", run, a->result.message);
   if (*there < entries_of[run])
-    return say(a, LOST, "run %u has %llu entries, %llu were acknowledged", run, (unsigned long long)*there,
-               (unsigned long long)entries_of[run]);
+    return say(a, LOST, "run %u has %llu entries, %llu were acknowledged", run,
+               (unsigned long long)*there, (unsigned long long)entries_of[run]);
   if (*there > model_entries(run)) return say(a, WRONG, "run %u goes on after its end", run);
   for (uint64_t n = 1; n <= *there; n++) {
     model_entry(wanted, run, n);

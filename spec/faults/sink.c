@@ -11,7 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE 4000 /* one write of this much to a file opened with O_APPEND is never mixed with another */
+#define LINE                                                                                           \
+  4000 /* one write of this much to a file opened with O_APPEND is never mixed with another */
 
 int main(int count, char **arguments) {
   char token[64], line[LINE];

@@ -5,8 +5,9 @@
  *
  * clients: threads, each with a client of its own; requests: of each client; lives: how often the store
  * is opened; runs: that a client has under way; window: entries that a client submits before it waits.
- * The log of the store is kept short, so that it is folded and cut. Goes on with what the marks say. Ends with 75 when the store failed, 8 when it could not be opened.
- * At the end it says how many entries a second were acknowledged. */
+ * The log of the store is kept short, so that it is folded and cut. Goes on with what the marks say.
+ * Ends with 75 when the store failed, 8 when it could not be opened. At the end it says how many
+ * entries a second were acknowledged. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <time.h>
@@ -18,18 +19,16 @@
 
 typedef struct {
   weir_store *store;
-  uint32_t number;
-  uint64_t acknowledged;
-  int status; /* of the process */
   pthread_t thread;
+  uint64_t acknowledged;
+  uint32_t number;
+  int status; /* of the process */
 } worker;
 
-static struct {
-  uint64_t clients, requests, lives, runs, window;
-} settings = { 4, 500, 2, 3, 1 };
+static struct { uint64_t clients, requests, lives, runs, window; } settings = { 4, 500, 2, 3, 1 };
 
 static int marks;
-static uint64_t entries_of[1u << 20];   /* acknowledged, by run */
+static uint64_t entries_of[1u << 20];         /* acknowledged, by run */
 static uint64_t puts_of[CLIENTS][MODEL_KEYS]; /* by client and key */
 
 static void mark(uint32_t what, uint32_t subject, uint64_t number) {
@@ -97,7 +96,8 @@ static bool read_back(worker *w, weir_client *client, uint32_t run) {
 static bool append_some(worker *w, weir_client *client, uint64_t place) {
   uint32_t run = run_at(w, place);
   uint64_t first = entries_of[run] + 1, last = first - 1;
-  while (last < model_entries(run) && last - first + 1 < settings.window) add_entry(client, run, ++last);
+  while (last < model_entries(run) && last - first + 1 < settings.window)
+    add_entry(client, run, ++last);
   outcome end = finish(client, false);
   if (!conclude(w, end)) return false;
   if (end.status != WEIR_OK) return read_back(w, client, run);

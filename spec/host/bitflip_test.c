@@ -172,7 +172,8 @@ static damage flip_bit(const char *bytes, size_t size) {
   return d;
 }
 
-/* A sector of zeros, of chance, or of another place: what was lost, garbled, or written to the wrong one. */
+/* A sector of zeros, of chance, or of another place: what was lost, garbled, or written to the wrong
+ * one. */
 static damage replace_sector(const char *bytes, size_t size) {
   damage d = { (size_t)(next_random() % (size / SECTOR)) * SECTOR, SECTOR, { 0 } };
   uint64_t kind = next_random() % 3;
@@ -217,8 +218,8 @@ static int number_of(const char *name, int otherwise) {
 }
 
 /* Damages `times` copies; how many of them end in each way is told, and *refused by a read is set. */
-static void damage_copies(const char *what, int times,
-                          damage (*make)(const char *bytes, size_t size), int *refused) {
+static void damage_copies(const char *what, int times, damage (*make)(const char *bytes, size_t size),
+                          int *refused) {
   char *folder = new_folder(), copy[] = "/dev/shm/weir-flip-XXXXXX";
   int counts[8] = { 0 }, crashed = 0;
   size_t size;
@@ -235,8 +236,8 @@ static void damage_copies(const char *what, int times,
     else
       counts[way]++;
     if (way == SILENT || (getenv("FLIPS_VERBOSE") != NULL && (way > 7 || way == ONLY_VERIFY)))
-      print_message("%s: status %d, %zu bytes at %zu, page %zu\n", way == SILENT ? "silent" : what, status,
-                    d.size, d.at, d.at / 4096);
+      print_message("%s: status %d, %zu bytes at %zu, page %zu\n", way == SILENT ? "silent" : what,
+                    status, d.size, d.at, d.at / 4096);
   }
   print_message("%d %s in %zu bytes: %d without effect, %d refused at open, %d refused by a read, "
                 "%d found by verify (%d of them wrong until then), "
