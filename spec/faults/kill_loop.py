@@ -15,6 +15,7 @@ The moments are drawn from the seed; a failure prints the command that draws the
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 POINTS = ["writer_taken", "before_commit", "after_commit", "after_ack_queued"]
 HITS = [1, 2, 3, 10]
 PER_STORE = 50  # kills; then it is brought to its end and another one begun
+LIVES_MAX = 40  # until everything has come to its end
+SUSPECT = re.compile("the process has ended [^`]*`weir resume ([a-z0-9_]+)`")  # too often: it goes on by name only
 LIFE = 60  # seconds that a life may take when nobody kills it
 ROUNDS = {"random": 4, "control": 4, "points": 1}
 
@@ -48,17 +51,22 @@ class World:
         self.environment = dict(os.environ, FAULT_SINK=os.path.abspath(sink), FAULT_SINK_LOG=self.log)
         for name in ("WEIR_FAILPOINT", "WEIR_DEFECT", "WEIR_STORE"):
             self.environment.pop(name, None)
-        self.checked, self.ready = {}, []
+        self.checked, self.suspects = {}, set()
 
     def unfinished(self):
         if not os.path.exists(self.store):
             return []
         history = verify_store.History(self.store, self.checked)
-        return [run for run, row in history.rows.items() if row[0] == "running"]
+        return [run.decode() for run, row in history.rows.items() if row[0] not in verify_store.ENDS]
 
     def begin(self, **more):
         """A life: goes on with what is unfinished, or begins anew."""
-        if self.unfinished():
+        unfinished = self.unfinished()
+        suspects = self.suspects.intersection(unfinished)
+        if suspects:
+            verb = ["resume", min(suspects)]
+            self.suspects.discard(min(suspects))
+        elif unfinished:
             verb = ["resume"]
         else:
             verb = ["run", "eight", "--set", "rounds=%d" % ROUNDS[self.mode]]
@@ -74,7 +82,9 @@ class World:
             life.kill()
             life.communicate()
             raise Wrong("a life did not come to its end within %d s" % LIFE) from None
-        if life.returncode not in (0, -signal.SIGKILL):
+        suspects = set(SUSPECT.findall(out.decode()))
+        self.suspects |= suspects
+        if life.returncode not in (0, -signal.SIGKILL) and not suspects:
             raise Wrong("a life ended with status %d: %s" % (life.returncode, (err or out).decode()[-400:]))
         return life.returncode == -signal.SIGKILL
 
@@ -96,7 +106,7 @@ class World:
 
     def finish(self):
         """Brings everything to its end: every run has finished."""
-        for _ in range(3):
+        for _ in range(LIVES_MAX):
             if not self.unfinished():
                 break
             if self.end(self.begin()):
