@@ -85,6 +85,23 @@ weir_status weir_folder_prepare(weir_store *store, char message[WEIR_MESSAGE_MAX
   return check_system(store, message);
 }
 
+/* A name is on the disk for certain only when its folder has been synced. */
+static int sync_folder(const char *path) {
+  int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return errno;
+  int rc = fsync(folder) == 0 || errno == EINVAL ? 0 : errno; /* EINVAL: not for folders, here */
+  close(folder);
+  return rc;
+}
+
+int weir_folder_sync(const weir_store *store) {
+  char above[4096];
+  if (store->inode == 0) return 0; /* in memory */
+  int rc = sync_folder(store->folder);
+  snprintf(above, sizeof above, "%s/..", store->folder);
+  return rc == 0 ? sync_folder(above) : rc;
+}
+
 static void reserve_path(const weir_store *store, char *path, size_t size) {
   snprintf(path, size, "%s/reserve", store->folder);
 }

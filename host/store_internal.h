@@ -203,6 +203,7 @@ void weir_free_batches(weir_batch *first);
 weir_status weir_owner_take(const char *folder, const char *shown, int *descriptor,
                             char message[WEIR_MESSAGE_MAX]);
 weir_status weir_folder_prepare(weir_store *store, char message[WEIR_MESSAGE_MAX]);
+int weir_folder_sync(const weir_store *store); /* the names in it, and its own: 0 or errno */
 void weir_reserve_make(weir_store *store);
 bool weir_reserve_use(weir_store *store); /* false if there is none */
 

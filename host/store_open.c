@@ -68,6 +68,25 @@ static int open_environment(weir_store *store) {
   return rc;
 }
 
+/* LMDB writes its first two pages without a sync, and refuses them for good when a power cut has torn
+ * them. So they are made, and synced, under another name. */
+static int make_environment(const weir_store *store) {
+  char path[4096], made[4096];
+  snprintf(path, sizeof path, "%s/data.mdb", store->folder);
+  snprintf(made, sizeof made, "%s/data.new", store->folder);
+  if (store->inode == 0 || access(path, F_OK) == 0) return 0; /* in memory, or there */
+  MDB_env *env;
+  unlink(made); /* of somebody who was interrupted */
+  int rc = mdb_env_create(&env);
+  if (rc != 0) return rc;
+  rc = mdb_env_open(env, made, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+  if (rc == 0) rc = mdb_env_sync(env, 1);
+  mdb_env_close(env);
+  if (rc == 0 && rename(made, path) != 0) rc = errno;
+  if (rc != 0) unlink(made);
+  return rc;
+}
+
 /* Where address space is limited (ulimit -v), take less of it. */
 static int open_some_environment(weir_store *store) {
   int rc = open_environment(store);
@@ -224,7 +243,11 @@ static weir_status recover(weir_store *store, char message[WEIR_MESSAGE_MAX]) {
   weir_status status = read_format(store, txn, &is_new, message);
   mdb_txn_abort(txn);
   if (status != WEIR_OK) return status;
-  if (is_new && (rc = make_tables(store)) != 0) return broken(store, "cannot write to it", rc, message);
+  if (is_new) { /* the names first: what has tables is never without one */
+    rc = weir_folder_sync(store);
+    if (rc == 0) rc = make_tables(store);
+    if (rc != 0) return broken(store, "cannot write to it", rc, message);
+  }
   if ((rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn)) != 0)
     return broken(store, "cannot read it", rc, message);
   rc = is_new ? 0 : open_tables(store, txn, 0);
@@ -299,7 +322,8 @@ static weir_status start(weir_store *store, char message[WEIR_MESSAGE_MAX]) {
   weir_status status = weir_owner_take(store->folder, store->path, &store->owner, message);
   if (status != WEIR_OK) return status;
   weir_seal_open(store);
-  int rc = open_some_environment(store);
+  int rc = make_environment(store);
+  if (rc == 0) rc = open_some_environment(store);
   if (rc != 0) return broken(store, "cannot open it", rc, message);
   if (!flags_are_safe(store))
     return broken(store, "LMDB's flags are not the safe ones", EINVAL, message);

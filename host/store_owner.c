@@ -1,8 +1,11 @@
 /* store_owner.c - one process owns a store: an open-file-description lock on the file `owner`, held for
- * the process's life, so that it cannot outlive it. The file's text names the owner for people and for
- * other programs. */
+ * the process's life. The file's text names the owner for people and for other programs.
+ *
+ * A child that the owner is just starting shares the lock until it executes its program. If the owner
+ * is killed in between, the lock outlives it by that moment: whoever comes next waits for it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +13,8 @@
 #include <unistd.h>
 
 #include "store_internal.h"
+
+#define ORPHAN_MS 2000 /* how long the lock of a dead owner is waited for */
 
 /* When the process started, in the kernel's ticks since boot: field 22 of /proc/self/stat. With the id
  * it names a process for good, because ids are used again. */
@@ -51,6 +56,23 @@ static void describe_owner(int descriptor, const char *shown, char message[WEIR_
              shown);
 }
 
+/* The process that the file names is gone. */
+static bool is_orphaned(int descriptor) {
+  char text[512] = "";
+  if (pread(descriptor, text, sizeof text - 1, 0) < 0) return false;
+  long number = strncmp(text, "pid ", 4) == 0 ? strtol(text + 4, NULL, 10) : 0;
+  return number > 0 && kill((pid_t)number, 0) != 0 && errno == ESRCH;
+}
+
+static bool lock_owner(int descriptor) {
+  struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+  for (int waited_ms = 0; fcntl(descriptor, F_OFD_SETLK, &lock) != 0; waited_ms++) {
+    if (waited_ms >= ORPHAN_MS || !is_orphaned(descriptor)) return false;
+    nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+  }
+  return true;
+}
+
 weir_status weir_owner_take(const char *folder, const char *shown, int *descriptor,
                             char message[WEIR_MESSAGE_MAX]) {
   char path[4096];
@@ -63,8 +85,7 @@ weir_status weir_owner_take(const char *folder, const char *shown, int *descript
            : errno == ENOSPC                                   ? WEIR_FULL
                                                                : WEIR_UNAVAILABLE;
   }
-  struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-  if (fcntl(*descriptor, F_OFD_SETLK, &lock) != 0) {
+  if (!lock_owner(*descriptor)) {
     describe_owner(*descriptor, shown, message);
     close(*descriptor);
     *descriptor = -1;

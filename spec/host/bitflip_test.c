@@ -1,9 +1,9 @@
-/* bitflip_test.c - flips single bits in copies of a store and reads everything: a value is right, or it
- * is refused.
+/* bitflip_test.c - flips single bits in copies of a store, and puts other sectors in place, and reads
+ * everything: a value is right, or it is refused.
  *
  * Each copy is opened and read by a child of its own, because LMDB 0.9 may crash or loop on a damaged
  * page: that is loud, and counted. What no read finds must be found by verify: a page that is a valid,
- * older one. FLIPS in the environment sets how many. */
+ * older one. FLIPS and SECTORS in the environment set how many. */
 #include "store_helper.h"
 
 #include <fcntl.h>
@@ -130,14 +130,20 @@ static int examine(const char *folder) {
   return a.refused ? REFUSED_READ : reported ? ONLY_VERIFY + 2 : NOTHING;
 }
 
-static void copy_flipped(const char *bytes, size_t size, size_t bit, const char *folder) {
+/* What is done to a copy: these bytes stand there instead. */
+#define SECTOR 512
+typedef struct {
+  size_t at, size;
+  char bytes[SECTOR];
+} damage;
+
+static void copy_damaged(const char *bytes, size_t size, const damage *d, const char *folder) {
   char path[512];
   snprintf(path, sizeof path, "%s/data.mdb", folder);
   int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   assert_true(file >= 0);
   assert_int_equal(write(file, bytes, size), (ssize_t)size);
-  char flipped = (char)(bytes[bit / 8] ^ (1 << bit % 8));
-  assert_int_equal(pwrite(file, &flipped, 1, (off_t)(bit / 8)), 1);
+  assert_int_equal(pwrite(file, d->bytes, d->size, (off_t)d->at), (ssize_t)d->size);
   close(file);
   snprintf(path, sizeof path, "%s/lock.mdb", folder);
   unlink(path);
@@ -160,62 +166,111 @@ static uint64_t next_random(void) { /* xorshift64, Marsaglia 2003 */
   return random_state ^= random_state << 17;
 }
 
-static void no_flipped_bit_gives_a_silently_wrong_value(void **state) {
-  (void)state;
-  char path[512], *folder = new_folder(), copy[] = "/dev/shm/weir-flip-XXXXXX";
-  build(folder);
+static damage flip_bit(const char *bytes, size_t size) {
+  size_t bit = (size_t)(next_random() % (8 * size));
+  damage d = { bit / 8, 1, { (char)(bytes[bit / 8] ^ (1 << bit % 8)) } };
+  return d;
+}
+
+/* A sector of zeros, of chance, or of another place: what was lost, garbled, or written to the wrong
+ * one. */
+static damage replace_sector(const char *bytes, size_t size) {
+  damage d = { (size_t)(next_random() % (size / SECTOR)) * SECTOR, SECTOR, { 0 } };
+  uint64_t kind = next_random() % 3;
+  if (kind == 1)
+    for (size_t i = 0; i < SECTOR; i++) d.bytes[i] = (char)next_random();
+  else if (kind == 2)
+    memcpy(d.bytes, bytes + (size_t)(next_random() % (size / SECTOR)) * SECTOR, SECTOR);
+  return d;
+}
+
+static char *read_store(const char *folder, size_t *size) {
+  char path[512];
+  struct stat info;
   snprintf(path, sizeof path, "%s/data.mdb", folder);
   FILE *file = fopen(path, "r");
-  struct stat info;
   assert_int_equal(fstat(fileno(file), &info), 0);
   char *bytes = malloc((size_t)info.st_size);
-  size_t size = fread(bytes, 1, (size_t)info.st_size, file);
+  *size = fread(bytes, 1, (size_t)info.st_size, file);
   fclose(file);
-  assert_non_null(mkdtemp(copy));
-  const char *wanted = getenv("FLIPS");
-  int counts[8] = { 0 }, crashed = 0, flips = wanted != NULL ? (int)strtol(wanted, NULL, 10) : 2000;
-  struct rlimit no_core = { 0, 0 };
-  setrlimit(RLIMIT_CORE, &no_core);
+  return bytes;
+}
+
+/* The status of a child that examines the folder. */
+static int examine_apart(const char *folder) {
+  int status;
   fflush(stdout);
-  for (int i = 0; i < flips; i++) {
-    size_t bit = (size_t)(next_random() % (8 * size));
-    copy_flipped(bytes, size, bit, copy);
+  pid_t child = fork();
+  if (child == 0) {
+    int null = open("/dev/null", O_WRONLY);
+    dup2(null, 2); /* LMDB's assertions */
+    for (int number = 1; number < 32; number++)
+      signal(number, SIG_DFL); /* cmocka's handlers would go on with the test */
+    _exit(examine(folder));
+  }
+  waitpid(child, &status, 0);
+  return status;
+}
+
+static int number_of(const char *name, int otherwise) {
+  const char *wanted = getenv(name);
+  return wanted != NULL ? (int)strtol(wanted, NULL, 10) : otherwise;
+}
+
+/* Damages `times` copies; how many of them end in each way is told, and *refused by a read is set. */
+static void damage_copies(const char *what, int times, damage (*make)(const char *bytes, size_t size),
+                          int *refused) {
+  char *folder = new_folder(), copy[] = "/dev/shm/weir-flip-XXXXXX";
+  int counts[8] = { 0 }, crashed = 0;
+  size_t size;
+  build(folder);
+  char *bytes = read_store(folder, &size);
+  assert_non_null(mkdtemp(copy));
+  for (int i = 0; i < times; i++) {
+    damage d = make(bytes, size);
+    copy_damaged(bytes, size, &d, copy);
     copy_seal(folder, copy); /* the child may have mended and committed */
-    pid_t child = fork();
-    if (child == 0) {
-      int null = open("/dev/null", O_WRONLY);
-      dup2(null, 2); /* LMDB's assertions */
-      for (int number = 1; number < 32; number++)
-        signal(number, SIG_DFL); /* cmocka's handlers would go on with the test */
-      _exit(examine(copy));
-    }
-    int status;
-    waitpid(child, &status, 0);
-    if (WIFSIGNALED(status) || WEXITSTATUS(status) > 7)
+    int status = examine_apart(copy), way = WIFEXITED(status) ? WEXITSTATUS(status) : 8;
+    if (way > 7)
       crashed++;
     else
-      counts[WEXITSTATUS(status)]++;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == SILENT)
-      print_message("silent: bit %zu, page %zu\n", bit, bit / 8 / 4096);
-    if (getenv("FLIPS_VERBOSE") != NULL && (WIFSIGNALED(status) || WEXITSTATUS(status) == ONLY_VERIFY))
-      print_message("status %d: bit %zu, page %zu, byte %zu of it\n", status, bit, bit / 8 / 4096,
-                    bit / 8 % 4096);
+      counts[way]++;
+    if (way == SILENT || (getenv("FLIPS_VERBOSE") != NULL && (way > 7 || way == ONLY_VERIFY)))
+      print_message("%s: status %d, %zu bytes at %zu, page %zu\n", way == SILENT ? "silent" : what,
+                    status, d.size, d.at, d.at / 4096);
   }
-  print_message("%d flips in %zu bytes: %d without effect, %d refused at open, %d refused by a read, "
+  print_message("%d %s in %zu bytes: %d without effect, %d refused at open, %d refused by a read, "
                 "%d found by verify (%d of them wrong until then), "
                 "%d ended the process, %d silent\n",
-                flips, size, counts[NOTHING], counts[REFUSED_OPEN], counts[REFUSED_READ],
+                times, what, size, counts[NOTHING], counts[REFUSED_OPEN], counts[REFUSED_READ],
                 counts[ONLY_VERIFY] + counts[ONLY_VERIFY + 2], counts[ONLY_VERIFY], crashed,
                 counts[SILENT]);
   assert_int_equal(counts[SILENT], 0);
   assert_int_equal(counts[0], 0);
-  assert_true(flips < 2000 || counts[REFUSED_READ] > 0); /* the flips do reach records */
+  *refused = counts[REFUSED_OPEN] + counts[REFUSED_READ];
   free(bytes);
   remove_folder(strdup(copy));
   remove_folder(folder);
 }
 
+static void no_flipped_bit_gives_a_silently_wrong_value(void **state) {
+  (void)state;
+  int flips = number_of("FLIPS", 2000), refused;
+  damage_copies("flips", flips, flip_bit, &refused);
+  assert_true(flips < 2000 || refused > 0); /* the flips do reach records */
+}
+
+static void no_other_sector_gives_a_silently_wrong_value(void **state) {
+  (void)state;
+  int sectors = number_of("SECTORS", 200), refused;
+  damage_copies("sectors", sectors, replace_sector, &refused);
+  assert_true(sectors < 200 || refused > 0);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = { cmocka_unit_test(no_flipped_bit_gives_a_silently_wrong_value) };
+  struct rlimit no_core = { 0, 0 };
+  const struct CMUnitTest tests[] = { cmocka_unit_test(no_flipped_bit_gives_a_silently_wrong_value),
+                                      cmocka_unit_test(no_other_sector_gives_a_silently_wrong_value) };
+  setrlimit(RLIMIT_CORE, &no_core);
   return cmocka_run_group_tests_name("bitflip", tests, NULL, NULL);
 }

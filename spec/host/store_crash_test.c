@@ -169,6 +169,39 @@ static void parked_and_forgotten_runs_outlive_a_crash_as_such(void **state) {
   }
 }
 
+/* An owner that is killed while a child of it has not yet executed its program: the child, which still
+ * shares the owner's lock, lives on for so many milliseconds. */
+static void leave_orphan(const char *folder, int milliseconds) {
+  int ends[2];
+  char byte;
+  assert_int_equal(pipe(ends), 0);
+  pid_t owner = fork();
+  if (owner == 0) {
+    must_open(folder, NULL);
+    if (fork() == 0) {
+      if (write(ends[1], "x", 1) != 1) _exit(1);
+      usleep((useconds_t)milliseconds * 1000);
+      _exit(0);
+    }
+    pause();
+  }
+  assert_int_equal(read(ends[0], &byte, 1), 1);
+  kill(owner, SIGKILL);
+  waitpid(owner, NULL, 0);
+  close(ends[0]);
+  close(ends[1]);
+}
+
+static void the_lock_of_a_dead_owner_is_waited_for(void **state) {
+  (void)state;
+  char *folder = new_folder(), message[WEIR_MESSAGE_MAX];
+  weir_store *store;
+  leave_orphan(folder, 60);
+  assert_int_equal(weir_store_open(folder, NULL, &store, message), WEIR_OK);
+  weir_store_release(store);
+  remove_folder(folder);
+}
+
 /* Make every later write to the environment fail, as a broken disk does. */
 static void break_disk(void) {
   char path[64], target[512];
@@ -214,6 +247,7 @@ int main(void) {
     cmocka_unit_test(a_writer_that_acknowledges_before_the_commit_is_caught),
 #endif
     cmocka_unit_test(a_failed_write_ends_the_store_for_good),
+    cmocka_unit_test(the_lock_of_a_dead_owner_is_waited_for),
   };
 #ifndef WEIR_TEST
   print_message("skipped: this build has no fault points (WEIR_FAULTS=OFF)\n");

@@ -143,18 +143,21 @@ local function keep_choice(frame, group, visit, order)
   documents.decided(frame.run, counted)
 end
 
-local function in_chosen_order(order, chosen)
-  if not chosen then return order end
-  local position, kept = {}, {}
-  for name in chosen:gmatch "[^,]+" do
-    position[name] = #position + 1
-    position[#position + 1] = name
+-- The group's steps, or those of them that were chosen.
+local function chosen_steps(group, chosen)
+  if not chosen then return group.steps end
+  local wanted, steps = {}, {}
+  for name in chosen:gmatch "[^,]+" do wanted[name] = true end
+  for _, step in ipairs(group.steps) do
+    if wanted[step.name] then steps[#steps + 1] = step end
   end
-  for _, result in ipairs(order) do
-    if position[result.step.name] then kept[#kept + 1] = result end
-  end
-  table.sort(kept, function(a, b) return position[a.step.name] < position[b.step.name] end)
-  return kept
+  return steps
+end
+
+local function in_chosen_order(results, chosen)
+  local order = {}
+  for name in chosen:gmatch "[^,]+" do order[#order + 1] = results[name] end
+  return order
 end
 
 local function run_side(of_frame, step, key, finished, branch)
@@ -191,12 +194,14 @@ local function withdraw_losers(frame, group, visit, results)
 end
 
 -- Side by side: a task for each step, in a scope that ends with the group. Those that are not needed any
--- more are cancelled the moment that is known, so that none of them commits anything after it.
-local function run_all(frame, group, visit)
+-- more are cancelled the moment that is known, so that none of them commits anything after it. Once it is known
+-- which steps counted, it is they that count again, whichever of the others had ended as well.
+local function run_all(frame, group, visit, chosen)
   local run, order, results, tasks = frame.run, {}, {}, {}
   local waiter = native.waiter()
-  local left = #group.steps
-  local is_done = DONE[group.join]
+  local steps = chosen_steps(group, chosen)
+  local left = #steps
+  local is_done = DONE[chosen and "deadline" or group.join]
   local decided = false
   local function finished(result)
     left = left - 1
@@ -208,13 +213,14 @@ local function run_all(frame, group, visit)
     if left > 0 then cancel_others(tasks) end
     waiter:wake()
   end
+  if left == 0 then return order, results end
   local of_frame = { __index = frame }
   if run.journal then frame.sync = { lsn = run.engine.store:lsn(), prefix = frame.prefix, group = group.name, visit = visit } end
   local due_ms = deadline_of(frame, group, visit)
   local limit_key = due_ms and due_key(frame, group, visit)
   if due_ms then parking.limit(run, limit_key, due_ms) end
   local ok, err = task.within({}, function()
-    for index, step in ipairs(group.steps) do
+    for index, step in ipairs(steps) do
       local key = key_of(frame, group, step, visit)
       tasks[index] = native.spawn(run_side, of_frame, step, key, finished, group.join ~= "all" and key or nil)
     end
@@ -273,12 +279,13 @@ function M.run(frame, group, visit)
     order, results = run_single(frame, group, visit)
     if native.cancelled() then stop_if_cancelled(order) end
   else
-    order, results = run_all(frame, group, visit)
+    local chosen = group.join ~= "all" and recorded_choice(frame, joined_key(frame, group, visit)) or nil
+    order, results = run_all(frame, group, visit, chosen)
     stop_if_cancelled(order)
-    if group.join ~= "all" then
-      local chosen = recorded_choice(frame, joined_key(frame, group, visit))
-      if not chosen then keep_choice(frame, group, visit, order) end
-      order = in_chosen_order(order, chosen)
+    if chosen then
+      order = in_chosen_order(results, chosen)
+    elseif group.join ~= "all" then
+      keep_choice(frame, group, visit, order)
     end
   end
   publish(frame, order)
@@ -347,17 +354,16 @@ end
 local function recorded_visit(frame, group, visit)
   local chosen = group.join ~= "all" and recorded_choice(frame, joined_key(frame, group, visit))
   if group.join ~= "all" and not group.is_single and not chosen then return nil end
-  local order = {}
-  for _, step in ipairs(group.steps) do
+  local order, results = {}, {}
+  for _, step in ipairs(chosen_steps(group, chosen)) do
     local status, value, label, n = step_runner.recorded(frame, key_of(frame, group, step, visit))
-    if status then
-      order[#order + 1] = { step = step, status = status, value = value, label = label, n = n }
-    elseif not chosen then
-      return nil
-    end
+    if not status then return nil end
+    order[#order + 1] = { step = step, status = status, value = value, label = label, n = n }
+    results[step.name] = order[#order]
   end
+  if chosen then return in_chosen_order(results, chosen) end
   table.sort(order, function(a, b) return a.n < b.n end)
-  return in_chosen_order(order, chosen or nil)
+  return order
 end
 
 local function join_recorded(frame, group, visit)
