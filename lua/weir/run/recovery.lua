@@ -91,11 +91,17 @@ function M.open(engine, run_id, options)
   error(why, 0)
 end
 
---- Goes on with a run until it ends or only waits. Waits.
+--- Goes on with a run until it ends or only waits. One that is at work here already, as a run that another one
+--- started may be, is only waited for. Waits.
 ---@param engine weir.Engine
 ---@param run_id string
 ---@return weir.Run
 function M.go_on(engine, run_id)
+  local live = engine.live[run_id]
+  if live then
+    live:await_left()
+    return live
+  end
   local run = M.open(engine, run_id)
   run:execute()
   if run.is_woken and run.interrupted == "parked" then return M.go_on(engine, run_id) end
