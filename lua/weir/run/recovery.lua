@@ -102,6 +102,7 @@ function M.go_on(engine, run_id)
     live:await_left()
     return live
   end
+  if engine:has_ended(run_id) then return engine:rejoin(run_id) end -- whoever started it has gone on with it meanwhile
   local run = M.open(engine, run_id)
   run:execute()
   if run.is_woken and run.interrupted == "parked" then return M.go_on(engine, run_id) end
@@ -187,6 +188,7 @@ function M.all(engine, options)
   options = options or {}
   local sound, suspects = sorted_out(engine)
   local count, tried = #sound + #suspects, {}
+  for _, run_id in ipairs(suspects) do tried[run_id] = true end -- due or not, they come last
   side_by_side(engine, sound, options)
   repeat
     local due = untried(engine, tried)

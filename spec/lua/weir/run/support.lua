@@ -182,6 +182,7 @@ function World:left()
     for _, entry in ipairs(assert(self.store:scan(space, {}))) do left[#left + 1] = space .. "/" .. entry.key end
   end
   for id in pairs(self.engine.live) do left[#left + 1] = "live/" .. id end
+  collectgarbage() -- handles of lives that were cut short
   local heads = self.store:stats().heads
   if heads > 0 then left[#left + 1] = ("%d heads of journals"):format(heads) end
   if native.stats().tasks > self.tasks then left[#left + 1] = ("%d tasks"):format(native.stats().tasks - self.tasks) end
