@@ -29,7 +29,8 @@ function M.run(arguments, context)
       context.out:line(shape.line(shape.live(run)))
     else
       context.out:line(("%s  %s  %s"):format(id, run.plan.name, run.status))
-      if run.error and run.error.message:find "undoing failed" then context.err:line(text.safe(run.error.message)) end
+      local message = run.error and run.error.message or ""
+      if message:find "undoing failed" or message:find "not undone" then context.err:line(text.safe(message)) end
     end
     return status.finished
   end)

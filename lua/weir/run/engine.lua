@@ -1,6 +1,7 @@
 --- Starts runs and goes on with unfinished ones. An engine belongs to a project and, unless nothing is to
 --- be kept, to a store. It knows the runs that live in this process; the others are rows of the store.
 
+local approval = require "weir.approval"
 local binding = require "weir.run.binding"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
@@ -212,12 +213,25 @@ end
 
 local HAS_ENDED = { finished = true, failed = true, cancelled = true }
 
+--- Whether a run has ended, as the store says.
+---@param run_id string
+---@return boolean
+function Engine:has_ended(run_id)
+  local row = self.store:row(run_id)
+  return row ~= nil and HAS_ENDED[row.status] == true
+end
+
 local function ended_run(self, run_id)
   local entries = self.store:load(run_id)
-  local last = entries[#entries]
-  local ended = { id = run_id, status = last[2], ended_ms = last[4], output = last[2] == "finished" and last[3] or nil,
-    error = last[2] ~= "finished" and failure.of(last[3]) or nil }
-  return setmetatable(ended, { __index = run_type.Run })
+  local last, row = entries[#entries], self.store:row(run_id)
+  local run = setmetatable({ id = run_id, plan = { name = tostring(row.pipeline), version = row.version }, started_ms = row.started_ms,
+    status = last[2], ended_ms = last[4] }, { __index = run_type.Run })
+  if run.status == "finished" then
+    run.output = last[3]
+  else
+    run.error = failure.of(last[3])
+  end
+  return run
 end
 
 --- A run that was started before: goes on with it when it has not ended, else only tells how it ended.
@@ -278,7 +292,9 @@ function Engine:reopen(run_id, options)
   if self.live[run_id] then failure.raise("conflict", "run %s is at work in this process already", run_id) end
   local entries, row, code = self.store:load(run_id)
   if not entries then failure.raise(code, "%s", row) end
-  if row and HAS_ENDED[row.status] then failure.raise("conflict", "run %s has %s already", run_id, row.status) end
+  if row and HAS_ENDED[row.status] then
+    failure.raise("conflict", "run %s has %s already; there is nothing to go on with", run_id, row.status)
+  end
   local head = head_of(entries, run_id)
   if not options.cancel then check_whole(head, entries, run_id) end
   local of = self:plan_of_version(head.version)
@@ -308,8 +324,19 @@ function Engine:left(run)
   if self.service and (run.interrupted == "parked" or run.parent_id) then self.service:nudge() end
 end
 
+-- One of which definition, modules or journal cannot be read: it ends, and says that nothing of it was undone.
+local function give_up(self, run_id, row, reason, why)
+  if why.code == "conflict" or why.code == "unavailable" then error(why, 0) end
+  for _, wait in ipairs(known(row.waiting) or {}) do
+    if wait.kind == "approval" or wait.kind == "in_doubt" then approval.cancel(self.store, wait.id, reason) end
+  end
+  keeping.give_up(self.store, run_id, row, failure.new("cancelled", "%s; what it did was not undone: %s", reason, why.message))
+  return ended_run(self, run_id)
+end
+
 --- Cancels a run, wherever it stands: what it does is stopped, what it did is undone, and so with the runs that it
---- started. Waits until it has ended. Raises `not_found`, and `conflict` when it has ended already.
+--- started. Of one that cannot be read any more nothing is undone, and its error says so. Waits until it has ended.
+--- Raises `not_found`, and `conflict` when it has ended already.
 ---@param run_id string
 ---@param reason string
 ---@param options { listener: function|nil }|nil
@@ -328,7 +355,8 @@ function Engine:cancel(run_id, reason, options)
     err.run = run_id
     error(err, 0)
   end
-  local run = self:reopen(run_id, { cancel = reason, listener = options and options.listener })
+  local ok, run = pcall(self.reopen, self, run_id, { cancel = reason, listener = options and options.listener })
+  if not ok then return give_up(self, run_id, row, reason, failure.of(run)) end
   if not run.journal.ending then keeping.ending(run, "cancelled", failure.new("cancelled", reason)) end
   return run:execute()
 end

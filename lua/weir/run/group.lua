@@ -13,6 +13,8 @@ local task = require "weir.task"
 
 local M = {}
 
+local TURN = 0.001 -- seconds that a deadline which has passed leaves for outcomes that are recorded already
+
 local function key_of(frame, group, step, visit)
   if visit == 1 then return frame.prefix .. step.key end
   if group.is_bare then return ("%s%s#%d"):format(frame.prefix, group.name, visit) end
@@ -225,7 +227,7 @@ local function run_all(frame, group, visit, chosen)
       tasks[index] = native.spawn(run_side, of_frame, step, key, finished, group.join ~= "all" and key or nil)
     end
     parking.aside(run, left)
-    waiter:wait("the steps of a group", due_ms and math.max(0, (due_ms - clock.wall_ms()) / 1000))
+    waiter:wait("the steps of a group", due_ms and math.max(TURN, (due_ms - clock.wall_ms()) / 1000))
     if decided then return end
     decided = true
     parking.back(run)

@@ -29,7 +29,8 @@ local M = {}
 ---@field begun table<string, integer> how often such a step was begun
 ---@field drafts table<string, table[]> refused drafts by key
 ---@field memories table<string, table> after the latest attempt or draft
----@field lives integer how often a process went on with the run since its latest outcome
+---@field lives integer how often a process went on with the run while something was under way, since the latest progress
+---@field is_open boolean something was begun, and nothing has come of it yet
 ---@field steps integer how many steps have an outcome
 ---@field undos { key: string, undo: table }[] how finished steps are undone, in the order of their outcomes
 ---@field usage table<string, number> what all outcomes have used
@@ -45,7 +46,7 @@ Journal.__index = Journal
 local NONE = setmetatable({}, { __newindex = function() end })
 Journal.recorded, Journal.attempts, Journal.drafts, Journal.memories, Journal.began, Journal.begun = NONE, NONE, NONE, NONE, NONE, NONE
 Journal.undos, Journal.usage, Journal.lives, Journal.steps, Journal.is_careful, Journal.has_past = NONE, NONE, 0, 0, false, false
-Journal.compares_kept = false
+Journal.compares_kept, Journal.is_open = false, false
 
 local function add_usage(total, used)
   for name, amount in pairs(used) do total[name] = (total[name] or 0) + amount end
@@ -71,25 +72,36 @@ local function forget_inner(self, key)
   end
 end
 
+local function progress(self)
+  self.lives, self.is_open = 0, false
+end
+
 local READ = {
   run = function(self, entry)
+    self.is_open = true
     local of = entry[2].of
     self.compares_kept = type(of) == "table" and of.is_latest == true
   end,
   step = function(self, entry)
     if not self.recorded[entry[2]] and entry[4] ~= "skipped" and not is_kept(entry) then self.steps = self.steps + 1 end
-    self.recorded[entry[2]], self.began[entry[2]], self.lives = entry, nil, 0
+    self.recorded[entry[2]], self.began[entry[2]] = entry, nil
+    progress(self)
     note_outcome(self, entry)
   end,
-  choice = function(self, entry) self.choices[entry[2]] = entry end,
+  choice = function(self, entry)
+    self.choices[entry[2]] = entry
+    progress(self)
+  end,
   start = function(self, entry)
     local key = entry[2]
     self.began[key], self.begun[key] = self.began[key] or entry[5], (self.begun[key] or 0) + 1
+    self.is_open = true
   end,
   attempt = function(self, entry)
     local attempts = self.attempts[entry[2]] or {}
     attempts[#attempts + 1] = entry
-    self.attempts[entry[2]], self.memories[entry[2]], self.lives = attempts, entry[8], 0
+    self.attempts[entry[2]], self.memories[entry[2]] = attempts, entry[8]
+    progress(self)
     if entry[6].usage then add_usage(self.usage, entry[6].usage) end
     forget_inner(self, entry[2])
   end,
@@ -97,11 +109,14 @@ local READ = {
     local drafts = self.drafts[entry[2]] or {}
     drafts[#drafts + 1] = entry[3]
     if entry[3].usage then add_usage(self.usage, entry[3].usage) end
-    self.drafts[entry[2]], self.memories[entry[2]], self.attempts[entry[2]], self.lives = drafts, entry[4], nil, 0
+    self.drafts[entry[2]], self.memories[entry[2]], self.attempts[entry[2]] = drafts, entry[4], nil
+    progress(self)
     forget_inner(self, entry[2])
   end,
-  life = function(self) self.lives = self.lives + 1 end,
-  stop = function(self) self.lives = 0 end,
+  life = function(self)
+    if self.is_open then self.lives, self.is_open = self.lives + 1, false end
+  end,
+  stop = progress,
   ending = function(self, entry) self.ending = entry end,
 }
 
@@ -126,6 +141,13 @@ end
 local function must(result, message, code)
   if result == nil then failure.raise(code or "failed", "the journal could not be written: " .. tostring(message)) end
   return result
+end
+
+--- How often the process has ended, one time after the other, while the run had begun something and nothing came of
+--- it: the process may have ended over that. A run that only waited for others is not counted.
+---@return integer
+function Journal:crashes()
+  return self.lives + (self.is_open and 1 or 0)
 end
 
 --- What identifies a question: the same question has the same text, whenever it is asked.

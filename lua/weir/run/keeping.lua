@@ -131,6 +131,15 @@ local function drop_timer(operations, run, due_ms)
   operations[#operations + 1] = { op = "delete", space = "timers", key = M.timer_key(run.id, due_ms) }
 end
 
+-- Of a run that nobody executes.
+local function timer_drops(run_id, row)
+  local operations = { { op = "delete", space = "timers", key = M.timer_key(run_id) } }
+  if math.type(row.due_ms) == "integer" then
+    operations[2] = { op = "delete", space = "timers", key = M.timer_key(run_id, row.due_ms) }
+  end
+  return operations
+end
+
 -- A run that was never parked and never woken has no timers. What wakes it since it has looked, or at this moment,
 -- is still to be looked at when it is parked.
 local function drop_timers(operations, run, has_ended, next_ms)
@@ -171,6 +180,20 @@ function M.finish(run, entry)
   operations[#operations + 1] = { op = "entry", journal = run.journal.handle, entry = entry, row = M.row(run), ended = true }
   if not run.parent_id then return commit(run.engine, operations) end
   M.waking(run.engine, run.parent_id, function() commit(run.engine, operations) end)
+end
+
+--- Ends a run that cannot be gone on with any more.
+---@param store userdata
+---@param run_id string
+---@param row table its row
+---@param err { code: string, message: string }
+function M.give_up(store, run_id, row, err)
+  local now, kept = clock.wall_ms(), { code = err.code, message = err.message }
+  local operations = timer_drops(run_id, row)
+  row.status, row.error, row.ended_ms, row.due_ms, row.waiting = "cancelled", kept, now, nil, nil
+  operations[#operations + 1] = { op = "entry", journal = must(store:run(run_id, 1)), entry = { "end", "cancelled", kept, now }, row = row,
+    ended = true }
+  must(store:batch(operations))
 end
 
 --- Says that a process is at work on a run that was parked: if it ends over it, that was under way.
@@ -241,9 +264,7 @@ end
 function M.quarantine(store, run_id, row, err)
   row.status, row.error = "quarantined", { code = err.code, message = err.message, step = err.step }
   local handle = must(store:run(run_id, 1))
-  local operations = { { op = "delete", space = "timers", key = M.timer_key(run_id) } }
-  local due_ms = math.type(row.due_ms) == "integer" and row.due_ms or nil
-  if due_ms then operations[2] = { op = "delete", space = "timers", key = M.timer_key(run_id, due_ms) } end
+  local operations = timer_drops(run_id, row)
   operations[#operations + 1] = { op = "row", journal = handle, row = row, park = true }
   must(store:batch(operations))
 end

@@ -54,15 +54,15 @@ local function begin_life(run, anyway)
   local book = run.journal
   if anyway then
     book:append({ "stop", clock.wall_ms(), "resumed by hand" }, keeping.row(run))
-    book.lives = 0
+    book.lives, book.is_open = 0, false
   end
-  if book.lives >= CRASHES - 1 then
+  if book:crashes() >= CRASHES then
     local err = crashed_too_often(run)
     quarantine(run.engine, run.id, err)
     error(err, 0)
   end
   book:append { "life", clock.wall_ms() }
-  book.lives, book.is_careful = book.lives + 1, true
+  book.lives, book.is_careful = book:crashes(), true
 end
 
 --- Prepares to go on with a run. Waits. Raises {code, message}; a run that cannot be gone on with is
@@ -91,10 +91,8 @@ function M.open(engine, run_id, options)
   error(why, 0)
 end
 
-local HAS_ENDED = { finished = true, failed = true, cancelled = true }
-
---- Goes on with a run until it ends or only waits; with one that the run which started it goes on with already, waits
---- for that. Waits.
+--- Goes on with a run until it ends or only waits. One that is at work here already, as a run that another one
+--- started may be, is only waited for. Waits.
 ---@param engine weir.Engine
 ---@param run_id string
 ---@return weir.Run|nil run nil: it has ended meanwhile
@@ -104,7 +102,7 @@ function M.go_on(engine, run_id)
     live:await_left()
     return live
   end
-  if HAS_ENDED[engine.store:row(run_id).status] then return nil end
+  if engine:has_ended(run_id) then return nil end -- whoever started it has gone on with it meanwhile
   local run = M.open(engine, run_id)
   run:execute()
   if run.is_woken and run.interrupted == "parked" then return M.go_on(engine, run_id) end
@@ -165,7 +163,7 @@ local function sorted_out(engine)
   for _, run_id in ipairs(M.unfinished(engine.store)) do
     local entries = engine.store:load(run_id)
     local readable, book = pcall(journal.new, nil, entries or {}) -- one that is not is set aside when it is its turn
-    local list = readable and book.lives > 0 and suspects or sound
+    local list = readable and book:crashes() > 1 and suspects or sound
     list[#list + 1] = run_id
   end
   return sound, suspects
@@ -190,6 +188,7 @@ function M.all(engine, options)
   options = options or {}
   local sound, suspects = sorted_out(engine)
   local count, tried = #sound + #suspects, {}
+  for _, run_id in ipairs(suspects) do tried[run_id] = true end -- due or not, they come last
   side_by_side(engine, sound, options)
   repeat
     local due = untried(engine, tried)

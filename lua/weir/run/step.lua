@@ -381,7 +381,10 @@ end
 
 local function plain(frame, step, key, input)
   local run = frame.run
-  if step.approve_if and step.approve_if(frame.data) then let_through(frame, step, key, input) end
+  if step.approve_if and step.approve_if(frame.data) then
+    local ok, given = pcall(let_through, frame, step, key, input)
+    if not ok then return conclude(frame, false, locate(given, key)) end
+  end
   frame.began_ms = nil
   if run.plan.budget then run:spend_step() end
   local listener, from = run.listener, nil

@@ -164,8 +164,13 @@ local function until_nothing_is_due(here, run, options)
     if not due_ms then break end
     clock.sleep(math.max(0, (due_ms - clock.wall_ms()) / 1000))
     for _, run_id in ipairs(waking.due(here)) do
-      local woken = through_crashes(here, recovery.open(here, run_id, options), options)
-      if run_id == run.id then run = woken end
+      local live = here.live[run_id]
+      if live then
+        live:await_left()
+      else
+        local woken = through_crashes(here, recovery.open(here, run_id, options), options)
+        if run_id == run.id then run = woken end
+      end
     end
   end
   return run

@@ -103,10 +103,17 @@ local function cancelled(fields, is_busy, is_over)
     wait_until(function() return is_over() and native.stats().tasks <= before end)
     took = native.now() - from
   end)
+  local stopped = {}
+  for _, entry in ipairs(assert(store:load(run.id))) do
+    for _, part in ipairs(entry[1] == "step" and type(entry[9]) == "table" and entry[9].stopped or {}) do
+      stopped[part.what] = (stopped[part.what] or 0) + part.count
+      assert.is_nil(part.unseen)
+    end
+  end
   store:close()
   assert.same({ "cancelled", before }, { run.status, native.stats().tasks })
   assert.is_true(took < MOST, took)
-  return run, took
+  return run, took, stopped
 end
 
 describe("cancelling a run", function()
@@ -120,10 +127,11 @@ describe("cancelling a run", function()
       steps[#steps + 1] = S("process" .. i) { agent = i % 2 == 0 and "process" or "stubborn" }
       steps[#steps + 1] = S("sleeper" .. i) { agent = "sleeper" }
     end
-    local _, took = cancelled({ G "g" (steps) }, function() return server.open == 8 and processes() == 4 + 3 * 4 end,
+    local _, took, stopped = cancelled({ G "g" (steps) }, function() return server.open == 8 and processes() == 4 + 3 * 4 end,
       function() return server.open == 0 and processes() == 0 end)
     close_server(server)
     assert.equal(8, closed)
+    assert.same({ process = 8, request = 8, sleep = 8 }, stopped) -- as the journal tells it
     print(("cancel_spec: 8 open HTTP streams, 8 process groups and 8 sleeping steps ended in %.1f ms"):format(took * 1000))
   end)
 

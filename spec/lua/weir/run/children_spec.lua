@@ -75,6 +75,55 @@ describe("a run that a flow started", function()
     assert.matches("it was cancelled", message)
   end)
 
+  it("goes on beside its parent, whenever the process that had both has ended", function()
+    local BOTH = [[
+      local weir = require "weir"
+      return weir.flow "parent" { function(flow)
+        local child = weir.start(weir.pipeline "child" { weir.step "one" { agent = "slow" }, weir.step "two" { agent = "slow" } })
+        local done = flow:step "beside" { agent = "slow", input = { seconds = 1.5 } }
+        return { child:wait(), done }
+      end }
+    ]]
+    for writes = 1, 50 do
+      world:close()
+      world = support.world(agents)
+      world:life(writes)
+      world:begin(BOTH)
+      local is_over, first = world.mortal.is_over, nil
+      for _, found in ipairs(assert(world.store:runs {})) do
+        if type(found.row.parent) ~= "string" then first = found end
+      end
+      world:life()
+      if first and is_over then
+        local recorded = {}
+        for _, found in ipairs(assert(world.store:runs {})) do
+          for _, entry in ipairs(world.store:load(found.id)) do
+            if entry[1] == "step" and entry[4] == "finished" then recorded[entry[2]] = true end
+          end
+        end
+        world.done = {}
+        assert.same({}, world:go_on())
+        world:settle(first.id)
+        assert.same({ 1, 1 }, world:ending(first.id).value)
+        for key in pairs(recorded) do assert.is_nil(world.done[key], key) end
+        assert.same({}, world:left())
+      end
+      if not is_over then return assert.is_true(writes > 5, writes) end
+    end
+    error "it has no end"
+  end)
+
+  it("is not taken up twice: whoever comes second waits for it", function()
+    local run = world.engine:start(world:define(P "once" { S "slow" { agent = "slow" } }), {})
+    local same = recovery.go_on(world.engine, run.id)
+    assert.is_true(rawequal(run, same))
+    assert.same({ "finished", 1 }, { same.status, world.done.slow })
+    local again = world.engine:start(world:define(P "once" { S "slow" { agent = "slow" } }), {})
+    local ok, err = pcall(world.engine.reopen, world.engine, again.id)
+    assert.same({ false, "conflict" }, { ok, err.code })
+    again:wait()
+  end)
+
   it("hands its error to its parent", function()
     local parent = world:begin [[
       local weir = require "weir"

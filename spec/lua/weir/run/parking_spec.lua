@@ -58,6 +58,7 @@ describe("a run that waits", function()
       local row = world:row(run.id)
       assert.same({ "approval", "sleep", "signal" }, { row.waiting[1].kind, row.waiting[2].kind, row.waiting[3].kind })
       assert.is_nil(world.engine.live[run.id])
+      assert.equal(0, world.store:stats().heads)
       ended(run, { ask = "approve" }, { sign = 1 })
       assert.same({}, world:left())
     end

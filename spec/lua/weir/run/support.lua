@@ -72,11 +72,12 @@ World.__index = World
 
 --- A world; `world:close()` ends it.
 ---@param agents table<string, fun(ctx, input)>
----@param options { seed: integer?, patience: number?, near: number? }|nil default: runs are parked at once
+---@param options { seed: integer?, patience: number?, near: number?, turns: integer?, project: weir.Project? }|nil default:
+---   runs are parked at once
 function M.world(agents, options)
   options = options or {}
   native.use_virtual_clock(options.seed, 0)
-  local here = project.open "."
+  local here = options.project or project.open "."
   local self = setmetatable({ here = here, done = {}, store = assert(store_port.open ":memory:"), tasks = native.stats().tasks,
     options = { patience = options.patience or 0, near = options.near or 0, turns = options.turns } }, World)
   for name, execute in pairs(agents or {}) do
@@ -181,6 +182,9 @@ function World:left()
     for _, entry in ipairs(assert(self.store:scan(space, {}))) do left[#left + 1] = space .. "/" .. entry.key end
   end
   for id in pairs(self.engine.live) do left[#left + 1] = "live/" .. id end
+  collectgarbage() -- handles of lives that were cut short
+  local heads = self.store:stats().heads
+  if heads > 0 then left[#left + 1] = ("%d heads of journals"):format(heads) end
   if native.stats().tasks > self.tasks then left[#left + 1] = ("%d tasks"):format(native.stats().tasks - self.tasks) end
   return left
 end
