@@ -49,6 +49,7 @@ local function since_of(given)
 end
 
 local function page_of(store, query)
+  query.damaged = true
   local page, message, code = store:runs(query)
   if not page then failure.raise(code or "failed", "%s", message) end
   return page
@@ -61,8 +62,9 @@ local function select_runs(store, arguments)
     local page = page_of(store, { status = arguments.status, after = after, limit = PAGE, reverse = true })
     for _, entry in ipairs(page) do
       local row = entry.row
-      if since and row.started_ms < since then return found end
-      if #found < arguments.limit and (not arguments.pipeline or row.pipeline == arguments.pipeline) then found[#found + 1] = entry end
+      if since and row and row.started_ms < since then return found end
+      local fits = not row or not arguments.pipeline or row.pipeline == arguments.pipeline -- a damaged one may be
+      if #found < arguments.limit and fits then found[#found + 1] = entry end
     end
     if #page < PAGE then break end
     after = page[#page].id
@@ -72,6 +74,9 @@ end
 
 local function row_cells(context, entry)
   local out, row = context.out, entry.row
+  if not row then
+    return { entry.id, "", context.console.signs.failed .. " damaged", "", "", out:paint("dim", "its row is damaged; weir doctor --rebuild") }
+  end
   local seconds = row.ended_ms and (row.ended_ms - row.started_ms) / 1000
   local sign = progress.sign({ err = out, signs = context.console.signs }, row.status)
   local message = type(row.error) == "table" and text.shorten(text.first_line(tostring(row.error.message)), 60) or ""
@@ -93,7 +98,7 @@ function M.run(arguments, context)
   return session.with_store(session.open_present_store(here, arguments.store), function(store)
     local found = select_runs(store, arguments)
     if arguments.json then
-      for _, entry in ipairs(found) do context.out:line(shape.line(shape.row(entry.id, entry.row))) end
+      for _, entry in ipairs(found) do context.out:line(shape.line(shape.row(entry.id, entry.row or { status = "damaged" }))) end
     else
       say(context, found)
     end

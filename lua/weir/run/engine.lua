@@ -34,7 +34,7 @@ Engine.__index = Engine
 ---@param options { patience: number?, near: number? }|nil
 function M.new(project, store, options)
   options = options or {}
-  return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }), kept = {}, live = {},
+  return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }), live = {},
     handles = setmetatable({}, { __mode = "v" }), patience = options.patience or PATIENCE, near = options.near or NEAR }, Engine)
 end
 

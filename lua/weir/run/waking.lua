@@ -134,27 +134,30 @@ end
 ---@param engine weir.Engine
 ---@param limit integer|nil
 ---@return string[] run_ids
+---@return string[] damaged ids of runs whose row cannot be read; their timers stay
 function M.due(engine, limit)
-  local ids, seen = {}, {}
+  local ids, damaged, seen = {}, {}, {}
   local to = ("%013d/~"):format(clock.wall_ms())
-  for _, entry in ipairs(must(engine.store:scan("timers", { to = to, limit = limit or PAGE }))) do
+  for _, entry in ipairs(must(engine.store:scan("timers", { to = to, limit = limit or PAGE, damaged = true }))) do
     local run_id = entry.key:match "/(.+)$"
-    local row = engine.store:row(run_id)
+    local row, _, code = engine.store:row(run_id)
     if row and not HAS_ENDED[row.status] then
       if not seen[run_id] and not row.is_paused and row.status ~= "quarantined" then ids[#ids + 1] = run_id end
       seen[run_id] = true
-    else
+    elseif row or code == "not_found" then
       engine.store:delete("timers", entry.key)
+    elseif not seen[run_id] then
+      damaged[#damaged + 1], seen[run_id] = run_id, true
     end
   end
-  return ids
+  return ids, damaged
 end
 
 --- When the next timer is due, ms since 1970; nil when there is none.
 ---@param engine weir.Engine
 ---@return integer|nil
 function M.next_due(engine)
-  local first = must(engine.store:scan("timers", { limit = 1 }))[1]
+  local first = must(engine.store:scan("timers", { limit = 1, damaged = true }))[1]
   return first and math.tointeger(first.key:match "^%d+")
 end
 

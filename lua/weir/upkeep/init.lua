@@ -1,0 +1,25 @@
+--- Keeping house: what is removed from a store and when, copies of it while it is in use, and what is made anew from
+--- its journals. All of it works beside the runs of the process, in small batches with pauses.
+
+local M = {}
+
+--- Removes runs that have ended and whose time is over. How long a run is kept says the `retention` of the definition
+--- that it pinned, else `older`, else `retention` of the project's settings; where none of them says, it stays. A run
+--- goes as a whole: row, journal, questions and decisions, signals, timers, its documents and their changes. Then go:
+--- documents of pipelines and of the project whose time has run out, definitions and modules that no run pins and this
+--- process does not use, blobs to which nobody refers. What cannot be read is left and named. A run that this process
+--- executes stays, and one whose parent has not ended. Waits; may be cancelled at any time, the next one goes on.
+--- Raises `invalid` (a duration), and what the store refuses: `full`, `unavailable`.
+---@param engine weir.Engine
+---@param options { older: number|string|nil, keep: integer|nil, pipeline: string|nil, dry_run: boolean|nil, pause: number|nil,
+---  young: number|nil, on_run: fun(run_id: string, size: { entries: integer, bytes: integer })|nil,
+---  is_stopping: fun(): boolean|nil }|nil older: seconds or a duration; keep: so many of the newest ended runs of each
+---  pipeline stay; pipeline: only its runs; dry_run: only counts runs; pause: seconds between batches, default 0.002;
+---  young: seconds for which a blob is spared, default 3600; on_run: called for each run; is_stopping: asked between
+---  batches
+---@return weir.Pruned
+function M.prune(engine, options)
+  return require("weir.upkeep.prune").prune(engine, options or {})
+end
+
+return M
