@@ -1,6 +1,10 @@
 --- Keeping house: what is removed from a store and when, copies of it while it is in use, and what is made anew from
 --- its journals. All of it works beside the runs of the process, in small batches with pauses.
 
+local clock = require "weir.port.clock"
+local duration = require "weir.duration"
+local failure = require "weir.failure"
+
 local M = {}
 
 --- Removes runs that have ended and whose time is over. How long a run is kept says the `retention` of the definition
@@ -20,6 +24,23 @@ local M = {}
 ---@return weir.Pruned
 function M.prune(engine, options)
   return require("weir.upkeep.prune").prune(engine, options or {})
+end
+
+--- Copies a store while it is in use, as it is at the moment when the copy begins: into a new folder, which is there once
+--- it is whole and is a store itself. Nothing is left of a copy that fails. Waits; runs go on meanwhile, but space that
+--- they free is not used again until it ends. Raises `conflict` (there is something already), `not_found` (its parent
+--- folder is not there), `timeout`, `full`, `denied`, `unavailable` (the store had to grow meanwhile: try again).
+---@param store weir.Store
+---@param folder string
+---@param options { timeout: number|string|nil }|nil timeout: seconds or a duration, default 300
+---@return { folder: string, bytes: integer, seconds: number }
+function M.backup(store, folder, options)
+  local timeout, wrong = duration.parse(options and options.timeout or 300)
+  if not timeout then failure.raise("invalid", "timeout: %s", wrong) end
+  local began = clock.now()
+  local bytes, message, code = store:backup(folder, { timeout = timeout })
+  if not bytes then failure.raise(code, "%s", message) end
+  return { folder = folder, bytes = bytes, seconds = clock.now() - began }
 end
 
 return M
