@@ -75,7 +75,8 @@ end
 local function row_cells(context, entry)
   local out, row = context.out, entry.row
   if not row then
-    return { entry.id, "", context.console.signs.failed .. " damaged", "", "", out:paint("dim", "its row is damaged; weir doctor --rebuild") }
+    local sign = context.console.signs.failed
+    return { entry.id, "", sign .. " damaged", "", "", out:paint("dim", "its row is damaged; weir doctor --rebuild") }
   end
   local seconds = row.ended_ms and (row.ended_ms - row.started_ms) / 1000
   local sign = progress.sign({ err = out, signs = context.console.signs }, row.status)

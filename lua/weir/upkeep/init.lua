@@ -43,4 +43,17 @@ function M.backup(store, folder, options)
   return { folder = folder, bytes = bytes, seconds = clock.now() - began }
 end
 
+--- Makes anew what can be told from journals and questions: rows, the index of statuses, timers, the heads and the search
+--- index of documents, and the sums by which damage is noticed. For a store in which some of it is damaged or lost, opened
+--- with `force`; no run of it may be at work, and nobody may write documents meanwhile. What is sound stays as it is.
+--- Of a row that was lost these cannot be told: what a parked run waited for but questions (it is looked at when it is
+--- woken), that it was paused or set aside, how long it had worked. Not made again: entries, versions of documents and
+--- blobs that are damaged, the numbers of forgotten documents. Waits. Raises `corrupt` (a table is unreadable), `full`,
+--- `unavailable`.
+---@param store weir.Store
+---@return weir.Rebuilt
+function M.rebuild(store)
+  return require("weir.upkeep.rebuild").rebuild(store)
+end
+
 return M
