@@ -90,3 +90,116 @@ describe("weir backup", function()
     assert.not_matches("\n[^w][^\n]*copy", result.stderr)
   end)
 end)
+
+describe("a damaged run", function()
+  local folder, store
+  before_each(function()
+    folder = support.folder()
+    store = folder .. "/store"
+  end)
+  after_each(function() support.remove(folder) end)
+
+  -- Flips one bit of every place in data.mdb that fits, `offset` bytes from its beginning.
+  local function flip(pattern, offset)
+    local file = assert(io.open(store .. "/data.mdb", "r+b"))
+    local bytes, from, count = file:read "a", 1, 0
+    while true do
+      local at, to = bytes:find(pattern, from)
+      if not at then break end
+      file:seek("set", at - 1 + offset)
+      file:write(string.char(bytes:byte(at + offset) ~ 1))
+      from, count = to + 1, count + 1
+    end
+    file:close()
+    assert.is_true(count > 0)
+  end
+
+  local function flip_row(id)
+    flip(id .. "\1\0[\6-\11]\0", #id + 26)
+  end
+
+  local function run(name)
+    support.run { "run", "hello", "--set", "name=" .. name, "--store", store }
+    local rows = support.lines((select(2, support.run { "runs", "--limit", "1", "--store", store, "--json" })))
+    return rows[1].run
+  end
+
+  it("is listed as one, and the others as they are", function()
+    local ids = { run "Ada", run "Bob", run "Cleo" }
+    flip_row(ids[2])
+    local status, out = support.run { "runs", "--store", store }
+    assert.equal(0, status)
+    assert.matches(ids[2] .. " +✗ damaged .*weir doctor %-%-rebuild", out)
+    local rows = support.lines((select(2, support.run { "runs", "--store", store, "--json" })))
+    assert.same({ "finished", "damaged", "finished" }, { rows[1].status, rows[2].status, rows[3].status })
+    assert.equal(ids[2], rows[2].run)
+    assert.equal(0, (support.run { "show", ids[3], "--store", store }))
+    local refused, _, err = support.run { "show", ids[2], "--store", store }
+    assert.equal(75, refused)
+    assert.matches("its row is damaged; `weir doctor %-%-rebuild`", err)
+  end)
+
+  it("is named and left by prune, and the others go", function()
+    local ids = { run "Ada", run "Damaged", run "Cleo", run "Dora" }
+    flip("Damaged", 2)
+    flip_row(ids[3])
+    local status, out, err = support.run { "prune", "--older", "0", "--store", store }
+    assert.equal(75, status)
+    assert.matches("^removed 2 runs", out)
+    assert.matches("run " .. ids[2] .. ": .*damaged", err)
+    assert.matches("run " .. ids[3] .. ": .*damaged", err)
+    assert.matches("left: definitions and modules: run '" .. ids[2], err) -- who knows what it pins
+    local line = support.lines((select(2, support.run { "prune", "--older", "0", "--store", store, "--json" })))[1]
+    assert.equal(2, #line.damaged)
+    local rows = support.lines((select(2, support.run { "runs", "--store", store, "--json" })))
+    assert.equal(2, #rows)
+  end)
+
+  it("is named by resume, and the others go on", function()
+    support.write(folder, "pipelines/three.lua", 'local weir = require "weir"\nreturn weir.pipeline "three" {\n'
+      .. '  weir.step "a" { agent = "echo", input = { text = "$.input.text" } }, weir.step "nap" { sleep = 0.1 },\n'
+      .. '  weir.step "b" { agent = "echo", input = { text = "${a.text}!" } } }\n')
+    for _, word in ipairs { "first", "Damaged", "third", "fourth" } do
+      local result = support.host({ "run", folder .. "/pipelines/three.lua", "-q", "--set", "text=" .. word, "--store", store },
+        { env = { WEIR_FAILPOINT = "after_commit:2" } })
+      assert.equal(137, result.status)
+    end
+    local before = support.lines((select(2, support.run { "runs", "--store", store, "--json" })))
+    assert.equal(4, #before)
+    flip("Damaged", 2)
+    flip_row(before[1].run)
+    local status, out = support.run { "resume", "--store", store, "--json", "-q" }
+    assert.equal(75, status)
+    local said = {}
+    for _, line in ipairs(support.lines(out)) do said[line.run or line.error.run] = line.status or line.error.code end
+    assert.same({ [before[4].run] = "finished", [before[3].run] = "corrupt", [before[2].run] = "finished",
+      [before[1].run] = "corrupt" }, said)
+  end)
+
+  it("has its row back after doctor --rebuild, when its journal is sound", function()
+    local ids = { run "Ada", run "Bob" }
+    local _, before = support.run { "runs", "--store", store, "--json" }
+    flip_row(ids[1])
+    assert.equal(75, (support.run { "doctor", "--store", store, "--json" }))
+    local status, out = support.run { "doctor", "--rebuild", "--store", store, "--json" }
+    assert.equal(0, status)
+    local found = {}
+    for _, line in ipairs(support.lines(out)) do found[line.check] = line end
+    assert.matches("made anew: 1 row, 0 timers", found.rebuild.detail)
+    assert.equal("ok", found.store.status)
+    local _, after = support.run { "runs", "--store", store, "--json" }
+    assert.equal(before, after)
+    local text = select(2, support.run { "doctor", "--rebuild", "--store", store })
+    assert.matches("✓ rebuild +made anew: 0 rows", text)
+  end)
+
+  it("is told by doctor together with what else the store lacks", function()
+    run "Ada"
+    uv.fs_unlink(store .. "/reserve")
+    assert.equal(0, (support.run { "doctor", "--store", store })) -- the start makes it again
+    assert.is_truthy(uv.fs_stat(store .. "/reserve"))
+    local none, out = support.run { "doctor", "--rebuild", "--store", folder .. "/none" }
+    assert.equal(1, none)
+    assert.matches("none is not there", out)
+  end)
+end)
