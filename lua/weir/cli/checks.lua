@@ -191,7 +191,9 @@ end
 ---@param path string
 ---@return weir.cli.Finding
 function M.rebuild(path)
-  if path == ":memory:" or not uv.fs_stat(path) then return finding("rebuild", "fail", path .. " is not there", "name a store with --store") end
+  if path == ":memory:" or not uv.fs_stat(path) then
+    return finding("rebuild", "fail", path .. " is not there", "name a store with --store")
+  end
   local store, message, code = require("weir.port.store").open(path, { force = true })
   if not store then return open_failed(message, code)[1] end
   local ok, result = pcall(require("weir.upkeep").rebuild, store)

@@ -16,7 +16,7 @@ local tidy = require "weir.upkeep.tidy"
 local M = {}
 
 local HAS_ENDED = { finished = true, failed = true, cancelled = true }
-local TOGETHER = 400 -- operations after which runs are removed in one batch
+local TOGETHER = 100 -- operations after which runs are removed in one batch
 local PAUSE = 0.002  -- seconds between batches, in which others are served
 local YOUNG = 3600   -- seconds for which a blob is spared
 
@@ -207,6 +207,7 @@ local function remove_runs(prune)
   for _, run_id in ipairs(ids) do
     if prune.is_stopping() then break end
     remove(prune, run_id)
+    native.yield()
   end
   flush(prune)
 end
