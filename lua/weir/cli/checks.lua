@@ -147,7 +147,13 @@ local function readers(stats)
     "reader slot")), "other programs read this store; let them end by themselves")
 end
 
-local function examine_store(store, path, had_reserve, say)
+--- What an open store says of itself.
+---@param store weir.Store
+---@param path string
+---@param had_reserve boolean whether the reserve was there before it was opened
+---@param say fun(text: string) told before what takes long
+---@return weir.cli.Finding[]
+function M.open_store(store, path, had_reserve, say)
   local stats = store:stats()
   if stats.used_bytes > LONG then say(("reading %s of records"):format(text.bytes(stats.used_bytes))) end
   local found = { verified(store, path) }
@@ -172,7 +178,7 @@ function M.store(path, say)
   local had_reserve = uv.fs_stat(path .. "/reserve") ~= nil
   local store, message, code = require("weir.port.store").open(path, {})
   if not store then return open_failed(message, code) end
-  local ok, found = pcall(examine_store, store, path, had_reserve, say)
+  local ok, found = pcall(M.open_store, store, path, had_reserve, say)
   store:close()
   if ok then return found end
   return { store_finding("fail", failure.of(found).message, FIXES.corrupt) }

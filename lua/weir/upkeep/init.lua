@@ -7,6 +7,28 @@ local failure = require "weir.failure"
 
 local M = {}
 
+---@class weir.Pruned
+---@field runs integer        that went, or would go
+---@field entries integer     of their journals
+---@field bytes integer       that these read back to
+---@field by_pipeline table<string, integer> runs
+---@field definitions integer that no run pinned any more
+---@field modules integer
+---@field documents integer   of pipelines and of the project whose time had run out
+---@field blobs integer       to which nobody referred
+---@field blob_bytes integer
+---@field damaged { run: string, message: string }[] runs that cannot be read, and were left
+---@field left string[]       what else was left as it is, and why
+---@field stopped boolean     `is_stopping` said so; the next prune goes on
+
+---@class weir.Rebuilt
+---@field rows integer       that were made anew
+---@field timers integer     that were missing, or were of runs that have ended
+---@field heads integer      of documents
+---@field documents integer  whose search index was made anew
+---@field records table<string, integer> counts by table, and `damaged`
+---@field damaged { what: string, message: string }[] what could not be made again
+
 --- Removes runs that have ended and whose time is over. How long a run is kept says the `retention` of the definition
 --- that it pinned, else `older`, else `retention` of the project's settings; where none of them says, it stays. A run
 --- goes as a whole: row, journal, questions and decisions, signals, timers, its documents and their changes. Then go:

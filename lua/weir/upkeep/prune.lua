@@ -20,20 +20,6 @@ local TOGETHER = 100 -- operations after which runs are removed in one batch
 local PAUSE = 0.002  -- seconds between batches, in which others are served
 local YOUNG = 3600   -- seconds for which a blob is spared
 
----@class weir.Pruned
----@field runs integer        that went, or would go
----@field entries integer     of their journals
----@field bytes integer       that these read back to
----@field by_pipeline table<string, integer> runs
----@field definitions integer that no run pinned any more
----@field modules integer
----@field documents integer   of pipelines and of the project whose time had run out
----@field blobs integer       to which nobody referred
----@field blob_bytes integer
----@field damaged { run: string, message: string }[] runs that cannot be read, and were left
----@field left string[]       what else was left as it is, and why
----@field stopped boolean     `is_stopping` said so; the next prune goes on
-
 -- Which runs ------------------------------------------------------------------------------------------
 
 -- The definition that a run pinned says how long its runs are kept: seconds, or nil.

@@ -13,14 +13,6 @@ local M = {}
 local EPOCH = 1 -- in which every run is written
 local HAS_ENDED = { finished = true, failed = true, cancelled = true }
 
----@class weir.Rebuilt
----@field rows integer       that were made anew
----@field timers integer     that were missing, or were of runs that have ended
----@field heads integer      of documents
----@field documents integer  whose search index was made anew
----@field records table<string, integer> counts by table, and `damaged`
----@field damaged { what: string, message: string }[] what could not be made again
-
 local function must(result, message, code)
   if not result then failure.raise(code or "failed", "%s", message) end
   return result
@@ -117,8 +109,9 @@ local function make_rows(state)
     local ok, err = pcall(make_row, state, run_id)
     if not ok then
       native.recover()
-      if failure.of(err).code ~= "corrupt" then error(err, 0) end
-      note(state, "run " .. run_id, failure.of(err).message)
+      local why = failure.of(err)
+      if why.code ~= "corrupt" then error(err, 0) end
+      note(state, "run " .. run_id, why.message)
     end
   end
 end

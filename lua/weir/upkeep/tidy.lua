@@ -7,7 +7,7 @@ local workspace = require "weir.workspace"
 
 local M = {}
 
-local BUDGET = 1000     -- documents or blobs between two pauses
+local BUDGET = 1000 -- documents between two pauses
 local HAS_ENDED = { finished = true, failed = true, cancelled = true }
 
 -- The lowest moment that a run which has not ended may read again: its journal says which it has read.
@@ -53,7 +53,7 @@ end
 function M.blobs(prune)
   local removed, bytes = 0, 0
   repeat
-    local counts, message, code = prune.store:sweep(prune.young, BUDGET)
+    local counts, message, code = prune.store:sweep(prune.young) -- reads all records, so as many as it takes
     if not counts then failure.raise(code, "%s", message) end
     removed, bytes = removed + counts.removed, bytes + counts.bytes
     clock.sleep(prune.pause)

@@ -193,7 +193,26 @@ describe("a damaged run", function()
     assert.matches("✓ rebuild +made anew: 0 rows", text)
   end)
 
-  it("is told by doctor together with what else the store lacks", function()
+  it("is told by doctor, which warns of what else the store lacks", function()
+    local checks = require "weir.cli.checks"
+    local stats, said = { used_bytes = 1 << 20, map_bytes = 1 << 30, readers_cleared = 0 }, {}
+    local lacking = { stats = function() return stats end, verify = function() return { runs = 1, log = 2 }, {} end }
+    local function warned(path, had_reserve)
+      local found = {}
+      for _, line in ipairs(checks.open_store(lacking, path, had_reserve, function(what) said[#said + 1] = what end)) do
+        if line.status == "warn" then found[line.check] = line.detail .. "; " .. line.fix end
+      end
+      return found
+    end
+    assert.same({}, warned(":memory:"))
+    assert.same({}, said)
+    stats = { used_bytes = 800 << 20, map_bytes = 1 << 30, readers_cleared = 2 }
+    local found = warned(folder, true)
+    assert.matches("800.0 MiB of 1.0 GiB of address space are used %(78 %%%).*weir prune", found.map)
+    assert.matches("2 reader slots of processes that have died", found.readers)
+    assert.matches("reserve was used up.*make room", found.reserve)
+    assert.matches("is not there, and there was no room", warned(folder, false).reserve)
+    assert.same({ "reading 800.0 MiB of records", "reading 800.0 MiB of records" }, said)
     run "Ada"
     uv.fs_unlink(store .. "/reserve")
     assert.equal(0, (support.run { "doctor", "--store", store })) -- the start makes it again
