@@ -111,6 +111,39 @@ describe("pruning", function()
     assert.same({ 1, 1 }, { #store:scan "definitions", #store:scan "modules" })
   end)
 
+  it("keeps what a waiting flow has chosen on its way, and what a child pipeline uses", function()
+    local own = support.engine(store)
+    local keeping = require "weir.run.keeping"
+    local flow = assert(own.project:load("wandering.lua", [[
+      local weir = require "weir"
+      return weir.flow "wandering" { function(run, input)
+        local words = run:step "words" { agent = "keywords", input = { text = "ebb and flow of the tide" } }
+        run:step "nap" { sleep = "1h" }
+        return run:step "again" { agent = "keywords", input = { text = "the tide, the tide" } }
+      end }
+    ]]))
+    local waiting = own:run(flow, {})
+    local family = support.run_of(own, P "family" { S "child" { pipeline = "hello", input = { name = "Ada" } }, S "nap" { sleep = "1h" } })
+    for _ = 1, 3 do support.run_of(own, P "other" { S "a" { agent = "combine", input = { texts = { "a", "b" } } } }) end
+    assert.same({ "waiting", "waiting" }, { waiting.status, family.status })
+    clock.sleep(10)
+    keeping.kept_of(store).is_there = {}
+    local before = {}
+    for _, found in ipairs(store:scan "modules") do before[#before + 1] = found.key:match "^(.-)@" end
+    local done = upkeep.prune(support.engine(store), { older = 5 })
+    assert.same({ 3, 1 }, { done.runs, done.modules })
+    local left = {}
+    for _, found in ipairs(store:scan "modules") do left[#left + 1] = found.key:match "^(.-)@" end
+    assert.same({ "agents/combine", "agents/echo", "agents/keywords" }, before)
+    assert.same({ "agents/echo", "agents/keywords" }, left)
+    assert.equal(3, #store:scan "definitions") -- flow, parent, child
+    clock.sleep(3600)
+    local later = support.engine(store)
+    for _, id in ipairs { waiting.id, family.id } do
+      assert.equal("finished", require("weir.run.recovery").open(later, id):execute().status)
+    end
+  end)
+
   it("does not take a definition from a run that begins meanwhile", function()
     local own = support.engine(store)
     support.run(own, "plain", { text = "x" })
