@@ -61,7 +61,8 @@ typedef enum {
   WEIR_OP_DELETE, /* key = table key, expected. Result: 1 if it was there */
   WEIR_OP_BLOB,   /* key = hash, value = content */
   WEIR_OP_FORGET, /* remove a run: key = run id, value = the statuses that say that it has ended, each
-                   * with a zero after it. Result: how many entries it had */
+                   * with a zero after it; none: a journal without a row. Result: how many entries it
+                   * had */
   WEIR_OP_SWEEP,  /* of a sweep alone: key = hashes of blobs, expected = put at this time at the latest,
                    * in  milliseconds. Result: how many nobody refers to, and were removed */
   WEIR_OP_ROW,    /* replace the row: key = run id, epoch, row and status. Result: latest n */
@@ -155,8 +156,13 @@ typedef struct {
   weir_slice after;  /* run id to go on from, or empty */
   uint32_t limit;
   bool reverse;
+  bool damaged; /* a damaged row is found too, with nothing in it (`size` 0); else it is CORRUPT */
 } weir_run_query;
 weir_status weir_store_runs(weir_client *client, const weir_run_query *query, weir_result *result);
+
+/* Ids of journals that have entries, with a row or without, in order: those after `after`. */
+weir_status weir_store_journals(weir_client *client, weir_slice after, uint32_t limit,
+                                weir_result *result);
 
 weir_status weir_store_get(weir_client *client, weir_slice space, weir_slice key, weir_result *result);
 
@@ -168,6 +174,7 @@ typedef struct {
   bool has_to, after_from, before_to; /* after_from: without `from` itself */
   uint32_t limit;
   bool reverse;
+  bool damaged; /* a damaged record is found too, with nothing in it; one with a long key is left out */
 } weir_scan_query;
 /* In order of the keys' bytes; only keys that agree in their first 400 bytes come in any order, if one
  * of them is longer than LMDB's. */

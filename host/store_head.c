@@ -269,6 +269,15 @@ static int scan_entry(scan *s, const weir_entry *entry, size_t size) {
   return 0;
 }
 
+/* The head of a run that has a row, though no sound entry of it has been met: its first one is damaged,
+ * and follows none. */
+static weir_head *head_of_row(scan *s, weir_slice run) {
+  weir_slice row;
+  weir_head *head = NULL;
+  if (!weir_run_id_ok(run) || weir_map_get(s->store, s->txn, WEIR_RUNS, run, &row) != 0) return NULL;
+  return scan_head(s, run, &head) == 0 ? head : NULL;
+}
+
 /* Whose record was it? One flipped bit leaves either the run id or the chain readable. */
 static weir_head *guess_head(scan *s, weir_slice record) {
   if (record.size < WEIR_ENTRY_OVERHEAD) return NULL;
@@ -277,7 +286,9 @@ static weir_head *guess_head(scan *s, weir_slice record) {
   uint32_t chain =
       (uint32_t)at[16] | (uint32_t)at[17] << 8 | (uint32_t)at[18] << 16 | (uint32_t)at[19] << 24;
   if (size >= 1 && size <= WEIR_RUN_ID_MAX && size <= record.size - WEIR_ENTRY_OVERHEAD) {
-    weir_head *head = weir_heads_find(&s->store->heads, (weir_slice){ at + 20, size });
+    weir_slice run = { at + 20, size };
+    weir_head *head = weir_heads_find(&s->store->heads, run);
+    if (head == NULL) head = head_of_row(s, run);
     if (head != NULL) return head;
   }
   for (weir_head *head = s->store->heads.newest; head != NULL && chain != 0; head = head->older)

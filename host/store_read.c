@@ -38,6 +38,10 @@ static weir_status damaged(weir_result *result, const char *what, weir_slice nam
   return WEIR_CORRUPT;
 }
 
+static weir_slice text_slice(const char *text) {
+  return (weir_slice){ (const uint8_t *)text, strlen(text) };
+}
+
 /* Begin reading; the map stays where it is until end_read. */
 static weir_status begin_read(weir_client *client, weir_result *result, MDB_txn **txn) {
   weir_store *store = client->store;
@@ -379,14 +383,16 @@ static weir_status list_runs(weir_store *store, MDB_txn *txn, const weir_run_que
     run = weir_slice_of(key);
     if (by_status && !run_of_status(query, key, &run)) break;
     status = read_row(store, txn, run, query->status, result);
+    if (status == WEIR_CORRUPT && query->damaged && weir_map_sane(store, key)) {
+      add_found(result, run, (weir_slice){ NULL, 0 }, 0);
+      status = WEIR_OK;
+    }
     rc = mdb_cursor_get(cursor, &key, &value, query->reverse ? MDB_PREV : MDB_NEXT);
   }
   mdb_cursor_close(cursor);
   return rc == 0 || rc == MDB_NOTFOUND
              ? status
-             : damaged(result, "store",
-                       (weir_slice){ (const uint8_t *)store->path, strlen(store->path) },
-                       "the list of runs is unreadable");
+             : damaged(result, "store", text_slice(store->path), "the list of runs is unreadable");
 }
 
 weir_status weir_store_runs(weir_client *client, const weir_run_query *query, weir_result *result) {
@@ -395,6 +401,94 @@ weir_status weir_store_runs(weir_client *client, const weir_run_query *query, we
   weir_status status = begin_read(client, result, &txn);
   if (status != WEIR_OK) return status;
   return end_read(client, result, list_runs(client->store, txn, query, result));
+}
+
+/* --- ids of journals -------------------------------------------------------------------------------
+ */
+
+static int compare_ids(const void *a, const void *b) {
+  const weir_head *left = *(weir_head *const *)a, *right = *(weir_head *const *)b;
+  return weir_pack_compare(left->id, left->id_size, right->id, right->id_size);
+}
+
+/* The ids after `after` of which the log has entries that no segment had, before the read begins: each
+ * with its size before it, in order, at most `limit`. */
+static bool copy_unfolded_ids(weir_store *store, weir_slice after, uint32_t limit, weir_buffer *out) {
+  size_t count = 0;
+  weir_buffer_clear(out);
+  pthread_mutex_lock(&store->heads_lock);
+  weir_head **list = malloc((store->heads.count + 1) * sizeof(weir_head *));
+  for (weir_head *head = store->heads.oldest; head != NULL && list != NULL; head = head->newer)
+    if (weir_pack_compare(head->id, head->id_size, after.bytes, after.size) > 0) list[count++] = head;
+  for (weir_head *head = store->heads.settling; head != NULL && list != NULL;
+       head = head->next_settling)
+    if (head->unfolded == 0 && weir_pack_compare(head->id, head->id_size, after.bytes, after.size) > 0)
+      list[count++] = head; /* about to have a segment */
+  if (count > 0) qsort(list, count, sizeof(weir_head *), compare_ids);
+  for (size_t i = 0; i < count && i < limit; i++) {
+    weir_buffer_add(out, &list[i]->id_size, 1);
+    weir_buffer_add(out, list[i]->id, list[i]->id_size);
+  }
+  pthread_mutex_unlock(&store->heads_lock);
+  bool is_whole = list != NULL && !out->failed;
+  free(list);
+  return is_whole;
+}
+
+/* The first id after `after` that has segments: OK, EMPTY, or CORRUPT. */
+static weir_status next_in_segments(weir_store *store, MDB_cursor *cursor, weir_slice after,
+                                    weir_slice *run) {
+  uint8_t bytes[WEIR_KEY_MAX + 1];
+  MDB_val key = { 0, bytes }, record;
+  memcpy(bytes, after.bytes, after.size); /* ids hold no zero, so this is beyond all keys of `after` */
+  bytes[after.size] = 1;
+  key.mv_size = after.size == 0 ? 0 : after.size + 1;
+  int rc = mdb_cursor_get(cursor, &key, &record, after.size == 0 ? MDB_FIRST : MDB_SET_RANGE);
+  if (rc == MDB_NOTFOUND) return WEIR_EMPTY;
+  if (rc != 0 || !weir_map_sane(store, key) || key.mv_size <= 9) return WEIR_CORRUPT;
+  *run = (weir_slice){ key.mv_data, key.mv_size - 9 };
+  return WEIR_OK;
+}
+
+/* Both lists are in order: take the lesser head of the two. */
+static weir_status merge_ids(weir_store *store, MDB_cursor *cursor, weir_slice after, uint32_t limit,
+                             weir_result *result) {
+  uint8_t last[WEIR_RUN_ID_MAX];
+  const weir_buffer *others = &result->scratch;
+  size_t at = 0;
+  while (weir_result_count(result) < limit) {
+    weir_slice run = { NULL, 0 }, other = { NULL, 0 }, nothing = { NULL, 0 };
+    weir_status status = next_in_segments(store, cursor, after, &run);
+    if (status == WEIR_CORRUPT || run.size > WEIR_RUN_ID_MAX) return WEIR_CORRUPT;
+    if (at < others->size) other = (weir_slice){ others->bytes + at + 1, others->bytes[at] };
+    if (run.size == 0 && other.size == 0) return WEIR_OK;
+    int order = run.size == 0     ? 1
+                : other.size == 0 ? -1
+                                  : weir_pack_compare(run.bytes, run.size, other.bytes, other.size);
+    if (order >= 0) at += 1 + other.size;
+    if (order > 0) run = other;
+    add_found(result, run, nothing, 0);
+    memcpy(last, run.bytes, run.size);
+    after = (weir_slice){ last, run.size };
+  }
+  return WEIR_OK;
+}
+
+weir_status weir_store_journals(weir_client *client, weir_slice after, uint32_t limit,
+                                weir_result *result) {
+  MDB_txn *txn;
+  MDB_cursor *cursor;
+  clear(result);
+  if (!copy_unfolded_ids(client->store, after, limit, &result->scratch)) return WEIR_LIMIT;
+  weir_status status = begin_read(client, result, &txn);
+  if (status != WEIR_OK) return status;
+  if (mdb_cursor_open(txn, client->store->table[WEIR_SEGMENTS], &cursor) != 0)
+    return end_read(client, result, WEIR_CORRUPT);
+  status = merge_ids(client->store, cursor, after, limit, result);
+  mdb_cursor_close(cursor);
+  if (status == WEIR_CORRUPT)
+    damaged(result, "store", text_slice(client->store->path), "the segments are unreadable");
+  return end_read(client, result, status);
 }
 
 /* --- keys and values, blobs ---------------------------------------------------------------------- */
@@ -469,15 +563,18 @@ static weir_status scan_keys(weir_store *store, MDB_txn *txn, const weir_scan_qu
   while (rc == 0 && weir_result_count(result) < query->limit && has_prefix(weir_slice_of(key), space)) {
     weir_slice own = { (uint8_t *)key.mv_data + space.size, key.mv_size - space.size };
     weir_kv kv = { 0 };
-    if (!weir_map_sane(store, value) ||
-        weir_kv_read(weir_slice_of(key), weir_slice_of(value), &kv) != WEIR_OK) {
+    bool is_sound = weir_map_sane(store, value) &&
+                    weir_kv_read(weir_slice_of(key), weir_slice_of(value), &kv) == WEIR_OK;
+    if (!is_sound && !(query->damaged && weir_map_sane(store, key))) {
       status = damaged(result, "key", own, "its record is damaged");
       break;
     }
+    if (!is_sound) kv = (weir_kv){ 0 };
     if (kv.long_key.size > 0) own = kv.long_key;
     int place = place_of(query, own);
     if (place > 0 && key.mv_size < WEIR_KEY_CUT) break; /* longer ones are not in exact order */
-    if (place == 0) add_found(result, own, kv.payload, kv.version);
+    if (place == 0 && (is_sound || key.mv_size < WEIR_KEY_CUT))
+      add_found(result, own, kv.payload, kv.version);
     rc = mdb_cursor_get(cursor, &key, &value, query->reverse ? MDB_PREV : MDB_NEXT);
   }
   mdb_cursor_close(cursor);

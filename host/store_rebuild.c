@@ -10,6 +10,7 @@ typedef struct {
   weir_store *store;
   weir_tail tail;
   uint64_t log_bytes, damaged;
+  weir_buffer lost; /* ids of rows that are to go, with a zero after each */
 } rebuilding;
 
 static void note_number(rebuilding *r, uint64_t number) {
@@ -52,6 +53,29 @@ static bool note(rebuilding *r, int table, weir_slice key, weir_slice record) {
   }
 }
 
+/* A row is made of its journal: a damaged one goes if the journal can be read, and whoever knows what
+ * rows say makes it again. */
+static bool is_lost_row(rebuilding *r, MDB_txn *txn, int table, weir_slice run) {
+  int rc;
+  if (table != WEIR_RUNS || !weir_run_id_ok(run)) return false;
+  if (weir_forget_check(r->store, txn, run, &rc) != WEIR_OK) return false;
+  weir_buffer_add(&r->lost, run.bytes, run.size);
+  weir_buffer_add(&r->lost, "", 1);
+  return !r->lost.failed;
+}
+
+/* When all has been read: LMDB keeps changed pages elsewhere, where no record can be bounded. */
+static int drop_lost_rows(rebuilding *r, MDB_txn *txn) {
+  int rc = 0;
+  for (size_t at = 0; at < r->lost.size && rc == 0;) {
+    const char *id = (const char *)r->lost.bytes + at;
+    MDB_val key = { strlen(id), r->lost.bytes + at };
+    rc = mdb_del(txn, r->store->table[WEIR_RUNS], &key, NULL);
+    at += key.mv_size + 1;
+  }
+  return rc;
+}
+
 static int read_table(rebuilding *r, MDB_txn *txn, int table) {
   MDB_cursor *cursor;
   MDB_val key, value;
@@ -61,7 +85,10 @@ static int read_table(rebuilding *r, MDB_txn *txn, int table) {
        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
     bool sane = weir_map_sane(r->store, key) && weir_map_sane(r->store, value);
     weir_slice record = sane ? weir_slice_of(value) : (weir_slice){ NULL, 0 };
-    r->damaged += !sane || !note(r, table, weir_slice_of(key), record);
+    bool is_sound = sane && note(r, table, weir_slice_of(key), record);
+    if (!is_sound && weir_map_sane(r->store, key) && is_lost_row(r, txn, table, weir_slice_of(key)))
+      continue;
+    r->damaged += !is_sound;
     r->tail.records[table]++;
     if (sane) r->tail.sums[table] += weir_record_crc(table, weir_slice_of(key), record);
   }
@@ -69,9 +96,16 @@ static int read_table(rebuilding *r, MDB_txn *txn, int table) {
   return rc == MDB_NOTFOUND ? 0 : ECANCELED;
 }
 
+/* Heads that were in doubt because of their row are read again. */
+static int reload_heads(weir_store *store, MDB_txn *txn) {
+  bool lost;
+  return weir_heads_scan(store, txn, &lost);
+}
+
 /* All that this writes. The index of statuses is made of the rows, and counted as it is made. */
 static int rebuild(weir_store *store, MDB_txn *txn, void *context) {
   rebuilding *r = context;
+  weir_buffer_free(&r->lost);
   *r = (rebuilding){ .job = r->job, .store = store };
   int rc = 0;
   for (int table = 0; table < WEIR_TABLES && rc == 0; table++)
@@ -82,7 +116,9 @@ static int rebuild(weir_store *store, MDB_txn *txn, void *context) {
   r->tail.transactions = mdb_txn_id(txn) - 1; /* writing the tail counts this one */
   store->tail = r->tail;
   store->log_bytes = r->log_bytes;
-  rc = weir_rebuild_index(store, txn);
+  rc = drop_lost_rows(r, txn);
+  if (rc == 0) rc = weir_rebuild_index(store, txn);
+  if (rc == 0 && r->lost.size > 0) rc = reload_heads(store, txn);
   pthread_mutex_unlock(&store->heads_lock);
   return rc;
 }
@@ -92,6 +128,7 @@ weir_status weir_rebuild(weir_job *job) {
   rebuilding r = { .job = job };
   char message[WEIR_MESSAGE_MAX];
   weir_status status = weir_commit_alone(store, rebuild, &r, message);
+  weir_buffer_free(&r.lost);
   if (status != WEIR_OK) return weir_job_fail(job, status, "%.500s", message);
   pthread_mutex_lock(&store->heads_lock);
   memcpy(job->result, store->committed.records, sizeof store->committed.records);

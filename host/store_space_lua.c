@@ -154,6 +154,12 @@ static int push_rows(lua_State *L, weir_port *port, const char *id, const char *
     lua_createtable(L, 0, 3); /* list item */
     lua_pushlstring(L, (const char *)port->result.bytes.bytes + found.id_at, found.id_size);
     lua_setfield(L, -2, id);
+    if (found.size == 0) { /* no value takes no byte */
+      lua_pushboolean(L, 1);
+      lua_setfield(L, -2, "damaged");
+      lua_rawseti(L, -2, (lua_Integer)i + 1); /* list */
+      continue;
+    }
     if (!push_value(L, port, found))
       return weir_refusef(L, WEIR_CORRUPT, "store: a %s is damaged", payload);
     lua_setfield(L, -2, payload);
@@ -167,8 +173,8 @@ static int push_rows(lua_State *L, weir_port *port, const char *id, const char *
   return 1;
 }
 
-/* store:scan(space [, {prefix=, from=, after=, to=, before=, limit=, reverse=}]) -> list of {key=,
- * value=, version=} */
+/* store:scan(space [, {prefix=, from=, after=, to=, before=, limit=, reverse=, damaged=}]) -> list of
+ * {key=, value=, version=} */
 static int store_scan(lua_State *L) {
   weir_port *port = weir_port_check(L, 1);
   weir_scan_query query = { .space = check_space(L, 2), .limit = SCAN_DEFAULT };
@@ -184,6 +190,7 @@ static int store_scan(lua_State *L) {
     query.has_to = query.to.bytes != NULL;
     query.limit = limit_option(L, 3);
     query.reverse = boolean_option(L, 3, "reverse");
+    query.damaged = boolean_option(L, 3, "damaged");
   }
   weir_status status = weir_store_scan(port->client, &query, &port->result);
   if (status != WEIR_OK)
@@ -191,7 +198,7 @@ static int store_scan(lua_State *L) {
   return push_rows(L, port, "key", "value", "version");
 }
 
-/* store:runs([{status=, after=, limit=, reverse=}]) -> list of {id=, row=} */
+/* store:runs([{status=, after=, limit=, reverse=, damaged=}]) -> list of {id=, row=} */
 static int store_runs(lua_State *L) {
   weir_port *port = weir_port_check(L, 1);
   weir_run_query query = { .limit = SCAN_DEFAULT };
@@ -201,12 +208,37 @@ static int store_runs(lua_State *L) {
     query.after = text_option(L, 2, "after");
     query.limit = limit_option(L, 2);
     query.reverse = boolean_option(L, 2, "reverse");
+    query.damaged = boolean_option(L, 2, "damaged");
   }
   if (query.status.size > WEIR_STATUS_MAX || query.after.size > WEIR_RUN_ID_MAX)
     return luaL_error(L, "option 'status' or 'after' is too long");
   weir_status status = weir_store_runs(port->client, &query, &port->result);
   if (status != WEIR_OK) return weir_refusef(L, status, "%s", port->result.message);
   return push_rows(L, port, "id", "row", NULL);
+}
+
+/* store:journals([{after=, limit=}]) -> list of ids */
+static int store_journals(lua_State *L) {
+  weir_port *port = weir_port_check(L, 1);
+  weir_slice after = { NULL, 0 };
+  uint32_t limit = SCAN_DEFAULT;
+  if (!lua_isnoneornil(L, 2)) {
+    luaL_checktype(L, 2, LUA_TTABLE);
+    after = text_option(L, 2, "after");
+    limit = limit_option(L, 2);
+  }
+  if (after.size > WEIR_RUN_ID_MAX) return luaL_error(L, "option 'after' is too long");
+  weir_status status = weir_store_journals(port->client, after, limit, &port->result);
+  if (status != WEIR_OK) return weir_refusef(L, status, "%s", port->result.message);
+  uint32_t count = weir_result_count(&port->result);
+  lua_createtable(L, (int)count, 0); /* list */
+  for (uint32_t i = 0; i < count; i++) {
+    weir_found found = weir_result_at(&port->result, i);
+    lua_pushlstring(L, (const char *)port->result.bytes.bytes + found.id_at, found.id_size);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  weir_mark_list(L, -1);
+  return 1;
 }
 
 static weir_span add_blob(lua_State *L, weir_batch *batch, weir_slice content, char hex[HEX_SIZE]) {
@@ -276,7 +308,9 @@ static int store_get_blob(lua_State *L) {
 /* --- store:batch -----------------------------------------------------------------------------------
  */
 
-static const char *const op_names[] = { "put", "cas", "delete", "entry", "row", "blob", "forget", NULL };
+static const char *const op_names[] = {
+  "put", "cas", "delete", "entry", "row", "blob", "forget", NULL
+};
 enum { OP_PUT, OP_CAS, OP_DELETE, OP_ENTRY, OP_ROW, OP_BLOB, OP_FORGET };
 
 /* The operation stands at index item; its fields are pushed from there on. */
@@ -303,7 +337,8 @@ static bool add_item_entry(lua_State *L, weir_port *port, weir_batch *batch, int
   lua_getfield(L, item, "park");  /* ... journal entry row ended park */
   bool has_row = !lua_isnil(L, item + 3), ended = lua_toboolean(L, item + 4),
        parked = lua_toboolean(L, item + 5);
-  if ((has_row || kind == OP_ROW) && !lua_istable(L, item + 3)) luaL_error(L, "batch: 'row' must be a table");
+  if ((has_row || kind == OP_ROW) && !lua_istable(L, item + 3))
+    luaL_error(L, "batch: 'row' must be a table");
   if (kind == OP_ROW) return weir_journal_row(L, port, batch, journal, item + 3, parked);
   if (!lua_istable(L, item + 2)) luaL_error(L, "batch: 'entry' must be a list");
   if (ended) *reserve = true;
@@ -327,16 +362,19 @@ static weir_span add_ended(lua_State *L, weir_batch *batch, int index) {
   }
   lua_pop(L, 1);
   span.size = (uint32_t)(batch->bytes.size - span.at);
+  if (span.size == 0) luaL_error(L, "batch: 'ended' must be a list of statuses");
   return span;
 }
 
 static bool add_item_forget(lua_State *L, weir_batch *batch, int item, bool *reserve) {
   lua_getfield(L, item, "run");   /* ... run */
   lua_getfield(L, item, "ended"); /* ... run ended */
+  bool is_rowless = boolean_option(L, item, "rowless");
   if (lua_type(L, item + 1) != LUA_TSTRING || !weir_run_id_ok(check_slice(L, item + 1)))
     luaL_error(L, "batch: 'run' must be a run id");
   weir_slice run = check_slice(L, item + 1);
-  weir_span key = weir_batch_bytes(batch, run.bytes, run.size), ended = add_ended(L, batch, item + 2);
+  weir_span key = weir_batch_bytes(batch, run.bytes, run.size), ended = { 0, 0 };
+  if (!is_rowless) ended = add_ended(L, batch, item + 2);
   weir_op *op = weir_port_op(L, batch, WEIR_OP_FORGET);
   op->key = key;
   op->value = ended;
@@ -426,8 +464,14 @@ static int store_batch(lua_State *L) {
   return weir_port_wait(L, port, batch, first_op, reserve, "batch", batch_done);
 }
 
-const luaL_Reg weir_space_methods[] = { { "put", store_put },           { "cas", store_cas },
-                                        { "delete", store_delete },     { "get", store_get },
-                                        { "scan", store_scan },         { "runs", store_runs },
-                                        { "put_blob", store_put_blob }, { "get_blob", store_get_blob },
-                                        { "batch", store_batch },       { NULL, NULL } };
+const luaL_Reg weir_space_methods[] = { { "put", store_put },
+                                        { "cas", store_cas },
+                                        { "delete", store_delete },
+                                        { "get", store_get },
+                                        { "scan", store_scan },
+                                        { "runs", store_runs },
+                                        { "journals", store_journals },
+                                        { "put_blob", store_put_blob },
+                                        { "get_blob", store_get_blob },
+                                        { "batch", store_batch },
+                                        { NULL, NULL } };

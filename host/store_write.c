@@ -112,11 +112,31 @@ static bool is_listed(weir_slice list, weir_slice status) {
   return false;
 }
 
+/* All of it must be readable: a segment tells what else is to go. */
+static int check_segments(writing *w, weir_slice run) {
+  int rc;
+  if (weir_forget_check(w->store, w->txn, run, &rc) != WEIR_CORRUPT) return rc;
+  return refuse_run(w, WEIR_CORRUPT, run, "its segments are damaged; see 'weir doctor'");
+}
+
+/* A journal that is no run: it has entries and no row. */
+static int check_forget_journal(writing *w, weir_slice run) {
+  weir_slice record;
+  int rc = weir_map_get(w->store, w->txn, WEIR_RUNS, run, &record);
+  if (rc == 0)
+    return refuse_run(w, WEIR_CONFLICT, run, "it has a row; its status must say that it has ended");
+  if (rc != MDB_NOTFOUND) return rc;
+  weir_head *head = head_of(w, run, &rc);
+  if (head == NULL) return rc;
+  return head->n == 0 ? refuse_run(w, WEIR_NOT_FOUND, run, "there is none") : check_segments(w, run);
+}
+
 /* Only its row says that a run has ended; who took it over since may be about to go on with it. */
 static int check_forget(writing *w, const weir_op *op) {
   weir_slice run = slice_of(w->batch, op->key), record;
   weir_row row;
   char why[120];
+  if (op->value.size == 0) return check_forget_journal(w, run);
   int rc = weir_map_get(w->store, w->txn, WEIR_RUNS, run, &record);
   if (rc == MDB_NOTFOUND) return refuse_run(w, WEIR_NOT_FOUND, run, "there is none");
   if (rc != 0) return rc;
@@ -133,10 +153,7 @@ static int check_forget(writing *w, const weir_op *op) {
     snprintf(why, sizeof why, "epoch %u has taken it over since it ended", head->epoch);
     return refuse_run(w, WEIR_CONFLICT, run, why);
   }
-  weir_status status = weir_forget_check(w->store, w->txn, run, &rc);
-  return status == WEIR_CORRUPT
-             ? refuse_run(w, WEIR_CORRUPT, run, "its segments are damaged; see 'weir doctor'")
-             : rc;
+  return check_segments(w, run);
 }
 
 static int check_op(writing *w, const weir_op *op) {

@@ -99,7 +99,8 @@ function Store:backup(path, options) end
 function Store:sweep(seconds_young, budget) end
 
 --- Makes the index of statuses and the sums of the tables anew from the records: for a store whose summary is damaged,
---- opened with `force`. What is damaged stays as it is. Commits wait until it is done. Waits.
+--- opened with `force`. A damaged row is removed if its journal is sound, so that it can be made again; what else is
+--- damaged stays as it is. Commits wait until it is done. Waits.
 ---@return table<string, integer>|nil counts records by table, and `damaged`
 ---@return string|nil message
 ---@return string|nil code `corrupt` (a table is unreadable), `full`, `unavailable`
@@ -144,11 +145,19 @@ function Store:entries(run_id, after_n, limit) end
 function Store:row(run_id) end
 
 --- Runs in order of their ids, which is that of their start.
----@param query { status: string?, after: string?, limit: integer?, reverse: boolean? }|nil limit: 1..1000, default 100
----@return { id: string, row: table }[]|nil
+---@param query { status: string?, after: string?, limit: integer?, reverse: boolean?, damaged: boolean? }|nil limit:
+---  1..1000, default 100; damaged: a run whose row is damaged is listed too, and says so instead of being refused
+---@return { id: string, row: table|nil, damaged: true|nil }[]|nil
 ---@return string|nil message
 ---@return string|nil code `corrupt`, `unavailable`
 function Store:runs(query) end
+
+--- Ids of all journals that have entries, in order: runs, with a row or without, and journals that are no runs.
+---@param query { after: string?, limit: integer? }|nil limit: 1..1000, default 100
+---@return string[]|nil
+---@return string|nil message
+---@return string|nil code `corrupt`, `limit`, `unavailable`
+function Store:journals(query) end
 
 --- Appends an entry. Waits until it is on disk.
 ---@param entry any[] plain data
@@ -227,8 +236,10 @@ function Store:get(space, key) end
 
 --- Keys in order of their bytes.
 ---@param space string
----@param query { prefix: string?, from: string?, after: string?, to: string?, before: string?, limit: integer?, reverse: boolean? }|nil
----@return { key: string, value: any, version: integer }[]|nil
+---@param query { prefix: string?, from: string?, after: string?, to: string?, before: string?, limit: integer?,
+---  reverse: boolean?, damaged: boolean? }|nil damaged: a key of at most 400 bytes whose record is damaged is listed too,
+---  and says so instead of being refused
+---@return { key: string, value: any, version: integer, damaged: true|nil }[]|nil
 ---@return string|nil message
 ---@return string|nil code `corrupt`, `unavailable`
 function Store:scan(space, query) end
@@ -249,12 +260,13 @@ function Store:get_blob(hash) end
 --- Does several operations in one transaction, all or none. Waits until they are on disk. Each is a table with
 --- `op`: put {space, key, value}, cas {space, key, version, value}, delete {space, key, version?},
 --- entry {journal, entry, row?, ended?, park?}, row {journal, row, park?}, blob {bytes},
---- forget {run, ended?}.
+--- forget {run, ended?, rowless?}.
 --- `row` replaces the run's row without an entry. `park` (boolean) keeps nothing of the run in memory: it may be opened
 --- and appended to again, and an older epoch is refused as before.
 --- `forget` removes the journal and the row of the run with this id. Its row must say that it has ended, by a status of
 --- the list `ended` (default finished, failed, cancelled), and nobody may have taken it over since: else `conflict`.
---- `not_found` when it has no row. Its result is the number of entries. What it leaves of blobs is for `sweep`.
+--- `not_found` when it has no row. With `rowless` it removes a journal that is no run: `conflict` when it has a row,
+--- `not_found` when it has no entries. The result is the number of entries. What is left of blobs is for `sweep`.
 --- When the disk is full, a batch with an entry that ends a run, or with a `forget`, may use the space kept back.
 ---@param operations table[] 1 to 10000
 ---@return any[]|nil results version, 1 or 0 for whether a key was there, n, hash

@@ -10,6 +10,13 @@ static weir_status status_of(weir_client *client, const char *run) {
   return status;
 }
 
+static weir_status status_of_entries(weir_client *client, const char *run) {
+  weir_result result = { 0 };
+  weir_status status = weir_store_entries(client, text(run), 0, 10, &result);
+  weir_result_free(&result);
+  return status;
+}
+
 /* Some segments, some entries in the log only, and neighbours whose ids begin alike. */
 static void write_runs(weir_client *client) {
   static const char *const runs[] = { "r", "r_", "r_1", "r_10", "r_2" };
@@ -92,6 +99,87 @@ static void only_its_row_says_that_it_has_ended(void **state) {
   weir_store_release(store);
 }
 
+static outcome forget_journal(weir_client *client, const char *run) {
+  weir_batch *batch = weir_client_batch(client);
+  uint32_t first = batch->ops;
+  weir_op *op = weir_batch_op(batch);
+  op->kind = WEIR_OP_FORGET;
+  op->key = add(batch, text(run));
+  weir_batch_request(batch, first, client);
+  return finish(client, false);
+}
+
+static void a_journal_without_a_row_goes_when_it_is_named_as_one(void **state) {
+  (void)state;
+  char *folder = new_folder();
+  weir_store *store = must_open(folder, NULL);
+  weir_client *client = weir_client_new(store, helper_wake, NULL);
+  char large[3001];
+  memset(large, 'x', 3000);
+  large[3000] = '\0';
+  for (int n = 1; n <= 300; n++)
+    append(client, "workspace/run:r_1", 1, n == 7 ? large : "change", NULL, false);
+  append(client, "workspace/run:r_10", 1, "change", NULL, false);
+  append(client, "r_1", 1, "end", "finished", true);
+  outcome refused = forget_journal(client, "r_1");
+  assert_int_equal(refused.status, WEIR_CONFLICT);
+  assert_non_null(strstr(refused.message, "run 'r_1': it has a row"));
+  assert_int_equal(forget_journal(client, "nobody").status, WEIR_NOT_FOUND);
+  assert_int_equal(forget_journal(client, "workspace/run:r_1").result, 300);
+  assert_int_equal(forget_journal(client, "workspace/run:r_1").status, WEIR_NOT_FOUND);
+  must_verify(client, NULL);
+  weir_client_free(client);
+  weir_store_release(store);
+  store = must_open(folder, NULL);
+  client = weir_client_new(store, helper_wake, NULL);
+  assert_int_equal(status_of_entries(client, "workspace/run:r_1"), WEIR_NOT_FOUND);
+  assert_int_equal(status_of_entries(client, "workspace/run:r_10"), WEIR_OK);
+  assert_int_equal(append(client, "workspace/run:r_1", 1, "again", NULL, false).result, 1);
+  must_verify(client, NULL);
+  weir_client_free(client);
+  weir_store_release(store);
+  remove_folder(folder);
+}
+
+static void ids_of(weir_client *client, const char *after, uint32_t limit, char out[256]) {
+  weir_result result = { 0 };
+  assert_int_equal(weir_store_journals(client, text(after), limit, &result), WEIR_OK);
+  out[0] = '\0';
+  for (uint32_t i = 0; i < weir_result_count(&result); i++) {
+    weir_found found = weir_result_at(&result, i);
+    size_t at = strlen(out);
+    snprintf(out + at, 256 - at, "%.*s ", (int)found.id_size,
+             (const char *)result.bytes.bytes + found.id_at);
+  }
+  weir_result_free(&result);
+}
+
+static void journals_are_listed_with_a_row_or_without(void **state) {
+  (void)state;
+  weir_store *store = must_open(":memory:", NULL);
+  weir_client *client = weir_client_new(store, helper_wake, NULL);
+  char ids[256];
+  ids_of(client, "", 10, ids);
+  assert_string_equal(ids, "");
+  append(client, "b", 1, "in a segment", "finished", true);
+  append(client, "bb", 1, "in the log", NULL, false);
+  append(client, "a", 1, "in the log", "running", false);
+  append(client, "c", 1, "in a segment", "waiting", true);
+  append(client, "c", 1, "in both", NULL, false);
+  append(client, "d", 1, "goes", "failed", true);
+  assert_int_equal(forget_run(client, "d").status, WEIR_OK);
+  ids_of(client, "", 10, ids);
+  assert_string_equal(ids, "a b bb c ");
+  ids_of(client, "a", 2, ids);
+  assert_string_equal(ids, "b bb ");
+  ids_of(client, "b", 1, ids);
+  assert_string_equal(ids, "bb ");
+  ids_of(client, "c", 1, ids);
+  assert_string_equal(ids, "");
+  weir_client_free(client);
+  weir_store_release(store);
+}
+
 static void it_is_forgotten_with_its_request_or_not_at_all(void **state) {
   (void)state;
   weir_store *store = must_open(":memory:", NULL);
@@ -149,6 +237,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_run_that_has_ended_goes_without_a_trace),
     cmocka_unit_test(only_its_row_says_that_it_has_ended),
+    cmocka_unit_test(a_journal_without_a_row_goes_when_it_is_named_as_one),
+    cmocka_unit_test(journals_are_listed_with_a_row_or_without),
     cmocka_unit_test(it_is_forgotten_with_its_request_or_not_at_all),
     cmocka_unit_test(the_latest_lsn_is_that_of_the_last_commit),
   };

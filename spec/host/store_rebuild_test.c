@@ -129,10 +129,52 @@ static void what_is_damaged_is_counted_and_left(void **state) {
   remove_folder(folder);
 }
 
+/* The row with the marked status is damaged; its journal is sound. */
+static void a_damaged_row_goes_and_can_be_made_again(void **state) {
+  (void)state;
+  char *folder = new_folder();
+  weir_store *store = must_open(folder, NULL);
+  weir_client *client = weir_client_new(store, helper_wake, NULL);
+  uint64_t result[WEIR_JOB_RESULTS];
+  weir_result found = { 0 };
+  append(client, "r_1", 1, "first", "finished", true);
+  append(client, "r_2", 1, "first", "to be flipped", false);
+  append(client, "r_3", 1, "first", "finished", true);
+  weir_client_free(client);
+  weir_store_release(store);
+  flip(folder, "to be flipped");
+  store = must_open(folder, NULL);
+  client = weir_client_new(store, helper_wake, NULL);
+  weir_run_query query = { .limit = 10 };
+  assert_int_equal(weir_store_runs(client, &query, &found), WEIR_CORRUPT);
+  query.damaged = true;
+  assert_int_equal(weir_store_runs(client, &query, &found), WEIR_OK);
+  assert_int_equal(weir_result_count(&found), 3);
+  assert_int_equal(weir_result_at(&found, 1).size, 0);
+  assert_true(weir_result_at(&found, 2).size > 0);
+  assert_int_equal(put_row(client, "r_2", 1, "running", false).status, WEIR_CORRUPT);
+  rebuild(client, result);
+  assert_int_equal(result[WEIR_RUNS], 2);
+  assert_int_equal(result[WEIR_TABLES], 0);
+  assert_int_equal(weir_store_row(client, text("r_2"), &found), WEIR_NOT_FOUND);
+  assert_int_equal(weir_store_journals(client, text("r_1"), 1, &found), WEIR_OK);
+  assert_int_equal(weir_result_count(&found), 1);
+  assert_int_equal(put_row(client, "r_2", 1, "running", false).status, WEIR_OK);
+  assert_int_equal(append(client, "r_2", 1, "second", NULL, false).result, 2);
+  assert_int_equal(runs_of(client, "running"), 1);
+  must_verify(client, NULL);
+  weir_result_free(&found);
+  weir_client_free(client);
+  weir_store_release(store);
+  weir_store_release(must_open(folder, NULL));
+  remove_folder(folder);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(summary_and_index_come_back),
     cmocka_unit_test(what_is_damaged_is_counted_and_left),
+    cmocka_unit_test(a_damaged_row_goes_and_can_be_made_again),
   };
   return cmocka_run_group_tests_name("store_rebuild", tests, NULL, NULL);
 }

@@ -101,8 +101,12 @@ local FIXES = {
   conflict = "stop the other process, or use another --store",
   denied = "give this user the folder, or use another --store",
   full = "make room on the disk",
-  corrupt = "restore a backup of the folder, or move it away: weir makes a new one",
+  invalid = "name a folder on a local disk with --store or WEIR_STORE, or use the weir that made the store",
+  corrupt = "`weir doctor --rebuild` saves what the journals say; else restore a backup of the folder",
+  unavailable = "look at the disk and at the system's log",
 }
+local LONG = 64 << 20 -- bytes of a store, from which on reading it is told before
+local MAP_SHARE = 0.7 -- of the address space
 
 local function store_finding(status, detail, fix)
   local found = finding("store", status, detail, fix)
@@ -116,22 +120,92 @@ local function verified(store, path)
   if #damaged > 0 then
     local example = text.first_line(tostring(damaged[1]))
     return store_finding("fail", ("%s: %s damaged, such as %s"):format(path, text.count(#damaged, "record"), example),
-      "the runs concerned say so; the others go on; restore a backup to have them back")
+      "the runs concerned say so; the others go on; `weir doctor --rebuild` makes indexes anew, a backup has the rest")
   end
   return store_finding("ok", ("%s: every record reads back (%s, %s in the log)"):format(path, text.count(counts.runs, "run"),
     text.count(counts.log, "entry", "entries")))
 end
 
-function M.store(path)
+local function reserve(path, had_reserve)
+  if uv.fs_stat(path .. "/reserve") then return end
+  local when = had_reserve and "was used up" or "is not there, and there was no room to make it"
+  return finding("reserve", "warn", ("%s/reserve %s; on a full disk runs could not be ended"):format(path, when),
+    "make room on the disk; the next start makes it again")
+end
+
+local function map(stats)
+  local share = stats.used_bytes / stats.map_bytes
+  if share <= MAP_SHARE then return end
+  return finding("map", "warn", ("%s of %s of address space are used (%.0f %%)"):format(text.bytes(stats.used_bytes),
+    text.bytes(stats.map_bytes), share * 100),
+    "weir prune removes old runs; if address space is limited (ulimit -v), give it more: weir takes more by itself")
+end
+
+local function readers(stats)
+  if stats.readers_cleared == 0 then return end
+  return finding("readers", "warn", ("%s of processes that have died were cleared"):format(text.count(stats.readers_cleared,
+    "reader slot")), "other programs read this store; let them end by themselves")
+end
+
+--- What an open store says of itself.
+---@param store weir.Store
+---@param path string
+---@param had_reserve boolean whether the reserve was there before it was opened
+---@param say fun(text: string) told before what takes long
+---@return weir.cli.Finding[]
+function M.open_store(store, path, had_reserve, say)
+  local stats = store:stats()
+  if stats.used_bytes > LONG then say(("reading %s of records"):format(text.bytes(stats.used_bytes))) end
+  local found = { verified(store, path) }
+  local more = { map(stats), readers(stats) }
+  if path ~= ":memory:" then more[3] = reserve(path, had_reserve) end
+  for index = 1, 3 do found[#found + 1] = more[index] end
+  return found
+end
+
+local function open_failed(message, code)
+  return { store_finding("fail", message, FIXES[code] or "see the message") }
+end
+
+--- The store: whether it opens, every record, what it needs to go on.
+---@param path string
+---@param say fun(text: string) told before what takes long
+---@return weir.cli.Finding[]
+function M.store(path, say)
   if path ~= ":memory:" and not uv.fs_stat(path) then
-    return store_finding("ok", ("%s is not there yet; the first run makes it"):format(path))
+    return { store_finding("ok", ("%s is not there yet; the first run makes it"):format(path)) }
   end
+  local had_reserve = uv.fs_stat(path .. "/reserve") ~= nil
   local store, message, code = require("weir.port.store").open(path, {})
-  if not store then return store_finding("fail", message, FIXES[code] or "see the message") end
-  local ok, found = pcall(verified, store, path)
+  if not store then return open_failed(message, code) end
+  local ok, found = pcall(M.open_store, store, path, had_reserve, say)
   store:close()
   if ok then return found end
-  return store_finding("fail", failure.of(found).message, FIXES.corrupt)
+  return { store_finding("fail", failure.of(found).message, FIXES.corrupt) }
+end
+
+local function rebuilt(result)
+  local parts = { text.count(result.rows, "row"), text.count(result.timers, "timer"), text.count(result.heads, "head") .. " of documents",
+    ("the search index of %s"):format(text.count(result.documents, "document")) }
+  local detail = "made anew: " .. table.concat(parts, ", ")
+  if #result.damaged == 0 then return finding("rebuild", "ok", detail) end
+  for _, lost in ipairs(result.damaged) do detail = ("%s\n%s: %s"):format(detail, lost.what, text.first_line(lost.message)) end
+  return finding("rebuild", "warn", detail, "what is damaged beyond that is in a backup, if there is one")
+end
+
+--- Makes indexes anew; opens a store also if it is damaged.
+---@param path string
+---@return weir.cli.Finding
+function M.rebuild(path)
+  if path == ":memory:" or not uv.fs_stat(path) then
+    return finding("rebuild", "fail", path .. " is not there", "name a store with --store")
+  end
+  local store, message, code = require("weir.port.store").open(path, { force = true })
+  if not store then return open_failed(message, code)[1] end
+  local ok, result = pcall(require("weir.upkeep").rebuild, store)
+  store:close()
+  if ok then return rebuilt(result) end
+  return store_finding("fail", failure.of(result).message, "restore a backup")
 end
 
 -- The project ------------------------------------------------------------------------------------

@@ -32,11 +32,15 @@ M.families = {
     { name = "approve", summary = "approve what waits, or answer it" },
     { name = "reject", summary = "reject what waits" },
   } },
+  { title = "keep house", entries = {
+    { name = "prune", summary = "remove old runs, and what nothing refers to" },
+    { name = "backup", summary = "copy the store" },
+    { name = "doctor", summary = "check the installation, the store and the project" },
+  } },
   { title = "modules, tests, this machine", entries = {
     { name = "modules", summary = "list agents, critics and other modules" },
     { name = "test", summary = "run specs inside the host" },
     { name = "bench", summary = "measure weir on this machine" },
-    { name = "doctor", summary = "check the installation, the store and the project" },
     { name = "version", summary = "print versions" },
     { name = "help", summary = "explain a command" },
   } },

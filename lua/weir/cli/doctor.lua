@@ -10,13 +10,15 @@ local text = require "weir.cli.text"
 
 local M = {
   name = "doctor",
-  summary = "Checks the installation, the store and the project; says what to do about what is wrong. Changes nothing.",
-  examples = { "doctor", "doctor --json" },
-  notes = "Exit status: 0 all is well or only warned of, 1 something is wrong, 75 the store is.",
+  summary = "Checks the installation, the store and the project; says what to do about what is wrong.",
+  examples = { "doctor", "doctor --json", "doctor --rebuild" },
+  notes = "Changes nothing, unless --rebuild makes anew what the journals prove: rows, indexes, timers, the search index of\n"
+    .. "documents. Exit status: 0 all is well or only warned of, 1 something is wrong, 75 the store is.",
 }
 
 function M.declare(parser)
   session.declare_store(parser)
+  parser:flag("--rebuild", "first make the store's indexes anew from its journals")
   parser:flag("--concat-canary"):hidden(true)
 end
 
@@ -32,8 +34,11 @@ local function examine(arguments, context)
   local here = open_project(found)
   if here then
     local path = here:store_path(arguments.store)
-    local of_project = { checks.settings(here), checks.modules(here), checks.pipelines(here), checks.store(path), checks.space(path) }
-    table.move(of_project, 1, #of_project, #found + 1, found)
+    for _, check in ipairs { checks.settings, checks.modules, checks.pipelines } do found[#found + 1] = check(here) end
+    if arguments.rebuild then found[#found + 1] = checks.rebuild(path) end
+    local of_store = checks.store(path, function(what) context.err:line(what) end)
+    table.move(of_store, 1, #of_store, #found + 1, found)
+    found[#found + 1] = checks.space(path)
   end
   found[#found + 1] = checks.zones()
   found[#found + 1] = checks.terminal(context.console)

@@ -47,6 +47,10 @@ end
 
 local function row_cells(context, entry)
   local out, row = context.out, entry.row
+  if not row then
+    local sign = context.console.signs.failed
+    return { entry.id, "", sign .. " damaged", "", "", out:paint("dim", "its row is damaged; weir doctor --rebuild") }
+  end
   local seconds = row.ended_ms and (row.ended_ms - row.started_ms) / 1000
   local sign = progress.sign({ err = out, signs = context.console.signs }, row.status)
   local note = text.shorten(text.first_line(note_of(entry)), NOTE_WIDTH)
@@ -67,9 +71,9 @@ function M.run(arguments, context)
   local here = session.project()
   return session.with_store(session.open_present_store(here, arguments.store), function(store)
     local found = selection.runs(store, { status = arguments.status, pipeline = arguments.pipeline, limit = arguments.limit,
-      since_ms = selection.since(arguments.since, "--since") })
+      damaged = true, since_ms = selection.since(arguments.since, "--since") })
     if arguments.json then
-      for _, entry in ipairs(found) do context.out:line(shape.line(shape.row(entry.id, entry.row))) end
+      for _, entry in ipairs(found) do context.out:line(shape.line(shape.row(entry.id, entry.row or { status = "damaged" }))) end
     else
       say(context, found)
     end

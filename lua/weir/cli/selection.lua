@@ -32,7 +32,9 @@ local function page_of(store, query)
   return page
 end
 
+-- A damaged row may be any run's.
 local function fits(row, query)
+  if not row then return query.damaged end
   local err = type(row.error) == "table" and row.error or {}
   return (not query.pipeline or row.pipeline == query.pipeline) and (not query.code or err.code == query.code)
     and (not query.step or err.step == query.step)
@@ -40,14 +42,15 @@ end
 
 --- Runs that fit, the newest first.
 ---@param store userdata
----@param query { status: string?, pipeline: string?, code: string?, step: string?, since_ms: integer?, limit: integer? }
----@return { id: string, row: table }[]
+---@param query { status: string?, pipeline: string?, code: string?, step: string?, since_ms: integer?, limit: integer?,
+---   damaged: boolean? } damaged: those whose row cannot be read too
+---@return { id: string, row: table? }[]
 function M.runs(store, query)
   local found, after, limit = {}, nil, query.limit or math.huge
   while #found < limit do
-    local page = page_of(store, { status = query.status, after = after, limit = PAGE, reverse = true })
+    local page = page_of(store, { status = query.status, after = after, limit = PAGE, reverse = true, damaged = true })
     for _, entry in ipairs(page) do
-      if query.since_ms and entry.row.started_ms < query.since_ms then return found end
+      if query.since_ms and entry.row and entry.row.started_ms < query.since_ms then return found end
       if #found < limit and fits(entry.row, query) then found[#found + 1] = entry end
     end
     if #page < PAGE then break end

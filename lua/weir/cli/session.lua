@@ -91,10 +91,22 @@ function M.load(here, name)
   return here:load(file)
 end
 
+local function listed(store, query)
+  query.damaged = true
+  local found, message, code = store:runs(query)
+  if not found then failure.raise(code or "failed", "%s", message) end
+  return found
+end
+
+local function sound(found)
+  if not found.damaged then return found.id, found.row end
+  failure.raise("corrupt", "run '%s': its row is damaged; `weir doctor --rebuild` makes it again from the journal", found.id)
+end
+
 local function newest(store)
-  local found = store:runs { limit = 1, reverse = true }
-  if not found or not found[1] then failure.raise("not_found", "the store holds no run yet; `weir run` makes one") end
-  return found[1].id, found[1].row
+  local found = listed(store, { limit = 1, reverse = true })
+  if not found[1] then failure.raise("not_found", "the store holds no run yet; `weir run` makes one") end
+  return sound(found[1])
 end
 
 local function ambiguous(given, found)
@@ -103,13 +115,13 @@ local function ambiguous(given, found)
 end
 
 local function by_prefix(store, given)
-  local found = store:runs { after = given, limit = 2 } or {}
+  local found = listed(store, { after = given, limit = 2 })
   local fits = {}
   for _, entry in ipairs(found) do
     if entry.id:sub(1, #given) == given then fits[#fits + 1] = entry end
   end
   if #fits > 1 then ambiguous(given, fits) end
-  if fits[1] then return fits[1].id, fits[1].row end
+  if fits[1] then return sound(fits[1]) end
   failure.raise("not_found", "there is no run '%s'; `weir runs` lists them", given)
 end
 
@@ -124,8 +136,9 @@ function M.find_run(store, given)
     failure.raise("invalid", "'%s' is no run: an id such as r_1a2b..., the beginning of one, or `last` expected", given)
   end
   if #given < ID_LENGTH then return by_prefix(store, given) end
-  local row = store:row(given)
+  local row, _, code = store:row(given)
   if row then return given, row end
+  if code == "corrupt" then return sound { id = given, damaged = true } end
   failure.raise("not_found", "there is no run '%s'; `weir runs` lists them", given)
 end
 

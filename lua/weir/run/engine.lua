@@ -36,7 +36,7 @@ Engine.__index = Engine
 function M.new(project, store, options)
   options = options or {}
   return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }),
-    versions = setmetatable({}, { __mode = "v" }), kept = {}, live = {}, waking = {}, handles = setmetatable({}, { __mode = "v" }),
+    versions = setmetatable({}, { __mode = "v" }), live = {}, waking = {}, handles = setmetatable({}, { __mode = "v" }),
     patience = options.patience or PATIENCE, near = options.near or NEAR }, Engine)
 end
 

@@ -26,13 +26,27 @@ local function definition_record(of)
   return { kind = "pipeline", normal = definition.normal, version = of.version, file = definition.file }
 end
 
+local kept_by_store = setmetatable({}, { __mode = "k" })
+
+--- What of a store's definitions and modules this process knows to be there, by "SPACE/KEY", and what is being removed.
+---@param store weir.Store
+---@return { is_there: table<string, boolean>, is_leaving: table<string, boolean> }
+function M.kept_of(store)
+  local kept = kept_by_store[store]
+  if not kept then
+    kept = { is_there = {}, is_leaving = {} }
+    kept_by_store[store] = kept
+  end
+  return kept
+end
+
 local function put_once(engine, operations, space, key, value)
-  local id_of = space .. "/" .. key
-  if engine.kept[id_of] then return end
-  if not engine.store:get(space, key) then
+  local id_of, kept = space .. "/" .. key, M.kept_of(engine.store)
+  if kept.is_there[id_of] then return end
+  if kept.is_leaving[id_of] or not engine.store:get(space, key) then
     operations[#operations + 1] = { op = "put", space = space, key = key, value = value() }
   end
-  engine.kept[id_of] = true
+  kept.is_there[id_of] = true
 end
 
 local function definition_operations(engine, plans, operations)
@@ -52,7 +66,14 @@ local function module_operations(engine, entries, operations)
 end
 
 local function commit(engine, operations)
-  if #operations > 0 then must(engine.store:batch(operations)) end
+  if #operations == 0 then return end
+  local done, message, code = engine.store:batch(operations)
+  if done then return end
+  local kept = M.kept_of(engine.store)
+  for _, operation in ipairs(operations) do -- of a definition or a module: it is not there after all
+    if operation.op == "put" then kept.is_there[operation.space .. "/" .. operation.key] = nil end
+  end
+  must(done, message, code)
 end
 
 function M.definitions(engine, plans)

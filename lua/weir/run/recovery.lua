@@ -24,7 +24,8 @@ local ALONE_FOR = 5    -- seconds that a suspect runs before the next one begins
 function M.unfinished(store)
   local ids, after = {}, nil
   repeat
-    local page = assert(store:runs { status = "running", after = after, limit = 500 })
+    local page, message, code = store:runs { status = "running", after = after, limit = 500, damaged = true }
+    if not page then failure.raise(code or "failed", "%s", message) end
     for _, found in ipairs(page) do ids[#ids + 1] = found.id end
     after = page[#page] and page[#page].id
   until #page < 500
@@ -169,11 +170,17 @@ local function sorted_out(engine)
   return sound, suspects
 end
 
--- Due runs that have not been tried yet: one that cannot go on keeps its timer.
-local function untried(engine, tried)
+-- Due runs that have not been tried yet: one that cannot go on keeps its timer. One that cannot be read is told.
+local function untried(engine, tried, options)
+  if engine.is_stopping then return {} end
   local ids = {}
-  for _, run_id in ipairs(engine.is_stopping and {} or waking.due(engine)) do
+  local due, damaged = waking.due(engine)
+  for _, run_id in ipairs(due) do
     if not tried[run_id] then ids[#ids + 1] = run_id end
+    tried[run_id] = true
+  end
+  for _, run_id in ipairs(damaged) do
+    if not tried[run_id] then report(options, run_id, false, failure.new("corrupt", "run '%s': its row is damaged", run_id)) end
     tried[run_id] = true
   end
   return ids
@@ -191,7 +198,7 @@ function M.all(engine, options)
   for _, run_id in ipairs(suspects) do tried[run_id] = true end -- due or not, they come last
   side_by_side(engine, sound, options)
   repeat
-    local due = untried(engine, tried)
+    local due = untried(engine, tried, options)
     side_by_side(engine, due, options)
     count = count + #due
   until #due == 0

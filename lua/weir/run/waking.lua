@@ -159,16 +159,19 @@ end
 ---@param engine weir.Engine
 ---@param limit integer|nil
 ---@return string[] run_ids
+---@return string[] damaged ids of runs whose row cannot be read; their timers stay
 function M.due(engine, limit)
   limit = limit or PAGE
-  local ids, seen, after = {}, {}, nil
+  local ids, damaged, seen, after = {}, {}, {}, nil
   local to = ("%013d/~"):format(clock.wall_ms())
   repeat
-    local page = must(engine.store:scan("timers", { to = to, after = after, limit = PAGE }))
+    local page = must(engine.store:scan("timers", { to = to, after = after, limit = PAGE, damaged = true }))
     for _, entry in ipairs(page) do
       local run_id = entry.key:match "/(.+)$"
-      local row = engine.store:row(run_id)
-      if not row or HAS_ENDED[row.status] then
+      local row, _, code = engine.store:row(run_id)
+      if not row and code ~= "not_found" then
+        if not seen[run_id] then damaged[#damaged + 1] = run_id end
+      elseif not row or HAS_ENDED[row.status] then
         engine.store:delete("timers", entry.key)
       elseif not seen[run_id] and #ids < limit and not row.is_paused and row.status ~= "quarantined" then
         ids[#ids + 1] = run_id
@@ -177,7 +180,7 @@ function M.due(engine, limit)
     end
     after = page[#page] and page[#page].key
   until #page < PAGE or #ids >= limit
-  return ids
+  return ids, damaged
 end
 
 --- When the next timer is due, ms since 1970; nil when there is none.
@@ -186,7 +189,7 @@ end
 ---@return integer|nil
 function M.next_due(engine, after_ms)
   local after = after_ms and ("%013d/~"):format(after_ms)
-  local first = must(engine.store:scan("timers", { after = after, limit = 1 }))[1]
+  local first = must(engine.store:scan("timers", { after = after, limit = 1, damaged = true }))[1]
   return first and math.tointeger(first.key:match "^%d+")
 end
 

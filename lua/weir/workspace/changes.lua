@@ -42,6 +42,16 @@ function M.operation(store, scope, kind, name, n, meta)
   return { op = "entry", journal = journal(store, scope), entry = { kind, name, n, meta } }
 end
 
+--- The operation that removes the log of a scope; nil when there is none. Does not wait. Raises `corrupt`.
+---@param store weir.Store
+---@param scope string
+---@return table|nil operation
+function M.removal(store, scope)
+  local entries, message, code = store:entries(PREFIX .. scope, 0, 1)
+  if entries and entries[1] then return { op = "forget", run = PREFIX .. scope, rowless = true } end
+  if not entries and code ~= "not_found" then failure.raise(code or "failed", "%s", message) end
+end
+
 local function wake_line(line)
   for place = 1, line.count do
     local waiter = line.waiters[place]

@@ -75,7 +75,7 @@ describe("a run over many lives", function()
       world:life(1)
       world:go_on()
     end
-    assert.same({ "running", { run.id } }, { world:row(run.id).status, waking.due(world.engine) })
+    assert.same({ "running", { run.id } }, { world:row(run.id).status, (waking.due(world.engine)) })
     world:life()
     assert.same({}, world:go_on())
     local ends = 0

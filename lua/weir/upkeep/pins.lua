@@ -1,0 +1,99 @@
+--- Which definitions and modules the runs of a store go on with, and the removal of all others. What this process has
+--- seen or written stays: a run that begins now takes its word that it is there.
+
+local failure = require "weir.failure"
+local keeping = require "weir.run.keeping"
+local pages = require "weir.upkeep.pages"
+
+local M = {}
+
+local BATCH = 100
+
+-- Keys of spaces by what pins name: "pipelines/NAME" is a definition, all else a module.
+local function add(pinned, full, version)
+  if full:find "^pipelines/" then
+    pinned["definitions/" .. version] = true
+  else
+    pinned["modules/" .. full .. "@" .. version] = true
+  end
+end
+
+local function is_flow(store, flows, version)
+  if flows[version] == nil then
+    local kept = store:get("definitions", version)
+    flows[version] = kept ~= nil and kept.kind == "flow"
+  end
+  return flows[version]
+end
+
+-- A flow finds out as it goes what it uses; its choices say so.
+local function add_choices(store, pinned, run_id)
+  for entry in pages.entries(store, run_id) do
+    local full = entry[1] == "choice" and entry[2]:match "^pin/(.+)$"
+    if full then add(pinned, full, entry[3]) end
+  end
+end
+
+local function add_run(store, pinned, flows, run_id)
+  local entries, message, code = store:entries(run_id, 0, 1)
+  if not entries then failure.raise(code, "%s", message) end
+  local head = entries[1] and entries[1][2]
+  if type(head) ~= "table" or type(head.version) ~= "string" then return end -- not of a pipeline
+  add(pinned, "pipelines/" .. tostring(head.pipeline), head.version)
+  local any_flow = is_flow(store, flows, head.version)
+  for full, version in pairs(type(head.pins) == "table" and head.pins or {}) do
+    add(pinned, full, version)
+    any_flow = any_flow or full:find "^pipelines/" and is_flow(store, flows, version)
+  end
+  if any_flow then add_choices(store, pinned, run_id) end
+end
+
+--- What the runs of a store pin: "definitions/VERSION" and "modules/NAME@VERSION". Yields. Raises `corrupt` when a run
+--- does not say.
+---@param store weir.Store
+---@return table<string, boolean>
+function M.of_runs(store)
+  local pinned, flows = {}, {}
+  for found in pages.runs(store) do add_run(store, pinned, flows, found.id) end
+  return pinned
+end
+
+local function remove(store, kept, space, keys)
+  local operations = {}
+  for _, key in ipairs(keys) do
+    if not kept.is_there[space .. "/" .. key] then -- asked again: a run may have begun since
+      operations[#operations + 1] = { op = "delete", space = space, key = key }
+      kept.is_leaving[space .. "/" .. key] = true
+    end
+  end
+  if #operations == 0 then return 0 end
+  local done, message, code = store:batch(operations)
+  for _, operation in ipairs(operations) do kept.is_leaving[space .. "/" .. operation.key] = nil end
+  if not done then failure.raise(code, "%s", message) end
+  return #operations
+end
+
+local function remove_unpinned(store, kept, pinned, space, pause)
+  local keys, removed = {}, 0
+  for found in pages.keys(store, space) do
+    local id = space .. "/" .. found.key
+    if not pinned[id] and not kept.is_there[id] then keys[#keys + 1] = found.key end
+    if #keys == BATCH then
+      removed, keys = removed + remove(store, kept, space, keys), {}
+      pause()
+    end
+  end
+  return removed + remove(store, kept, space, keys)
+end
+
+--- Removes definitions and modules that no run pins. Waits. Raises as `of_runs`, and what the store refuses.
+---@param store weir.Store
+---@param pause fun() called between batches
+---@return { definitions: integer, modules: integer } removed
+function M.sweep(store, pause)
+  local kept, pinned = keeping.kept_of(store), M.of_runs(store)
+  return { definitions = remove_unpinned(store, kept, pinned, "definitions", pause),
+    modules = remove_unpinned(store, kept, pinned, "modules", pause) }
+end
+
+return M
