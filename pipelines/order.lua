@@ -8,7 +8,7 @@ local weir = require "weir"
 
 return weir.pipeline "order" {
   doc = "Reserves, asks, waits for the payment, ships; undoes what it did if that fails.",
-  input = { item = "string = clock", amount = "number = 120", out = "string = orders" },
+  input = { item = "string = clock", amount = "number = 120", out = "string = orders", settle = "number = 1" },
   weir.step "reserve" {
     agent = "files", options = { mode = "write" },
     input = { path = "${input.out}/reserved.txt", text = "${input.item}: ${input.amount}\n" },
@@ -19,7 +19,7 @@ return weir.pipeline "order" {
     approve_if = "$.input.amount >= 1000",
   },
   weir.wait "paid" { signal = "paid", timeout = "3d" },
-  weir.step "settle" { sleep = 1 }, -- seconds, in which it can still be cancelled
+  weir.step "settle" { sleep = "$.input.settle" }, -- seconds, in which it can still be cancelled
   weir.step "ship" {
     agent = "files", options = { mode = "write" }, retry = { attempts = 3, backoff = "200ms" },
     input = { path = "${input.out}/shipped.txt", text = "${bill.text}, paid by ${paid.by?}\n" },

@@ -42,12 +42,12 @@ describe("a run that is killed at every position of its journal", function()
   end)
 
   it("ends like one that was never killed: order, with an approval, a signal and a moment that it waits for", function()
-    local positions = passes(folder .. "/pipelines/order.lua", { "--set", "amount=1200" }, { signal = { paid = { by = "ada" } } })
+    local positions = passes(folder .. "/pipelines/order.lua", { "--set", "amount=1200", "--set", "settle=0.05" }, { signal = { paid = { by = "ada" } } })
     assert.is_true(positions > 30, positions)
   end)
 
   it("ends like one that was never killed: order, refused, with what it undoes", function()
-    passes(folder .. "/pipelines/order.lua", { "--set", "amount=1200" }, { decide = { approval = { decision = "reject" } } }, "failed")
+    passes(folder .. "/pipelines/order.lua", { "--set", "amount=1200", "--set", "settle=0.05" }, { decide = { approval = { decision = "reject" } } }, "failed")
     assert.is_nil(files.stat(folder .. "/orders/reserved.txt"))
   end)
 
