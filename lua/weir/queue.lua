@@ -27,6 +27,7 @@ local M = {}
 local spaces = place.spaces
 local STEP_BACK = 60000   -- ms by which the wall clock may be set back without anybody noticing
 local BLOCKED_AT_ONCE = 200 -- items that one transaction moves behind the one in front of their key
+local LOOKED_AT = 500     -- items that one look meets at most, when others are just being taken or moved
 local SHORTEST, LONGEST = 0.01, 60 -- seconds of a rest; another host of the process does not wake who waits here
 local ATTEMPTS, LEASE = 5, 60
 local MOMENT_MAX = 9999999999999
@@ -217,12 +218,15 @@ local function is_open(self, id, key, locks)
   return lock.front == nil or lock.front == id, lock
 end
 
--- The first item that is due and may be handed out, and what stands before it and has to wait for others.
+-- The first item that is due and may be handed out, and what stands before it and has to wait for others. The third
+-- result: there is more to be looked at, once it is known what becomes of what others are taking.
 local function first_ready(self, now)
   local blocked, locks = {}, {}
-  local name = self.name
+  local name, looked_at = self.name, 0
   for row in place.each(self.store, spaces.ready, { prefix = name .. "/", to = place.of(name, place.moment(now) .. "/~") }) do
     local _, id = place.parse(row.key)
+    looked_at = looked_at + 1
+    if looked_at > LOOKED_AT then return nil, blocked, true end
     if not self.shared.taking[id] then
       local open, lock = is_open(self, id, row.value.key, locks)
       if open then return { id = id, row = row, has_lock = lock ~= nil and lock.front == id }, blocked end
@@ -344,13 +348,14 @@ local function handed_out(self, id, lease, options)
 end
 
 -- An item, if there is one to be had now. Between what is read and the transaction that it leads to nothing waits, so
--- of a key it is always the first one.
+-- of a key it is always the first one. The second result: nothing yet, but look again soon.
 local function try(self, options)
   while true do
+    native.check()
     local now = now_ms(self)
-    local found, blocked = run_out(self, now), {}
-    if not found then found, blocked = first_ready(self, now) end
-    if not found and #blocked == 0 then return nil end
+    local found, blocked, is_more = run_out(self, now), {}, false
+    if not found then found, blocked, is_more = first_ready(self, now) end
+    if not found and #blocked == 0 then return nil, is_more end
     local lease = take(self, found, blocked, options)
     local item = lease and handed_out(self, found.id, lease, options)
     if item then return item end
@@ -384,11 +389,11 @@ function Queue:claim(options)
   local deadline = clock.now() + (options.timeout or 0)
   local ok, item = pcall(function()
     while true do
-      local item = try(self, options)
+      local item, is_more = try(self, options)
       if item then return item end
       local left = deadline - clock.now()
-      if left <= 0 then return nil end
-      rest(self, math.min(left, until_due(self)))
+      if left <= 0 and not is_more then return nil end
+      rest(self, is_more and SHORTEST or math.min(left, until_due(self)))
     end
   end)
   if ok and item then return item end
