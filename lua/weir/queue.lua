@@ -109,9 +109,8 @@ local function rest(self, seconds)
   shared.waiters[#shared.waiters + 1] = entry
   local ok, err = pcall(entry.waiter.wait, entry.waiter, ("an item of queue '%s'"):format(self.name), seconds)
   forget_waiter(shared, entry)
-  if ok then return end
-  if entry.is_woken then nudge(shared) end
-  error(err, 0)
+  if entry.is_woken and native.cancelled() then nudge(shared) end -- it was woken for something, and does not look
+  if not ok then error(err, 0) end
 end
 
 --- To be called when operations of `enqueue_operations` have been committed: who waits looks again. Does not wait.

@@ -1,7 +1,9 @@
 local clock = require "weir.port.clock"
 local port = require "weir.port.store"
+local process = require "weir.port.process"
 local queue = require "weir.queue"
 local native = require "weir.native.scheduler"
+local system = require "weir.port.system"
 local task = require "weir.task"
 
 local function new_store() return assert(port.open ":memory:") end
@@ -281,15 +283,40 @@ describe("a queue", function()
     assert.is_true(clock.now() - from < 1)
   end)
 
-  it("gives back what it took for one who is cancelled meanwhile", function()
+  it("wakes another when the one it has woken is cancelled before it looks", function()
     local q = queue.open(store, "q")
-    fill(q, "x")
-    local claimer = task.spawn(function() return q:claim() end)
-    task.yield()
-    claimer:cancel "no longer needed"
-    assert.is_false((claimer:join()))
-    local item = q:claim()
-    assert.same({ "x", 1 }, { item.value, item.attempt })
+    local first = task.spawn(function() return q:claim { timeout = 50 } end)
+    clock.sleep(1)
+    local second = task.spawn(function() return q:claim { timeout = 50 } end)
+    clock.sleep(1)
+    local operations = q:enqueue_operations "x"
+    assert(store:batch(operations))
+    q:committed()
+    first:cancel "not needed"
+    local from = clock.now()
+    local _, item = second:join()
+    assert.equal("x", item.value)
+    assert.is_true(clock.now() - from < 1)
+  end)
+
+  it("does not cut leases short when the clock is set forward, nor turn the order when it is set back a little", function()
+    local wall_ms = clock.wall_ms
+    local function set(ms) clock.wall_ms = function() return wall_ms() + ms end end
+    local ok, err = pcall(function()
+      local q = queue.open(store, "q", { lease_s = 60 })
+      fill(q, "x")
+      local item = q:claim()
+      set(3600000)
+      assert.equal("empty", select(3, q:claim()))
+      clock.sleep(30)
+      assert.is_true(q:finish(item))
+      fill(q, "before")
+      set(3600000 - 5000)
+      fill(q, "after")
+      assert.same({ "before", "after" }, drain(q))
+    end)
+    clock.wall_ms = wall_ms
+    assert(ok, err)
   end)
 
   it("refuses what is no name, item or option", function()
@@ -300,6 +327,22 @@ describe("a queue", function()
     assert.has_error(function() q:enqueue(1, { key = "" }) end)
     assert.equal("invalid", select(3, q:enqueue(print)))
     assert.equal(0, q:depth())
+  end)
+end)
+
+describe("a queue on a slow disk", function()
+  it("gives back what was taken for one who is cancelled meanwhile", function()
+    local folder = system.temporary_folder "weir-queue"
+    local store <close> = assert(port.open(folder, { sync_delay_s = 0.02 }))
+    local q = queue.open(store, "q")
+    fill(q, "x")
+    local claimer = task.spawn(function() return q:claim() end)
+    task.sleep(0.005) -- into the commit of the claim
+    claimer:cancel "no longer needed"
+    assert.is_false((claimer:join()))
+    local item = q:claim()
+    assert.same({ "x", 1, 2 }, { item.value, item.attempt, item.grant })
+    process.run { "rm", "-rf", "--", folder }
   end)
 end)
 
