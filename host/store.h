@@ -66,6 +66,8 @@ typedef enum {
   WEIR_OP_SWEEP,  /* of a sweep alone: key = hashes of blobs, expected = put at this time at the latest,
                    * in  milliseconds. Result: how many nobody refers to, and were removed */
   WEIR_OP_ROW,    /* replace the row: key = run id, epoch, row and status. Result: latest n */
+  WEIR_OP_ADD,    /* add to an integer, from 0: key, long_key, value = what is added, packed; expected =
+                   * the most that the sum may be, or WEIR_ANY_VERSION. Result: the sum */
 } weir_op_kind;
 
 typedef struct {

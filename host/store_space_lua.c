@@ -34,9 +34,9 @@ static uint64_t check_version(lua_State *L, int index) {
   return (uint64_t)version;
 }
 
-/* Add a put (value: index of the value) or a delete (0). False: refused and pushed. */
-static bool add_change(lua_State *L, weir_port *port, weir_batch *batch, int space, int key, int value,
-                       uint64_t expected) {
+/* Add a put or an add (value: index of the value) or a delete (0). False: refused and pushed. */
+static bool add_change(lua_State *L, weir_port *port, weir_batch *batch, weir_op_kind kind, int space,
+                       int key, int value, uint64_t expected) {
   uint8_t bytes[WEIR_KEY_MAX + 1];
   weir_slice own = check_key(L, key);
   weir_span payload = { 0, 0 }, long_key = { 0, 0 };
@@ -45,7 +45,7 @@ static bool add_change(lua_State *L, weir_port *port, weir_batch *batch, int spa
   if (value != 0 && !weir_port_encode(L, port, batch, value, "value", &payload)) return false;
   weir_span table_key = weir_batch_bytes(batch, bytes, size);
   if (is_cut) long_key = weir_batch_bytes(batch, own.bytes, own.size);
-  weir_op *op = weir_port_op(L, batch, value != 0 ? WEIR_OP_PUT : WEIR_OP_DELETE);
+  weir_op *op = weir_port_op(L, batch, kind);
   op->key = table_key;
   op->long_key = long_key;
   op->value = payload;
@@ -76,7 +76,8 @@ static int change(lua_State *L, int value, uint64_t expected, const char *what, 
   weir_port_check_wait(L);
   weir_batch *batch = weir_port_batch(L, port);
   uint32_t first_op = batch->ops;
-  if (!add_change(L, port, batch, 2, 3, value, expected)) return 3;
+  weir_op_kind kind = value != 0 ? WEIR_OP_PUT : WEIR_OP_DELETE;
+  if (!add_change(L, port, batch, kind, 2, 3, value, expected)) return 3;
   return weir_port_wait(L, port, batch, first_op, value == 0, what, k);
 }
 
@@ -308,10 +309,9 @@ static int store_get_blob(lua_State *L) {
 /* --- store:batch -----------------------------------------------------------------------------------
  */
 
-static const char *const op_names[] = {
-  "put", "cas", "delete", "entry", "row", "blob", "forget", NULL
-};
-enum { OP_PUT, OP_CAS, OP_DELETE, OP_ENTRY, OP_ROW, OP_BLOB, OP_FORGET };
+static const char *const op_names[] = { "put",  "cas",    "delete", "entry", "row",
+                                        "blob", "forget", "add",    NULL };
+enum { OP_PUT, OP_CAS, OP_DELETE, OP_ENTRY, OP_ROW, OP_BLOB, OP_FORGET, OP_ADD };
 
 /* The operation stands at index item; its fields are pushed from there on. */
 static bool add_item_change(lua_State *L, weir_port *port, weir_batch *batch, int item, int kind) {
@@ -323,7 +323,23 @@ static bool add_item_change(lua_State *L, weir_port *port, weir_batch *batch, in
   if (kind == OP_CAS || (kind == OP_DELETE && !lua_isnil(L, item + 4)))
     expected = check_version(L, item + 4);
   if (kind != OP_DELETE && lua_isnil(L, item + 3)) luaL_error(L, "batch: 'value' is missing");
-  return add_change(L, port, batch, item + 1, item + 2, kind == OP_DELETE ? 0 : item + 3, expected);
+  return add_change(L, port, batch, kind == OP_DELETE ? WEIR_OP_DELETE : WEIR_OP_PUT, item + 1,
+                    item + 2, kind == OP_DELETE ? 0 : item + 3, expected);
+}
+
+static bool add_item_sum(lua_State *L, weir_port *port, weir_batch *batch, int item) {
+  uint64_t most = WEIR_ANY_VERSION;
+  lua_getfield(L, item, "space"); /* ... space */
+  lua_getfield(L, item, "key");   /* ... space key */
+  lua_getfield(L, item, "by");    /* ... space key by */
+  lua_getfield(L, item, "max");   /* ... space key by max */
+  if (!lua_isinteger(L, item + 3)) luaL_error(L, "batch: 'by' must be an integer");
+  if (!lua_isnil(L, item + 4)) {
+    if (!lua_isinteger(L, item + 4) || lua_tointeger(L, item + 4) < 0)
+      luaL_error(L, "batch: 'max' must be an integer from 0");
+    most = (uint64_t)lua_tointeger(L, item + 4);
+  }
+  return add_change(L, port, batch, WEIR_OP_ADD, item + 1, item + 2, item + 3, most);
 }
 
 /* The end of a run may use the space kept back, and so may what makes room: *reserve is set. */
@@ -389,6 +405,7 @@ static bool add_item(lua_State *L, weir_port *port, weir_batch *batch, int item,
   int kind = luaL_checkoption(L, item + 1, NULL, op_names);
   lua_pop(L, 1); /* item */
   if (kind == OP_ENTRY || kind == OP_ROW) return add_item_entry(L, port, batch, item, kind, reserve);
+  if (kind == OP_ADD) return add_item_sum(L, port, batch, item);
   if (kind == OP_FORGET) return add_item_forget(L, batch, item, reserve);
   if (kind != OP_BLOB) return add_item_change(L, port, batch, item, kind);
   lua_getfield(L, item, "bytes"); /* item bytes */
@@ -398,14 +415,18 @@ static bool add_item(lua_State *L, weir_port *port, weir_batch *batch, int item,
   return true;
 }
 
-/* Two changes of one key in one batch have no order that a reader could see. */
+static bool changes_key(const weir_op *op) {
+  return op->kind == WEIR_OP_PUT || op->kind == WEIR_OP_DELETE || op->kind == WEIR_OP_ADD;
+}
+
+/* Two changes of one key in one batch have no order that a reader could see; adding needs none. */
 static bool has_twin(const weir_batch *batch, uint32_t first_op) {
   const uint8_t *bytes = batch->bytes.bytes;
   const weir_op *last = &batch->op[batch->ops - 1];
-  if (last->kind != WEIR_OP_PUT && last->kind != WEIR_OP_DELETE) return false;
+  if (!changes_key(last)) return false;
   for (uint32_t i = first_op; i + 1 < batch->ops; i++) {
     const weir_op *op = &batch->op[i];
-    if (op->kind != WEIR_OP_PUT && op->kind != WEIR_OP_DELETE) continue;
+    if (!changes_key(op) || (op->kind == WEIR_OP_ADD && last->kind == WEIR_OP_ADD)) continue;
     if (op->key.size == last->key.size &&
         memcmp(bytes + op->key.at, bytes + last->key.at, op->key.size) == 0)
       return true;

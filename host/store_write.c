@@ -100,6 +100,70 @@ static int check_version(writing *w, const weir_op *op) {
   return 0;
 }
 
+static bool read_integer(weir_slice packed, int64_t *integer) {
+  weir_pack_reader reader = { packed.bytes, packed.bytes + packed.size };
+  weir_pack_item item;
+  if (!weir_pack_read(&reader, &item) || item.kind != WEIR_PACK_INTEGER) return false;
+  *integer = item.integer;
+  return true;
+}
+
+/* What stands under the key: OK (also when there is nothing: 0), INVALID (no integer), CORRUPT. */
+static weir_status read_sum(writing *w, weir_slice key, int64_t *sum, int *rc) {
+  weir_slice record;
+  weir_kv kv;
+  *sum = 0;
+  *rc = weir_map_get(w->store, w->txn, WEIR_KV, key, &record);
+  if (*rc == MDB_NOTFOUND)
+    *rc = 0;
+  else if (*rc == 0) {
+    if (weir_kv_read(key, record, &kv) != WEIR_OK) return WEIR_CORRUPT;
+    if (!read_integer(kv.payload, sum)) return WEIR_INVALID;
+  }
+  return WEIR_OK;
+}
+
+static int64_t addend(const weir_batch *batch, const weir_op *op) {
+  int64_t by = 0; /* checked by whoever made it */
+  read_integer(slice_of(batch, op->value), &by);
+  return by;
+}
+
+static int refuse_sum(writing *w, weir_status status, weir_slice key, const char *why) {
+  const char *name = (const char *)memchr(key.bytes, 0, key.size) + 1;
+  weir_request_fail(w->request, status, "space '%s', key '%.*s': %s", (const char *)key.bytes,
+                    shown(key) - (int)(name - (const char *)key.bytes), name, why);
+  return 0;
+}
+
+/* What the operations before this one in its request add to the same key, and it itself. */
+static bool add_all(const writing *w, const weir_op *last, int64_t *sum) {
+  weir_slice key = slice_of(w->batch, last->key);
+  for (const weir_op *op = w->batch->op + w->request->first_op; op <= last; op++) {
+    if (op->kind != WEIR_OP_ADD || !weir_slice_equal(slice_of(w->batch, op->key), key)) continue;
+    if (__builtin_add_overflow(*sum, addend(w->batch, op), sum)) return false;
+  }
+  return true;
+}
+
+static int check_add(writing *w, const weir_op *op) {
+  weir_slice key = slice_of(w->batch, op->key);
+  int64_t sum;
+  char why[96];
+  int rc;
+  weir_status status = read_sum(w, key, &sum, &rc);
+  if (rc != 0) return rc;
+  if (status != WEIR_OK)
+    return refuse_sum(w, status, key,
+                      status == WEIR_CORRUPT ? "its record is damaged; put a new value"
+                                             : "what is there is no integer");
+  if (!add_all(w, op, &sum)) return refuse_sum(w, WEIR_LIMIT, key, "the sum is too large");
+  if (op->expected == WEIR_ANY_VERSION || sum <= (int64_t)op->expected) return 0;
+  snprintf(why, sizeof why, "it would be %lld, and may be %llu at most", (long long)sum,
+           (unsigned long long)op->expected);
+  return refuse_sum(w, WEIR_FULL, key, why);
+}
+
 /* Is the status in the list, of which each has a zero after it? */
 static bool is_listed(weir_slice list, weir_slice status) {
   for (size_t at = 0; at < list.size;) {
@@ -170,6 +234,8 @@ static int check_op(writing *w, const weir_op *op) {
   case WEIR_OP_PUT:
   case WEIR_OP_DELETE:
     return check_version(w, op);
+  case WEIR_OP_ADD:
+    return check_add(w, op);
   default:
     return 0;
   }
@@ -319,16 +385,35 @@ static int apply_forget(writing *w, weir_op *op) {
   return weir_forget(w->store, w->txn, head);
 }
 
-static int apply_put(writing *w, weir_op *op) {
+static int put_payload(writing *w, const weir_op *op, weir_slice payload, uint64_t version) {
   weir_slice key = slice_of(w->batch, op->key);
-  op->result = w->store->tail.next_lsn++;
-  weir_kv kv = { slice_of(w->batch, op->long_key), slice_of(w->batch, op->value), op->result };
+  weir_kv kv = { slice_of(w->batch, op->long_key), payload, version };
   weir_sweep_keep_key(w->store, kv.long_key.size > 0 ? kv.long_key : weir_kv_own(key));
   weir_sweep_keep_value(w->store, kv.payload);
   weir_buffer *out = &w->store->record;
   weir_kv_write(out, key, &kv);
   if (out->failed) return ENOMEM;
   return weir_map_put(w->store, w->txn, WEIR_KV, key, (weir_slice){ out->bytes, out->size });
+}
+
+static int apply_put(writing *w, weir_op *op) {
+  op->result = w->store->tail.next_lsn++;
+  return put_payload(w, op, slice_of(w->batch, op->value), op->result);
+}
+
+static int apply_add(writing *w, weir_op *op) {
+  int64_t sum;
+  int rc;
+  if (read_sum(w, slice_of(w->batch, op->key), &sum, &rc) != WEIR_OK)
+    return EINVAL; /* it was checked */
+  if (rc != 0) return rc;
+  sum += addend(w->batch, op);
+  op->result = (uint64_t)sum;
+  weir_buffer *out = &w->store->payload;
+  weir_buffer_clear(out);
+  weir_pack_integer(out, sum);
+  if (out->failed) return ENOMEM;
+  return put_payload(w, op, (weir_slice){ out->bytes, out->size }, w->store->tail.next_lsn++);
 }
 
 static int apply_delete(writing *w, weir_op *op) {
@@ -352,6 +437,8 @@ static int apply_op(writing *w, weir_op *op) {
     return apply_put(w, op);
   case WEIR_OP_DELETE:
     return apply_delete(w, op);
+  case WEIR_OP_ADD:
+    return apply_add(w, op);
   case WEIR_OP_SWEEP:
     return weir_sweep_remove(w->store, w->txn, slice_of(w->batch, op->key), op->expected, &op->result,
                              &op->freed);

@@ -260,16 +260,19 @@ function Store:get_blob(hash) end
 --- Does several operations in one transaction, all or none. Waits until they are on disk. Each is a table with
 --- `op`: put {space, key, value}, cas {space, key, version, value}, delete {space, key, version?},
 --- entry {journal, entry, row?, ended?, park?}, row {journal, row, park?}, blob {bytes},
---- forget {run, ended?, rowless?}.
+--- forget {run, ended?, rowless?}, add {space, key, by, max?}.
 --- `row` replaces the run's row without an entry. `park` (boolean) keeps nothing of the run in memory: it may be opened
 --- and appended to again, and an older epoch is refused as before.
 --- `forget` removes the journal and the row of the run with this id. Its row must say that it has ended, by a status of
 --- the list `ended` (default finished, failed, cancelled), and nobody may have taken it over since: else `conflict`.
 --- `not_found` when it has no row. With `rowless` it removes a journal that is no run: `conflict` when it has a row,
 --- `not_found` when it has no entries. The result is the number of entries. What is left of blobs is for `sweep`.
+--- `add` adds the integer `by` to the integer under the key, 0 when there is none, whatever its version: so many may count
+--- in one place without meeting in a conflict. A sum above `max` is refused with `full`. Its result is the sum. It may
+--- stand several times for one key in one batch.
 --- When the disk is full, a batch with an entry that ends a run, or with a `forget`, may use the space kept back.
 ---@param operations table[] 1 to 10000
----@return any[]|nil results version, 1 or 0 for whether a key was there, n, hash
+---@return any[]|nil results version, 1 or 0 for whether a key was there, n, hash, sum
 ---@return string|nil message
 ---@return string|nil code as the operations
 ---@return integer|nil position of the one that was refused

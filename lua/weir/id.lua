@@ -1,4 +1,4 @@
---- Ids of runs, approvals and schedules: a letter, then 20 characters that sort by time.
+--- Ids of runs, approvals, schedules and items of queues: a letter, then 20 characters that sort by time.
 
 local clock = require "weir.port.clock"
 local random = require "weir.port.random"
@@ -7,6 +7,8 @@ local M = {}
 
 local DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 local TIME_DIGITS, RANDOM_DIGITS = 9, 11
+local ORDER_DIGITS, ORDERED_RANDOM_DIGITS = 4, 7 -- of ids in a row
+local ORDERS = 36 ^ 4
 
 -- Two places at a time.
 local PAIRS = {}
@@ -34,6 +36,18 @@ function M.new(letter)
   local ms = clock.wall_ms()
   if ms ~= last_ms then last_ms, last_prefix = ms, base36(ms, TIME_DIGITS) end
   return letter .. "_" .. last_prefix .. base36(random.integer(), RANDOM_DIGITS)
+end
+
+local row_ms, row_order = -1, 0
+
+--- A new id that sorts after all that this process has been given in a row, whatever the clock does.
+---@param letter "q"
+---@return string
+function M.in_a_row(letter)
+  local ms = clock.wall_ms()
+  row_order = row_order + 1
+  if ms > row_ms or row_order == ORDERS then row_ms, row_order = math.max(ms, row_ms + 1), 0 end
+  return letter .. "_" .. base36(row_ms, TIME_DIGITS) .. base36(row_order, ORDER_DIGITS) .. base36(random.integer(), ORDERED_RANDOM_DIGITS)
 end
 
 return M

@@ -252,6 +252,41 @@ describe("a store", function()
       { op = "put", space = "s", key = "a", value = 1 }, { op = "delete", space = "s", key = "a" } }))
   end)
 
+  it("adds to an integer, whatever its version, and refuses to go beyond the most there may be", function()
+    local store <close> = open()
+    local function add(by, max, key) return { op = "add", space = "s", key = key or "n", by = by, max = max } end
+    assert.same({ 3 }, store:batch { add(3) })
+    assert.same({ 5, 4 }, store:batch { add(2), add(-1) })
+    assert.equal(4, (store:get("s", "n")))
+    local results, message, code, which = store:batch { { op = "put", space = "s", key = "other", value = 1 }, add(3, 8), add(2, 8) }
+    assert.is_nil(results)
+    assert.same({ "full", 3 }, { code, which })
+    assert.match("space 's', key 'n': it would be 9, and may be 8 at most", message, 1, true)
+    assert.equal("not_found", select(3, store:get("s", "other")))
+    assert.same({ 8 }, store:batch { add(4, 8) })
+    assert.same({ -2 }, store:batch { add(-10, 0) })
+    local long = ("k"):rep(1000)
+    assert.same({ 1 }, store:batch { add(1, nil, long) })
+    assert.equal(1, (store:get("s", long)))
+    store:put("s", "text", "no number")
+    assert.equal("invalid", select(3, store:batch { add(1, nil, "text") }))
+    store:put("s", "large", math.maxinteger)
+    assert.equal("limit", select(3, store:batch { add(1, nil, "large") }))
+    assert.equal("invalid", select(3, store:batch { add(1), { op = "put", space = "s", key = "n", value = 1 } }))
+    assert.has_error(function() store:batch { add(1.5) } end)
+    assert.has_error(function() store:batch { add(1, -1) } end)
+  end)
+
+  it("adds what several tasks add at once, in one transaction or many", function()
+    local store <close> = open()
+    local tasks = {}
+    for index = 1, 50 do
+      tasks[index] = task.spawn(function() assert(store:batch { { op = "add", space = "s", key = "n", by = index } }) end)
+    end
+    for _, one in ipairs(tasks) do assert.is_true(one:join()) end
+    assert.equal(1275, (store:get("s", "n")))
+  end)
+
   it("parks a run: entry, row and keys in one transaction, and nothing of it in memory", function()
     local store <close> = open()
     local journal = store:run("r_1", 3)

@@ -38,7 +38,7 @@ function getters.workspace(self)
   if not self._step.kind then
     failure.raise("invalid", "a flow uses the workspace in its steps: run:step \"x\" { function(step) step.workspace:post(...) end }")
   end
-  local view = documents.view(self._frame, self._step, self._key)
+  local view = documents.view(self)
   self.workspace = view
   return view
 end
@@ -137,6 +137,16 @@ end
 --- Runs a function that no other task interrupts and that may not wait.
 function methods:atomic(body, ...)
   return native.atomic(body, ...)
+end
+
+--- Publishes an event: it goes out once the step has finished, in one transaction with its outcome, and not at all if
+--- the attempt fails or is cancelled. It arrives at least once, after those that the run published before; twice
+--- only with the same id. Does not wait. Raises `invalid`, `limit` (1000 events of a step, 1 MiB each), `unavailable` (of the
+--- run nothing is kept).
+---@param event { type: string, data: any, subject: string? } the rest of a CloudEvent (id, source, time) is filled in
+---@return string id
+function methods:publish(event)
+  return require("weir.outbox").publish(self, event)
 end
 
 --- Sends an item to whoever reads this step's stream; waits while they are behind.

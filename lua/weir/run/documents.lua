@@ -53,16 +53,19 @@ local function staged(view)
   return { operations = function() return view:operations() end, committed = function() view:committed() end }
 end
 
---- The workspace of an attempt. What is written to it is kept if the attempt finishes.
----@param frame table
----@param step table of the plan
----@param key string
+local function stage(frame, view)
+  local list = rawget(frame, "staged") or {}
+  list[#list + 1], frame.staged = staged(view), list
+end
+
+--- The workspace of an attempt. What is written to it is kept if the attempt finishes; what the function of a flow's
+--- step writes, if that step does.
+---@param ctx weir.Context
 ---@return weir.WorkspaceView
-function M.view(frame, step, key)
-  local view = new_view(frame, step, key)
-  local outer = frame.commits_in or frame
-  local list = rawget(outer, "staged") or {}
-  list[#list + 1], outer.staged = staged(view), list
+function M.view(ctx)
+  local frame = ctx._frame
+  local view = new_view(frame, ctx._step, ctx._key)
+  stage(rawget(ctx, "_flow") == frame and frame.commits_in or frame, view)
   return view
 end
 
@@ -75,7 +78,9 @@ function M.post(frame, step, key, output)
   local post = step.post
   local name, message, code = post.name(setmetatable({ [step.name] = output }, { __index = frame.data }))
   if name == nil and message then failure.raise(code or "invalid", "post: %s", message) end
-  M.view(frame, step, key):post(tostring(name), output, { type = post.type, tags = post.tags, scope = post.scope, merge = post.merge })
+  local view = new_view(frame, step, key)
+  stage(frame, view)
+  view:post(tostring(name), output, { type = post.type, tags = post.tags, scope = post.scope, merge = post.merge })
 end
 
 --- What `$.workspace` stands for: documents of the run by name, read when they are asked for.

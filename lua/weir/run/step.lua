@@ -367,6 +367,7 @@ local function journaled(frame, step, key, input)
     run:notify { kind = "step", step = key, name = step.name, status = "running", at_ms = from_ms, again = began_ms ~= nil }
   end
   if step.once and began_ms then
+    frame.staged = nil -- of an earlier step of the frame
     local done, output = doubt.settle(frame, step, key, input)
     if done then return finish(frame, step, key, input, nil, asked, began_ms, wall_ms(), 1, output) end
   end

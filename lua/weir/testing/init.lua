@@ -50,6 +50,11 @@ function Context:random(n) return n and 1 or 0 end -- luacheck: ignore 212
 function Context:atomic(body, ...) return body(...) end -- luacheck: ignore 212
 function Context:emit(item) self.emitted[#self.emitted + 1] = item end
 
+function Context:publish(event)
+  self.published[#self.published + 1] = event
+  return "published/" .. #self.published
+end
+
 function Context:items()
   local position = 0
   return function()
@@ -66,7 +71,7 @@ function M.context(module, fields)
   fields = fields or {}
   local schema = require "weir.schema"
   local declared = assert(schema.object(module.options or {}))
-  local ctx = setmetatable({ attempt = 1, visit = 1, memory = {}, drafts = {}, emitted = {}, input = {} }, Context)
+  local ctx = setmetatable({ attempt = 1, visit = 1, memory = {}, drafts = {}, emitted = {}, published = {}, input = {} }, Context)
   for name, value in pairs(fields) do ctx[name] = value end
   ctx.options = schema.defaults(declared, fields.options or {})
   if module.setup and ctx.state == nil then ctx.state = module.setup(ctx.options, nil) end
@@ -78,6 +83,7 @@ end
 ---@field output any
 ---@field error table|nil
 ---@field events table[]
+---@field published weir.Event[] what its steps published, in order
 local TestRun = {}
 TestRun.__index = TestRun
 
@@ -130,9 +136,21 @@ local function set_options(here, modules)
   here.settings.options = options
 end
 
-local function result_of(run, events)
+-- The events that the run's steps published, as a sink would be handed them.
+local function published_in(store)
+  local outbox, events = require "weir.outbox", {}
+  if outbox.queue(store):depth() == 0 then return events end
+  outbox.drain(store, function(event)
+    events[#events + 1] = event
+    return true
+  end)
+  return events
+end
+
+local function result_of(run, events, published)
   return setmetatable({ status = run.status, output = run.output, error = run.error, events = events, id = run.id,
-    step_data = run.data or {}, seconds = ((run.ended_ms or clock.wall_ms()) - run.started_ms) / 1000, waits = run.waits }, TestRun)
+    published = published, step_data = run.data or {}, seconds = ((run.ended_ms or clock.wall_ms()) - run.started_ms) / 1000,
+    waits = run.waits }, TestRun)
 end
 
 -- The lives of the run that are to end in a crash: each at a drawn event of the run.
@@ -196,14 +214,15 @@ local function run_definition(what, text, options)
   local seed = options.seed or M.seed
   if not options.real_time then native.use_virtual_clock(seed, options.jitter or (seed and JITTER or 0)) end
   local events, crash = {}, crasher(options.crashes or 0)
-  local ok, run = task.within({}, function()
+  local ok, run, published = task.within({}, function()
     local own = engine.new(here, store)
     own.decide = decider(options.decisions or {})
     local life = { listener = function(event, of)
       events[#events + 1] = event
       crash(of)
     end }
-    return until_nothing_is_due(own, through_crashes(own, own:prepare(definition, options.input, life), life), life)
+    local ended = until_nothing_is_due(own, through_crashes(own, own:prepare(definition, options.input, life), life), life)
+    return ended, published_in(store)
   end)
   store:close()
   if not was_virtual then native.use_real_clock() end
@@ -213,7 +232,7 @@ local function run_definition(what, text, options)
     end
     error(run, 0)
   end
-  return result_of(run, events)
+  return result_of(run, events, published)
 end
 
 --- Runs a pipeline on a virtual clock, in a store of its own that is gone afterwards. Waits.

@@ -110,6 +110,21 @@ describe("the workspace of a run", function()
     assert.equal("from a flow", result.output)
   end)
 
+  it("commits with the step that wrote, not with the function of a flow around it", function()
+    local written
+    local result = run(weir.flow "nested" { function(flow)
+      pcall(function() flow:step "outer" { function(step)
+        step:step "inner" { agent = "write" }
+        written = step.workspace:get "x" and step.workspace:get("x").value
+        step:step "posted" { agent = "echo", input = { text = "p" }, post = "y" }
+        error "the outer step fails"
+      end } end)
+      return flow:step "look" { function(step) return { step.workspace:get("x").value, step.workspace:get("y").value.text } end }
+    end }, { write = function(ctx) ctx.workspace:post("x", "kept") return true end })
+    assert.equal("kept", written)
+    assert.same({ "kept", "p" }, result.output)
+  end)
+
   it("commits with the outcome, and a later life reads the moment that the group had begun with", function()
     local here = project.open "."
     local seen = {}
