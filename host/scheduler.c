@@ -337,6 +337,12 @@ static void poll_until(weir_scheduler *s, int64_t due_ns) {
 static bool wait_outside(weir_scheduler *s) {
   weir_timer *first = weir_heap_first(&s->timers);
   bool alive = outside_is_alive(s);
+  if (s->is_virtual && alive) { /* a handle that is only about to be closed is nobody to wait for */
+    look_outside(s, UV_RUN_NOWAIT);
+    if (s->ready_count > 0) return true;
+    alive = outside_is_alive(s);
+    first = weir_heap_first(&s->timers);
+  }
   if (!alive && !first) return false;
   if (s->is_virtual && !alive) {
     if (first->due_ns > s->virtual_ns) s->virtual_ns = first->due_ns;

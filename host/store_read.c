@@ -440,8 +440,8 @@ static weir_status next_in_segments(weir_store *store, MDB_cursor *cursor, weir_
                                     weir_slice *run) {
   uint8_t bytes[WEIR_KEY_MAX + 1];
   MDB_val key = { 0, bytes }, record;
-  memcpy(bytes, after.bytes, after.size); /* ids hold no zero, so this is beyond all keys of `after` */
-  bytes[after.size] = 1;
+  if (after.size > 0) memcpy(bytes, after.bytes, after.size);
+  bytes[after.size] = 1; /* ids hold no zero, so this is beyond all keys of `after` */
   key.mv_size = after.size == 0 ? 0 : after.size + 1;
   int rc = mdb_cursor_get(cursor, &key, &record, after.size == 0 ? MDB_FIRST : MDB_SET_RANGE);
   if (rc == MDB_NOTFOUND) return WEIR_EMPTY;

@@ -179,8 +179,9 @@ describe("random changes of a definition", function()
       local loaded, errors = definition.load("x.yaml", { text = text })
       if loaded then
         accepted = accepted + 1
-        local again = definition.load("x.yaml", { text = printer.print(loaded.normal, "yaml") })
-        assert.is_true(again ~= nil and value_of.equal(loaded.normal, again.normal), text)
+        local again, refusals = definition.load("x.yaml", { text = printer.print(loaded.normal, "yaml") })
+        if not again then error(("%s, of %q"):format(refusals[1].message, text)) end
+        if not value_of.equal(loaded.normal, again.normal) then error(("another normal form, of %q"):format(text)) end
       else
         assert.is_true(#errors >= 1, text)
         for _, entry in ipairs(errors) do assert.is_string(check.format(entry)) end
