@@ -100,6 +100,20 @@ describe("an unfinished run", function()
     assert.same({ "finished", "finished" }, { lines[1].status, lines[2].status })
   end)
 
+  it("is stopped by SIGTERM within seconds, with all that it had under way, and goes on later", function()
+    during("slow", function(child)
+      local from = require("luv").hrtime()
+      child:kill "sigterm"
+      assert.equal(130, child:wait(5).status)
+      assert.is_true((require("luv").hrtime() - from) / 1e9 < 5)
+    end)
+    assert.equal("running", rows()[1].status)
+    local kept <close> = assert(require("weir.port.store").open(store, {}))
+    local entries = assert(kept:load(assert(kept:runs { limit = 1 })[1].id))
+    assert.equal("stop", entries[#entries][1])
+    assert.matches("SIGTERM", entries[#entries][3])
+  end)
+
   it("is cancelled where nobody executes it, and stays so", function()
     killed "slow"
     local status, out = support.run { "cancel", "last", "--reason", "wrong folder", "--store", store, "--json" }
