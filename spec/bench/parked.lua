@@ -21,15 +21,12 @@ local function settle()
   collectgarbage()
 end
 
--- `count` calls of `each(index)`, so many at once.
+-- `count` calls of `each(index)`, so many at once. Each task has indexes of its own: it may lose the processor anywhere.
 local function side_by_side(count, each)
-  local at, tasks = 0, {}
-  for index = 1, math.min(count, AT_ONCE) do
-    tasks[index] = task.spawn(function()
-      while at < count do
-        at = at + 1
-        each(at)
-      end
+  local tasks, stride = {}, math.min(count, AT_ONCE)
+  for first = 1, stride do
+    tasks[first] = task.spawn(function()
+      for index = first, count, stride do each(index) end
     end)
   end
   for _, one in ipairs(tasks) do assert(one:join()) end

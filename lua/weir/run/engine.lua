@@ -10,6 +10,7 @@ local keeping = require "weir.run.keeping"
 local journal = require "weir.run.journal"
 local native = require "weir.native.scheduler"
 local plan = require "weir.run.plan"
+local recovery = require "weir.run.recovery"
 local run_type = require "weir.run.run"
 local value_of = require "weir.value"
 local waking = require "weir.run.waking"
@@ -22,6 +23,7 @@ local NEAR = 5     -- seconds within which a time has to be due, for a run to st
 ---@class weir.Engine
 ---@field live table<string, weir.Run> runs that are executed in this process
 ---@field waking table<string, integer> how many commits that wake a run are under way, by run
+---@field opening table<string, table[]> waiters by run that is being opened
 ---@field handles table<string, weir.Run> runs that somebody here waits for, parked ones too
 ---@field patience number seconds that a run which only waits stays in memory
 ---@field near number seconds within which what only time ends is waited for in memory
@@ -36,7 +38,7 @@ Engine.__index = Engine
 function M.new(project, store, options)
   options = options or {}
   return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }),
-    versions = setmetatable({}, { __mode = "v" }), live = {}, waking = {}, handles = setmetatable({}, { __mode = "v" }),
+    versions = setmetatable({}, { __mode = "v" }), live = {}, opening = {}, waking = {}, handles = setmetatable({}, { __mode = "v" }),
     patience = options.patience or PATIENCE, near = options.near or NEAR }, Engine)
 end
 
@@ -239,11 +241,11 @@ end
 ---@param parent weir.Run|nil the run that started it
 ---@return weir.Run
 function Engine:rejoin(run_id, parent)
-  local known = self.live[run_id] or self.handles[run_id]
+  local known = self:at_work(run_id) or self.handles[run_id]
   if known then return known end
   local row = self.store:row(run_id)
   if HAS_ENDED[row.status] then return ended_run(self, run_id) end
-  if row.status == "running" then return go_on(self:reopen(run_id, { parent = parent })) end
+  if row.status == "running" then return go_on(recovery.open(self, run_id, { parent = parent })) end
   local parked = setmetatable({ id = run_id, status = row.status, engine = self, done = native.waiter() }, { __index = run_type.Run })
   self.handles[run_id] = parked
   return parked
@@ -282,14 +284,7 @@ local function take_over(self, run_id)
   return handle
 end
 
---- Prepares to go on with a run that has not ended. What happened is found in its journal and not done
---- again. Raises {code, message}.
----@param run_id string
----@param options { listener: function|nil, parent: weir.Run|nil, cancel: string|nil }|nil
----@return weir.Run
-function Engine:reopen(run_id, options)
-  options = options or {}
-  if self.live[run_id] then failure.raise("conflict", "run %s is at work in this process already", run_id) end
+local function open_again(self, run_id, options)
   local entries, row, code = self.store:load(run_id)
   if not entries then failure.raise(code, "%s", row) end
   if row and HAS_ENDED[row.status] then
@@ -308,6 +303,34 @@ function Engine:reopen(run_id, options)
   run.cancel_reason = options.cancel
   local handle = self.handles[run_id]
   if handle then run.done, run.handle = handle.done, handle end
+  return run
+end
+
+--- The run of an id that is at work in this process, also when it is about to be: two do not go on with one run. Waits.
+---@param run_id string
+---@return weir.Run|nil
+function Engine:at_work(run_id)
+  while self.opening[run_id] do
+    local waiter = native.waiter()
+    table.insert(self.opening[run_id], waiter)
+    waiter:wait "a run that is being opened"
+  end
+  return self.live[run_id]
+end
+
+--- Prepares to go on with a run that has not ended. What happened is found in its journal and not done
+--- again. Raises {code, message}.
+---@param run_id string
+---@param options { listener: function|nil, parent: weir.Run|nil, cancel: string|nil }|nil
+---@return weir.Run
+function Engine:reopen(run_id, options)
+  if self:at_work(run_id) then failure.raise("conflict", "run %s is at work in this process already", run_id) end
+  local opening = {}
+  self.opening[run_id] = opening
+  local ok, run = pcall(open_again, self, run_id, options or {})
+  self.opening[run_id] = nil
+  for _, waiter in ipairs(opening) do waiter:wake() end
+  if not ok then error(run, 0) end
   return run
 end
 

@@ -98,7 +98,7 @@ end
 ---@param run_id string
 ---@return weir.Run|nil run nil: it has ended meanwhile
 function M.go_on(engine, run_id)
-  local live = engine.live[run_id]
+  local live = engine:at_work(run_id)
   if live then
     live:await_left()
     return live
