@@ -68,7 +68,7 @@ end
 --- Waits until the run has ended; gives its output, or raises {code, message, step}.
 function Handle:wait()
   local frame = native.context()
-  local is_durable = frame and frame.is_flow and frame.run.journal and self.run.journal ~= nil
+  local is_durable = frame and frame.is_flow and frame.run.journal and frame.run.engine:knows(self.id)
   local run = is_durable and await(self, frame) or self.run:wait()
   if run.status == "finished" then return run.output end
   error(run.error, 0)

@@ -245,7 +245,12 @@ function Engine:rejoin(run_id, parent)
   if known then return known end
   local row = self.store:row(run_id)
   if HAS_ENDED[row.status] then return ended_run(self, run_id) end
-  if row.status == "running" then return go_on(recovery.open(self, run_id, { parent = parent })) end
+  if row.status == "running" then
+    local ok, run = pcall(recovery.open, self, run_id, { parent = parent })
+    if ok then return go_on(run) end
+    row = self.store:row(run_id)
+    if row.status ~= "quarantined" then error(run, 0) end -- else it is waited for until somebody resumes it
+  end
   local parked = setmetatable({ id = run_id, status = row.status, engine = self, done = native.waiter() }, { __index = run_type.Run })
   self.handles[run_id] = parked
   return parked

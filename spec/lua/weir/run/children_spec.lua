@@ -1,5 +1,6 @@
 local support = dofile "spec/lua/weir/run/support.lua"
 local clock = require "weir.port.clock"
+local keeping = require "weir.run.keeping"
 local native = require "weir.native.scheduler"
 local recovery = require "weir.run.recovery"
 local task = require "weir.task"
@@ -49,6 +50,23 @@ describe("a run that a flow started", function()
     world:settle(parent.id)
     assert.same({ child = "of the child" }, world:ending(parent.id).value)
     assert.equal(1, world.done.beside)
+  end)
+
+  it("is waited for by a parent that is resumed while it still waits, or was set aside: the parent is parked again", function()
+    local parent = world:begin(PARENT)
+    local child, row = child_of(parent.id)
+    for _, status in ipairs { "waiting", "quarantined" } do
+      if status == "quarantined" then keeping.quarantine(world.store, child, row, { code = "failed", message = "set aside" }) end
+      world:life()
+      local ok, again = task.within({ timeout = 100 }, function() return recovery.open(world.engine, parent.id):execute() end)
+      assert.is_true(ok)
+      assert.same({ "waiting", status }, { again.status, world:row(child).status })
+    end
+    world:life()
+    recovery.open(world.engine, child, { anyway = true }):execute()
+    world:settle(child, support.actor { ask = "approve" })
+    world:settle(parent.id)
+    assert.same({ child = "of the child" }, world:ending(parent.id).value)
   end)
 
   it("is found again by a parent that begins anew in another life", function()
