@@ -5,10 +5,17 @@ local support = dofile "spec/lua/weir/run/support.lua"
 local weir = require "weir"
 
 local P, G, S = weir.pipeline, weir.group, weir.step
-local here = require("weir.project").open "." -- opened once: worlds are many
+local SHARED_BY = 200 -- worlds: a project remembers every agent that was ever put into it
 local RACES = math.tointeger(os.getenv "WEIR_ROUNDS") or 300
 local CANCELS = math.tointeger(os.getenv "WEIR_ROUNDS") or 60
 local BRANCHES = 5
+
+local here
+
+local function project_of(seed)
+  if not here or seed % SHARED_BY == 0 then here = require("weir.project").open "." end
+  return here
+end
 
 local agents = {
   branch = function(ctx, given)
@@ -70,7 +77,7 @@ describe("a race of five", function()
   it(("has one winner or none, and commits nothing of a loser, in %d rounds"):format(RACES), function()
     local outcomes = {}
     for seed = 1, RACES do
-      local world = support.world(agents, { seed = seed, patience = 1e6, project = here })
+      local world = support.world(agents, { seed = seed, patience = 1e6, project = project_of(seed) })
       local run, entries = cancelled_after(world, race(), native.random() * 6)
       local chosen, late = after_decision(entries)
       local names = finished_branches(entries)
@@ -117,7 +124,7 @@ describe("a run of six steps with undo that is cancelled at any moment", functio
     it(("ends in one of two ways, and is undone once: %s, %d moments"):format(what, CANCELS), function()
       local outcomes = {}
       for seed = 1, CANCELS do
-        local world = support.world(agents, { seed = seed, patience = 1e6, project = here })
+        local world = support.world(agents, { seed = seed, patience = 1e6, project = project_of(seed) })
         local _, entries = cancelled_after(world, six(is_failing), native.random() * 6)
         local status = check(entries, seed)
         assert.is_true(legal[status], status)
@@ -130,7 +137,7 @@ describe("a run of six steps with undo that is cancelled at any moment", functio
 
     it("does so from every write on, with a cancellation in the life that follows: " .. what, function()
       for writes = 1, 200 do
-        local world = support.world(agents, { seed = writes, project = here })
+        local world = support.world(agents, { seed = writes, project = project_of(writes) })
         world:life(writes)
         world:begin(six(is_failing))
         local is_over, first = world.mortal.is_over, assert(world.store:runs {})[1]
