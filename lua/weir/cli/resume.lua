@@ -25,7 +25,7 @@ function M.declare(parser)
   parser:flag("-q --quiet", "say nothing on the way")
 end
 
-local HAS_ENDED = { finished = true, failed = true, cancelled = true }
+local HAS_ENDED = require("weir.run.keeping").HAS_ENDED
 
 local function check_open(id, row)
   if not HAS_ENDED[row.status] then return end

@@ -213,7 +213,7 @@ function Engine:knows(run_id)
   return self.store ~= nil and (self.store:row(run_id)) ~= nil
 end
 
-local HAS_ENDED = { finished = true, failed = true, cancelled = true }
+local HAS_ENDED = keeping.HAS_ENDED
 
 --- Whether a run has ended, as the store says.
 ---@param run_id string

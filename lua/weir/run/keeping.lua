@@ -11,6 +11,9 @@ local M = {}
 
 M.FORMAT = 1 -- of the entries of a journal
 
+--- Statuses of runs that do nothing any more.
+M.HAS_ENDED = { finished = true, failed = true, cancelled = true }
+
 local function must(result, message, code)
   if not result then failure.raise(code or "failed", "%s", message) end
   return result

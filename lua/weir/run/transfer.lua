@@ -16,7 +16,7 @@ local M = {}
 
 local PAGE = 200
 local STATUSES = { running = true, waiting = true, in_doubt = true, finished = true, failed = true, cancelled = true, quarantined = true }
-local HAS_ENDED = { finished = true, failed = true, cancelled = true }
+local HAS_ENDED = keeping.HAS_ENDED
 local RUN_ID = "^r_[0-9a-z]+$"
 
 local function known(value)

@@ -15,7 +15,7 @@ local task = require "weir.task"
 
 local M = {}
 
-local HAS_ENDED = { finished = true, failed = true, cancelled = true }
+local HAS_ENDED = keeping.HAS_ENDED
 local PAGE = 256
 local WAKING_MAX = 64 -- runs that due moments have woken and that are still at work
 

@@ -15,7 +15,7 @@ local tidy = require "weir.upkeep.tidy"
 
 local M = {}
 
-local HAS_ENDED = { finished = true, failed = true, cancelled = true }
+local HAS_ENDED = require("weir.run.keeping").HAS_ENDED
 local TOGETHER = 100 -- operations after which runs are removed in one batch
 local PAUSE = 0.002  -- seconds between batches, in which others are served
 local YOUNG = 3600   -- seconds for which a blob is spared

@@ -11,7 +11,7 @@ local question = require "weir.approval.question"
 local M = {}
 
 local EPOCH = 1 -- in which every run is written
-local HAS_ENDED = { finished = true, failed = true, cancelled = true }
+local HAS_ENDED = keeping.HAS_ENDED
 
 local function must(result, message, code)
   if not result then failure.raise(code or "failed", "%s", message) end

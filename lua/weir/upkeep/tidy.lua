@@ -8,7 +8,7 @@ local workspace = require "weir.workspace"
 local M = {}
 
 local BUDGET = 1000 -- documents between two pauses
-local HAS_ENDED = { finished = true, failed = true, cancelled = true }
+local HAS_ENDED = require("weir.run.keeping").HAS_ENDED
 
 -- The lowest moment that a run which has not ended may read again: its journal says which it has read.
 local function note_snapshots(store, run_id, lowest)
