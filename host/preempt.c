@@ -178,7 +178,8 @@ static void tick(int signal_number, siginfo_t *info, void *context) {
   s->ticks++;
   if (s->running) s->running->ticks++;
   lua_State *current = s->current;
-  bool is_spent = s->resumes == s->resumes_seen && !s->jitter; /* with jitter the seed decides */
+  bool seed_decides = s->jitter || (s->seeded && !past_hard_limit(s));
+  bool is_spent = s->resumes == s->resumes_seen && !seed_decides;
   /* Arming walks the stack: once, or a deep one would keep the processor from doing anything else. */
   if (current && is_spent && !lua_gethook(current)) weir_preempt_arm(current);
   s->resumes_seen = s->resumes;

@@ -1,5 +1,5 @@
--- Under a seed a turn of the loop still ended when the processor's clock ticked, and with it a commit: the
--- same seed gave another order now and then.
+-- Under a seed a turn of the loop still ended when the processor's clock ticked, and with it a commit; and
+-- where no jitter was asked for, a long stretch was sliced by that clock: the same seed gave another order.
 
 local testing = require "weir.testing"
 local weir = require "weir"
@@ -10,11 +10,11 @@ local function burn(n)
   return sum
 end
 
-local function order(seed)
+local function order(seed, work)
   local seen = {}
   local function note(ctx, input)
     for round = 1, 3 do
-      burn(40000)
+      burn(work)
       ctx:sleep(1)
       seen[#seen + 1] = input.name .. round
     end
@@ -29,8 +29,14 @@ end
 describe("the order that a seed draws", function()
   it("does not hang on how fast the processor is", function()
     for seed = 1, 15 do
-      local first = order(seed)
-      for _ = 1, 4 do assert.equal(first, order(seed)) end
+      local first = order(seed, 40000)
+      for _ = 1, 4 do assert.equal(first, order(seed, 40000)) end
     end
+  end)
+
+  it("does not hang on how long a stretch takes", function()
+    local first = order(1, 600000)
+    for _ = 1, 2 do assert.equal(first, order(1, 600000)) end
+    assert.equal(first, order(1, 10))
   end)
 end)
