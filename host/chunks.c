@@ -1,8 +1,7 @@
-/* chunks.c - a tool of the build: compiles the files of the library into one, so that a host that starts
- * need not parse them. Each stands there with its text: who loads one compares, and takes the text where it
- * has changed since.
- *     weir_chunks OUT FOLDER NAME...      NAME is relative to FOLDER
- * OUT, little-endian: the magic, u32 count, of each: u16 length and bytes of its name, u64 offset, u32 bytes
+/* chunks.c - a tool of the build: compiles the files of the library into one, so that a host that
+ * starts need not parse them. Each stands there with its text: who loads one compares, and takes the
+ * text where it has changed since. weir_chunks OUT FOLDER NAME...      NAME is relative to FOLDER OUT,
+ * little-endian: the magic, u32 count, of each: u16 length and bytes of its name, u64 offset, u32 bytes
  * of its text, u32 bytes compiled; at the offset the text and what was compiled of it. */
 #include <lauxlib.h>
 #include <lua.h>
