@@ -238,6 +238,61 @@ describe("scheduler", function()
     end)
   end)
 
+  describe("keys", function()
+    -- How often tasks of one key have had their turn until one task of another has had a hundred.
+    local function turns_beside(count, start)
+      local turns = 0
+      task.within({}, function(scope)
+        start(function()
+          for _ = 1, count do
+            native.spawn(function() while true do turns = turns + 1 native.yield() end end)
+          end
+        end)
+        local single = native.start({ key = "single" }, function() for _ = 1, 100 do native.yield() end end)
+        single:join()
+        scope:cancel "it is counted"
+      end)
+      return turns
+    end
+
+    it("share the processor equally, however many tasks each has", function()
+      local turns = turns_beside(1000, function(body) native.start({ key = "many" }, body) end)
+      assert.is_true(turns < 5000, turns)
+      assert.is_true(turns >= 50, turns)
+    end)
+
+    it("are inherited by what a task starts", function()
+      local turns = turns_beside(100, function(body)
+        native.start({ key = "many" }, function() native.start({ name = "inner" }, body) end)
+      end)
+      assert.is_true(turns < 5000, turns)
+    end)
+
+    it("charge for work: who uses up its slices comes less often than who waits", function()
+      local slices, done = 0, false
+      task.within({}, function(scope)
+        native.start({ key = "hog" }, function()
+          while not done do
+            local until_ticks = os.clock() + 0.012
+            while os.clock() < until_ticks do end -- luacheck: ignore 542
+            slices = slices + 1
+            native.yield()
+          end
+        end)
+        native.start({ key = "light" }, function()
+          for _ = 1, 200 do native.yield() end
+          done = true
+        end):join()
+        scope:cancel "it is counted"
+      end)
+      assert.is_true(slices < 60, slices)
+    end)
+
+    it("refuses one that is no text", function()
+      assert.matches("string expected", code_of(native.start, { key = {} }, print))
+    end)
+  end)
+
   describe("task-local values", function()
     it("are inherited when a task is made and copied when one is set", function()
       local key = {}

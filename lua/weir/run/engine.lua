@@ -208,10 +208,11 @@ function Engine:run(definition, input, options)
   return run:execute()
 end
 
+-- Each run that nobody else started gets its share of the processor, however much it has under way.
 local function go_on(run)
   run.done = run.done or gate.new()
   run.engine.handles[run.id] = run
-  native.start({ name = run.id }, function() run:execute() end)
+  native.start({ name = run.id, key = not run.parent_id and run.id or nil }, function() run:execute() end)
   return run
 end
 
