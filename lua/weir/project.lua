@@ -3,8 +3,8 @@
 local failure = require "weir.failure"
 local paths = require "weir.paths"
 local registry = require "weir.registry"
+local settings_of = require "weir.settings"
 local system = require "weir.port.system"
-local value_of = require "weir.value"
 
 local M = {}
 
@@ -45,28 +45,6 @@ function M.find(folder)
   return start
 end
 
-local GROUPS = { type = "object", additionalProperties = {
-  type = "array", minItems = 1, uniqueItems = true, items = { type = "string", pattern = "\\S" } } }
-
--- A group lists people. One inside another would make the answer to "who may" depend on the way it is read.
-local function nested_group(groups)
-  for _, name in ipairs(value_of.names(groups)) do
-    for _, member in ipairs(groups[name]) do
-      if groups[member] then return ("groups.%s names the group '%s'; a group lists people"):format(name, member) end
-    end
-  end
-end
-
-local function check_groups(file, groups)
-  if groups == nil then return end
-  local fits, errors = assert(require("weir.schema").compile(GROUPS, { trusted = true }))(groups, "groups")
-  if not fits then
-    failure.raise("invalid", "%s: %s; write people by group, such as groups = { ops = { \"ada\", \"bob\" } }", file, errors[1].message)
-  end
-  local nested = nested_group(groups)
-  if nested then failure.raise("invalid", "%s: %s", file, nested) end
-end
-
 local function read_settings(self)
   local file = self.root .. "/weir.lua"
   if not exists(file) then return {} end
@@ -75,9 +53,7 @@ local function read_settings(self)
   handle:close()
   local ok, settings = pcall(self.registry.run, self.registry, file, text)
   if not ok then failure.raise("invalid", "%s", failure.of(settings).message) end
-  if type(settings) ~= "table" then failure.raise("invalid", "%s: returns a %s; settings are a table", file, type(settings)) end
-  check_groups(file, settings.groups)
-  return settings
+  return settings_of.check(file, settings)
 end
 
 --- Opens the project of a folder.
@@ -93,9 +69,7 @@ end
 
 --- The folder of the store: given, from the environment, from the settings, or .weir/ of the project.
 function Project:store_path(given)
-  local path = given or os.getenv "WEIR_STORE" or self.settings.store
-  if path then return path end
-  return self.root .. "/.weir"
+  return settings_of.one(self, "store", given).value
 end
 
 --- The options the settings give a module.
