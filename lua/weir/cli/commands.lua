@@ -32,6 +32,10 @@ M.families = {
     { name = "approve", summary = "approve what waits, or answer it" },
     { name = "reject", summary = "reject what waits" },
   } },
+  { title = "a host that goes on", entries = {
+    { name = "dev", summary = "serve a project while you work on it" },
+    { name = "serve", summary = "serve a project" },
+  } },
   { title = "keep house", entries = {
     { name = "config", summary = "print the settings, and where each comes from" },
     { name = "prune", summary = "remove old runs, and what nothing refers to" },

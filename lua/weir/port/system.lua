@@ -11,6 +11,18 @@ function M.working_folder()
   return assert(uv.cwd())
 end
 
+--- Makes a folder the working folder of the process.
+---@param folder string
+function M.enter(folder)
+  assert(uv.chdir(folder))
+end
+
+--- The id of the process.
+---@return integer
+function M.process_id()
+  return uv.os_getpid()
+end
+
 --- The file of the running program.
 ---@return string
 function M.program()
