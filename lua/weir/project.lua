@@ -3,6 +3,7 @@
 local failure = require "weir.failure"
 local paths = require "weir.paths"
 local registry = require "weir.registry"
+local root_of = require "weir.root"
 local settings_of = require "weir.settings"
 local system = require "weir.port.system"
 
@@ -23,28 +24,6 @@ local function exists(path)
   return file ~= nil
 end
 
-local function is_project(folder)
-  return exists(folder .. "/weir.lua") or exists(folder .. "/modules") or exists(folder .. "/.weir")
-end
-
-local function absolute(path)
-  if path:sub(1, 1) == "/" then return path end
-  return system.working_folder() .. "/" .. path
-end
-
---- The nearest project folder at or above a folder; the folder itself when there is none.
----@param folder string
----@return string
-function M.find(folder)
-  local start = absolute(folder):gsub("/+$", "")
-  local here = start
-  while here ~= "" do
-    if is_project(here) then return here end
-    here = here:match "^(.*)/[^/]*$" or ""
-  end
-  return start
-end
-
 local function read_settings(self)
   local file = self.root .. "/weir.lua"
   if not exists(file) then return {} end
@@ -56,11 +35,13 @@ local function read_settings(self)
   return settings_of.check(file, settings)
 end
 
+M.find = root_of.find
+
 --- Opens the project of a folder.
 ---@param folder string
 ---@return weir.Project
 function M.open(folder)
-  local root = M.find(folder)
+  local root = root_of.find(folder)
   local self = setmetatable({ root = root, definitions = {} }, Project)
   self.registry = registry.new { root }
   self.settings = read_settings(self)

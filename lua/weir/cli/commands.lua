@@ -60,6 +60,26 @@ for _, family in ipairs(M.families) do
   end
 end
 
+-- What a host carries out for those who ask it, since it has the store: true, or "looks" for what changes nothing.
+local SERVED = { run = true, runs = "looks", show = "looks", trace = "looks", workspace = true, diff = "looks", cancel = true,
+  pause = true, resume = true, retry = true, fork = true, export = "looks", import = true, signal = true, approvals = "looks",
+  approve = true, reject = true, prune = true, backup = true, modules = "looks", graph = "looks", reload = true, rollback = true,
+  migrate = true }
+
+--- Whether a command is carried out by the host that has the store, where there is one.
+---@param name string|nil
+---@return boolean
+function M.is_served(name)
+  return name ~= nil and SERVED[name] ~= nil and M.by_name[name] ~= nil
+end
+
+--- Whether a command changes nothing, so that it may be ended at any moment.
+---@param name string
+---@return boolean
+function M.only_looks(name)
+  return SERVED[name] == "looks"
+end
+
 --- Loads a command by its name.
 ---@param name string one of `names`
 ---@return weir.cli.Command

@@ -61,6 +61,13 @@ function M.real_path(path)
   return (uv.fs_realpath(path))
 end
 
+--- Whether something stands at a path.
+---@param path string
+---@return boolean
+function M.exists(path)
+  return uv.fs_stat(path) ~= nil
+end
+
 --- Names of the files in a folder, in order; of a folder that is not there, none.
 ---@param folder string
 ---@return string[]

@@ -113,6 +113,13 @@ local function open_http(self, options)
   self.url = self.http.url
 end
 
+-- The socket for the owner, in the folder of the store.
+local function open_line(self, options)
+  local folder = self.store:path()
+  local path = options.socket or folder ~= ":memory:" and folder .. "/repl.sock"
+  if path then self.line = require("weir.serve.line").start(self, path) end
+end
+
 -- Changed files are loaded as they are saved.
 local function open_watch(self, options)
   local watch = options.watch and optional "weir.registry.watch"
@@ -139,14 +146,16 @@ local function open_all(self, options)
   self.house = house.start(self)
   open_watch(self, options)
   open_http(self, options)
+  open_line(self, options)
 end
 
 --- Starts a host in this process and goes on with every unfinished run of its store. Waits for the disk. Raises
 --- `conflict` (another process has the store; it is named), `invalid` (a setting), and what opening a store or a door
 --- raises; then nothing is left open.
 ---@param options { folder: string, store: string|nil, listen: string|boolean|nil, log: string|nil, http: boolean|nil,
----  watch: boolean|nil, write: boolean|nil, env: (fun(name: string): string?)|nil, logger: weir.Log|nil } store, listen, log:
----   as flags give them; http: false opens no HTTP door; watch: load files that change; write: whoever attaches may change things
+---  watch: boolean|nil, write: boolean|nil, socket: string|nil, env: (fun(name: string): string?)|nil, logger: weir.Log|nil }
+---   store, listen, log: as flags give them; http: false opens no HTTP door; watch: load files that change; write: whoever
+---   attaches may change things; socket: the path of the line socket, default repl.sock in the store's folder
 ---@return weir.Host
 function M.start(options)
   local self = new_host(options)
