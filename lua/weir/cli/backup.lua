@@ -1,5 +1,6 @@
 --- weir backup: a copy of the store.
 
+local client = require "weir.cli.client"
 local clock = require "weir.port.clock"
 local duration = require "weir.duration"
 local session = require "weir.cli.session"
@@ -29,7 +30,7 @@ function M.run(arguments, context)
   local here = session.project()
   return session.with_store(session.open_present_store(here, arguments.store), function(store)
     local at_ms = clock.wall_ms()
-    local made = upkeep.backup(store, (arguments.dir:gsub("(.)/+$", "%1")), { timeout = arguments.timeout })
+    local made = upkeep.backup(store, (client.path(arguments.dir):gsub("(.)/+$", "%1")), { timeout = arguments.timeout })
     if arguments.json then
       context.out:line(shape.line { folder = made.folder, bytes = made.bytes, seconds = made.seconds, at = shape.time(at_ms) })
     else

@@ -32,7 +32,12 @@ M.families = {
     { name = "approve", summary = "approve what waits, or answer it" },
     { name = "reject", summary = "reject what waits" },
   } },
+  { title = "a host that goes on", entries = {
+    { name = "dev", summary = "serve a project while you work on it" },
+    { name = "serve", summary = "serve a project" },
+  } },
   { title = "keep house", entries = {
+    { name = "config", summary = "print the settings, and where each comes from" },
     { name = "prune", summary = "remove old runs, and what nothing refers to" },
     { name = "backup", summary = "copy the store" },
     { name = "doctor", summary = "check the installation, the store and the project" },
@@ -53,6 +58,26 @@ for _, family in ipairs(M.families) do
     M.names[#M.names + 1] = entry.name
     M.by_name[entry.name] = entry
   end
+end
+
+-- What a host carries out for those who ask it, since it has the store: true, or "looks" for what changes nothing.
+local SERVED = { run = true, runs = "looks", show = "looks", trace = "looks", workspace = true, diff = "looks", cancel = true,
+  pause = true, resume = true, retry = true, fork = true, export = "looks", import = true, signal = true, approvals = "looks",
+  approve = true, reject = true, prune = true, backup = true, modules = "looks", graph = "looks", reload = true, rollback = true,
+  migrate = true }
+
+--- Whether a command is carried out by the host that has the store, where there is one.
+---@param name string|nil
+---@return boolean
+function M.is_served(name)
+  return name ~= nil and SERVED[name] ~= nil and M.by_name[name] ~= nil
+end
+
+--- Whether a command changes nothing, so that it may be ended at any moment.
+---@param name string
+---@return boolean
+function M.only_looks(name)
+  return SERVED[name] == "looks"
 end
 
 --- Loads a command by its name.

@@ -11,6 +11,18 @@ function M.working_folder()
   return assert(uv.cwd())
 end
 
+--- Makes a folder the working folder of the process.
+---@param folder string
+function M.enter(folder)
+  assert(uv.chdir(folder))
+end
+
+--- The id of the process.
+---@return integer
+function M.process_id()
+  return uv.os_getpid()
+end
+
 --- The file of the running program.
 ---@return string
 function M.program()
@@ -47,6 +59,13 @@ end
 ---@return string|nil
 function M.real_path(path)
   return (uv.fs_realpath(path))
+end
+
+--- Whether something stands at a path.
+---@param path string
+---@return boolean
+function M.exists(path)
+  return uv.fs_stat(path) ~= nil
 end
 
 --- Names of the files in a folder, in order; of a folder that is not there, none.

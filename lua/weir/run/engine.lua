@@ -3,6 +3,7 @@
 
 local approval = require "weir.approval"
 local binding = require "weir.run.binding"
+local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local gate = require "weir.gate"
 local json = require "weir.native.json"
@@ -29,6 +30,7 @@ local NEAR = 5     -- seconds within which a time has to be due, for a run to st
 ---@field handles table<string, weir.Run> runs that somebody here waits for, parked ones too
 ---@field patience number seconds that a run which only waits stays in memory
 ---@field near number seconds within which what only time ends is waited for in memory
+---@field observe nil|fun(event: table, run: weir.Run) hears what every run notifies of, and that one begins or goes on
 ---@field decide nil|fun(record: table): table|nil answers what people are asked, for specs
 local Engine = {}
 Engine.__index = Engine
@@ -147,9 +149,25 @@ local function user_of(self)
   return self.user
 end
 
+-- Who listens to a run: whoever started it, and who observes the engine.
+local function listener_of(self, given)
+  local observe = self.observe
+  if not given or not observe then return given or observe end
+  return function(event, run)
+    given(event, run)
+    observe(event, run)
+  end
+end
+
+local function begun(run, again)
+  local observe = run.engine.observe
+  if observe then observe({ kind = "run", status = "running", again = again, at_ms = clock.wall_ms() }, run) end
+  return run
+end
+
 local function new_run(self, of, held, input, options)
   local run = run_type.new { id = options.id or id.new "r", plan = of, binding = held, modules = held.modules, input = input,
-    engine = self, listener = options.listener, key = options.key, started_ms = options.started_ms,
+    engine = self, listener = listener_of(self, options.listener), key = options.key, started_ms = options.started_ms,
     by = options.by or user_of(self), of = options.of, parent = options.parent,
     parent_id = options.parent and options.parent.id or options.parent_id }
   self.live[run.id] = run
@@ -190,7 +208,7 @@ function Engine:prepare(definition, input, options)
   local asked = options.key and asked_of(self, of, checked, options.key)
   local run = new_run(self, of, binding.hold(self, of), checked, options)
   run.asked = asked
-  if not is_kept(self, of) then return run end
+  if not is_kept(self, of) then return begun(run) end
   local kept, handle = pcall(keeping.begin, run)
   if not kept then
     run.binding:release()
@@ -198,13 +216,14 @@ function Engine:prepare(definition, input, options)
     error(handle, 0)
   end
   run.journal = journal.new(handle, nil, self.store)
-  return run
+  return begun(run)
 end
 
 --- Prepares and runs, in the task that calls, to the end or until nothing is left to do but wait. Waits.
 function Engine:run(definition, input, options)
   local run = self:prepare(definition, input, options)
-  if run.listener then run:notify { kind = "run", status = "running", id = run.id, at_ms = run.started_ms } end
+  local listener = options and options.listener
+  if listener then listener({ kind = "run", status = "running", id = run.id, at_ms = run.started_ms }, run) end
   return run:execute()
 end
 
@@ -371,7 +390,7 @@ function Engine:reopen(run_id, options)
   self.opening[run_id] = nil
   opening:open()
   if not ok then error(run, 0) end
-  return run
+  return begun(run, true)
 end
 
 --- A run has left: it has ended, is parked, or stops here. Whoever started it and waits hears of it.

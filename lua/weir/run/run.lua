@@ -25,6 +25,8 @@ local M = {}
 ---@field limits_ms table<string, integer> time limits that hold while it is parked, ms since 1970
 ---@field taken table<string, boolean>|nil signals that a step is receiving
 ---@field of { run: string, from: string|nil, seed: string }|nil the run whose outcomes it began with
+---@field patience number|nil seconds that it stays in memory while it only waits, if not as its engine says
+---@field near number|nil seconds within which what only time ends is waited for in memory, if not as its engine says
 ---@field interrupted "parked"|"stopped"|"crashed"|nil why it ends here and goes on later
 local Run = {}
 Run.__index = Run
@@ -352,10 +354,16 @@ function Run:counted(body_of_task)
   end
 end
 
---- Waits until the run has left this process's memory: it has ended, or is parked.
-function Run:await_left()
+--- The gate that opens when the run leaves this process's memory: it has ended, or is parked.
+---@return weir.Gate
+function Run:leaving()
   self.has_left = self.has_left or gate.new()
-  self.has_left:wait "a run"
+  return self.has_left
+end
+
+--- Waits until the run has left this process's memory.
+function Run:await_left()
+  self:leaving():wait "a run"
 end
 
 --- Waits until the run has ended.
