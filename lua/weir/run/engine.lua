@@ -235,31 +235,36 @@ local function go_on(run)
   return run
 end
 
---- The run that a key has started with the same pipeline and input, or nil. Raises `conflict` when it was started with
---- something else, `invalid` for what cannot be a key.
----@param definition weir.Definition
----@param input any
----@param key string|nil
----@return string|nil run_id
-function Engine:started_before(definition, input, key)
+-- The run that a key has started with the same pipeline and input, or nil. Raises `conflict` and `invalid`.
+local function started_before(self, definition, input, key)
   if key == nil then return nil end
   local of = self:plan_of(definition)
   return starts.find(self.store, key, asked_of(self, of, checked_input(of, input), key))
+end
+
+--- Prepares a run as `prepare` does, unless its key has started one. Waits for the disk. Raises {code, message}: `conflict`
+--- when the key stands for another pipeline or input, and what `prepare` raises.
+---@return weir.Run|nil run
+---@return string|nil first the id of the run that was started before
+function Engine:prepare_once(definition, input, options)
+  local key = options and options.key
+  local first = started_before(self, definition, input, key)
+  if first then return nil, first end
+  local ok, run = pcall(self.prepare, self, definition, input, options)
+  if ok then return run end
+  if not key or failure.of(run).code ~= "conflict" then error(run, 0) end
+  native.recover()
+  first = started_before(self, definition, input, key) -- somebody was faster with the same key
+  if not first then error(run, 0) end
+  return nil, first
 end
 
 --- Prepares a run and goes on in a task of its own; with a key that has started one already, gives that one.
 ---@return weir.Run run `run:wait()` waits for its end
 ---@return boolean is_new
 function Engine:start(definition, input, options)
-  local key = options and options.key
-  local first = self:started_before(definition, input, key)
-  if first then return self:rejoin(first), false end
-  local ok, run = pcall(self.prepare, self, definition, input, options)
-  if ok then return go_on(run), true end
-  if not key or failure.of(run).code ~= "conflict" then error(run, 0) end
-  native.recover()
-  first = self:started_before(definition, input, key) -- somebody was faster with the same key
-  if not first then error(run, 0) end
+  local run, first = self:prepare_once(definition, input, options)
+  if run then return go_on(run), true end
   return self:rejoin(first), false
 end
 
