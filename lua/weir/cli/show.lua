@@ -44,7 +44,7 @@ local function step_shape(step)
 end
 
 --- What `--json` prints of a run.
----@param record weir.cli.Record
+---@param record weir.view.Record
 ---@return table
 function M.shape(record)
   local line = shape.run(record)
