@@ -185,7 +185,8 @@ function M.store(path, say)
 end
 
 local function rebuilt(result)
-  local parts = { text.count(result.rows, "row"), text.count(result.timers, "timer"), text.count(result.heads, "head") .. " of documents",
+  local parts = { text.count(result.rows, "row"), text.count(result.timers, "timer"), text.count(result.starts, "start key"),
+    text.count(result.heads, "head") .. " of documents",
     ("the search index of %s"):format(text.count(result.documents, "document")) }
   local detail = "made anew: " .. table.concat(parts, ", ")
   if #result.damaged == 0 then return finding("rebuild", "ok", detail) end

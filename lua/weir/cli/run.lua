@@ -15,9 +15,9 @@ local M = {
   examples = { "run hello --set name=Ada", "run pipelines/digest.lua --set path=docs --set words=200",
     "run review --input @input.json --json", "run review --dry-run" },
   notes = "Exit status: 0 finished, 1 failed, 2 the pipeline or its input is wrong, 3 waiting, 4 in doubt, 5 cancelled,\n"
-    .. "8 refused (the store is in use), 75 the store failed, 130 interrupted. A run that only waits is left in the store,\n"
-    .. "with what it waits for and the command that answers. Ctrl-C cancels the run cleanly, SIGTERM stops it so that\n"
-    .. "`weir resume` goes on with it; a second one ends the process.",
+    .. "8 refused (the store is in use, the key has started something else), 75 the store failed, 130 interrupted. A run\n"
+    .. "that only waits is left in the store, with what it waits for and the command that answers. Ctrl-C cancels the run\n"
+    .. "cleanly, SIGTERM stops it so that `weir resume` goes on with it; a second one ends the process.",
 }
 
 local JITTER = 10000 -- instructions between drawn preemptions, under --seed
@@ -26,6 +26,7 @@ function M.declare(parser)
   parser:argument("pipeline", "a pipeline file, or its name"):argname "FILE|NAME"
   parser:option("--input", "the input: JSON, @FILE, or - for stdin"):argname "JSON"
   parser:option("--set", "set one value of the input; may be repeated"):argname("a.b=V"):count "*"
+  parser:option("--key", "an equal key, with the same input, gives the run that was started first"):argname "K"
   session.declare_store(parser)
   parser:option("--seed", "run on a virtual clock, in an order drawn from N"):argname("N"):convert(math.tointeger)
   parser:flag("--dry-run", "say what would run, and run nothing")
@@ -78,7 +79,8 @@ end
 
 -- What to type next; under a seed the newest run by its time is another one, and so among many.
 local function look_at(context, run, arguments)
-  if not run.journal or run.engine.store:path() == ":memory:" then return "nothing was kept" end
+  local store = run.engine.store
+  if not store or store:path() == ":memory:" then return "nothing was kept" end
   local tail = ((arguments.seed or arguments.where) and run.id or "last") .. (arguments.store and (" --store " .. arguments.store) or "")
   return ("weir show %s %s weir trace %s"):format(tail, context.console.signs.dot, tail)
 end
@@ -148,10 +150,24 @@ local function id_of(arguments, store)
   return id
 end
 
+-- The run that the key has started: what became of it, or what becomes of it now.
+local function again(context, arguments, engine, id)
+  local row = engine.store:row(id)
+  if not arguments.quiet then
+    context.err:line(("the key '%s' started %s, which %s"):format(text.safe(arguments.key), id,
+      row.ended_ms and "has ended" or "is gone on with"))
+  end
+  if not row.ended_ms then return require("weir.cli.resume").go_on(context, arguments, engine, id) end
+  M.report(context, engine:rejoin(id), arguments)
+  return status.of_run(row.status)
+end
+
 local function execute(context, arguments, engine, definition, input)
+  local first = engine:started_before(definition, input, arguments.key)
+  if first then return again(context, arguments, engine, first) end
   local display
   local run = engine:prepare(definition, input, { id = id_of(arguments, engine.store), by = require("weir.port.system").user_name(),
-    listener = function(event) display:notify(event) end })
+    key = arguments.key, listener = function(event) display:notify(event) end })
   display = progress.new(context.console, { quiet = arguments.quiet, plain = arguments.seed ~= nil })
   local interrupted = M.execute(context, display, run)
   M.report(context, run, arguments)

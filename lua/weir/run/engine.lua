@@ -4,6 +4,7 @@
 local approval = require "weir.approval"
 local binding = require "weir.run.binding"
 local failure = require "weir.failure"
+local gate = require "weir.gate"
 local json = require "weir.native.json"
 local id = require "weir.id"
 local keeping = require "weir.run.keeping"
@@ -12,6 +13,7 @@ local native = require "weir.native.scheduler"
 local plan = require "weir.run.plan"
 local recovery = require "weir.run.recovery"
 local run_type = require "weir.run.run"
+local starts = require "weir.run.starts"
 local value_of = require "weir.value"
 local waking = require "weir.run.waking"
 
@@ -23,7 +25,7 @@ local NEAR = 5     -- seconds within which a time has to be due, for a run to st
 ---@class weir.Engine
 ---@field live table<string, weir.Run> runs that are executed in this process
 ---@field waking table<string, integer> how many commits that wake a run are under way, by run
----@field opening table<string, table[]> waiters by run that is being opened
+---@field opening table<string, weir.Gate> by run that is being opened
 ---@field handles table<string, weir.Run> runs that somebody here waits for, parked ones too
 ---@field patience number seconds that a run which only waits stays in memory
 ---@field near number seconds within which what only time ends is waited for in memory
@@ -158,8 +160,24 @@ local function is_kept(self, of)
   return self.store ~= nil and of.durability ~= "none"
 end
 
+local function checked_input(of, input)
+  local ok, checked, errors = of.check_input(input)
+  if ok then return checked end
+  local err = failure.new("invalid", "%s", checked)
+  err.details = errors
+  error(err, 0)
+end
+
+-- What a key stands for, of a pipeline that is kept.
+local function asked_of(self, of, checked, key)
+  starts.check(key)
+  if is_kept(self, of) then return starts.asked(of.name, checked) end
+  failure.raise("invalid", "pipeline '%s' keeps nothing here, so that the key '%s' could not be found again; start it without a key",
+    of.name, key)
+end
+
 --- Prepares a run of a definition: checks the input, pins what it uses and, with a store, keeps its start.
---- Waits for the disk. Raises {code, message}: `invalid` input, `full`, ...
+--- Waits for the disk. Raises {code, message}: `invalid` input, `full`, `conflict` (the key has started a run), ...
 ---@param definition weir.Definition
 ---@param input any
 ---@param options { listener: function|nil, key: string|nil, by: string|nil, parent: weir.Run|nil }|nil
@@ -168,13 +186,10 @@ function Engine:prepare(definition, input, options)
   options = options or {}
   if self.is_stopping then failure.raise("closed", "the host is stopping and starts no more runs") end
   local of = self:plan_of(definition)
-  local ok, checked, errors = of.check_input(input)
-  if not ok then
-    local err = failure.new("invalid", "%s", checked)
-    err.details = errors
-    error(err, 0)
-  end
+  local checked = checked_input(of, input)
+  local asked = options.key and asked_of(self, of, checked, options.key)
   local run = new_run(self, of, binding.hold(self, of), checked, options)
+  run.asked = asked
   if not is_kept(self, of) then return run end
   local kept, handle = pcall(keeping.begin, run)
   if not kept then
@@ -194,16 +209,38 @@ function Engine:run(definition, input, options)
 end
 
 local function go_on(run)
-  run.done = run.done or native.waiter()
+  run.done = run.done or gate.new()
   run.engine.handles[run.id] = run
   native.start({ name = run.id }, function() run:execute() end)
   return run
 end
 
---- Prepares a run and goes on in a task of its own.
+--- The run that a key has started with the same pipeline and input, or nil. Raises `conflict` when it was started with
+--- something else, `invalid` for what cannot be a key.
+---@param definition weir.Definition
+---@param input any
+---@param key string|nil
+---@return string|nil run_id
+function Engine:started_before(definition, input, key)
+  if key == nil then return nil end
+  local of = self:plan_of(definition)
+  return starts.find(self.store, key, asked_of(self, of, checked_input(of, input), key))
+end
+
+--- Prepares a run and goes on in a task of its own; with a key that has started one already, gives that one.
 ---@return weir.Run run `run:wait()` waits for its end
+---@return boolean is_new
 function Engine:start(definition, input, options)
-  return go_on(self:prepare(definition, input, options))
+  local key = options and options.key
+  local first = self:started_before(definition, input, key)
+  if first then return self:rejoin(first), false end
+  local ok, run = pcall(self.prepare, self, definition, input, options)
+  if ok then return go_on(run), true end
+  if not key or failure.of(run).code ~= "conflict" then error(run, 0) end
+  native.recover()
+  first = self:started_before(definition, input, key) -- somebody was faster with the same key
+  if not first then error(run, 0) end
+  return self:rejoin(first), false
 end
 
 --- Whether the store has a run.
@@ -226,8 +263,8 @@ end
 local function ended_run(self, run_id)
   local entries = self.store:load(run_id)
   local last, row = entries[#entries], self.store:row(run_id)
-  local run = setmetatable({ id = run_id, plan = { name = tostring(row.pipeline), version = row.version }, started_ms = row.started_ms,
-    status = last[2], ended_ms = last[4] }, { __index = run_type.Run })
+  local run = setmetatable({ id = run_id, engine = self, plan = { name = tostring(row.pipeline), version = row.version },
+    started_ms = row.started_ms, status = last[2], ended_ms = last[4] }, { __index = run_type.Run })
   if run.status == "finished" then
     run.output = last[3]
   else
@@ -243,7 +280,8 @@ end
 function Engine:rejoin(run_id, parent)
   local known = self:at_work(run_id) or self.handles[run_id]
   if known then return known end
-  local row = self.store:row(run_id)
+  local row, message, code = self.store:row(run_id)
+  if not row then failure.raise(code or "not_found", "%s", message) end
   if HAS_ENDED[row.status] then return ended_run(self, run_id) end
   if row.status == "running" then
     local ok, run = pcall(recovery.open, self, run_id, { parent = parent })
@@ -251,7 +289,7 @@ function Engine:rejoin(run_id, parent)
     row = self.store:row(run_id)
     if row.status ~= "quarantined" then error(run, 0) end -- else it is waited for until somebody resumes it
   end
-  local parked = setmetatable({ id = run_id, status = row.status, engine = self, done = native.waiter() }, { __index = run_type.Run })
+  local parked = setmetatable({ id = run_id, status = row.status, engine = self, done = gate.new() }, { __index = run_type.Run })
   self.handles[run_id] = parked
   return parked
 end
@@ -315,11 +353,7 @@ end
 ---@param run_id string
 ---@return weir.Run|nil
 function Engine:at_work(run_id)
-  while self.opening[run_id] do
-    local waiter = native.waiter()
-    table.insert(self.opening[run_id], waiter)
-    waiter:wait "a run that is being opened"
-  end
+  while self.opening[run_id] do self.opening[run_id]:wait "a run that is being opened" end
   return self.live[run_id]
 end
 
@@ -330,11 +364,11 @@ end
 ---@return weir.Run
 function Engine:reopen(run_id, options)
   if self:at_work(run_id) then failure.raise("conflict", "run %s is at work in this process already", run_id) end
-  local opening = {}
+  local opening = gate.new()
   self.opening[run_id] = opening
   local ok, run = pcall(open_again, self, run_id, options or {})
   self.opening[run_id] = nil
-  for _, waiter in ipairs(opening) do waiter:wake() end
+  opening:open()
   if not ok then error(run, 0) end
   return run
 end

@@ -6,6 +6,7 @@
 
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
+local starts = require "weir.run.starts"
 
 local M = {}
 
@@ -174,14 +175,15 @@ end
 
 -- The life of a run -----------------------------------------------------------------------------------
 
---- Begins the journal of a run.
+--- Begins the journal of a run. Raises `conflict` when its key has started another one.
 ---@param run weir.Run
 ---@return userdata handle of the journal
 function M.begin(run)
   local handle = run.engine.store:new_run(run.id, 1)
   local head = { format = M.FORMAT, pipeline = run.plan.name, version = run.plan.version, input = run.input,
-    pins = run.binding.pins, at = run.started_ms, key = run.key, parent = run.parent_id, by = run.by }
+    pins = run.binding.pins, at = run.started_ms, key = run.key, asked = run.asked, parent = run.parent_id, by = run.by }
   local operations = {}
+  if run.asked then operations[1] = starts.claim(run.key, run.id, run.asked) end
   binding_operations(run, operations)
   if #operations == 0 then
     must(handle:append({ "run", head }, M.row(run)))

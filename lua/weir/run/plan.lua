@@ -63,7 +63,7 @@ end
 local KINDS_NOT_RUN = { speculate = "a speculation", plan = "a plan" }
 local FIELDS_NOT_RUN = { "model", "tools", "cache" }
 local APPROVAL_NOT_RUN = { "remind", "escalate" }
-local STREAMS_NOT_RUN = { latest = true, spill = true }
+local STREAMS_NOT_RUN = { spill = true }
 local TOP_NOT_RUN = { "supervise", "reflect" }
 
 local function refuse(message, ...)

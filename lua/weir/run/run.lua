@@ -4,6 +4,7 @@ local clock = require "weir.port.clock"
 local documents = require "weir.run.documents"
 local failure = require "weir.failure"
 local flow = require "weir.run.flow"
+local gate = require "weir.gate"
 local group = require "weir.run.group"
 local keeping = require "weir.run.keeping"
 local native = require "weir.native.scheduler"
@@ -298,8 +299,8 @@ local function announce(self, is_kept)
   self.binding:release()
   self.engine:left(self)
   if self.listener then self:notify { kind = "run", status = self.status, at_ms = self.ended_ms or clock.wall_ms(), error = self.error } end
-  if self.done and self.ended_ms then self.done:wake() end
-  for _, waiter in ipairs(self.awaiting or {}) do waiter:wake() end
+  if self.done and self.ended_ms then self.done:open() end
+  if self.has_left then self.has_left:open() end
 end
 
 --- Runs to the end, or until nothing is left to do but wait. Waits. Never raises what the run itself did
@@ -353,10 +354,8 @@ end
 
 --- Waits until the run has left this process's memory: it has ended, or is parked.
 function Run:await_left()
-  local waiter = native.waiter()
-  self.awaiting = self.awaiting or {}
-  self.awaiting[#self.awaiting + 1] = waiter
-  waiter:wait "a run"
+  self.has_left = self.has_left or gate.new()
+  self.has_left:wait "a run"
 end
 
 --- Waits until the run has ended.
