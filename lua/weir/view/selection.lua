@@ -43,10 +43,10 @@ end
 --- Runs that fit, the newest first.
 ---@param store userdata
 ---@param query { status: string?, pipeline: string?, code: string?, step: string?, since_ms: integer?, limit: integer?,
----   damaged: boolean? } damaged: those whose row cannot be read too
+---   damaged: boolean?, after: string? } damaged: those whose row cannot be read too; after: older than this run
 ---@return { id: string, row: table? }[]
 function M.runs(store, query)
-  local found, after, limit = {}, nil, query.limit or math.huge
+  local found, after, limit = {}, query.after, query.limit or math.huge
   while #found < limit do
     local page = page_of(store, { status = query.status, after = after, limit = PAGE, reverse = true, damaged = true })
     for _, entry in ipairs(page) do
