@@ -18,6 +18,7 @@ local M = {}
 ---@field query table<string, any>
 ---@field body any                      decoded; nil when there is none
 ---@field who weir.Principal|nil        nil on a public path
+---@field streams table<table, true>    followers, which are closed with the door
 
 local JSON_TYPE = "application/json"
 local FIXED = { ["Cache-Control"] = "no-store", ["X-Content-Type-Options"] = "nosniff" }
@@ -76,7 +77,7 @@ local function answer(self, request)
   self.access:admit(request)
   local segments, query = target.parse(request:target())
   local route, params = self.router:find(request:method(), segments)
-  local call = { host = self.host, request = request, route = route, params = params }
+  local call = { host = self.host, request = request, route = route, params = params, streams = self.streams }
   authorize(self, call)
   if not route then error(params, 0) end
   call.query = router.query(route, query)
@@ -106,9 +107,10 @@ end
 ---@param host weir.Host
 ---@param routes weir.Router
 ---@param access weir.Access
+---@param http weir.HttpDoor
 ---@return fun(request: weir.Request)
-function M.new(host, routes, access)
-  local self = { host = host, router = routes, access = access }
+function M.new(host, routes, access, http)
+  local self = { host = host, router = routes, access = access, streams = http.streams }
   return function(request)
     local ok, raised = xpcall(answer, explain, self, request)
     if ok then return end

@@ -48,7 +48,7 @@ end
 local function prepare(route)
   local where = route.method .. " " .. route.path
   route.is_accepted = route.accepts and set(route.accepts)
-  route.check_body = compiled(route.body, where)
+  route.check_body = not route.is_raw and compiled(route.body, where) or nil
   route.check_query = {}
   for name, schema in pairs(route.query or {}) do route.check_query[name] = compiled(schema, where) end
 end

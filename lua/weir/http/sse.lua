@@ -51,12 +51,17 @@ local function next_text(follower, beat)
 end
 
 --- Sends what a follower gives until it ends, the client goes, or `is_last` says so. Waits.
----@param request weir.Request of which `begin` was called
+---@param call weir.Call of whose request `begin` was called
 ---@param follower table {next, close}
 ---@param options { is_last: (fun(event: table): boolean)|nil, beat: number|nil }|nil beat: seconds between two comment lines
-function M.follow(request, follower, options)
+function M.follow(call, follower, options)
   options = options or {}
-  local _ <close> = setmetatable({}, { __close = function() follower:close() end })
+  local request, streams = call.request, call.streams
+  streams[follower] = true
+  local _ <close> = setmetatable({}, { __close = function()
+    streams[follower] = nil
+    follower:close()
+  end })
   while true do
     local text, event = next_text(follower, options.beat or BEAT)
     if not text or not request:write(text) then break end
