@@ -147,6 +147,26 @@ function operations.hello(request)
     write = host.can_write }
 end
 
+local function evaluator(session, host)
+  session.evaluator = session.evaluator or require("weir.repl").new(host)
+  return session.evaluator
+end
+
+-- An expression or a chunk of Lua, in the session of the connection.
+function operations.eval(request)
+  local given = request.given
+  return evaluator(request.session, request.host):eval(tostring(given.text or ""), {
+    width = math.tointeger(given.width), colours = given.colours == true,
+    write = function(text) request:send(field("out", text)) end,
+  })
+end
+
+function operations.complete(request)
+  local given = request.given
+  local from, candidates = evaluator(request.session, request.host):complete(tostring(given.text or ""), math.tointeger(given.cursor))
+  return { status = 0, from = from, candidates = candidates }
+end
+
 -- Requests of one connection --------------------------------------------------------------------------
 
 local function answer_failure(request, err)
