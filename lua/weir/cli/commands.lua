@@ -35,6 +35,9 @@ M.families = {
   { title = "a host that goes on", entries = {
     { name = "dev", summary = "serve a project while you work on it" },
     { name = "serve", summary = "serve a project" },
+    { name = "repl", summary = "talk Lua to the host of the project" },
+    { name = "attach", summary = "talk Lua to a host that is named" },
+    { name = "eval", summary = "evaluate one expression there" },
   } },
   { title = "keep house", entries = {
     { name = "config", summary = "print the settings, and where each comes from" },
