@@ -49,6 +49,7 @@ M.families = {
     { name = "modules", summary = "list agents, critics and other modules" },
     { name = "test", summary = "run specs inside the host" },
     { name = "bench", summary = "measure weir on this machine" },
+    { name = "completion", summary = "print a script with which a shell completes commands" },
     { name = "version", summary = "print versions" },
     { name = "help", summary = "explain a command" },
   } },
