@@ -108,7 +108,7 @@ local function go_on_with_runs(self)
   local tokens = bucket.new(REVIVED_PER_SECOND, REVIVED_BURST)
   self.service = waking.serve(self.engine, function(engine, run_id)
     tokens:take()
-    recovery.go_on(engine, run_id)
+    if not engine.is_stopping then recovery.go_on(engine, run_id) end
   end, refused(self))
   local on_refused = refused(self)
   self.recovery = native.spawn_root(function()
@@ -146,7 +146,19 @@ local function open_watch(self, options)
   end)
 end
 
+local SECRET_WORDS = { "KEY", "TOKEN", "SECRET", "PASSW", "CREDENTIAL" }
+
+-- What the environment keeps secret does not reach the log.
+local function hide_secrets()
+  for name, value in pairs(require("weir.port.system").environment()) do
+    for _, word in ipairs(SECRET_WORDS) do
+      if name:upper():find(word, 1, true) then require("weir.log").secret(value) end
+    end
+  end
+end
+
 local function new_host(options)
+  hide_secrets()
   local project = project_of.open(options.folder)
   local settled = settings_of.resolve(project, { store = options.store, listen = options.listen, log = options.log }, options.env)
   local settings = {}
