@@ -395,6 +395,7 @@ function Engine:reopen(run_id, options)
   self.opening[run_id] = nil
   opening:open()
   if not ok then error(run, 0) end
+  if self.is_stopping and not run.cancel_reason then run:stop "the host is stopping" end -- it was not there yet to be stopped
   return begun(run, true)
 end
 

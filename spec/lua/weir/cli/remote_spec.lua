@@ -201,6 +201,39 @@ describe("a command about the store of a living host", function()
   end)
 end)
 
+describe("commands that look", function()
+  it("say the same with a host as without", function()
+    local folder = support.folder()
+    support.write(folder, "weir.lua", "return { listen = false }\n")
+    support.write(folder, "pipelines/waits.lua", WAITS)
+    support.write(folder, "pipelines/reads.lua", READS)
+    support.host({ "run", "reads", "--set", "text=x" }, { cwd = folder })
+    support.host({ "run", "reads", "--set", "text=y" }, { cwd = folder })
+    support.host({ "run", "waits" }, { cwd = folder })
+    support.host({ "workspace", "post", "note", "text" }, { cwd = folder })
+    local lines = support.lines(support.host({ "runs", "--json" }, { cwd = folder }).stdout)
+    local first, second = lines[3].run, lines[2].run
+    local looks = { { "runs" }, { "runs", "--json" }, { "runs", "--status", "waiting" }, { "show", first }, { "show", first, "--json" },
+      { "show", "last" }, { "show", first, "--at", "back" }, { "trace", first }, { "trace", first, "--json" }, { "diff", first, second },
+      { "approvals" }, { "approvals", "--json" }, { "workspace", "list" }, { "workspace", "get", "note" }, { "graph", "reads" },
+      { "graph", first }, { "modules", "--kind", "critic" }, { "show", "r_none" }, { "runs", "--limit", "x" },
+      { "retry", first, "--dry-run" }, { "fork", first, "--at", "back", "--dry-run" }, { "prune", "--older", "1d", "--dry-run" } }
+    local alone = {}
+    for index, arguments in ipairs(looks) do alone[index] = support.host(arguments, { cwd = folder }) end
+    local host = support.start({ "serve" }, { cwd = folder })
+    assert(support.read_until(host.stdout, "repl"))
+    for index, arguments in ipairs(looks) do
+      local what, served = table.concat(arguments, " "), support.host(arguments, { cwd = folder })
+      assert.equal(alone[index].status, served.status, what)
+      assert.equal(alone[index].stderr, served.stderr, what)
+      assert.equal(alone[index].stdout, served.stdout, what)
+    end
+    host:kill "sigterm"
+    host:wait(20)
+    support.remove(folder)
+  end)
+end)
+
 describe("a command about a store that no host has", function()
   local folder
   before_each(function() folder = support.folder() end)
