@@ -53,18 +53,6 @@ function Engine:plan_of(definition)
   return ready
 end
 
-local function definition_of(self, kept)
-  if kept.kind == "flow" then
-    if not kept.text then
-      failure.raise("not_found", "the flow of version %s was built in memory; its source is not kept", kept.version)
-    end
-    local definition, errors = self.project:load(kept.file, kept.text)
-    if not definition then failure.raise("invalid", "%s", errors[1].message) end
-    return definition
-  end
-  return { kind = "pipeline", name = kept.normal.name, normal = kept.normal, version = kept.version, file = kept.file }
-end
-
 --- The plan of a version: from the store when it is not at hand.
 ---@param version string
 ---@return table plan
@@ -75,7 +63,7 @@ function Engine:plan_of_version(version)
   if not kept then
     failure.raise(code or "not_found", "definition version %s is not in the store: %s", version:sub(1, 12), tostring(message))
   end
-  return self:plan_of(definition_of(self, kept))
+  return self:plan_of(self.project:definition_of(kept))
 end
 
 -- Versions that a flow chose in this life and before, by full name.

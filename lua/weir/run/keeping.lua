@@ -24,9 +24,10 @@ end
 local function definition_record(of)
   local definition = of.definition
   if definition.kind == "flow" then
-    return { kind = "flow", file = definition.file, text = definition.text, version = of.version }
+    return { kind = "flow", name = definition.name, file = definition.file, text = definition.text, used = definition.used,
+      version = of.version, loaded_at = definition.loaded_at }
   end
-  return { kind = "pipeline", normal = definition.normal, version = of.version, file = definition.file }
+  return { kind = "pipeline", normal = definition.normal, version = of.version, file = definition.file, loaded_at = definition.loaded_at }
 end
 
 local kept_by_store = setmetatable({}, { __mode = "k" })
@@ -62,7 +63,7 @@ local function module_operations(engine, entries, operations)
   for full, entry in pairs(entries) do
     if entry.text then
       put_once(engine, operations, "modules", full .. "@" .. entry.version, function()
-        return { text = entry.text, file = entry.file, used = entry.used }
+        return { text = entry.text, file = entry.file, used = entry.used, loaded_at = entry.loaded_at }
       end)
     end
   end
