@@ -35,6 +35,8 @@ local SHORT = 12 -- characters of a hash that people see
 ---@field failed table<string, { err: table, needs: table<string, boolean> }> what could not be loaded when last tried, by
 ---   full name; pipelines as "pipelines/NAME"
 ---@field definitions table<string, weir.Definition> active pipelines by name
+---@field store weir.Store|nil where it is kept what serves instead of a file, see `weir.registry.active`
+---@field observers table<function, boolean> called with each report of `weir.registry.reload`
 ---@field load_pipeline nil|fun(name: string, overlay: table?): weir.Definition?, table? the project's, see `Project:load_aside`
 local Registry = {}
 Registry.__index = Registry
@@ -46,7 +48,15 @@ function M.new(roots)
   local all = {}
   for _, root in ipairs(roots) do all[#all + 1] = root end
   all[#all + 1] = paths.library
-  return setmetatable({ roots = all, versions = native.new(), generation = 0, failed = {}, definitions = {} }, Registry)
+  return setmetatable({ roots = all, versions = native.new(), generation = 0, failed = {}, definitions = {}, observers = {} }, Registry)
+end
+
+--- Calls a function with the report of each reload, also of one that failed.
+---@param observer fun(report: weir.ReloadReport)
+---@return fun() stop
+function Registry:observe(observer)
+  self.observers[observer] = true
+  return function() self.observers[observer] = nil end
 end
 
 --- Runs the text of a file of the user in an environment of its own, for at most 1 s. Waits. Raises what it raises.
@@ -289,10 +299,17 @@ function Registry:options(entry, project, given)
   return merged
 end
 
+--- Under which key a version keeps its state of certain options.
+---@param options table
+---@return string
+function Registry.state_key(options)
+  return json.encode(options, { canonical = true })
+end
+
 --- The state of a version under certain options, set up when it is first asked for. `setup` may not wait.
 function Registry:state(entry, options)
   if not entry.module.setup then return nil end
-  local key = json.encode(options, { canonical = true })
+  local key = self.state_key(options)
   if not entry.states[key] then
     entry.states[key] = { value = scheduler.atomic(entry.module.setup, options, nil), options = options }
   end
