@@ -89,6 +89,8 @@ function M.open(folder)
   local self = setmetatable({ root = root, definitions = {} }, Project)
   self.registry = registry.new { root }
   self.registry.load_pipeline = function(name, overlay) return self:load_aside(name, overlay) end
+  self.registry.pipeline = function(name) return self:pipeline(name) end
+  self.registry.load_definition = function(kept) return self:definition_of(kept) end
   self.settings = read_settings(self)
   return self
 end
@@ -246,6 +248,7 @@ function Project:pipeline(name)
   if active[name] then return active[name] end
   local definition, err = self:load_aside(name)
   if not definition then return nil, err end
+  if self.registry.choose then definition = self.registry.choose("pipelines/" .. name, definition) end
   active[name] = active[name] or definition -- somebody else may have been faster
   return active[name]
 end

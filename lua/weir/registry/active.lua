@@ -9,6 +9,7 @@ local failure = require "weir.failure"
 local json = require "weir.native.json"
 local keeping = require "weir.run.keeping"
 local names = require "weir.registry.names"
+local registry_type = require "weir.registry"
 
 local M = {}
 
@@ -39,8 +40,9 @@ end
 
 -- A store that was closed under the registry is none.
 local function get(registry, space, key)
-  if not registry.store then return nil end
-  local ok, value = pcall(registry.store.get, registry.store, space, key)
+  local store = registry.store
+  if not store then return nil end
+  local ok, value = pcall(function() return store:get(space, key) end)
   return ok and value or nil
 end
 
@@ -76,6 +78,84 @@ end
 ---@return table|nil
 function M.kept(registry, full, version)
   return sources(registry)[full .. "@" .. version] or get(registry, key_of(full, version))
+end
+
+--- A version from what is kept of it, loaded and checked. Waits.
+---@param registry weir.Registry
+---@param full string
+---@param version string
+---@return table|nil
+---@return table|nil err `not_found`: its source is not kept; `invalid`, `timeout`
+function M.load(registry, full, version)
+  local kept = M.kept(registry, full, version)
+  if not kept then return nil, failure.new("not_found", "the source of '%s' version %s is not kept", full, version:sub(1, 12)) end
+  if not names.pipeline(full) then
+    local kind, name = registry_type.split(full)
+    return registry:load_kept(kind, name, kept)
+  end
+  local ok, definition = pcall(registry.load_definition, kept)
+  if ok then return definition end
+  return nil, failure.of(definition)
+end
+
+--- What is to serve when a file was loaded: that, unless somebody chose another version instead of it. Waits.
+---@param registry weir.Registry
+---@param full string
+---@param loaded table
+---@return table
+function M.choose(registry, full, loaded)
+  local record = M.of(registry, full)
+  if not record or record.instead_of ~= loaded.version then return loaded end
+  return M.load(registry, full, record.version) or loaded
+end
+
+-- What was loaded before there was a store to say what is to serve.
+local function choose_loaded(registry)
+  for _, full in ipairs(names.known(registry)) do
+    local current = names.current(registry, full)
+    local other = current and M.choose(registry, full, current) or current
+    if other ~= current and names.pipeline(full) then registry.definitions[names.pipeline(full)] = other end
+    if other ~= current then registry:swap(names.pipeline(full) and {} or { other }) end
+  end
+end
+
+--- Has a registry honour and keep in a store what was chosen to serve. Waits when something that is loaded was replaced.
+---@param registry weir.Registry
+---@param store weir.Store
+function M.attach(registry, store)
+  registry.store, registry.records = store, nil
+  registry.choose = function(full, loaded) return M.choose(registry, full, loaded) end
+  choose_loaded(registry)
+end
+
+local function is_of(full, found)
+  local name = names.pipeline(full)
+  if not name then return true end
+  local kept = found.value
+  return (kept.kind == "flow" and known(kept.name) or type(kept.normal) == "table" and kept.normal.name) == name
+end
+
+--- What served before, the latest first: as the record says, else what runs have left in the store.
+---@param registry weir.Registry
+---@param full string
+---@param version string that serves now
+---@return { version: string, at: integer }[]
+function M.history(registry, full, version)
+  local record = M.of(registry, full)
+  if record then return record.history end
+  local list, after = {}, nil
+  local space = names.pipeline(full) and "definitions" or "modules"
+  local prefix = space == "modules" and full .. "@" or nil
+  repeat
+    local page = registry.store and registry.store:scan(space, { prefix = prefix, after = after, limit = 500 }) or {}
+    for _, found in ipairs(page) do
+      local other = found.key:match "[^@]*$"
+      if other ~= version and is_of(full, found) then list[#list + 1] = { version = other, at = known(found.value.loaded_at) or 0 } end
+    end
+    after = page[#page] and page[#page].key
+  until #page < 500
+  table.sort(list, function(a, b) return a.at > b.at end)
+  return table.move(list, 1, math.min(#list, M.depth), 1, {})
 end
 
 -- What served until now comes before the others, once.

@@ -37,6 +37,9 @@ local SHORT = 12 -- characters of a hash that people see
 ---@field definitions table<string, weir.Definition> active pipelines by name
 ---@field store weir.Store|nil where it is kept what serves instead of a file, see `weir.registry.active`
 ---@field observers table<function, boolean> called with each report of `weir.registry.reload`
+---@field choose nil|fun(full: string, loaded: table): table what is to serve when a file was loaded first
+---@field pipeline nil|fun(name: string): weir.Definition?, table? the project's, see `Project:pipeline`
+---@field load_definition nil|fun(kept: table): weir.Definition the project's, see `Project:definition_of`
 ---@field load_pipeline nil|fun(name: string, overlay: table?): weir.Definition?, table? the project's, see `Project:load_aside`
 local Registry = {}
 Registry.__index = Registry
@@ -211,6 +214,7 @@ function Registry:lookup(kind, name)
   if entry then return entry end
   local loaded, err = self:load_aside(kind, name)
   if not loaded then return nil, err end
+  if self.choose then loaded = self.choose(full, loaded) end
   entry = self.versions:lookup(full) -- somebody else was faster
   return entry or self:swap({ loaded })[1]
 end

@@ -26,6 +26,20 @@ function M.current(registry, full)
   return (registry.versions:lookup(full))
 end
 
+--- The version that serves; its file is loaded when it is asked for the first time. Waits then.
+---@param registry weir.Registry
+---@param full string
+---@return table|nil
+---@return table|nil err
+function M.ensure(registry, full)
+  local current = M.current(registry, full)
+  if current then return current end
+  local name = M.pipeline(full)
+  if not name then return registry:lookup(registry_type.split(full)) end
+  if registry.pipeline then return registry.pipeline(name) end
+  return nil, failure.new("not_found", "pipeline '%s': no project is open", name)
+end
+
 --- Loads what the file says now, aside. Waits.
 ---@param registry weir.Registry
 ---@param full string

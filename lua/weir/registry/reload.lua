@@ -20,7 +20,9 @@ local M = {}
 ---@field seconds number
 ---@field at_ms integer
 
-local function new_report()
+--- A report in which nothing has happened yet.
+---@return weir.ReloadReport
+function M.new_report()
   return { reloaded = {}, failed = {}, removed = {}, unchanged = {}, at_ms = native.wall_ms() }
 end
 
@@ -31,8 +33,10 @@ end
 
 M.failed = failed
 
--- Told by whoever is asked for a while: what watches reloads is not to break them.
-local function tell(registry, report)
+--- Tells those who observe. What they do wrong does not break a reload.
+---@param registry weir.Registry
+---@param report weir.ReloadReport
+function M.tell(registry, report)
   for observer in pairs(registry.observers) do
     local ok = pcall(observer, report)
     if not ok then native.recover() end
@@ -53,7 +57,7 @@ local function is_chosen(registry, full, version)
   return record ~= nil and record.instead_of == version
 end
 
-local function load_one(registry, report, full, overlay)
+local function load_one(registry, report, full, overlay, is_forced)
   local current = names.current(registry, full)
   local loaded, err = names.load(registry, full, overlay)
   if not loaded and err.code == "not_found" and not registry.failed[full] then return note_removed(registry, report, full, current) end
@@ -62,7 +66,7 @@ local function load_one(registry, report, full, overlay)
     return nil
   end
   if current then current.is_removed = nil end
-  if current and (current.version == loaded.version or is_chosen(registry, full, loaded.version)) then
+  if current and (current.version == loaded.version or not is_forced and is_chosen(registry, full, loaded.version)) then
     report.unchanged[#report.unchanged + 1] = full
     return nil
   end
@@ -95,10 +99,10 @@ local function note_unsettled(registry, report, changes)
   table.insert(registry.unsettled, group)
 end
 
-local function load_all(registry, fulls, report)
+local function load_all(registry, fulls, report, is_forced)
   local changes, overlay = {}, {}
   for _, full in ipairs(fulls) do
-    local loaded = load_one(registry, report, full, overlay)
+    local loaded = load_one(registry, report, full, overlay, is_forced)
     if loaded then
       changes[#changes + 1] = { full = full, new = loaded }
       if loaded.module then overlay[full] = loaded end
@@ -119,7 +123,7 @@ end
 
 -- All aside, then all at once.
 local function reload_all(registry, fulls, about, report)
-  local changes = load_all(registry, with_companions(registry, fulls), report)
+  local changes = load_all(registry, with_companions(registry, fulls), report, about.is_forced)
   if #report.failed == 0 and #changes > 0 then
     local failures = publish.all(registry, changes, about)
     note_failures(registry, report, changes, failures or {})
@@ -139,7 +143,7 @@ local function retry_pipelines(registry, about, report)
   end
   table.sort(waiting)
   for _, full in ipairs(waiting) do
-    local again = new_report()
+    local again = M.new_report()
     reload_all(registry, { full }, about, again)
     table.move(again.reloaded, 1, #again.reloaded, #report.reloaded + 1, report.reloaded)
   end
@@ -148,10 +152,11 @@ end
 --- Reloads names, as `changed` does with what depends on files. Inside of `publish.exclusively`. Waits.
 ---@param registry weir.Registry
 ---@param fulls string[] in order
----@param about { by: string?, via: string?, action: string? }
+---@param about { by: string?, via: string?, action: string?, is_forced: boolean? } is_forced: also what was chosen instead of a
+---   file gives way to it
 ---@return weir.ReloadReport
 function M.names(registry, fulls, about)
-  local report, from = new_report(), native.now()
+  local report, from = M.new_report(), native.now()
   local ok, err = pcall(function()
     reload_all(registry, fulls, about, report)
     if #report.reloaded > 0 then retry_pipelines(registry, about, report) end
@@ -181,7 +186,7 @@ local function reload_round(registry, round)
   registry.next_round = nil -- what changes from now on is for the next one
   local fulls = names.affected(registry, relative_paths(registry, round.paths))
   local report = M.names(registry, fulls, round.about)
-  if #fulls > 0 then tell(registry, report) end
+  if #fulls > 0 then M.tell(registry, report) end
   return report
 end
 
