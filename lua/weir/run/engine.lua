@@ -1,6 +1,7 @@
 --- Starts runs and goes on with unfinished ones. An engine belongs to a project and, unless nothing is to
 --- be kept, to a store. It knows the runs that live in this process; the others are rows of the store.
 
+local active = require "weir.registry.active"
 local approval = require "weir.approval"
 local binding = require "weir.run.binding"
 local clock = require "weir.port.clock"
@@ -41,6 +42,7 @@ Engine.__index = Engine
 ---@param options { patience: number?, near: number? }|nil
 function M.new(project, store, options)
   options = options or {}
+  if store then active.attach(project.registry, store) end
   return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }),
     versions = setmetatable({}, { __mode = "v" }), live = {}, opening = {}, waking = {}, handles = setmetatable({}, { __mode = "v" }),
     patience = options.patience or PATIENCE, near = options.near or NEAR }, Engine)
@@ -57,18 +59,6 @@ function Engine:plan_of(definition)
   return ready
 end
 
-local function definition_of(self, kept)
-  if kept.kind == "flow" then
-    if not kept.text then
-      failure.raise("not_found", "the flow of version %s was built in memory; its source is not kept", kept.version)
-    end
-    local definition, errors = self.project:load(kept.file, kept.text)
-    if not definition then failure.raise("invalid", "%s", errors[1].message) end
-    return definition
-  end
-  return { kind = "pipeline", name = kept.normal.name, normal = kept.normal, version = kept.version, file = kept.file }
-end
-
 --- The plan of a version: from the store when it is not at hand.
 ---@param version string
 ---@return table plan
@@ -79,7 +69,7 @@ function Engine:plan_of_version(version)
   if not kept then
     failure.raise(code or "not_found", "definition version %s is not in the store: %s", version:sub(1, 12), tostring(message))
   end
-  return self:plan_of(definition_of(self, kept))
+  return self:plan_of(self.project:definition_of(kept))
 end
 
 -- Versions that a flow chose in this life and before, by full name.
