@@ -60,7 +60,8 @@ end
 
 local function modules(call)
   local items = json.list {}
-  for index, entry in ipairs(modules_view.list(call.host.project, call.host.engine, call.query.kind)) do items[index] = modules_view.shape(entry) end
+  local rows = modules_view.list(call.host.project, call.host.engine, call.query.kind)
+  for index, row in ipairs(rows) do items[index] = modules_view.shape(row) end
   return 200, { items = items, next = json.null }
 end
 
@@ -81,8 +82,10 @@ local function module_of(call)
       found = shown
       found.versions = json.list {}
     end
-    if shown then found.versions[#found.versions + 1] = { version = shown.version, active = shown.active, runs = shown.runs,
-      file = shown.file, loaded_at = shown.loaded_at } end
+    if shown then
+      found.versions[#found.versions + 1] = { version = shown.version, active = shown.active, runs = shown.runs, file = shown.file,
+        loaded_at = shown.loaded_at }
+    end
   end
   return 200, found
 end
