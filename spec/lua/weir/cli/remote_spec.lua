@@ -135,6 +135,16 @@ describe("a command about the store of a living host", function()
     assert.equal(1, select(2, result.stdout:gsub("\n", "")))
   end)
 
+  it("finds nothing wrong with a store that the host has", function()
+    local result = weir { "doctor", "--json" }
+    local found
+    for _, line in ipairs(support.lines(result.stdout)) do
+      if line.check == "store" then found = line end
+    end
+    assert.equal("ok", found.status)
+    assert.matches(("a host serves .*process %d"):format(host.pid), found.detail)
+  end)
+
   it("says that the host goes on with runs by itself", function()
     local result = weir { "resume" }
     assert.equal(0, result.status)
