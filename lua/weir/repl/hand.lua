@@ -58,8 +58,8 @@ function M.runs(self, query)
   return list
 end
 
---- A run, to look at and to act on: `run(id):at(step)`, `:show()`, `:diff(other)`, `:tail()`, `:journal()`, `:input()`,
---- `:output()`, `:fork{at=}`, `:retry{}`, `:signal(name, value)`, `:cancel()`, `:pause()`, `:wait()`.
+--- A run, to look at and to act on. It has methods: `run(id):at(step)`, `:show()`, `:diff(other)`, `:tail()`, `:journal()`,
+--- `:input()`, `:output()`, `:fork{at=}`, `:retry{}`, `:signal(name, value)`, `:cancel()`, `:pause()`, `:wait()`.
 ---@param id string|nil an id, the beginning of one, or "last" (default)
 ---@return weir.repl.Run
 function M.run(self, id)
