@@ -1,6 +1,7 @@
 --- The HTTP door of a host: one for its owner on a Unix socket, one on TCP for who has a token.
 
 local access_of = require "weir.http.access"
+local bodies = require "weir.http.bodies"
 local door = require "weir.http.door"
 local failure = require "weir.failure"
 local intake = require "weir.http.intake"
@@ -32,6 +33,7 @@ end
 ---@field routes weir.Route[]
 ---@field metrics weir.Metrics
 ---@field intake weir.Intake
+---@field bodies weir.Bodies
 ---@field hooks table<string, weir.Signature>
 local Door = {}
 Door.__index = Door
@@ -96,8 +98,9 @@ end
 function M.start(host, options)
   local settings = host.project.settings
   local routes = M.routes()
-  local self = setmetatable({ host = host, routes = routes, router = router.new(routes), metrics = metrics_of.new(), streams = {},
-    intake = intake.new(host.store, { limit = options.queue_limit }), hooks = hooks_of(options.hooks or settings.hooks) }, Door)
+  local self = setmetatable({ host = host, routes = routes, router = router.new(routes), metrics = metrics_of.new(),
+    streams = {}, bodies = bodies.new(), intake = intake.new(host.store, { limit = options.queue_limit }),
+    hooks = hooks_of(options.hooks or settings.hooks) }, Door)
   function self.on_error(err)
     if host.log then host.log:error("a request failed", { error = err.message, traceback = err.traceback }) end
   end
