@@ -79,7 +79,18 @@ export async function text(address) {
   return (await send(address, { headers: headers({ Accept: "text/plain" }) })).text();
 }
 
-/** A page of a list that is not there at all (404 for the route) is null. */
+let description = null;
+
+/** Whether the host has a route, by its path as the description writes it: `/api/schedules/{id}`. Asked once. */
+export async function has(route) {
+  description ??= get(["openapi.json"]).catch((error) => {
+    description = null;
+    throw error;
+  });
+  return route in ((await description).paths ?? {});
+}
+
+/** What is not there is null. */
 export async function getOrNothing(segments, query) {
   try {
     return await get(segments, query);

@@ -156,7 +156,8 @@ function list(name, schema, isRequired, root) {
 function object(name, schema, isRequired, root, isTop) {
   const required = new Set(schema.required ?? []);
   const fields = {};
-  for (const [key, one] of Object.entries(schema.properties ?? {})) {
+  const needed = ([key]) => (required.has(key) ? 0 : 1); // JSON keeps no order of its own: what is needed comes first
+  for (const [key, one] of Object.entries(schema.properties ?? {}).sort((a, b) => needed(a) - needed(b))) {
     const found = deref(one, root);
     fields[key] = make(key, found, required.has(key) && found.default === undefined, root);
   }

@@ -6,7 +6,8 @@ import { SIGNS, words } from "./format.js";
 import { tally, tree } from "./steps.js";
 
 const BOX = { width: 168, height: 46, gap: 12 };
-const COLUMN = { gap: 56, pad: 12, head: 26 };
+const COLUMN = { gap: 48, pad: 12, head: 26 };
+const CHARACTER = 6.3; // width of one in a label
 
 // What stands in one column: {name, boxes: [{name, kind, nodes}], branch}.
 function ofDefinition(normal, forest) {
@@ -62,10 +63,13 @@ function measure(columns) {
       box.y = COLUMN.pad + COLUMN.head + at * (BOX.height + BOX.gap);
     });
     tallest = Math.max(tallest, column.height);
-    x += column.width + COLUMN.gap;
+    const label = leads(columns, columns.indexOf(column)).filter((lead) => lead.to === columns.indexOf(column) + 1 && !lead.isFailure)
+      .map((lead) => lead.label).join(", ");
+    column.gap = Math.max(COLUMN.gap, Math.min(170, label.length * CHARACTER + 26));
+    x += column.width + column.gap;
   }
   for (const column of columns) column.bottom = COLUMN.pad + column.height;
-  return { width: x - COLUMN.gap + COLUMN.pad, tallest };
+  return { width: x + COLUMN.pad, tallest };
 }
 
 const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
@@ -124,13 +128,13 @@ function edges(columns, tallest) {
         const x1 = column.x + column.width;
         const x2 = columns[to].x - 2;
         nodes.push(svg("path", { class: kind, d: `M${x1} ${middle}H${x2 - 4}`, "marker-end": "url(#arrow)" }));
-        if (label) nodes.push(svg("text", { class: "edge-label", x: (x1 + x2) / 2, y: middle - 7, "text-anchor": "middle" }, short(visible(label), 9)));
+        if (label) nodes.push(svg("text", { class: "edge-label", x: (x1 + x2) / 2, y: middle - 7, "text-anchor": "middle" }, short(visible(label), 26)));
         continue;
       }
       const y = COLUMN.pad + tallest + 20 + lane * 22;
       lane += 1;
       const x1 = column.x + column.width / 2 + 10 * (lane % 3);
-      const x2 = to < 0 ? x1 + 60 : columns[to].x + columns[to].width / 2 - 12 - 8 * (lane % 3);
+      const x2 = to < 0 ? x1 + 60 : columns[to].x + columns[to].width / 2 - (to === at ? 60 : 12) - 8 * (lane % 3);
       const rise = to < 0 ? "" : `V${columns[to].bottom + 6}`;
       nodes.push(svg("path", { class: kind, d: `M${x1} ${column.bottom}V${y}H${x2}${rise}`, "marker-end": "url(#arrow)" }));
       nodes.push(svg("text", { class: "edge-label", x: (x1 + x2) / 2, y: y - 5, "text-anchor": "middle" }, `${isFailure ? "✗ " : ""}${short(visible(label), 30)}${to < 0 ? " → end" : ""}`));

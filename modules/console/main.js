@@ -56,10 +56,12 @@ async function show() {
 
 // Keys --------------------------------------------------------------------------------------------------
 
+const NAMES = { ArrowDown: "↓", ArrowUp: "↑", Escape: "Esc" };
+
 function listKeys() {
   const { page, global } = keys.all();
   const table = (title, list) => list.length > 0 && [h("h3", {}, title), h("dl", { class: "keys" }, list.filter((one) => one.says)
-    .map((one) => h("div", {}, h("dt", {}, one.keys.split(", ").map((key) => h("kbd", {}, key))), h("dd", {}, one.says))))];
+    .map((one) => h("div", {}, h("dt", {}, one.keys.split(", ").map((key) => h("kbd", {}, NAMES[key] ?? key))), h("dd", {}, one.says))))];
   dialog.open("Keys", [table("This page", page), table("Everywhere", global)]);
 }
 

@@ -84,8 +84,8 @@ export function copyable(value) {
       const button = event.currentTarget;
       await copy(JSON.stringify(value, null, 2) ?? "");
       button.textContent = "✓";
-      setTimeout(() => { button.textContent = "⧉"; }, 1200);
-    } }, "⧉"));
+      setTimeout(() => { button.textContent = "copy"; }, 1200);
+    } }, "copy"));
 }
 
 /** Puts text on the clipboard, also where the clipboard's own interface is refused. */

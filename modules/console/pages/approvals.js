@@ -138,12 +138,13 @@ export function open(root, place) {
     replace(empty, isEmpty && !chosen && nothing(filter ? "Nothing of this pipeline waits for a decision." : "Nothing waits for a decision."));
     list.node.hidden = isEmpty;
     list.set(items);
+    if (!chosen) show();
   }
 
   async function show() {
     if (!chosen) {
       shown = null;
-      return replace(detail);
+      return replace(detail, items.length > 0 && h("p", { class: "hint" }, "Choose one: j and k move, Enter opens."));
     }
     const id = chosen;
     try {

@@ -85,7 +85,7 @@ export function open(root, place) {
     const [kind, name] = full.split("/");
     try {
       const one = await api.get(["modules", kind, name]);
-      const history = await api.getOrNothing(["modules", kind, name, "versions"]).catch(() => null);
+      const history = (await api.has("/api/modules/{kind}/{name}/versions")) ? await api.get(["modules", kind, name, "versions"]) : null;
       if (isClosed || chosen !== full) return undefined;
       const versions = history?.items ?? one.versions ?? [];
       return replace(detail, h("h2", {}, full), facts([["version", h("span", { class: "mono" }, version(one.version))], ["file", visible(one.file ?? "")], ["loaded", time(one.loaded_at)],

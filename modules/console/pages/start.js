@@ -82,7 +82,7 @@ function starter(pipeline) {
   form.isEmpty ? h("p", { class: "hint" }, "It takes no input.") : form.node,
   h("details", {}, h("summary", {}, "More"), h("div", { class: "field" }, h("label", { for: "start-key" }, "Key"), key,
     h("span", { class: "hint" }, "starting again with the same key gives the same run"))), wrong,
-  h("div", { class: "buttons" }, button("▶ Start", "Ctrl-Enter", start, "main"), button("⧉ Copy as command", "c", copyCommand)));
+  h("div", { class: "buttons" }, button("▶ Start", "Ctrl-Enter", start, "main"), button("Copy as command", "c", copyCommand)));
   return { node, start, copyCommand, focus: () => node.querySelector(".fields input, .fields textarea, .fields select, button.main")?.focus() };
 }
 
