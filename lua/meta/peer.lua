@@ -1,5 +1,5 @@
 ---@meta weir.native.peer
--- luacheck: ignore 212
+-- luacheck: ignore 212 241
 
 --- Who stands at the other end of a Unix socket.
 local M = {}

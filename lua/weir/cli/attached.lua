@@ -15,21 +15,11 @@ local M = {}
 
 local NEAR = 60 -- seconds within which what only time ends is waited for, as in a process of its own
 
---- Executes a run in the host, outside of the command. Does not wait.
+--- Has the host execute a run, outside of the command. Does not wait.
 ---@param run weir.Run
----@return { err: any } outcome gets what the run raised: that it could not be kept
+---@return { err: any } outcome see `carry` of the host
 function M.carry(run)
-  local outcome, host = {}, client.host()
-  native.spawn_root(function()
-    client.enter(nil)
-    local ok, err = pcall(run.execute, run)
-    if not ok then
-      native.recover()
-      outcome.err = err
-      if host then host.log:error("a run could not be kept", { run = run.id, error = failure.of(err).message }) end
-    end
-  end)
-  return outcome
+  return client.host():carry(run)
 end
 
 -- A run that is watched tells at once that it only waits.

@@ -217,7 +217,7 @@ function M.settings(here)
 end
 
 function M.modules(here)
-  local list = require("weir.cli.modules").list(here)
+  local list = require("weir.view.modules").list(here)
   local broken = {}
   for _, entry in ipairs(list) do
     if entry.error then broken[#broken + 1] = entry.error end

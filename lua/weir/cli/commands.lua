@@ -35,6 +35,9 @@ M.families = {
   { title = "a host that goes on", entries = {
     { name = "dev", summary = "serve a project while you work on it" },
     { name = "serve", summary = "serve a project" },
+    { name = "repl", summary = "talk Lua to the host of the project" },
+    { name = "attach", summary = "talk Lua to a host that is named" },
+    { name = "eval", summary = "evaluate one expression there" },
   } },
   { title = "keep house", entries = {
     { name = "config", summary = "print the settings, and where each comes from" },
@@ -43,9 +46,12 @@ M.families = {
     { name = "doctor", summary = "check the installation, the store and the project" },
   } },
   { title = "modules, tests, this machine", entries = {
-    { name = "modules", summary = "list agents, critics and other modules" },
+    { name = "modules", summary = "list modules and pipelines in their versions" },
+    { name = "reload", summary = "have files serve as they are now" },
+    { name = "rollback", summary = "have the version before serve again" },
     { name = "test", summary = "run specs inside the host" },
     { name = "bench", summary = "measure weir on this machine" },
+    { name = "completion", summary = "print a script with which a shell completes commands" },
     { name = "version", summary = "print versions" },
     { name = "help", summary = "explain a command" },
   } },

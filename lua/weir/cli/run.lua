@@ -169,28 +169,34 @@ end
 
 -- The host has it from here on.
 local function detach(context, arguments, engine, definition, input)
-  local run = engine:prepare(definition, input, { by = require("weir.port.system").user_name(), key = arguments.key })
-  require("weir.cli.attached").carry(run)
+  local run, first = engine:prepare_once(definition, input, { by = require("weir.port.system").user_name(), key = arguments.key })
+  if run then require("weir.cli.attached").carry(run) end
   if arguments.json then
-    context.out:line(require("weir.cli.shape").line(require("weir.cli.shape").live(run)))
+    local shape = require "weir.cli.shape"
+    context.out:line(shape.line(run and shape.live(run) or shape.row(first, engine.store:row(first))))
   else
-    context.out:line(run.id)
+    context.out:line(run and run.id or first)
   end
   return status.finished
 end
 
 local function execute(context, arguments, engine, definition, input)
-  local first = engine:started_before(definition, input, arguments.key)
-  if first then return again(context, arguments, engine, first) end
   if arguments.detach then return detach(context, arguments, engine, definition, input) end
   local display
-  local run = engine:prepare(definition, input, { id = id_of(arguments, engine.store), by = require("weir.port.system").user_name(),
-    key = arguments.key, listener = function(event) display:notify(event) end })
+  local run, first = engine:prepare_once(definition, input, { id = id_of(arguments, engine.store),
+    by = require("weir.port.system").user_name(), key = arguments.key, listener = function(event) display:notify(event) end })
+  if not run then return again(context, arguments, engine, first) end
   display = progress.new(context.console, { quiet = arguments.quiet, plain = arguments.seed ~= nil })
   local interrupted, goes_on = M.execute(context, display, run)
   if not goes_on then M.report(context, run, arguments) end
   if interrupted then return status.interrupted end
   return status.of_run(run.status)
+end
+
+-- Of a name somebody may have chosen another version than the file has.
+local function serving(here, name, definition)
+  if name:find "[/.]" then return definition end
+  return require("weir.registry.active").choose(here.registry, "pipelines/" .. name, definition)
 end
 
 -- What runs on a virtual clock has no place among runs of real times, unless somebody says which.
@@ -202,7 +208,7 @@ local function with_engine(context, arguments, here, definition, input)
   return session.with_store(session.open_store(here, path), function(store)
     local engine = session.engine(here, store)
     if arguments.seed then engine.near = math.huge end -- on a virtual clock every moment is near
-    return execute(context, arguments, engine, definition, input)
+    return execute(context, arguments, engine, serving(here, arguments.pipeline, definition), input)
   end)
 end
 

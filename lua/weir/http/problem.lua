@@ -7,6 +7,8 @@ local M = {}
 
 M.content_type = "application/problem+json"
 
+local ERRORS_MAX = 100
+
 -- Of what raised {code}; a door that knows better says so.
 local STATUS = { invalid = 422, failed = 500, timeout = 504, cancelled = 409, rejected = 409, limit = 429, full = 507, empty = 429,
   closed = 503, not_found = 404, conflict = 409, denied = 403, unavailable = 503, corrupt = 500 }
@@ -40,7 +42,8 @@ end
 local function errors_of(details)
   if type(details) ~= "table" or not details[1] then return nil end
   local list = json.list {}
-  for index, entry in ipairs(details) do
+  for index = 1, math.min(#details, ERRORS_MAX) do
+    local entry = details[index]
     list[index] = { path = entry.path or entry.field, message = entry.message, line = entry.line, did_you_mean = entry.did_you_mean }
   end
   return list

@@ -54,6 +54,13 @@ function M.temporary_folder(prefix)
   return assert(uv.fs_mkdtemp(("%s/%s-XXXXXX"):format(os.getenv "TMPDIR" or "/tmp", prefix)))
 end
 
+--- Removes a folder that `temporary_folder` made, with the files in it.
+---@param folder string
+function M.remove_folder(folder)
+  for _, name in ipairs(M.file_names(folder)) do uv.fs_unlink(folder .. "/" .. name) end
+  uv.fs_rmdir(folder)
+end
+
 --- A path without links, or nil when nothing is there.
 ---@param path string
 ---@return string|nil

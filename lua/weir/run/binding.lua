@@ -2,7 +2,6 @@
 --- one plan share a binding until a module changes; a flow has one of its own, since it finds out as it goes
 --- what it uses. A version is pinned as long as a binding that a run holds names it.
 
-local failure = require "weir.failure"
 local registry = require "weir.registry"
 
 local M = {}
@@ -44,10 +43,8 @@ end
 local function load_child(self, name, version)
   local engine = self.engine
   if version and engine.store then return engine:plan_of_version(version) end
-  local file, message = engine.project:pipeline_file(name)
-  if not file then failure.raise("not_found", "%s", message) end
-  local definition, errors = engine.project:load(file)
-  if not definition then failure.raise("invalid", "pipeline '%s': %s", name, errors[1].message) end
+  local definition, err = engine.project:pipeline(name)
+  if not definition then error(err, 0) end
   return engine:plan_of(definition)
 end
 
@@ -74,16 +71,29 @@ function Binding:add_child(name, version, pins)
   return child
 end
 
-local function new(engine, plan, pins)
-  local self = setmetatable({ engine = engine, plan = plan, modules = {}, entries = {}, children = {}, pins = {}, options = {},
-    runs = 0 }, Binding)
-  add_all(self, plan, pins)
-  self.generation = engine.project.registry.generation
-  return self
+-- What nobody needs any more leaves the memory; its source is in the store. What has none stays.
+local function unpin(self)
+  local all = versions(self)
+  for full, entry in pairs(self.entries) do
+    if all:unpin(full, entry.version) == 0 and entry.text then all:retire(full, entry.version) end
+  end
 end
 
-local function unpin(self)
-  for full, entry in pairs(self.entries) do versions(self):unpin(full, entry.version) end
+-- Of files that are loaded on the way, and of what is active meanwhile, one may have changed before the other was looked
+-- at: then all is looked at again, so that a run never has half of a reload.
+local function new(engine, plan, pins)
+  while true do
+    local self = setmetatable({ engine = engine, plan = plan, modules = {}, entries = {}, children = {}, pins = {}, options = {},
+      runs = 0 }, Binding)
+    self.generation = engine.project.registry.generation
+    local ok, err = pcall(add_all, self, plan, pins)
+    if not ok then
+      unpin(self)
+      error(err, 0)
+    end
+    if engine.project.registry.generation == self.generation then return self end
+    unpin(self)
+  end
 end
 
 local function is_current(self, engine)
@@ -96,14 +106,18 @@ end
 ---@return weir.Binding
 function M.hold(engine, plan)
   if plan.flow then return M.hold_pinned(engine, plan, {}) end
-  local shared = plan.binding
-  if not shared or not is_current(shared, engine) then
-    if shared and shared.runs == 0 then unpin(shared) end
-    shared = new(engine, plan, {})
-    plan.binding = shared
+  if not plan.binding or not is_current(plan.binding, engine) then
+    local made = new(engine, plan, {})
+    local shared = plan.binding -- somebody else may have made one meanwhile
+    if shared and is_current(shared, engine) then
+      unpin(made)
+    else
+      if shared and shared.runs == 0 then unpin(shared) end
+      plan.binding = made
+    end
   end
-  shared.runs = shared.runs + 1
-  return shared
+  plan.binding.runs = plan.binding.runs + 1
+  return plan.binding
 end
 
 local function is_same(pins, others)

@@ -1,6 +1,7 @@
 --- Starts runs and goes on with unfinished ones. An engine belongs to a project and, unless nothing is to
 --- be kept, to a store. It knows the runs that live in this process; the others are rows of the store.
 
+local active = require "weir.registry.active"
 local approval = require "weir.approval"
 local binding = require "weir.run.binding"
 local clock = require "weir.port.clock"
@@ -41,6 +42,7 @@ Engine.__index = Engine
 ---@param options { patience: number?, near: number? }|nil
 function M.new(project, store, options)
   options = options or {}
+  if store then active.attach(project.registry, store) end
   return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }),
     versions = setmetatable({}, { __mode = "v" }), live = {}, opening = {}, waking = {}, handles = setmetatable({}, { __mode = "v" }),
     patience = options.patience or PATIENCE, near = options.near or NEAR }, Engine)
@@ -57,18 +59,6 @@ function Engine:plan_of(definition)
   return ready
 end
 
-local function definition_of(self, kept)
-  if kept.kind == "flow" then
-    if not kept.text then
-      failure.raise("not_found", "the flow of version %s was built in memory; its source is not kept", kept.version)
-    end
-    local definition, errors = self.project:load(kept.file, kept.text)
-    if not definition then failure.raise("invalid", "%s", errors[1].message) end
-    return definition
-  end
-  return { kind = "pipeline", name = kept.normal.name, normal = kept.normal, version = kept.version, file = kept.file }
-end
-
 --- The plan of a version: from the store when it is not at hand.
 ---@param version string
 ---@return table plan
@@ -79,7 +69,7 @@ function Engine:plan_of_version(version)
   if not kept then
     failure.raise(code or "not_found", "definition version %s is not in the store: %s", version:sub(1, 12), tostring(message))
   end
-  return self:plan_of(definition_of(self, kept))
+  return self:plan_of(self.project:definition_of(kept))
 end
 
 -- Versions that a flow chose in this life and before, by full name.
@@ -235,31 +225,36 @@ local function go_on(run)
   return run
 end
 
---- The run that a key has started with the same pipeline and input, or nil. Raises `conflict` when it was started with
---- something else, `invalid` for what cannot be a key.
----@param definition weir.Definition
----@param input any
----@param key string|nil
----@return string|nil run_id
-function Engine:started_before(definition, input, key)
+-- The run that a key has started with the same pipeline and input, or nil. Raises `conflict` and `invalid`.
+local function started_before(self, definition, input, key)
   if key == nil then return nil end
   local of = self:plan_of(definition)
   return starts.find(self.store, key, asked_of(self, of, checked_input(of, input), key))
+end
+
+--- Prepares a run as `prepare` does, unless its key has started one. Waits for the disk. Raises {code, message}: `conflict`
+--- when the key stands for another pipeline or input, and what `prepare` raises.
+---@return weir.Run|nil run
+---@return string|nil first the id of the run that was started before
+function Engine:prepare_once(definition, input, options)
+  local key = options and options.key
+  local first = started_before(self, definition, input, key)
+  if first then return nil, first end
+  local ok, run = pcall(self.prepare, self, definition, input, options)
+  if ok then return run end
+  if not key or failure.of(run).code ~= "conflict" then error(run, 0) end
+  native.recover()
+  first = started_before(self, definition, input, key) -- somebody was faster with the same key
+  if not first then error(run, 0) end
+  return nil, first
 end
 
 --- Prepares a run and goes on in a task of its own; with a key that has started one already, gives that one.
 ---@return weir.Run run `run:wait()` waits for its end
 ---@return boolean is_new
 function Engine:start(definition, input, options)
-  local key = options and options.key
-  local first = self:started_before(definition, input, key)
-  if first then return self:rejoin(first), false end
-  local ok, run = pcall(self.prepare, self, definition, input, options)
-  if ok then return go_on(run), true end
-  if not key or failure.of(run).code ~= "conflict" then error(run, 0) end
-  native.recover()
-  first = self:started_before(definition, input, key) -- somebody was faster with the same key
-  if not first then error(run, 0) end
+  local run, first = self:prepare_once(definition, input, options)
+  if run then return go_on(run), true end
   return self:rejoin(first), false
 end
 
@@ -390,6 +385,7 @@ function Engine:reopen(run_id, options)
   self.opening[run_id] = nil
   opening:open()
   if not ok then error(run, 0) end
+  if self.is_stopping and not run.cancel_reason then run:stop "the host is stopping" end -- it was not there yet to be stopped
   return begun(run, true)
 end
 

@@ -369,7 +369,9 @@ end
 --- Waits until the run has ended.
 ---@return weir.Run self
 function Run:wait()
-  if self.ended_ms then return self end
+  local engine = self.engine
+  local is_being_kept = engine and engine.live[self.id] == self -- it has ended once its end is on disk
+  if self.ended_ms and not is_being_kept then return self end
   if self.done then
     self.done:wait "a run"
   elseif self.engine.live[self.id] == self then

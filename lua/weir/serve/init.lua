@@ -71,6 +71,22 @@ function Host:watch(run_id, watcher)
   end
 end
 
+--- Executes a prepared run outside of whatever the caller does. Does not wait.
+---@param run weir.Run
+---@return { err: any } outcome gets what the run raised: that it could not be kept
+function Host:carry(run)
+  local outcome = {}
+  native.spawn_root(function()
+    native.set_local("weir.client", false)
+    local ok, err = pcall(run.execute, run)
+    if ok then return end
+    native.recover()
+    outcome.err = err
+    self.log:error("a run could not be kept", { run = run.id, error = failure.of(err).message })
+  end)
+  return outcome
+end
+
 -- Starting ------------------------------------------------------------------------------------------
 
 local function open_store(path)
@@ -92,7 +108,7 @@ local function go_on_with_runs(self)
   local tokens = bucket.new(REVIVED_PER_SECOND, REVIVED_BURST)
   self.service = waking.serve(self.engine, function(engine, run_id)
     tokens:take()
-    recovery.go_on(engine, run_id)
+    if not engine.is_stopping then recovery.go_on(engine, run_id) end
   end, refused(self))
   local on_refused = refused(self)
   self.recovery = native.spawn_root(function()
@@ -122,12 +138,27 @@ end
 
 -- Changed files are loaded as they are saved.
 local function open_watch(self, options)
-  local watch = options.watch and optional "weir.registry.watch"
-  if not watch then return end
-  self.watch_of_files = watch.start(self)
+  local watch, reload = options.watch and optional "weir.registry.watch", optional "weir.registry.reload"
+  if not watch or not reload then return end
+  local registry = self.project.registry
+  self.watch_of_files = native.spawn_root(function()
+    watch.run(registry, function(paths) self:tell_reload(reload.changed(registry, paths)) end)
+  end)
+end
+
+local SECRET_WORDS = { "KEY", "TOKEN", "SECRET", "PASSW", "CREDENTIAL" }
+
+-- What the environment keeps secret does not reach the log.
+local function hide_secrets()
+  for name, value in pairs(require("weir.port.system").environment()) do
+    for _, word in ipairs(SECRET_WORDS) do
+      if name:upper():find(word, 1, true) then require("weir.log").secret(value) end
+    end
+  end
 end
 
 local function new_host(options)
+  hide_secrets()
   local project = project_of.open(options.folder)
   local settled = settings_of.resolve(project, { store = options.store, listen = options.listen, log = options.log }, options.env)
   local settings = {}
@@ -191,10 +222,23 @@ local function reload_each(registry)
 end
 
 --- Loads every module again whose file has changed. What cannot be loaded keeps its version. Waits.
+---@param via string|nil the door through which somebody asked, for the audit
 ---@return { reloaded: table[], failed: table[] } report {name, from, to} and {name, code, message, file, line}
-function Host:reload()
+function Host:reload(via)
   local reload = optional "weir.registry.reload"
-  local report = reload and reload.all and reload.all(self.project.registry) or reload_each(self.project.registry)
+  local report
+  if reload then
+    report = reload.all(self.project.registry, { via = via or "cli", action = "reload" })
+  else
+    report = reload_each(self.project.registry)
+  end
+  self:tell_reload(report)
+  return report
+end
+
+--- Tells the log and the feed what was reloaded, and what could not be.
+---@param report { reloaded: table[], failed: table[] }
+function Host:tell_reload(report)
   for _, one in ipairs(report.failed) do
     self.log:error("reload failed", one)
     self.feed:publish("reload_failed", one)
@@ -203,7 +247,6 @@ function Host:reload()
     self.log:info("reloaded", one)
     self.feed:publish("reload", one)
   end
-  return report
 end
 
 -- Stopping ------------------------------------------------------------------------------------------
@@ -223,9 +266,8 @@ local function end_task(running)
 end
 
 local function close_doors(self, grace)
-  for _, name in ipairs { "watch_of_files", "line" } do
-    if self[name] then self[name]:close() end
-  end
+  if self.watch_of_files then self.watch_of_files:cancel "the host stops" end
+  if self.line then self.line:close() end
   if self.http then self.http:close(grace) end
 end
 

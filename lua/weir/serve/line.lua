@@ -18,6 +18,7 @@ local M = {}
 
 local BUFFER = 16384          -- bytes of output that are sent together
 local BEHIND = 1024 * 1024    -- bytes on their way, above which what happens on the way is not told any more
+local AT_ONCE = 64            -- requests of one connection
 local STDIN_MAX = 16 * 1024 * 1024
 
 ---@class weir.LineServer
@@ -147,6 +148,26 @@ function operations.hello(request)
     write = host.can_write }
 end
 
+local function evaluator(session, host)
+  session.evaluator = session.evaluator or require("weir.repl").new(host)
+  return session.evaluator
+end
+
+-- An expression or a chunk of Lua, in the session of the connection.
+function operations.eval(request)
+  local given = request.given
+  return evaluator(request.session, request.host):eval(tostring(given.text or ""), {
+    width = math.tointeger(given.width), colours = given.colours == true,
+    write = function(text) request:send(field("out", text)) end,
+  })
+end
+
+function operations.complete(request)
+  local given = request.given
+  local from, candidates = evaluator(request.session, request.host):complete(tostring(given.text or ""), math.tointeger(given.cursor))
+  return { status = 0, from = from, candidates = candidates }
+end
+
 -- Requests of one connection --------------------------------------------------------------------------
 
 local function answer_failure(request, err)
@@ -157,7 +178,7 @@ end
 local function serve(request)
   local ok, answer = pcall(operations[request.given.op], request)
   if not ok then native.recover() end
-  request.session.requests[request] = nil
+  request.session.requests[request], request.session.count = nil, request.session.count - 1
   if request.is_over then return end
   task.within({ shield = true, timeout = 5 }, function()
     if ok then request:send(answer) else answer_failure(request, answer) end
@@ -171,6 +192,10 @@ local function start(session, given)
     return answer_failure(request, failure.new("invalid", "there is no op '%s'; there are command, complete, eval, hello, input and "
       .. "interrupt", tostring(given.op)))
   end
+  if session.count >= AT_ONCE then
+    return answer_failure(request, failure.new("full", "%d requests of this connection are under way; wait for one of them", AT_ONCE))
+  end
+  session.count = session.count + 1
   session.requests[request] = true
   request.task = native.spawn_root(function() serve(request) end)
 end
@@ -225,7 +250,7 @@ local function read_requests(session)
 end
 
 local function attend(server, connection)
-  local session = { server = server, host = server.host, connection = connection, requests = {} }
+  local session = { server = server, host = server.host, connection = connection, requests = {}, count = 0 }
   server.sessions[session] = true
   local ok, err = pcall(read_requests, session)
   end_session(session)

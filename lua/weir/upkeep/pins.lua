@@ -1,6 +1,7 @@
 --- Which definitions and modules the runs of a store go on with, and the removal of all others. What this process has
 --- seen or written stays: a run that begins now takes its word that it is there.
 
+local active = require "weir.registry.active"
 local failure = require "weir.failure"
 local keeping = require "weir.run.keeping"
 local pages = require "weir.upkeep.pages"
@@ -34,7 +35,12 @@ local function add_choices(store, pinned, run_id)
   end
 end
 
-local function add_run(store, pinned, flows, run_id)
+--- Adds what one run pins. Yields. Raises `corrupt` when it does not say.
+---@param store weir.Store
+---@param pinned table<string, boolean> "definitions/VERSION" and "modules/NAME@VERSION"
+---@param flows table<string, boolean> what is known of versions: are they flows; shared by calls for many runs
+---@param run_id string
+function M.add_run(store, pinned, flows, run_id)
   local entries, message, code = store:entries(run_id, 0, 1)
   if not entries then failure.raise(code, "%s", message) end
   local head = entries[1] and entries[1][2]
@@ -48,13 +54,13 @@ local function add_run(store, pinned, flows, run_id)
   if any_flow then add_choices(store, pinned, run_id) end
 end
 
---- What the runs of a store pin: "definitions/VERSION" and "modules/NAME@VERSION". Yields. Raises `corrupt` when a run
---- does not say.
+--- What the runs of a store pin, and what may be rolled back to: "definitions/VERSION" and "modules/NAME@VERSION". Yields.
+--- Raises `corrupt` when a run does not say.
 ---@param store weir.Store
 ---@return table<string, boolean>
 function M.of_runs(store)
-  local pinned, flows = {}, {}
-  for found in pages.runs(store) do add_run(store, pinned, flows, found.id) end
+  local pinned, flows = active.pinned(store), {}
+  for found in pages.runs(store) do M.add_run(store, pinned, flows, found.id) end
   return pinned
 end
 

@@ -51,7 +51,7 @@ local function events_of(call)
   if call.type == STRUCTURED then return { router.body({}, body) } end
   if call.type == PLAIN then return { of_headers(call, body) } end
   local list = router.body({}, body)
-  if not json.is_list(list) or #list > BATCH_MAX then
+  if not json.is_list(list) or #list < 1 or #list > BATCH_MAX then
     problem.raise(422, "invalid", "a batch is a list of 1 to %d events", BATCH_MAX)
   end
   return list

@@ -1,11 +1,15 @@
 --- /api/pipelines and /api/modules: what can be run, and what of.
 
+local door = require "weir.http.door"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
+local kinds = require "weir.registry.kinds"
+local listing = require "weir.registry.listing"
 local lookup = require "weir.http.lookup"
 local modules_view = require "weir.view.modules"
 local native = require "weir.native.scheduler"
 local problem = require "weir.http.problem"
+local revise = require "weir.registry.revise"
 local schemas = require "weir.http.schemas"
 
 local function or_null(value)
@@ -56,21 +60,51 @@ end
 
 local function modules(call)
   local items = json.list {}
-  for index, entry in ipairs(modules_view.list(call.host.project, call.query.kind)) do items[index] = modules_view.shape(entry) end
+  for index, entry in ipairs(modules_view.list(call.host.project, call.host.engine, call.query.kind)) do items[index] = modules_view.shape(entry) end
   return 200, { items = items, next = json.null }
 end
 
-local function has(list, wanted)
-  for _, name in ipairs(list) do if name == wanted then return true end end
-  return false
+-- The full name that a path means.
+local function full_of(call)
+  local kind, name = call.params.kind, call.params.name
+  local folder = kind == "pipeline" and "pipelines" or kinds.kinds[kind] and kinds.kinds[kind].folder
+  local ok, full = pcall(revise.resolve, call.host.project.registry, ("%s/%s"):format(folder, name))
+  if folder and ok then return full end
+  problem.raise(404, "not_found", "there is no module '%s/%s'; /api/modules lists them", kind:sub(1, 40), name:sub(1, 60))
 end
 
 local function module_of(call)
-  local here, kind, name = call.host.project, call.params.kind, call.params.name
-  if not has(modules_view.kinds(), kind) or not has(here.registry:names(kind), name) then
-    problem.raise(404, "not_found", "there is no module '%s/%s'; /api/modules lists them", kind:sub(1, 40), name:sub(1, 60))
+  local full, found = full_of(call), nil
+  for _, row in ipairs(listing.rows(call.host.project, call.host.engine, call.params.kind)) do
+    local shown = row.full == full and modules_view.shape(row)
+    if shown and not found then
+      found = shown
+      found.versions = json.list {}
+    end
+    if shown then found.versions[#found.versions + 1] = { version = shown.version, active = shown.active, runs = shown.runs,
+      file = shown.file, loaded_at = shown.loaded_at } end
   end
-  return 200, modules_view.shape(modules_view.entry(here, kind, name))
+  return 200, found
+end
+
+local function about(call)
+  return { by = call.who.name, via = "http" }
+end
+
+local function reload(call)
+  local full = full_of(call)
+  local report = door.detached(function() return revise.reload(call.host.project.registry, full, about(call)) end)
+  local failed = report.failed[1]
+  if failed then
+    error({ code = failed.code, message = failed.message, details = report.failed, extra = { excerpt = failed.excerpt } }, 0)
+  end
+  return 200, modules_view.report(report)
+end
+
+local function rollback(call)
+  local full = full_of(call)
+  local done = door.detached(function() return revise.rollback(call.host.project.registry, full, about(call)) end)
+  return 200, { name = done.name, from = done.from, to = done.to, file = or_null(done.file) }
 end
 
 return {
@@ -83,5 +117,11 @@ return {
     query = { kind = { type = "string", enum = modules_view.kinds() } },
     answers = { [200] = { doc = "All of them.", schema = schemas.page "Module" } } },
   { method = "GET", path = "/api/modules/{kind}/{name}", role = "read", handler = module_of, doc = "One module.",
-    answers = { [200] = { doc = "The module.", schema = schemas.ref "Module" } } },
+    answers = { [200] = { doc = "The version that serves, and `versions` that are held.", schema = schemas.ref "Module" } } },
+  { method = "POST", path = "/api/modules/{kind}/{name}/reload", role = "admin", handler = reload, accepts = "application/json",
+    body = schemas.object {}, doc = "Has the file serve as it is now. If it cannot be loaded, what serves goes on serving.",
+    answers = { [200] = { doc = "What serves now.", schema = schemas.ref "Reload" } } },
+  { method = "POST", path = "/api/modules/{kind}/{name}/rollback", role = "admin", handler = rollback, accepts = "application/json",
+    body = schemas.object {}, doc = "Has the version serve that served before, until the file changes.",
+    answers = { [200] = { doc = "From which version to which.", schema = schemas.ref "Rollback" } } },
 }

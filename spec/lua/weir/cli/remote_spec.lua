@@ -97,6 +97,16 @@ describe("a command about the store of a living host", function()
     assert.equal(8, weir({ "reject", id }).status)
   end)
 
+  it("gives with an equal --key the run that waits already", function()
+    local first = weir { "run", "stays", "--detach", "--key", "k", "--json" }
+    local again = weir { "run", "stays", "--detach", "--key", "k", "--json" }
+    assert.same({ 0, 0 }, { first.status, again.status }, again.stderr)
+    local id = support.lines(first.stdout)[1].run
+    assert.equal(id, support.lines(again.stdout)[1].run)
+    assert.equal(8, weir({ "run", "hello", "--detach", "--key", "k" }).status)
+    assert.equal(0, weir({ "cancel", id }).status)
+  end)
+
   it("leaves a run to the host with --detach, and cancels it from another process", function()
     local started = weir { "run", "stays", "--detach" }
     assert.equal(0, started.status, started.stderr)
@@ -188,6 +198,39 @@ describe("a command about the store of a living host", function()
       assert.equal(130, answer.status)
       weir { "cancel", "last" }
     end)
+  end)
+end)
+
+describe("commands that look", function()
+  it("say the same with a host as without", function()
+    local folder = support.folder()
+    support.write(folder, "weir.lua", "return { listen = false }\n")
+    support.write(folder, "pipelines/waits.lua", WAITS)
+    support.write(folder, "pipelines/reads.lua", READS)
+    support.host({ "run", "reads", "--set", "text=x" }, { cwd = folder })
+    support.host({ "run", "reads", "--set", "text=y" }, { cwd = folder })
+    support.host({ "run", "waits" }, { cwd = folder })
+    support.host({ "workspace", "post", "note", "text" }, { cwd = folder })
+    local lines = support.lines(support.host({ "runs", "--json" }, { cwd = folder }).stdout)
+    local first, second = lines[3].run, lines[2].run
+    local looks = { { "runs" }, { "runs", "--json" }, { "runs", "--status", "waiting" }, { "show", first }, { "show", first, "--json" },
+      { "show", "last" }, { "show", first, "--at", "back" }, { "trace", first }, { "trace", first, "--json" }, { "diff", first, second },
+      { "approvals" }, { "approvals", "--json" }, { "workspace", "list" }, { "workspace", "get", "note" }, { "graph", "reads" },
+      { "graph", first }, { "modules", "--kind", "critic" }, { "show", "r_none" }, { "runs", "--limit", "x" },
+      { "retry", first, "--dry-run" }, { "fork", first, "--at", "back", "--dry-run" }, { "prune", "--older", "1d", "--dry-run" } }
+    local alone = {}
+    for index, arguments in ipairs(looks) do alone[index] = support.host(arguments, { cwd = folder }) end
+    local host = support.start({ "serve" }, { cwd = folder })
+    assert(support.read_until(host.stdout, "repl"))
+    for index, arguments in ipairs(looks) do
+      local what, served = table.concat(arguments, " "), support.host(arguments, { cwd = folder })
+      assert.equal(alone[index].status, served.status, what)
+      assert.equal(alone[index].stderr, served.stderr, what)
+      assert.equal(alone[index].stdout, served.stdout, what)
+    end
+    host:kill "sigterm"
+    host:wait(20)
+    support.remove(folder)
   end)
 end)
 

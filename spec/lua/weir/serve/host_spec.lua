@@ -103,6 +103,24 @@ describe("a host", function()
     assert.is_true(begun <= 1)
   end)
 
+  it("stops a run that is being woken meanwhile, and does not end it", function()
+    start()
+    host.engine.patience = 0
+    local ids = {}
+    for index = 1, 20 do
+      local run = host.engine:start(definition "waits", {})
+      run:await_left()
+      ids[index] = run.id
+    end
+    for _, id in ipairs(ids) do waking.signal(host.engine, id, "paid", 1) end
+    host:stop "while runs are woken"
+    start()
+    for _, id in ipairs(ids) do
+      host.engine:rejoin(id):wait()
+      assert.equal("finished", host.store:row(id).status)
+    end
+  end)
+
   it("takes no run once it stops", function()
     start()
     host.engine.is_stopping = true
