@@ -56,10 +56,10 @@ local function doors(host)
 end
 
 local function announce(context, host, arguments)
-  local socket = host.line and host.line.path
+  local socket, null = host.line and host.line.path, require("weir.native.json").null
   if arguments.json then
     context.out:line(shape.line { project = host.project.root, store = host.settings.store, process = system.process_id(),
-      url = host.url or require("weir.native.json").null, console = console_of(host) or require("weir.native.json").null, socket = socket or require("weir.native.json").null })
+      url = host.url or null, console = console_of(host) or null, socket = socket or null })
   else
     local out = context.out
     out:line(("%s  %s, store %s, process %d"):format(out:paint("bold", "host"), text.safe(host.project.root),

@@ -51,12 +51,17 @@ export function open(root, place) {
     replace(told, [...failures].map(([name, error]) => h("details", { class: "reload-failed" }, h("summary", {}, `✗ ${name} could not be loaded; the version before it keeps serving`), failureOf(error))));
   }
 
-  const act = (one, name, body) => async () => {
-    const answer = await dialog.attempt(() => api.post(["modules", one.kind, one.name, name], body ?? {}));
-    if (!answer) return;
-    const failed = answer.failed ?? [];
-    if (failed.length > 0) failed.forEach((error) => failures.set(error.name ?? fullOf(one), error));
-    else dialog.toast(name === "reload" ? `${fullOf(one)} was loaded again` : `${fullOf(one)}: the version before serves again`, "good");
+  const act = (one, name) => async () => {
+    try {
+      const answer = await api.post(["modules", one.kind, one.name, name], {});
+      failures.delete(fullOf(one));
+      if (name === "rollback") dialog.toast(`${fullOf(one)}: version ${version(answer.to)} serves again, until its file changes`, "good");
+      else if (answer.reloaded.length === 0) dialog.toast(`${fullOf(one)} has not changed`);
+      else dialog.toast(`${answer.reloaded.map((each) => each.name).join(", ")}: loaded again`, "good");
+    } catch (error) {
+      dialog.toast(error.message, "bad");
+      if (name === "reload" && error.problem) failures.set(fullOf(one), { message: error.message, excerpt: error.problem.excerpt });
+    }
     drawFailures();
     load();
   };
@@ -100,9 +105,10 @@ export function open(root, place) {
 
   async function load() {
     try {
-      const page = await api.get(["modules"]);
+      const [found, pipelines] = await Promise.all([api.get(["modules"]), api.get(["pipelines"])]);
       if (isClosed) return;
-      items = page.items;
+      items = [...pipelines.items.map((one) => ({ kind: "pipeline", name: one.name, version: one.version, file: one.file, active: true,
+        error: one.ok ? null : one.errors[0]?.message })), ...found.items];
       arrange();
       if (items.length === 0) replace(detail, nothing("This project has no modules."));
       show();
