@@ -41,18 +41,25 @@ local function enter(dir)
   return folder
 end
 
+-- Where the console is. The token of this life is for who may read this terminal; a browser sends no fragment to any server.
+local function console_of(host)
+  if not host.url then return nil end
+  local token = host.http and host.http.token
+  return token and ("%s/#token=%s"):format(host.url, token) or host.url .. "/"
+end
+
 local function doors(host)
-  local url = host.url
-  if url then return url end
+  local address = console_of(host)
+  if address then return address end
   if host.settings.listen == false then return "none (listen is false)" end
   return "none"
 end
 
 local function announce(context, host, arguments)
-  local socket = host.line and host.line.path
+  local socket, null = host.line and host.line.path, require("weir.native.json").null
   if arguments.json then
     context.out:line(shape.line { project = host.project.root, store = host.settings.store, process = system.process_id(),
-      url = host.url or require("weir.native.json").null, socket = socket or require("weir.native.json").null })
+      url = host.url or null, console = console_of(host) or null, socket = socket or null })
   else
     local out = context.out
     out:line(("%s  %s, store %s, process %d"):format(out:paint("bold", "host"), text.safe(host.project.root),

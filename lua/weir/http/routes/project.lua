@@ -11,6 +11,7 @@ local native = require "weir.native.scheduler"
 local problem = require "weir.http.problem"
 local revise = require "weir.registry.revise"
 local schemas = require "weir.http.schemas"
+local versions_view = require "weir.view.versions"
 
 local function or_null(value)
   if value == nil then return json.null end
@@ -90,6 +91,14 @@ local function module_of(call)
   return 200, found
 end
 
+local function versions(call)
+  local full, held = full_of(call), {}
+  for _, row in ipairs(listing.rows(call.host.project, call.host.engine, call.params.kind)) do
+    if row.full == full then held[#held + 1] = row end
+  end
+  return 200, { items = versions_view.of(call.host.project.registry, full, held), next = json.null }
+end
+
 local function about(call)
   return { by = call.who.name, via = "http" }
 end
@@ -121,6 +130,9 @@ return {
     answers = { [200] = { doc = "All of them.", schema = schemas.page "Module" } } },
   { method = "GET", path = "/api/modules/{kind}/{name}", role = "read", handler = module_of, doc = "One module.",
     answers = { [200] = { doc = "The version that serves, and `versions` that are held.", schema = schemas.ref "Module" } } },
+  { method = "GET", path = "/api/modules/{kind}/{name}/versions", role = "read", handler = versions,
+    doc = "The versions of a module, or of a pipeline (its kind is `pipeline`), each with its source.",
+    answers = { [200] = { doc = "All that are kept.", schema = { type = "object" } } } },
   { method = "POST", path = "/api/modules/{kind}/{name}/reload", role = "admin", handler = reload, accepts = "application/json",
     body = schemas.object {}, doc = "Has the file serve as it is now. If it cannot be loaded, what serves goes on serving.",
     answers = { [200] = { doc = "What serves now.", schema = schemas.ref "Reload" } } },
