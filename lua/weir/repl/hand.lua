@@ -190,7 +190,9 @@ end
 ---@param name string such as "agents/writer"
 function M.rollback(self, name)
   change.check(self.host, "rollback")
-  self:command { "rollback", name }
+  local revise = optional "weir.registry.revise"
+  if not revise then failure.raise("unavailable", "this installation cannot roll back") end
+  return revise.rollback(self.host.project.registry, name, { by = system.user_name(), via = "repl" })
 end
 
 --- Changes one function of a module: a new version of it, which `rollback` takes back.
@@ -199,11 +201,11 @@ end
 ---@param body function written where `patch` is called: its source becomes part of the version
 function M.patch(self, name, field, body)
   change.check(self.host, "patch")
-  local reload = optional "weir.registry.reload"
-  if not reload or not reload.patch then failure.raise("unavailable", "this installation cannot patch modules") end
+  local revise = optional "weir.registry.revise"
+  if not revise then failure.raise("unavailable", "this installation cannot patch modules") end
   local source, why = self:source_of(body)
   if not source then failure.raise("invalid", "patch: %s", why) end
-  return reload.patch(self.host.project.registry, name, field, source, { by = system.user_name(), via = "repl", action = "patch" })
+  return revise.patch(self.host.project.registry, name, field, source, { by = system.user_name(), via = "repl" })
 end
 
 --- `agents.NAME(input, options)`: calls an agent outside of any run. HTTP requests and processes are refused where those

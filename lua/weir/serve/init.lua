@@ -17,6 +17,7 @@ local waking = require "weir.run.waking"
 local M = {}
 
 local REVIVED_PER_SECOND, REVIVED_BURST = 2000, 256 -- parked runs whose time has come
+local ANY_PORT = "127.0.0.1:0"
 local GRACE = 3 -- seconds that runs have to reach a checkpoint when the host stops
 
 ---@class weir.Host
@@ -118,15 +119,25 @@ local function go_on_with_runs(self)
   end)
 end
 
+-- A second host of the machine finds the default port taken: it gets another one, since nobody asked for that one.
+local function start_http(self, http, options)
+  local ok, door = pcall(http.start, self, options)
+  if ok then return door end
+  if failure.of(door).code ~= "conflict" or self.settled.listen.origin ~= "default" then error(door, 0) end
+  options.listen = ANY_PORT
+  return http.start(self, options)
+end
+
 local function open_http(self, options)
   local listen = self.settings.listen
   if options.http == false then return end
   local http = optional "weir.http"
   if not http then return end
   local path = self.store:path()
-  self.http = http.start(self, { listen = listen or nil, socket = path ~= ":memory:" and path .. "/host.sock" or nil,
+  self.http = start_http(self, http, { listen = listen or nil, socket = path ~= ":memory:" and path .. "/host.sock" or nil,
     tokens = self.settings.tokens })
   self.url = self.http.url
+  if self.http.token then require("weir.log").secret(self.http.token) end
 end
 
 -- The socket for the owner, in the folder of the store.
@@ -138,12 +149,15 @@ end
 
 -- Changed files are loaded as they are saved.
 local function open_watch(self, options)
-  local watch, reload = options.watch and optional "weir.registry.watch", optional "weir.registry.reload"
-  if not watch or not reload then return end
-  local registry = self.project.registry
-  self.watch_of_files = native.spawn_root(function()
-    watch.run(registry, function(paths) self:tell_reload(reload.changed(registry, paths)) end)
-  end)
+  local watch = options.watch and optional "weir.registry.watch"
+  if watch then self.watch_of_files = native.spawn_root(function() watch.run(self.project.registry) end) end
+end
+
+-- What was chosen to serve in another life serves again; what is reloaded, by whomever, is told.
+local function open_registry(self)
+  local registry, active = self.project.registry, optional "weir.registry.active"
+  if active then active.attach(registry, self.store) end
+  if registry.observe then registry:observe(function(report) self:tell_reload(report) end) end
 end
 
 local SECRET_WORDS = { "KEY", "TOKEN", "SECRET", "PASSW", "CREDENTIAL" }
@@ -173,6 +187,7 @@ local function open_all(self, options)
   self.feed = feed_of.new { boot_ms = self.started_ms }
   self.engine = engine_of.new(self.project, self.store)
   self.engine.observe = observe(self)
+  open_registry(self)
   go_on_with_runs(self)
   self.house = house.start(self)
   open_watch(self, options)
@@ -226,12 +241,8 @@ end
 ---@return { reloaded: table[], failed: table[] } report {name, from, to} and {name, code, message, file, line}
 function Host:reload(via)
   local reload = optional "weir.registry.reload"
-  local report
-  if reload then
-    report = reload.all(self.project.registry, { via = via or "cli", action = "reload" })
-  else
-    report = reload_each(self.project.registry)
-  end
+  if reload then return reload.all(self.project.registry, { via = via or "cli", action = "reload" }) end -- it tells who observes
+  local report = reload_each(self.project.registry)
   self:tell_reload(report)
   return report
 end
