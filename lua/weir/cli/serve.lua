@@ -77,7 +77,7 @@ local function watch_signals(context)
     self.asked:wake()
   end)
   self.reloads = signals.watch({ "sighup" }, function()
-    if self.host then self.host:reload() end
+    if self.host then self.host:reload "signal" end
   end)
   return self
 end

@@ -251,7 +251,8 @@ end
 ---@param report { reloaded: table[], failed: table[] }
 function Host:tell_reload(report)
   for _, one in ipairs(report.failed) do
-    self.log:error("reload failed", one)
+    self.log:error("reload failed", { name = one.name, code = one.code, error = one.message, file = one.file, line = one.line,
+      excerpt = one.excerpt })
     self.feed:publish("reload_failed", one)
   end
   for _, one in ipairs(report.reloaded) do
