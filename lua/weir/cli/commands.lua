@@ -33,6 +33,7 @@ M.families = {
     { name = "reject", summary = "reject what waits" },
   } },
   { title = "keep house", entries = {
+    { name = "token", summary = "make a token for the HTTP door" },
     { name = "prune", summary = "remove old runs, and what nothing refers to" },
     { name = "backup", summary = "copy the store" },
     { name = "doctor", summary = "check the installation, the store and the project" },
