@@ -39,7 +39,9 @@ M.families = {
     { name = "doctor", summary = "check the installation, the store and the project" },
   } },
   { title = "modules, tests, this machine", entries = {
-    { name = "modules", summary = "list agents, critics and other modules" },
+    { name = "modules", summary = "list modules and pipelines in their versions" },
+    { name = "reload", summary = "have files serve as they are now" },
+    { name = "rollback", summary = "have the version before serve again" },
     { name = "test", summary = "run specs inside the host" },
     { name = "bench", summary = "measure weir on this machine" },
     { name = "version", summary = "print versions" },

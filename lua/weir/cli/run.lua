@@ -175,6 +175,12 @@ local function execute(context, arguments, engine, definition, input)
   return status.of_run(run.status)
 end
 
+-- Of a name somebody may have chosen another version than the file has.
+local function serving(here, name, definition)
+  if name:find "[/.]" then return definition end
+  return require("weir.registry.active").choose(here.registry, "pipelines/" .. name, definition)
+end
+
 -- What runs on a virtual clock has no place among runs of real times, unless somebody says which.
 local function with_engine(context, arguments, here, definition, input)
   if definition.normal.durability == "none" then
@@ -184,7 +190,7 @@ local function with_engine(context, arguments, here, definition, input)
   return session.with_store(session.open_store(here, path), function(store)
     local engine = session.engine(here, store)
     if arguments.seed then engine.near = math.huge end -- on a virtual clock every moment is near
-    return execute(context, arguments, engine, definition, input)
+    return execute(context, arguments, engine, serving(here, arguments.pipeline, definition), input)
   end)
 end
 

@@ -63,6 +63,8 @@ M.components = {
     errors = { type = "array" } } },
   Module = { type = "object", required = { "kind", "name" }, properties = { kind = { type = "string" }, name = { type = "string" },
     version = nullable "string", file = nullable "string", active = { type = "boolean" }, loaded_at = time, error = nullable "string" } },
+  Reload = { type = "object", properties = { reloaded = { type = "array" }, failed = { type = "array" }, removed = { type = "array" },
+    unchanged = { type = "array" }, seconds = { type = "number" } } },
   Document = { type = "object", required = { "name", "scope", "version" }, properties = { name = { type = "string" },
     scope = { type = "string" }, version = { type = "integer" }, value = anything, type = nullable "string",
     tags = { type = "array", items = { type = "string" } }, author = nullable "string", run = nullable "string", at = time } },

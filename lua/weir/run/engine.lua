@@ -1,6 +1,7 @@
 --- Starts runs and goes on with unfinished ones. An engine belongs to a project and, unless nothing is to
 --- be kept, to a store. It knows the runs that live in this process; the others are rows of the store.
 
+local active = require "weir.registry.active"
 local approval = require "weir.approval"
 local binding = require "weir.run.binding"
 local failure = require "weir.failure"
@@ -39,6 +40,7 @@ Engine.__index = Engine
 ---@param options { patience: number?, near: number? }|nil
 function M.new(project, store, options)
   options = options or {}
+  if store then active.attach(project.registry, store) end
   return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }),
     versions = setmetatable({}, { __mode = "v" }), live = {}, opening = {}, waking = {}, handles = setmetatable({}, { __mode = "v" }),
     patience = options.patience or PATIENCE, near = options.near or NEAR }, Engine)
@@ -55,18 +57,6 @@ function Engine:plan_of(definition)
   return ready
 end
 
-local function definition_of(self, kept)
-  if kept.kind == "flow" then
-    if not kept.text then
-      failure.raise("not_found", "the flow of version %s was built in memory; its source is not kept", kept.version)
-    end
-    local definition, errors = self.project:load(kept.file, kept.text)
-    if not definition then failure.raise("invalid", "%s", errors[1].message) end
-    return definition
-  end
-  return { kind = "pipeline", name = kept.normal.name, normal = kept.normal, version = kept.version, file = kept.file }
-end
-
 --- The plan of a version: from the store when it is not at hand.
 ---@param version string
 ---@return table plan
@@ -77,17 +67,18 @@ function Engine:plan_of_version(version)
   if not kept then
     failure.raise(code or "not_found", "definition version %s is not in the store: %s", version:sub(1, 12), tostring(message))
   end
-  return self:plan_of(definition_of(self, kept))
+  return self:plan_of(self.project:definition_of(kept))
 end
 
 -- Versions that a flow chose in this life and before, by full name.
 local function chosen_pins(run)
   local pins = {}
-  for full, version in pairs(run.binding.pins) do pins[full] = version end
   for key, entry in pairs(run.journal and run.journal.choices or {}) do
     local full = key:match "^pin/(.+)$"
     if full then pins[full] = entry[3] end
   end
+  for full, version in pairs(run.journal and run.journal.versions or {}) do pins[full] = version end
+  for full, version in pairs(run.binding.pins) do pins[full] = version end
   return pins
 end
 
@@ -126,19 +117,23 @@ function Engine:pin_module(run, full)
   if run.journal then keep_pins(self, run, before) end
 end
 
-function Engine:options_of(run, step)
-  local cache = run.binding.options
+---@param run weir.Run
+---@param step table
+---@param held weir.Binding|nil what the step began with, if that is not the run's
+function Engine:options_of(run, step, held)
+  held = held or run.binding
+  local cache = held.options
   local options = cache[step]
   if not options then
-    local entry = run.binding.entries[step.module]
+    local entry = held.entries[step.module]
     options = self.project.registry:options(entry, self.project:options_of(step.module), step.options)
     cache[step] = options
   end
   return value_of.copy(options)
 end
 
-function Engine:state_of(run, step, options)
-  return self.project.registry:state(run.binding.entries[step.module], options)
+function Engine:state_of(run, step, options, held)
+  return self.project.registry:state((held or run.binding).entries[step.module], options)
 end
 
 -- Who starts runs here, when nobody else is named.
@@ -337,7 +332,7 @@ local function open_again(self, run_id, options)
   if not options.cancel then check_whole(head, entries, run_id) end
   local of = self:plan_of_version(head.version)
   local book = journal.new(take_over(self, run_id), entries, self.store)
-  local held = binding.hold_pinned(self, of, head.pins)
+  local held = binding.hold_pinned(self, of, book.versions or head.pins)
   local run = new_run(self, of, held, head.input, { id = run_id, listener = options.listener, key = known(head.key),
     started_ms = head.at, by = known(head.by), parent = options.parent, parent_id = known(head.parent), of = known(head.of) })
   run.journal, run.undos = book, #book.undos > 0 and book.undos or nil

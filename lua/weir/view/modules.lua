@@ -1,7 +1,8 @@
---- The modules that a project's pipelines can name, as programs read them.
+--- The modules that a project's pipelines can name, their versions, and what became of a reload, as programs read them.
 
 local json = require "weir.native.json"
 local kinds = require "weir.registry.kinds"
+local listing = require "weir.registry.listing"
 local shape = require "weir.view.shape"
 
 local M = {}
@@ -12,27 +13,15 @@ function M.kinds()
   return require("weir.value").names(kinds.kinds)
 end
 
---- One module, loaded; one that does not load has an `error`.
----@param here weir.Project
----@param kind string
----@param name string
----@return { kind: string, name: string, version: string?, file: string?, loaded_ms: integer?, error: string?, doc: string? }
-function M.entry(here, kind, name)
-  local entry, err = here.registry:lookup(kind, name)
-  if entry then
-    return { kind = kind, name = name, version = entry.version, file = entry.file, loaded_ms = entry.loaded_at, doc = entry.module.doc }
-  end
-  return { kind = kind, name = name, file = err.file, error = err.message }
-end
-
---- All modules of a project.
+--- All modules of a project, loaded; one that does not load has an `error`. Waits.
 ---@param here weir.Project
 ---@param only string|nil a kind
----@return table[] as `entry`
-function M.list(here, only)
+---@param engine weir.Engine|nil whose runs are counted
+---@return weir.VersionRow[]
+function M.list(here, only, engine)
   local list = {}
-  for _, kind in ipairs(only and { only } or M.kinds()) do
-    for _, name in ipairs(here.registry:names(kind)) do list[#list + 1] = M.entry(here, kind, name) end
+  for _, row in ipairs(listing.rows(here, engine, only)) do
+    if row.kind ~= "pipeline" then list[#list + 1] = row end
   end
   return list
 end
@@ -42,12 +31,31 @@ local function or_null(value)
   return value
 end
 
---- An entry as programs read it.
----@param entry table
+--- A version as programs read it.
+---@param row weir.VersionRow
 ---@return table
-function M.shape(entry)
-  return { kind = entry.kind, name = entry.name, version = or_null(entry.version), file = or_null(entry.file),
-    active = entry.error == nil, runs = json.null, loaded_at = shape.time(entry.loaded_ms), error = or_null(entry.error) }
+function M.shape(row)
+  return { kind = row.kind, name = row.name, version = or_null(row.version), file = or_null(row.file), active = row.active,
+    runs = row.runs, loaded_at = shape.time(row.loaded_at), error = or_null(row.error) }
+end
+
+--- A report of a reload, for programs.
+---@param report weir.ReloadReport
+---@return table
+function M.report(report)
+  local out = { reloaded = json.list {}, failed = json.list {}, removed = json.list {}, unchanged = json.list {}, seconds = report.seconds }
+  for index, one in ipairs(report.reloaded) do
+    out.reloaded[index] = { name = one.name, from = or_null(one.from), to = one.to, file = or_null(one.file) }
+  end
+  for index, one in ipairs(report.failed) do
+    out.failed[index] = { name = one.name, code = one.code, message = one.message, file = or_null(one.file), line = or_null(one.line),
+      excerpt = or_null(one.excerpt) }
+  end
+  for index, one in ipairs(report.removed) do
+    out.removed[index] = { name = one.name, version = one.version, file = or_null(one.file) }
+  end
+  for index, name in ipairs(report.unchanged) do out.unchanged[index] = name end
+  return out
 end
 
 return M

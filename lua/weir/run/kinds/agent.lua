@@ -47,7 +47,7 @@ function M.execute(frame, step, key, input, attempt, feedback)
     local own = frame.streams and frame.streams[step.name]
     if own and own.count > 0 and #own.readers == 0 then own:reset() end
   end
-  local module = frame.run.modules[step.module]
+  local module = (frame.held or frame.run).modules[step.module]
   local output
   if module.atomic then
     output = output_of(ctx, step, native.atomic(module.execute, ctx, input))
