@@ -43,13 +43,22 @@ function M.line(host, run_id)
   return line
 end
 
---- The definition of a pipeline that is to be run now. May wait.
+--- The definition of a pipeline that serves now. May wait.
 ---@param host weir.Host
 ---@param name string of `pipelines/NAME`, never a path
 ---@return weir.Definition|nil
 ---@return table|nil err `not_found`, `invalid` (with details)
 function M.definition(host, name)
-  return host.project:pipeline(name)
+  local here = host.project
+  local definition, err = here:pipeline(name)
+  if definition then return definition end
+  if err.details then -- it is there, and something in it is wrong
+    local wrong = failure.new("invalid", "%s", err.message)
+    wrong.details = err.details
+    return nil, wrong
+  end
+  if err.code ~= "not_found" then return nil, err end
+  return nil, failure.new("not_found", "there is no pipeline '%s'%s", name, require("weir.suggest").hint(name, here:pipeline_names()))
 end
 
 return M

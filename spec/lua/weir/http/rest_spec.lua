@@ -1,4 +1,5 @@
 local approval = require "weir.approval"
+local audit = require "weir.audit"
 local http = require "weir.http"
 local json = require "weir.native.json"
 local process = require "weir.port.process"
@@ -134,7 +135,7 @@ describe("the HTTP door", function()
       local broken = ask("POST", "/api/modules/agent/said/reload", {})
       assert.same({ 422, "invalid" }, { broken.status, broken.value.code })
       assert.matches("said.lua:2", broken.value.detail, 1, true)
-      assert.matches("return 3", broken.value.excerpt, 1, true)
+      assert.matches("return 3", broken.value.report.failed[1].excerpt, 1, true)
       local back = ask("POST", "/api/modules/agent/said/rollback", {})
       assert.same({ 200, second.from }, { back.status, back.value.to })
       local shown = ask("GET", "/api/modules/agent/said").value
@@ -151,6 +152,33 @@ describe("the HTTP door", function()
       assert.equal(404, ask("GET", "/api/modules/agent/nobody").status)
       assert.equal(404, ask("GET", "/api/modules/robot/echo").status)
       assert.equal(422, ask("GET", "/api/modules?kind=robot").status)
+    end)
+
+    it("loads a module again, keeps what serves when that fails, and rolls back", function()
+      local function write(text)
+        uv.fs_mkdir(world.folder .. "/modules/agents", 448)
+        local file = assert(io.open(world.folder .. "/modules/agents/greeter.lua", "w"))
+        file:write(text)
+        file:close()
+      end
+      local text = "return { kind = 'agent', name = 'greeter', api = 1, execute = function() return '%s' end }"
+      write(text:format "one")
+      local first = ask("GET", "/api/modules/agent/greeter").value
+      assert.is_true(first.active)
+      write(text:format "two")
+      local done = ask("POST", "/api/modules/agent/greeter/reload")
+      assert.same({ 200, "agents/greeter", first.version }, { done.status, done.value.reloaded[1].name, done.value.reloaded[1].from })
+      write "return {"
+      local broken = ask("POST", "/api/modules/agent/greeter/reload")
+      assert.equal(422, broken.status)
+      assert.equal(1, broken.value.report.failed[1].line)
+      assert.equal(done.value.reloaded[1].to, ask("GET", "/api/modules/agent/greeter").value.version)
+      local back = ask("POST", "/api/modules/agent/greeter/rollback")
+      assert.same({ 200, first.version }, { back.status, back.value.to })
+      assert.equal(404, ask("POST", "/api/modules/agent/greeter/rollback").status)
+      assert.equal(404, ask("POST", "/api/modules/agent/nobody/reload").status)
+      local records = audit.list(world.host.store)
+      assert.same({ "rollback", "http", "local" }, { records[#records].value.action, records[#records].value.via, records[#records].value.by })
     end)
   end)
 

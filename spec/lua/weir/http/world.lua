@@ -186,6 +186,7 @@ function World:close()
     uv.fs_rmdir(path)
   end
   remove(self.folder .. "/pipelines")
+  remove(self.folder .. "/modules/agents")
   remove(self.folder .. "/modules")
   remove(self.folder)
 end
