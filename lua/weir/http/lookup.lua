@@ -78,8 +78,11 @@ end
 ---@return table|nil err `not_found`, `invalid` (with details)
 function M.definition(host, name)
   local here = host.project
-  if here.pipeline then return here:pipeline(name) end
-  return load(here, name)
+  if not here.pipeline then return load(here, name) end
+  local definition, err = here:pipeline(name)
+  -- A pipeline that names what is not there is there itself: it is it that does not fit.
+  if err and err.details and err.code == "not_found" then err.code = "invalid" end
+  return definition, err
 end
 
 return M

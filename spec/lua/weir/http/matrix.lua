@@ -21,6 +21,8 @@ return {
   { "GET", "/api/pipelines/{name}", "read" },
   { "GET", "/api/modules", "read" },
   { "GET", "/api/modules/{kind}/{name}", "read" },
+  { "POST", "/api/modules/{kind}/{name}/reload", "admin", body = "{}" },
+  { "POST", "/api/modules/{kind}/{name}/rollback", "admin", body = "{}" },
   { "POST", "/api/events", "run", body = "{}" },
   { "GET", "/api/events", "read", streams = true },
   { "GET", "/api/workspace/{scope}", "read" },
