@@ -11,7 +11,7 @@ local M = { name = "agent" }
 local function stream_of(ctx)
   local frame = ctx._frame
   local own = frame.streams and frame.streams[ctx._step.name]
-  if not own then own = stream.new() end
+  if not own then own = stream.new(nil, frame.run, ctx._step.name) end
   return own
 end
 
