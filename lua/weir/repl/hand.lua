@@ -9,6 +9,7 @@ local revise = require "weir.registry.revise"
 local run_of = require "weir.repl.run"
 local selection = require "weir.cli.selection"
 local session = require "weir.cli.session"
+local streams = require "weir.run.stream"
 local system = require "weir.port.system"
 local text = require "weir.cli.text"
 local trial = require "weir.repl.trial"
@@ -132,6 +133,25 @@ function M.reject(self, id, options) return decide(self, "reject", id, options) 
 ---@param kind string|nil only of this kind
 function M.mods(self, kind)
   self:command(kind and { "modules", "--kind", kind } or { "modules" })
+end
+
+--- Prints the streams between steps that are open: how much was sent, and how far each reader is behind.
+function M.chans(self)
+  local rows = {}
+  for _, one in ipairs(streams.open_ones()) do
+    if one.run and one.run.engine == self.host.engine then
+      local readers = {}
+      for index, reader in ipairs(one.readers) do
+        local stats = reader:stats()
+        readers[index] = ("%d of %d"):format(stats.count, stats.capacity)
+      end
+      rows[#rows + 1] = { one.run.id, text.safe(one.step or ""), tostring(one.count), table.concat(readers, ", ") }
+    end
+  end
+  if #rows == 0 then return self.write "no stream is open\n" end
+  table.sort(rows, function(a, b) return a[1] < b[1] or a[1] == b[1] and a[2] < b[2] end)
+  table.insert(rows, 1, { "RUN", "STEP", "SENT", "WAITING FOR READERS" })
+  print_columns(self, rows, { [3] = "right" })
 end
 
 --- Prints the next moments at which runs are woken.
