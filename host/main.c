@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -53,12 +54,21 @@ static const char *find_natives(const char *folder, char *path, size_t size) {
   return path;
 }
 
+/* Memory holds what people keep secret: it is not written to disk when the process crashes. */
+static void leave_no_core(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_CORE, &limit) != 0) return;
+  limit.rlim_cur = 0;
+  setrlimit(RLIMIT_CORE, &limit);
+}
+
 int main(int argc, char **argv) {
   char folder[PATH_BYTES], library[PATH_BYTES + 32], natives[PATH_BYTES + 32];
   if (!own_folder(folder, sizeof folder)) {
     fputs("weir: cannot tell where the program stands: /proc is not mounted\n", stderr);
     return EXIT_INTERNAL;
   }
+  leave_no_core();
   signal(SIGPIPE, SIG_IGN); /* a peer that closed is an error of the write, not our end */
   close_range(3, ~0U, CLOSE_RANGE_CLOEXEC); /* what we inherited is not for our children */
   mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);

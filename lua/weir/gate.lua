@@ -36,6 +36,13 @@ function Gate:wait(what, timeout)
   return table.unpack(results, 2, results.n)
 end
 
+--- Has a waiter woken when the gate opens, for those who wait for something else beside.
+---@param waiter userdata of `weir.native.scheduler.waiter`
+function Gate:tell(waiter)
+  if self.is_open then return waiter:wake() end
+  self.waiters[#self.waiters + 1] = waiter
+end
+
 --- Lets everybody through, now and from now on.
 function Gate:open()
   if self.is_open then return end

@@ -4,8 +4,9 @@ local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local paths = require "weir.paths"
 local registry = require "weir.registry"
+local root_of = require "weir.root"
+local settings_of = require "weir.settings"
 local system = require "weir.port.system"
-local value_of = require "weir.value"
 
 local M = {}
 
@@ -24,50 +25,6 @@ local function exists(path)
   return file ~= nil
 end
 
-local function is_project(folder)
-  return exists(folder .. "/weir.lua") or exists(folder .. "/modules") or exists(folder .. "/.weir")
-end
-
-local function absolute(path)
-  if path:sub(1, 1) == "/" then return path end
-  return system.working_folder() .. "/" .. path
-end
-
---- The nearest project folder at or above a folder; the folder itself when there is none.
----@param folder string
----@return string
-function M.find(folder)
-  local start = absolute(folder):gsub("/+$", "")
-  local here = start
-  while here ~= "" do
-    if is_project(here) then return here end
-    here = here:match "^(.*)/[^/]*$" or ""
-  end
-  return start
-end
-
-local GROUPS = { type = "object", additionalProperties = {
-  type = "array", minItems = 1, uniqueItems = true, items = { type = "string", pattern = "\\S" } } }
-
--- A group lists people. One inside another would make the answer to "who may" depend on the way it is read.
-local function nested_group(groups)
-  for _, name in ipairs(value_of.names(groups)) do
-    for _, member in ipairs(groups[name]) do
-      if groups[member] then return ("groups.%s names the group '%s'; a group lists people"):format(name, member) end
-    end
-  end
-end
-
-local function check_groups(file, groups)
-  if groups == nil then return end
-  local fits, errors = assert(require("weir.schema").compile(GROUPS, { trusted = true }))(groups, "groups")
-  if not fits then
-    failure.raise("invalid", "%s: %s; write people by group, such as groups = { ops = { \"ada\", \"bob\" } }", file, errors[1].message)
-  end
-  local nested = nested_group(groups)
-  if nested then failure.raise("invalid", "%s: %s", file, nested) end
-end
-
 local function read_settings(self)
   local file = self.root .. "/weir.lua"
   if not exists(file) then return {} end
@@ -76,16 +33,16 @@ local function read_settings(self)
   handle:close()
   local ok, settings = pcall(self.registry.run, self.registry, file, text)
   if not ok then failure.raise("invalid", "%s", failure.of(settings).message) end
-  if type(settings) ~= "table" then failure.raise("invalid", "%s: returns a %s; settings are a table", file, type(settings)) end
-  check_groups(file, settings.groups)
-  return settings
+  return settings_of.check(file, settings)
 end
+
+M.find = root_of.find
 
 --- Opens the project of a folder.
 ---@param folder string
 ---@return weir.Project
 function M.open(folder)
-  local root = M.find(folder)
+  local root = root_of.find(folder)
   local self = setmetatable({ root = root, definitions = {} }, Project)
   self.registry = registry.new { root }
   self.registry.load_pipeline = function(name, overlay) return self:load_aside(name, overlay) end
@@ -97,9 +54,7 @@ end
 
 --- The folder of the store: given, from the environment, from the settings, or .weir/ of the project.
 function Project:store_path(given)
-  local path = given or os.getenv "WEIR_STORE" or self.settings.store
-  if path then return path end
-  return self.root .. "/.weir"
+  return settings_of.one(self, "store", given).value
 end
 
 --- The options the settings give a module.
@@ -231,7 +186,7 @@ function Project:load_aside(name, overlay)
   local err
   if not definition then
     local first = errors[1]
-    err = failure.new(first.code or "invalid", "pipeline '%s' cannot be loaded: %s", name, require("weir.definition.check").format(first))
+    err = failure.new("invalid", "pipeline '%s' cannot be loaded: %s", name, require("weir.definition.check").format(first))
     err.file, err.line, err.details = first.file or file, first.line, errors
   end
   self.registry:note_load("pipelines/" .. name, err, candidates(name), trace)

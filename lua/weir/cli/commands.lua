@@ -32,7 +32,15 @@ M.families = {
     { name = "approve", summary = "approve what waits, or answer it" },
     { name = "reject", summary = "reject what waits" },
   } },
+  { title = "a host that goes on", entries = {
+    { name = "dev", summary = "serve a project while you work on it" },
+    { name = "serve", summary = "serve a project" },
+    { name = "repl", summary = "talk Lua to the host of the project" },
+    { name = "attach", summary = "talk Lua to a host that is named" },
+    { name = "eval", summary = "evaluate one expression there" },
+  } },
   { title = "keep house", entries = {
+    { name = "config", summary = "print the settings, and where each comes from" },
     { name = "token", summary = "make a token for the HTTP door" },
     { name = "prune", summary = "remove old runs, and what nothing refers to" },
     { name = "backup", summary = "copy the store" },
@@ -44,6 +52,7 @@ M.families = {
     { name = "rollback", summary = "have the version before serve again" },
     { name = "test", summary = "run specs inside the host" },
     { name = "bench", summary = "measure weir on this machine" },
+    { name = "completion", summary = "print a script with which a shell completes commands" },
     { name = "version", summary = "print versions" },
     { name = "help", summary = "explain a command" },
   } },
@@ -56,6 +65,26 @@ for _, family in ipairs(M.families) do
     M.names[#M.names + 1] = entry.name
     M.by_name[entry.name] = entry
   end
+end
+
+-- What a host carries out for those who ask it, since it has the store: true, or "looks" for what changes nothing.
+local SERVED = { run = true, runs = "looks", show = "looks", trace = "looks", workspace = true, diff = "looks", cancel = true,
+  pause = true, resume = true, retry = true, fork = true, export = "looks", import = true, signal = true, approvals = "looks",
+  approve = true, reject = true, prune = true, backup = true, modules = "looks", graph = "looks", reload = true, rollback = true,
+  migrate = true }
+
+--- Whether a command is carried out by the host that has the store, where there is one.
+---@param name string|nil
+---@return boolean
+function M.is_served(name)
+  return name ~= nil and SERVED[name] ~= nil and M.by_name[name] ~= nil
+end
+
+--- Whether a command changes nothing, so that it may be ended at any moment.
+---@param name string
+---@return boolean
+function M.only_looks(name)
+  return SERVED[name] == "looks"
 end
 
 --- Loads a command by its name.

@@ -51,6 +51,7 @@ end
 ---@return integer width
 ---@return integer height
 function Stream:size()
+  if self.terminal then return self.terminal.columns or WIDTH, self.terminal.rows or HEIGHT end
   local width, height = terminal_size(self)
   width = width or math.tointeger(tonumber(self.env "COLUMNS")) or WIDTH
   return width, height or HEIGHT
@@ -66,11 +67,11 @@ local function is_set(value)
   return value ~= nil and value ~= ""
 end
 
-local function new_stream(file, fd, env)
-  local is_terminal = fd ~= nil and uv.guess_handle(fd) == "tty"
+local function new_stream(file, fd, env, terminal)
+  local is_terminal = terminal ~= nil or fd ~= nil and uv.guess_handle(fd) == "tty"
   local is_dumb = env "TERM" == "dumb"
-  return setmetatable({ file = file, fd = fd, env = env, is_terminal = is_terminal, is_live = is_terminal and not is_dumb,
-    has_colours = is_terminal and not is_dumb and not is_set(env "NO_COLOR") }, Stream)
+  return setmetatable({ file = file, fd = fd, env = env, terminal = terminal, is_terminal = is_terminal,
+    is_live = is_terminal and not is_dumb, has_colours = is_terminal and not is_dumb and not is_set(env "NO_COLOR") }, Stream)
 end
 
 local function knows_unicode(env)
@@ -95,15 +96,17 @@ local PLAIN_SIGNS = { finished = "ok", failed = "FAILED", cancelled = "cancelled
   dot = "-", dots = "..." }
 
 --- A console.
----@param options { stdout: table?, stderr: table?, env: (fun(name: string): string?)? }|nil instead of the
----   process's own: objects with write and flush, as files have them
+---@param options { stdout: table?, stderr: table?, env: (fun(name: string): string?)?, terminals: table? }|nil instead of the
+---   process's own: objects with write and flush, as files have them; terminals: { out = {columns, rows}, err = ... }, of
+---   those that are terminals elsewhere
 ---@return weir.cli.Console
 function M.new(options)
   options = options or {}
   local env = options.env or os.getenv
-  local is_unicode = knows_unicode(env)
-  return { out = new_stream(options.stdout or io.stdout, not options.stdout and 1 or nil, env),
-    err = new_stream(options.stderr or io.stderr, not options.stderr and 2 or nil, env),
+  local is_unicode, terminals = knows_unicode(env), options.terminals or {}
+  local out, err = options.stdout, options.stderr
+  return { out = new_stream(out or io.stdout, not out and 1 or nil, env, terminals.out),
+    err = new_stream(err or io.stderr, not err and 2 or nil, env, terminals.err),
     is_unicode = is_unicode, signs = is_unicode and SIGNS or PLAIN_SIGNS, env = env }
 end
 

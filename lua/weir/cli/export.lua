@@ -1,5 +1,6 @@
 --- weir export: a run with all that it needs, as one file.
 
+local client = require "weir.cli.client"
 local failure = require "weir.failure"
 local files = require "weir.port.files"
 local session = require "weir.cli.session"
@@ -40,7 +41,7 @@ function M.run(arguments, context)
       context.out:write(whole)
       return status.finished
     end
-    local ok, message, code = files.write(arguments.file, whole)
+    local ok, message, code = files.write(client.path(arguments.file), whole)
     if not ok then failure.raise(code, "%s", message) end
     if arguments.json then
       context.out:line(shape.line { run = id, file = arguments.file, entries = done.entries, bytes = done.bytes, sha256 = done.hash })

@@ -130,8 +130,8 @@ function M.execute(context, arguments, engine, made)
   end
   local run = engine:reopen(id, { listener = function(event) display:notify(event) end })
   display = progress.new(context.console, { quiet = arguments.quiet })
-  local interrupted = run_command.execute(context, display, run)
-  run_command.report(context, run, arguments)
+  local interrupted, goes_on = run_command.execute(context, display, run)
+  if not goes_on then run_command.report(context, run, arguments) end
   return interrupted and status.interrupted or end_status(run)
 end
 

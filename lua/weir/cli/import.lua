@@ -1,5 +1,6 @@
 --- weir import: takes a run from a file into the store.
 
+local client = require "weir.cli.client"
 local failure = require "weir.failure"
 local session = require "weir.cli.session"
 local shape = require "weir.cli.shape"
@@ -24,7 +25,7 @@ end
 -- Opens the file from its beginning, each time it is read.
 local function opener(path, opened)
   return function()
-    local handle, message = io.open(path, "rb")
+    local handle, message = io.open(client.path(path), "rb")
     if not handle then failure.raise("not_found", "%s", message) end
     opened[#opened + 1] = handle
     local size = handle:seek "end"

@@ -94,4 +94,16 @@ function M.main(arguments, options)
   return finish(context, result)
 end
 
-return setmetatable(M, { __call = function(_, ...) return M.main { ... } end })
+-- A host that has the store carries the command out.
+local function elsewhere(arguments)
+  if not commands.is_served(arguments[1]) then return nil end
+  local ok, result = pcall(require("weir.cli.remote").attempt, arguments)
+  if ok then return result end
+  native.recover()
+  return nil -- whatever is wrong is told by the command itself
+end
+
+return setmetatable(M, { __call = function(_, ...)
+  local arguments = { ... }
+  return elsewhere(arguments) or M.main(arguments)
+end })

@@ -1,5 +1,6 @@
 --- Values from the command line: the input of a run (--input, and --set over it), an answer (--answer).
 
+local client = require "weir.cli.client"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 
@@ -14,7 +15,7 @@ local function read_all(handle, what, option)
 end
 
 local function read_file(path, option)
-  local handle, message = io.open(path, "rb")
+  local handle, message = io.open(client.path(path), "rb")
   if not handle then failure.raise("invalid", "%s: %s", option, message) end
   local text = read_all(handle, path, option)
   handle:close()
@@ -43,7 +44,7 @@ end
 function M.read(given, option)
   option = option or "--input"
   if given == nil then return nil end
-  if given == "-" then return decode(read_all(io.stdin, "stdin", option), "stdin", option) end
+  if given == "-" then return decode(read_all(client.stdin(), "stdin", option), "stdin", option) end
   local path = given:match "^@(.+)$"
   if path then return decode(read_file(path, option), path, option) end
   return decode(given, "it", option)

@@ -100,8 +100,8 @@ local function running_line(self, row, now, columns)
 end
 
 local function running_lines(self)
-  local columns, rows = self.tty:get_winsize()
-  if math.type(columns) ~= "integer" or columns < 20 then columns, rows = 80, 24 end
+  local columns, rows = self.console.err:size()
+  if columns < 20 then columns, rows = 80, 24 end
   local now, lines, room = clock.now(), {}, math.max(1, rows - 3)
   self.label_width = 0
   for _, row in ipairs(self.rows) do self.label_width = math.max(self.label_width, text.width(row.key)) end
@@ -131,7 +131,6 @@ function Live:close()
   self.is_closed = true
   self:draw()
   self.timer:close()
-  self.tty:close()
 end
 
 --- A live display. `console.err` is a terminal.
@@ -139,8 +138,7 @@ end
 ---@return weir.cli.Live
 function M.new(console)
   local self = setmetatable({ console = console, rows = {}, by_key = {}, failures = {}, kept = {}, drawn = 0, label_width = 0,
-    spinner = console.is_unicode and SPINNER or PLAIN_SPINNER, timer = uv.new_timer(), tty = uv.new_tty(console.err.fd, false) }, Live)
-  self.tty:unref()
+    spinner = console.is_unicode and SPINNER or PLAIN_SPINNER, timer = uv.new_timer() }, Live)
   self.timer:start(EVERY_MS, EVERY_MS, function()
     if not self.is_closed then self:draw() end
   end)

@@ -18,13 +18,11 @@ local M = {
 local SHORT = 12
 
 function M.declare(parser)
-  local names = M.kinds()
+  local names = modules_view.kinds()
   names[#names + 1] = "pipeline"
   parser:option("--kind", "only modules of this kind"):argname("KIND"):choices(names)
   session.declare_store(parser)
 end
-
-M.kinds, M.list = modules_view.kinds, modules_view.list
 
 -- Files of the project by their path in it; of the installation as they are.
 local function shown_file(here, file)

@@ -1,5 +1,6 @@
 --- weir reload: has files serve as they are now, also in the place of versions that were chosen instead of them.
 
+local modules_view = require "weir.view.modules"
 local revise = require "weir.registry.revise"
 local session = require "weir.cli.session"
 local shape = require "weir.cli.shape"
@@ -42,7 +43,6 @@ function M.names(here)
   return require("weir.registry.names").in_order(set)
 end
 
-M.shape = require("weir.view.modules").report
 
 --- Says what became of a reload: what serves to `out`, what is wrong to `err`.
 ---@param context weir.cli.Context
@@ -72,7 +72,7 @@ function M.run(arguments, context)
     local fulls = arguments.name and { revise.resolve(registry, arguments.name) } or M.names(here)
     local report = revise.reload(registry, fulls, { via = "cli" })
     if arguments.json then
-      context.out:line(shape.line(M.shape(report)))
+      context.out:line(shape.line(modules_view.report(report)))
     else
       M.say(context, report)
     end

@@ -1,5 +1,6 @@
 --- weir resume: goes on with runs that have not ended, in this process.
 
+local client = require "weir.cli.client"
 local failure = require "weir.failure"
 local interrupt = require "weir.cli.interrupt"
 local progress = require "weir.cli.progress"
@@ -47,6 +48,7 @@ end
 ---@param id string
 ---@return integer status
 function M.go_on(context, arguments, engine, id)
+  if client.host() then return require("weir.cli.attached").go_on(context, arguments, id, end_status) end
   local display
   local run = recovery.open(engine, id, { anyway = engine.store:row(id).status == "quarantined",
     listener = function(event) display:notify(event) end })
@@ -66,6 +68,14 @@ local function refused(context, arguments, id, err)
     context.err:line(context.err:paint("red", ("run %s: "):format(id)) .. text.safe(err.message))
   end
   return status.of_error(err)
+end
+
+-- A host goes on by itself; it looks again at those that could not go on.
+local function leave_to_host(context, arguments, host)
+  host.service.refused = {}
+  host.service:nudge()
+  if not arguments.json then context.err:line "the host goes on with unfinished runs by itself; `weir runs --status running` lists them" end
+  return status.finished
 end
 
 -- Of many runs only their ends are told.
@@ -102,6 +112,7 @@ function M.run(arguments, context)
       check_open(id, row)
       return M.go_on(context, arguments, engine, id)
     end
+    if client.host() then return leave_to_host(context, arguments, client.host()) end
     local unfinished = recovery.unfinished(store)
     if #unfinished == 1 and #waking.due(engine, 1) == 0 then
       local ok, result = pcall(M.go_on, context, arguments, engine, unfinished[1])

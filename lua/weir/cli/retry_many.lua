@@ -1,5 +1,6 @@
 --- Retries of every run that fits a query, side by side.
 
+local client = require "weir.cli.client"
 local failure = require "weir.failure"
 local fork = require "weir.run.fork"
 local forking = require "weir.cli.forking"
@@ -11,7 +12,6 @@ local shape = require "weir.cli.shape"
 local status = require "weir.cli.status"
 local task = require "weir.task"
 local text = require "weir.cli.text"
-local uv = require "luv"
 
 local M = {}
 
@@ -57,13 +57,13 @@ end
 -- Many effects may be repeated, so a person says yes, at a terminal or by --yes.
 local function confirm(context, arguments, found)
   if arguments.yes then return true end
-  if uv.guess_handle(0) ~= "tty" then
+  if not client.stdin().is_terminal then
     failure.raise("invalid", "%s would be retried; add --yes, or look first with --dry-run", text.count(#found, "run"))
   end
   say_found(context, found)
   context.err:write(("retry %s? [y/N] "):format(#found == 1 and "it" or "them"))
   context.err:flush()
-  local answer = io.read "l"
+  local answer = client.stdin():read "l"
   return answer ~= nil and answer:lower():match "^%s*y" ~= nil
 end
 
@@ -87,7 +87,9 @@ local function retry_one(context, arguments, engine, run_id)
   local ok, run = pcall(function()
     local id = fork.retry(engine, run_id, { latest = arguments.latest }):make()
     if not arguments.quiet then context.err:line(("retrying %s as %s"):format(run_id, id)) end
-    return engine:reopen(id):execute()
+    local run = engine:reopen(id)
+    if client.host() then return require("weir.cli.attached").await(run) end
+    return run:execute()
   end)
   if not ok then
     native.recover()
@@ -97,12 +99,12 @@ local function retry_one(context, arguments, engine, run_id)
   return end_status(run)
 end
 
-local function side_by_side(context, arguments, engine, found)
+local function side_by_side(context, arguments, engine, found, state)
   local highest, position = status.finished, 0
   local ok, err = task.within({}, function()
     for _ = 1, math.min(AT_ONCE, #found) do
       task.spawn(function()
-        while position < #found and not engine.is_stopping do
+        while position < #found and not engine.is_stopping and not state.is_left do
           position = position + 1
           highest = math.max(highest, retry_one(context, arguments, engine, found[position].id))
         end
@@ -129,11 +131,14 @@ function M.run(context, arguments, engine)
     context.err:line "nothing was run"
     return status.finished
   end
+  local state = {}
   local watch = interrupt.watch(context.err, function(name)
+    state.is_left = true
+    if client.host() then return end -- those that were begun go on there
     context.err:line(("%s: stopping; the runs go on when they are resumed"):format(name:upper()))
     engine:stop("stopped by " .. name:upper())
   end)
-  local ok, result = pcall(side_by_side, context, arguments, engine, found)
+  local ok, result = pcall(side_by_side, context, arguments, engine, found, state)
   watch:close()
   if not ok then error(result, 0) end
   return watch.came and status.interrupted or result

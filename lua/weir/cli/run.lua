@@ -1,5 +1,6 @@
 --- weir run: a pipeline, once, now, in this process.
 
+local client = require "weir.cli.client"
 local failure = require "weir.failure"
 local input_of = require "weir.cli.input"
 local interrupt = require "weir.cli.interrupt"
@@ -30,6 +31,7 @@ function M.declare(parser)
   session.declare_store(parser)
   parser:option("--seed", "run on a virtual clock, in an order drawn from N"):argname("N"):convert(math.tointeger)
   parser:flag("--dry-run", "say what would run, and run nothing")
+  parser:flag("--detach", "start it in the host that serves the store, print its id, and do not wait")
   parser:flag("-q --quiet", "say nothing on the way")
 end
 
@@ -124,12 +126,15 @@ local function on_interrupt(context, display, run)
   end
 end
 
---- Executes a prepared run under a display; Ctrl-C cancels it. Waits.
+--- Executes a prepared run under a display; Ctrl-C cancels it. In a host it is the host that executes it, and Ctrl-C
+--- only ends the watching. Waits.
 ---@param context weir.cli.Context
 ---@param display weir.cli.Progress
 ---@param run weir.Run
 ---@return boolean interrupted
+---@return boolean|nil goes_on it is not over, and goes on in the host
 function M.execute(context, display, run)
+  if client.host() then return require("weir.cli.attached").execute(context, display, run) end
   local watch = interrupt.watch(context.err, on_interrupt(context, display, run))
   local ok, err = pcall(run.execute, run)
   watch:close()
@@ -162,15 +167,28 @@ local function again(context, arguments, engine, id)
   return status.of_run(row.status)
 end
 
+-- The host has it from here on.
+local function detach(context, arguments, engine, definition, input)
+  local run, first = engine:prepare_once(definition, input, { by = require("weir.port.system").user_name(), key = arguments.key })
+  if run then require("weir.cli.attached").carry(run) end
+  if arguments.json then
+    local shape = require "weir.cli.shape"
+    context.out:line(shape.line(run and shape.live(run) or shape.row(first, engine.store:row(first))))
+  else
+    context.out:line(run and run.id or first)
+  end
+  return status.finished
+end
+
 local function execute(context, arguments, engine, definition, input)
-  local first = engine:started_before(definition, input, arguments.key)
-  if first then return again(context, arguments, engine, first) end
+  if arguments.detach then return detach(context, arguments, engine, definition, input) end
   local display
-  local run = engine:prepare(definition, input, { id = id_of(arguments, engine.store), by = require("weir.port.system").user_name(),
-    key = arguments.key, listener = function(event) display:notify(event) end })
+  local run, first = engine:prepare_once(definition, input, { id = id_of(arguments, engine.store),
+    by = require("weir.port.system").user_name(), key = arguments.key, listener = function(event) display:notify(event) end })
+  if not run then return again(context, arguments, engine, first) end
   display = progress.new(context.console, { quiet = arguments.quiet, plain = arguments.seed ~= nil })
-  local interrupted = M.execute(context, display, run)
-  M.report(context, run, arguments)
+  local interrupted, goes_on = M.execute(context, display, run)
+  if not goes_on then M.report(context, run, arguments) end
   if interrupted then return status.interrupted end
   return status.of_run(run.status)
 end
@@ -194,7 +212,18 @@ local function with_engine(context, arguments, here, definition, input)
   end)
 end
 
+local function check_host(arguments)
+  if arguments.seed and client.host() then
+    failure.raise("invalid", "--seed makes the clock virtual, which is no host's: run it in a process of its own")
+  end
+  if not arguments.detach or client.host() then return end
+  local err = failure.new("unavailable", "--detach leaves the run to a host, and none serves this store; start one with `weir serve`")
+  err.status = status.no_host
+  error(err, 0)
+end
+
 function M.run(arguments, context)
+  check_host(arguments)
   if arguments.seed then require("weir.native.scheduler").use_virtual_clock(arguments.seed, JITTER) end
   local name = arguments.pipeline
   local here = session.project(name:find "[/.]" and name or nil)

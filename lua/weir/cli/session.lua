@@ -1,7 +1,9 @@
 --- What commands work on: the project, its store, its pipelines, and runs named by people.
 
+local client = require "weir.cli.client"
 local failure = require "weir.failure"
 local project = require "weir.project"
+local root = require "weir.root"
 local status = require "weir.cli.status"
 
 local M = {}
@@ -18,9 +20,12 @@ end
 ---@param file string|nil
 ---@return weir.Project
 function M.project(file)
-  local folder = file and file:match "^(.*)/[^/]*$"
+  local folder = file and client.path(file):match "^(.*)/[^/]*$"
   if folder == "" then folder = "/" end
-  return project.open(folder or require("luv").cwd())
+  folder = folder or client.working_folder()
+  local host = client.host()
+  if host and root.find(folder) == host.project.root then return host.project end
+  return project.open(folder)
 end
 
 local function store_failed(path, message, code)
@@ -30,13 +35,23 @@ local function store_failed(path, message, code)
   error(err, 0)
 end
 
---- Opens the store. Raises when it cannot: `conflict` when another process owns it, otherwise a failure
+-- A client has found the host by its store; another one is of another host, or of none.
+local function store_of_host(host, here, given)
+  local path = given and client.path(given) or host.settings.store
+  local system = require "weir.port.system"
+  if path == host.settings.store or system.real_path(path) == system.real_path(host.settings.store) then return host.store, path end
+  failure.raise("conflict", "this host serves the store '%s', not '%s'", host.settings.store, here:store_path(given))
+end
+
+--- Opens the store; in a host, it is the host's. Raises when it cannot: `conflict` when another process owns it, otherwise a failure
 --- of the store.
 ---@param here weir.Project
 ---@param given string|nil of --store
 ---@return userdata store
 ---@return string path
 function M.open_store(here, given)
+  local host = client.host()
+  if host then return store_of_host(host, here, given) end
   local path = here:store_path(given)
   local store, message, code = require("weir.port.store").open(path, {})
   if not store then store_failed(path, message, code) end
@@ -47,6 +62,7 @@ end
 ---@param here weir.Project
 ---@param given string|nil
 function M.open_present_store(here, given)
+  if client.host() then return M.open_store(here, given) end
   local path = here:store_path(given)
   if path ~= ":memory:" and not require("luv").fs_stat(path) then
     failure.raise("not_found", "there is no store '%s' yet; `weir run` makes it, or name another with --store", path)
@@ -54,10 +70,12 @@ function M.open_present_store(here, given)
   return M.open_store(here, given)
 end
 
---- Opens the store, hands it to `body` and closes it, also when `body` raises. Waits.
+--- Hands an open store to `body` and closes it, also when `body` raises; a host's stays open. Waits.
 ---@param store userdata
 ---@param body fun(store: userdata): ...
 function M.with_store(store, body, ...)
+  local host = client.host()
+  if host and host.store == store then return body(store, ...) end
   local results = table.pack(pcall(body, store, ...))
   store:close()
   if not results[1] then error(results[2], 0) end
@@ -68,11 +86,13 @@ end
 -- time alone brings it waits for, if that is near.
 local NEAR = 60 -- seconds
 
---- The engine of a command.
+--- The engine of a command; in a host, it is the host's.
 ---@param here weir.Project
 ---@param store userdata|nil
 ---@return weir.Engine
 function M.engine(here, store)
+  local host = client.host()
+  if host and host.store == store then return host.engine end
   return require("weir.run.engine").new(here, store, { patience = 0, near = NEAR })
 end
 
@@ -83,7 +103,11 @@ end
 ---@return weir.Definition|nil
 ---@return weir.DefinitionError[]|nil
 function M.load(here, name)
-  local file, message = here:pipeline_file(name)
+  local host = client.host()
+  if host and here ~= host.project then
+    failure.raise("conflict", "this host serves the project '%s', not '%s'; use another --store", host.project.root, here.root)
+  end
+  local file, message = here:pipeline_file(name:find "[/.]" and client.path(name) or name)
   if not file then
     local hint = require("weir.suggest").hint(name, here:pipeline_names())
     failure.raise("not_found", "%s%s", message, hint)

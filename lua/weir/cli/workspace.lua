@@ -1,5 +1,6 @@
 --- weir workspace: the documents that runs share, as a person reads and writes them.
 
+local client = require "weir.cli.client"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
@@ -183,7 +184,7 @@ function actions.get(view, arguments, context)
 end
 
 local function read_file(path)
-  local handle, message = io.open(path, "rb")
+  local handle, message = io.open(client.path(path), "rb")
   if not handle then failure.raise("invalid", "VALUE: %s", message) end
   local bytes = handle:read "a"
   handle:close()
@@ -196,7 +197,7 @@ local function value_of(arguments)
   local given = arguments.value
   if arguments.text then return given end
   local path = given:match "^@(.+)$"
-  if path then given = read_file(path) elseif given == "-" then given = io.stdin:read "a" end
+  if path then given = read_file(path) elseif given == "-" then given = client.stdin():read "a" end
   local value = json.decode(given)
   if value == nil then return given end
   return value

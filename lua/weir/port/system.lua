@@ -11,6 +11,18 @@ function M.working_folder()
   return assert(uv.cwd())
 end
 
+--- Makes a folder the working folder of the process.
+---@param folder string
+function M.enter(folder)
+  assert(uv.chdir(folder))
+end
+
+--- The id of the process.
+---@return integer
+function M.process_id()
+  return uv.os_getpid()
+end
+
 --- The file of the running program.
 ---@return string
 function M.program()
@@ -42,11 +54,25 @@ function M.temporary_folder(prefix)
   return assert(uv.fs_mkdtemp(("%s/%s-XXXXXX"):format(os.getenv "TMPDIR" or "/tmp", prefix)))
 end
 
+--- Removes a folder that `temporary_folder` made, with the files in it.
+---@param folder string
+function M.remove_folder(folder)
+  for _, name in ipairs(M.file_names(folder)) do uv.fs_unlink(folder .. "/" .. name) end
+  uv.fs_rmdir(folder)
+end
+
 --- A path without links, or nil when nothing is there.
 ---@param path string
 ---@return string|nil
 function M.real_path(path)
   return (uv.fs_realpath(path))
+end
+
+--- Whether something stands at a path.
+---@param path string
+---@return boolean
+function M.exists(path)
+  return uv.fs_stat(path) ~= nil
 end
 
 --- Names of the files in a folder, in order; of a folder that is not there, none.

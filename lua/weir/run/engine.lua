@@ -4,6 +4,7 @@
 local active = require "weir.registry.active"
 local approval = require "weir.approval"
 local binding = require "weir.run.binding"
+local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local gate = require "weir.gate"
 local json = require "weir.native.json"
@@ -30,6 +31,7 @@ local NEAR = 5     -- seconds within which a time has to be due, for a run to st
 ---@field handles table<string, weir.Run> runs that somebody here waits for, parked ones too
 ---@field patience number seconds that a run which only waits stays in memory
 ---@field near number seconds within which what only time ends is waited for in memory
+---@field observe nil|fun(event: table, run: weir.Run) hears what every run notifies of, and that one begins or goes on
 ---@field decide nil|fun(record: table): table|nil answers what people are asked, for specs
 local Engine = {}
 Engine.__index = Engine
@@ -142,9 +144,25 @@ local function user_of(self)
   return self.user
 end
 
+-- Who listens to a run: whoever started it, and who observes the engine.
+local function listener_of(self, given)
+  local observe = self.observe
+  if not given or not observe then return given or observe end
+  return function(event, run)
+    given(event, run)
+    observe(event, run)
+  end
+end
+
+local function begun(run, again)
+  local observe = run.engine.observe
+  if observe then observe({ kind = "run", status = "running", again = again, at_ms = clock.wall_ms() }, run) end
+  return run
+end
+
 local function new_run(self, of, held, input, options)
   local run = run_type.new { id = options.id or id.new "r", plan = of, binding = held, modules = held.modules, input = input,
-    engine = self, listener = options.listener, key = options.key, started_ms = options.started_ms,
+    engine = self, listener = listener_of(self, options.listener), key = options.key, started_ms = options.started_ms,
     by = options.by or user_of(self), of = options.of, parent = options.parent,
     parent_id = options.parent and options.parent.id or options.parent_id }
   self.live[run.id] = run
@@ -185,7 +203,7 @@ function Engine:prepare(definition, input, options)
   local asked = options.key and asked_of(self, of, checked, options.key)
   local run = new_run(self, of, binding.hold(self, of), checked, options)
   run.asked = asked
-  if not is_kept(self, of) then return run end
+  if not is_kept(self, of) then return begun(run) end
   local kept, handle = pcall(keeping.begin, run)
   if not kept then
     run.binding:release()
@@ -193,48 +211,55 @@ function Engine:prepare(definition, input, options)
     error(handle, 0)
   end
   run.journal = journal.new(handle, nil, self.store)
-  return run
+  return begun(run)
 end
 
 --- Prepares and runs, in the task that calls, to the end or until nothing is left to do but wait. Waits.
 function Engine:run(definition, input, options)
   local run = self:prepare(definition, input, options)
-  if run.listener then run:notify { kind = "run", status = "running", id = run.id, at_ms = run.started_ms } end
+  local listener = options and options.listener
+  if listener then listener({ kind = "run", status = "running", id = run.id, at_ms = run.started_ms }, run) end
   return run:execute()
 end
 
+-- Each run that nobody else started gets its share of the processor, however much it has under way.
 local function go_on(run)
   run.done = run.done or gate.new()
   run.engine.handles[run.id] = run
-  native.start({ name = run.id }, function() run:execute() end)
+  native.start({ name = run.id, key = not run.parent_id and run.id or nil }, function() run:execute() end)
   return run
 end
 
---- The run that a key has started with the same pipeline and input, or nil. Raises `conflict` when it was started with
---- something else, `invalid` for what cannot be a key.
----@param definition weir.Definition
----@param input any
----@param key string|nil
----@return string|nil run_id
-function Engine:started_before(definition, input, key)
+-- The run that a key has started with the same pipeline and input, or nil. Raises `conflict` and `invalid`.
+local function started_before(self, definition, input, key)
   if key == nil then return nil end
   local of = self:plan_of(definition)
   return starts.find(self.store, key, asked_of(self, of, checked_input(of, input), key))
+end
+
+--- Prepares a run as `prepare` does, unless its key has started one. Waits for the disk. Raises {code, message}: `conflict`
+--- when the key stands for another pipeline or input, and what `prepare` raises.
+---@return weir.Run|nil run
+---@return string|nil first the id of the run that was started before
+function Engine:prepare_once(definition, input, options)
+  local key = options and options.key
+  local first = started_before(self, definition, input, key)
+  if first then return nil, first end
+  local ok, run = pcall(self.prepare, self, definition, input, options)
+  if ok then return run end
+  if not key or failure.of(run).code ~= "conflict" then error(run, 0) end
+  native.recover()
+  first = started_before(self, definition, input, key) -- somebody was faster with the same key
+  if not first then error(run, 0) end
+  return nil, first
 end
 
 --- Prepares a run and goes on in a task of its own; with a key that has started one already, gives that one.
 ---@return weir.Run run `run:wait()` waits for its end
 ---@return boolean is_new
 function Engine:start(definition, input, options)
-  local key = options and options.key
-  local first = self:started_before(definition, input, key)
-  if first then return self:rejoin(first), false end
-  local ok, run = pcall(self.prepare, self, definition, input, options)
-  if ok then return go_on(run), true end
-  if not key or failure.of(run).code ~= "conflict" then error(run, 0) end
-  native.recover()
-  first = self:started_before(definition, input, key) -- somebody was faster with the same key
-  if not first then error(run, 0) end
+  local run, first = self:prepare_once(definition, input, options)
+  if run then return go_on(run), true end
   return self:rejoin(first), false
 end
 
@@ -365,7 +390,8 @@ function Engine:reopen(run_id, options)
   self.opening[run_id] = nil
   opening:open()
   if not ok then error(run, 0) end
-  return run
+  if self.is_stopping and not run.cancel_reason then run:stop "the host is stopping" end -- it was not there yet to be stopped
+  return begun(run, true)
 end
 
 --- A run has left: it has ended, is parked, or stops here. Whoever started it and waits hears of it.

@@ -37,8 +37,8 @@ end
 local function patience(run)
   local engine = run.engine
   local due, only_time = M.due(run)
-  if due and due - clock.wall_ms() <= (only_time and engine.near * 1000 or 0) then return nil end
-  return engine.patience
+  if due and due - clock.wall_ms() <= (only_time and (run.near or engine.near) * 1000 or 0) then return nil end
+  return run.patience or engine.patience
 end
 
 --- Says until when something of the run may last, also while it is parked; nil: it has ended.

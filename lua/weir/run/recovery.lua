@@ -186,10 +186,21 @@ local function untried(engine, tried, options)
   return ids
 end
 
+local function all_due(engine, tried, options)
+  local count = 0
+  repeat
+    local due = untried(engine, tried, options)
+    side_by_side(engine, due, options)
+    count = count + #due
+  until #due == 0
+  return count
+end
+
 --- Goes on with every run that was under way, and with those whose time has come. Waits until all have ended
 --- or only wait.
 ---@param engine weir.Engine
----@param options { on_left: fun(run_id: string, run: weir.Run|nil, err: table|nil)|nil }|nil on_left: called for each
+---@param options { on_left: fun(run_id: string, run: weir.Run|nil, err: table|nil)|nil, due: boolean|nil }|nil on_left: called
+---   for each; due: false leaves those whose time has come to a service
 ---@return integer count
 function M.all(engine, options)
   options = options or {}
@@ -197,11 +208,7 @@ function M.all(engine, options)
   local count, tried = #sound + #suspects, {}
   for _, run_id in ipairs(suspects) do tried[run_id] = true end -- due or not, they come last
   side_by_side(engine, sound, options)
-  repeat
-    local due = untried(engine, tried, options)
-    side_by_side(engine, due, options)
-    count = count + #due
-  until #due == 0
+  if options.due ~= false then count = count + all_due(engine, tried, options) end
   one_by_one(engine, suspects, options)
   return count
 end

@@ -26,6 +26,8 @@ local M = {}
 ---@field limits_ms table<string, integer> time limits that hold while it is parked, ms since 1970
 ---@field taken table<string, boolean>|nil signals that a step is receiving
 ---@field of { run: string, from: string|nil, seed: string }|nil the run whose outcomes it began with
+---@field patience number|nil seconds that it stays in memory while it only waits, if not as its engine says
+---@field near number|nil seconds within which what only time ends is waited for in memory, if not as its engine says
 ---@field interrupted "parked"|"stopped"|"crashed"|nil why it ends here and goes on later
 local Run = {}
 Run.__index = Run
@@ -349,16 +351,24 @@ function Run:counted(body_of_task)
   end
 end
 
---- Waits until the run has left this process's memory: it has ended, or is parked.
-function Run:await_left()
+--- The gate that opens when the run leaves this process's memory: it has ended, or is parked.
+---@return weir.Gate
+function Run:leaving()
   self.has_left = self.has_left or gate.new()
-  self.has_left:wait "a run"
+  return self.has_left
+end
+
+--- Waits until the run has left this process's memory.
+function Run:await_left()
+  self:leaving():wait "a run"
 end
 
 --- Waits until the run has ended.
 ---@return weir.Run self
 function Run:wait()
-  if self.ended_ms then return self end
+  local engine = self.engine
+  local is_being_kept = engine and engine.live[self.id] == self -- it has ended once its end is on disk
+  if self.ended_ms and not is_being_kept then return self end
   if self.done then
     self.done:wait "a run"
   elseif self.engine.live[self.id] == self then

@@ -217,7 +217,7 @@ end
 
 local function revive(self, run_id)
   self.working, self.under_way[run_id] = self.working + 1, true
-  native.start({ name = run_id, scope = self.scope, lane = 2 }, function()
+  native.start({ name = run_id, scope = self.scope, lane = 2, key = run_id }, function()
     local ok, err = pcall(self.go_on, self.engine, run_id)
     self.working, self.under_way[run_id] = self.working - 1, nil
     if self.working == WAKING_MAX - 1 then self:nudge() end
@@ -234,7 +234,7 @@ local function serve(scope, self)
     self.is_nudged = false
     local woke, looked_ms = false, clock.wall_ms()
     for _, run_id in ipairs(M.due(self.engine)) do
-      if self.working >= WAKING_MAX then break end
+      if self.working >= WAKING_MAX or self.engine.is_stopping then break end
       if not self.engine.live[run_id] and not self.under_way[run_id] and not self.refused[run_id] then
         woke = true
         revive(self, run_id)

@@ -11,11 +11,23 @@ local function or_null(value)
   return value
 end
 
-local function step_shape(step)
+local function attempts_of(step)
+  local list = json.list {}
+  for index, one in ipairs(step.attempts) do
+    list[index] = { attempt = one.attempt, started_at = shape.time(one.from_ms), ended_at = shape.time(one.to_ms),
+      error = shape.failure(one.error), delay = one.delay }
+  end
+  return list
+end
+
+--- A step; `attempts` are those that failed.
+---@param step weir.view.Step
+---@return table
+function M.step(step)
   return { key = step.key, step = step.name, group = or_null(step.group), visit = step.visit, attempt = step.attempt,
     agent = or_null(step.by), version = or_null(step.version), status = step.status, started_at = shape.time(step.from_ms),
     ended_at = shape.time(step.to_ms), error = shape.failure(step.error), verdict = or_null(step.verdict), kept = or_null(step.kept),
-    stopped = step.stopped or json.list {}, model = json.null, usage = or_null(step.usage) }
+    stopped = step.stopped or json.list {}, model = json.null, usage = or_null(step.usage), attempts = attempts_of(step) }
 end
 
 --- A run with its input, StepData and steps.
@@ -27,7 +39,7 @@ function M.whole(record)
   line.input, line.data, line.parent = or_null(record.input), record_of.data(record), json.null
   line.of = shape.of(record.of)
   line.steps = json.list {}
-  for index, step in ipairs(record.steps) do line.steps[index] = step_shape(step) end
+  for index, step in ipairs(record.steps) do line.steps[index] = M.step(step) end
   return line
 end
 

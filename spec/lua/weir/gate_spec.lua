@@ -21,6 +21,15 @@ describe("a gate", function()
     assert.is_true(here:wait "the gate")
   end)
 
+  it("tells a waiter, also one that comes late", function()
+    local here, early, late = gate.new(), native.waiter(), native.waiter()
+    here:tell(early)
+    here:open()
+    here:tell(late)
+    early:wait "the gate"
+    late:wait "the gate"
+  end)
+
   it("is not waited for longer than was said, and forgets who gave up", function()
     local here = gate.new()
     assert.equal("timeout", select(3, here:wait("the gate", 0.001)))

@@ -11,6 +11,7 @@ local native = require "weir.native.scheduler"
 local problem = require "weir.http.problem"
 local revise = require "weir.registry.revise"
 local schemas = require "weir.http.schemas"
+local versions_view = require "weir.view.versions"
 
 local function or_null(value)
   if value == nil then return json.null end
@@ -92,6 +93,14 @@ local function module_of(call)
   return 200, serves
 end
 
+local function versions(call)
+  local full, held = full_name(call), {}
+  for _, row in ipairs(listing.rows(call.host.project, call.host.engine, call.params.kind)) do
+    if row.full == full then held[#held + 1] = row end
+  end
+  return 200, { items = versions_view.of(call.host.project.registry, full, held), next = json.null }
+end
+
 local function about(call) return { by = call.who.name, via = "http" } end
 
 -- What cannot be loaded changes nothing, and says where it is wrong.
@@ -123,6 +132,9 @@ return {
   { method = "GET", path = "/api/modules/{kind}/{name}", role = "read", handler = module_of,
     doc = "One module: the version that serves, and in `versions` all that are held. The kind `pipeline` stands for pipelines.",
     answers = { [200] = { doc = "The module.", schema = schemas.ref "Module" } } },
+  { method = "GET", path = "/api/modules/{kind}/{name}/versions", role = "read", handler = versions,
+    doc = "The versions of a module, or of a pipeline (its kind is `pipeline`), each with its source.",
+    answers = { [200] = { doc = "All that are kept.", schema = { type = "object" } } } },
   { method = "POST", path = "/api/modules/{kind}/{name}/reload", role = "admin", accepts = "application/json", handler = reload,
     body = schemas.object {}, doc = "Has the file of a module serve as it is now, and what depends on it.",
     answers = { [200] = { doc = "What serves now.", schema = schemas.ref "Reload" },
@@ -130,5 +142,5 @@ return {
         schema = schemas.ref "Problem" } } },
   { method = "POST", path = "/api/modules/{kind}/{name}/rollback", role = "admin", accepts = "application/json", handler = rollback,
     body = schemas.object {}, doc = "Has the version of a module serve that served before.",
-    answers = { [200] = { doc = "It serves.", schema = { type = "object" } } } },
+    answers = { [200] = { doc = "It serves.", schema = schemas.ref "Rollback" } } },
 }

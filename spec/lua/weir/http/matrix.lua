@@ -35,4 +35,12 @@ return {
   { "GET", "/readyz", "public" },
   { "GET", "/metrics", "read" },
   { "GET", "/api/openapi.json", "read" },
+  { "GET", "/", "public" },
+  { "GET", "/console/edition", "public" },
+  { "GET", "/console/{file}", "public" },
+  { "GET", "/console/{folder}/{file}", "public" },
+  { "GET", "/api/counts", "read" },
+  { "GET", "/api/runs/{id}/steps/{key}", "read" },
+  { "GET", "/api/definitions/{version}", "read" },
+  { "GET", "/api/modules/{kind}/{name}/versions", "read" },
 }

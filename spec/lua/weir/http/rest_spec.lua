@@ -134,6 +134,33 @@ describe("the HTTP door", function()
       assert.equal(404, ask("GET", "/api/pipelines/nothing").status)
     end)
 
+    it("reloads a module and rolls it back, and says what is wrong with one that cannot be loaded", function()
+      local path = world.folder .. "/modules/agents/said.lua"
+      local function save(body)
+        uv.fs_mkdir(world.folder .. "/modules/agents", 448)
+        local file = assert(io.open(path, "w"))
+        file:write(('local M = { kind = "agent", name = "said", api = 1 }\n%s\nreturn M\n'):format(body))
+        file:close()
+      end
+      save "function M.execute() return 1 end"
+      local first = ask("POST", "/api/modules/agent/said/reload", {})
+      assert.equal(200, first.status, first.body)
+      save "function M.execute() return 2 end"
+      local second = ask("POST", "/api/modules/agent/said/reload", {}).value.reloaded[1]
+      assert.same({ "agents/said", true }, { second.name, second.from ~= second.to })
+      save "function M.execute( return 3 end"
+      local broken = ask("POST", "/api/modules/agent/said/reload", {})
+      assert.same({ 422, "invalid" }, { broken.status, broken.value.code })
+      assert.matches("said.lua:2", broken.value.detail, 1, true)
+      assert.matches("return 3", broken.value.report.failed[1].excerpt, 1, true)
+      local back = ask("POST", "/api/modules/agent/said/rollback", {})
+      assert.same({ 200, second.from }, { back.status, back.value.to })
+      local shown = ask("GET", "/api/modules/agent/said").value
+      assert.same({ second.from, true }, { shown.version, shown.active })
+      assert.is_true(#shown.versions >= 1)
+      assert.equal(404, ask("POST", "/api/modules/agent/nobody/rollback", {}).status)
+    end)
+
     it("lists modules by kind, and shows one", function()
       local found = ask("GET", "/api/modules?kind=critic").value.items
       assert.is_true(#found >= 2)

@@ -1,0 +1,295 @@
+--- A living host: it has a project's store, goes on with every unfinished run, wakes runs when their time has come, and
+--- serves those who talk to it until it is stopped. The one owner of what it opens: everything ends with `stop`.
+
+local bucket = require "weir.serve.bucket"
+local clock = require "weir.port.clock"
+local engine_of = require "weir.run.engine"
+local failure = require "weir.failure"
+local feed_of = require "weir.serve.feed"
+local house = require "weir.serve.house"
+local native = require "weir.native.scheduler"
+local project_of = require "weir.project"
+local recovery = require "weir.run.recovery"
+local settings_of = require "weir.settings"
+local waking = require "weir.run.waking"
+
+local M = {}
+
+local REVIVED_PER_SECOND, REVIVED_BURST = 2000, 256 -- parked runs whose time has come
+local ANY_PORT = "127.0.0.1:0"
+local GRACE = 3 -- seconds that runs have to reach a checkpoint when the host stops
+
+---@class weir.Host
+---@field project weir.Project
+---@field store weir.Store
+---@field engine weir.Engine
+---@field feed weir.Feed
+---@field log weir.Log
+---@field settings table<string, any>  values that hold, by name
+---@field settled table<string, weir.Settled>
+---@field started_ms integer
+---@field can_write boolean whether whoever attaches may change things
+---@field url string|nil      of the HTTP door
+---@field http table|nil
+---@field watchers table<string, table<function, true>> who hears of a run's events, by its id
+local Host = {}
+Host.__index = Host
+
+-- What runs say -------------------------------------------------------------------------------------
+
+local ENDS = { finished = "info", cancelled = "info", failed = "warn", quarantined = "error" }
+
+local function log_run(self, event, run)
+  local err = event.error
+  local fields = { run = run.id, pipeline = run.plan.name, error = err and err.message, code = err and err.code, step = err and err.step }
+  if event.status == "running" then return self.log:debug(event.again and "run goes on" or "run begins", fields) end
+  if run.interrupted then return self.log:debug("run " .. run.interrupted, fields) end
+  self.log:record(ENDS[event.status] or "info", "run " .. event.status, fields)
+end
+
+local function observe(self)
+  return function(event, run)
+    self.feed:of_run(event, run)
+    for watcher in pairs(self.watchers[run.id] or {}) do watcher(event, run) end
+    if event.kind ~= "run" then return end
+    log_run(self, event, run)
+    if self.idle and next(self.engine.live) == nil then self.idle:wake() end
+  end
+end
+
+--- Has a function hear what a run notifies of, in this life and the next ones, until it is taken back. Does not wait.
+---@param run_id string
+---@param watcher fun(event: table, run: weir.Run)
+---@return fun() take_back
+function Host:watch(run_id, watcher)
+  local list = self.watchers[run_id] or {}
+  self.watchers[run_id] = list
+  list[watcher] = true
+  return function()
+    list[watcher] = nil
+    if next(list) == nil and self.watchers[run_id] == list then self.watchers[run_id] = nil end
+  end
+end
+
+--- Executes a prepared run outside of whatever the caller does. Does not wait.
+---@param run weir.Run
+---@return { err: any } outcome gets what the run raised: that it could not be kept
+function Host:carry(run)
+  local outcome = {}
+  native.spawn_root(function()
+    native.set_local("weir.client", false)
+    local ok, err = pcall(run.execute, run)
+    if ok then return end
+    native.recover()
+    outcome.err = err
+    self.log:error("a run could not be kept", { run = run.id, error = failure.of(err).message })
+  end)
+  return outcome
+end
+
+-- Starting ------------------------------------------------------------------------------------------
+
+local function open_store(path)
+  local store, message, code = require("weir.port.store").open(path, {})
+  if store then return store end
+  if code == "conflict" then message = message .. "; if that is a host, `weir repl` joins it" end
+  failure.raise(code or "failed", "%s", message:find(path, 1, true) and message or ("store '%s': %s"):format(path, message))
+end
+
+local function refused(self)
+  return function(run_id, err)
+    self.log:warn("run cannot go on", { run = run_id, code = err.code, error = err.message })
+  end
+end
+
+-- Those that were under way go on at once; those whose time has come in the order of their moments, so many a second
+-- that new work is served between them.
+local function go_on_with_runs(self)
+  local tokens = bucket.new(REVIVED_PER_SECOND, REVIVED_BURST)
+  self.service = waking.serve(self.engine, function(engine, run_id)
+    tokens:take()
+    if not engine.is_stopping then recovery.go_on(engine, run_id) end
+  end, refused(self))
+  local on_refused = refused(self)
+  self.recovery = native.spawn_root(function()
+    recovery.all(self.engine, { due = false, on_left = function(run_id, _, err)
+      if err then on_refused(run_id, err) end
+    end })
+  end)
+end
+
+-- A second host of the machine finds the default port taken: it gets another one, since nobody asked for that one.
+local function start_http(self, options)
+  local http = require "weir.http"
+  local ok, door = pcall(http.start, self, options)
+  if ok then return door end
+  if failure.of(door).code ~= "conflict" or self.settled.listen.origin ~= "default" then error(door, 0) end
+  options.listen = ANY_PORT
+  return http.start(self, options)
+end
+
+local function open_http(self, options)
+  local listen = self.settings.listen
+  if options.http == false then return end
+  local path = self.store:path()
+  self.http = start_http(self, { listen = listen or nil, socket = path ~= ":memory:" and path .. "/host.sock" or nil,
+    tokens = self.settings.tokens })
+  self.url = self.http.url
+  if self.http.token then require("weir.log").secret(self.http.token) end
+end
+
+-- The socket for the owner, in the folder of the store.
+local function open_line(self, options)
+  local folder = self.store:path()
+  local path = options.socket or folder ~= ":memory:" and folder .. "/repl.sock"
+  if path then self.line = require("weir.serve.line").start(self, path) end
+end
+
+-- Changed files are loaded as they are saved.
+local function open_watch(self, options)
+  if not options.watch then return end
+  local watch = require "weir.registry.watch"
+  self.watch_of_files = native.spawn_root(function() watch.run(self.project.registry) end)
+end
+
+-- What was chosen to serve in another life serves again; what is reloaded, by whomever, is told.
+local function open_registry(self)
+  local registry = self.project.registry
+  require("weir.registry.active").attach(registry, self.store)
+  registry:observe(function(report) self:tell_reload(report) end)
+end
+
+local SECRET_WORDS = { "KEY", "TOKEN", "SECRET", "PASSW", "CREDENTIAL" }
+
+-- What the environment keeps secret does not reach the log.
+local function hide_secrets()
+  for name, value in pairs(require("weir.port.system").environment()) do
+    for _, word in ipairs(SECRET_WORDS) do
+      if name:upper():find(word, 1, true) then require("weir.log").secret(value) end
+    end
+  end
+end
+
+local function new_host(options)
+  hide_secrets()
+  local project = project_of.open(options.folder)
+  local settled = settings_of.resolve(project, { store = options.store, listen = options.listen, log = options.log }, options.env)
+  local settings = {}
+  for name, one in pairs(settled) do settings[name] = one.value end
+  local log = options.logger or require("weir.log").new { level = settings.log }
+  log.level = settings.log
+  return setmetatable({ project = project, settled = settled, settings = settings, log = log, started_ms = clock.wall_ms(),
+    can_write = options.write == true, watchers = {}, ended = native.waiter() }, Host)
+end
+
+local function open_all(self, options)
+  self.feed = feed_of.new { boot_ms = self.started_ms }
+  self.engine = engine_of.new(self.project, self.store)
+  self.engine.observe = observe(self)
+  open_registry(self)
+  go_on_with_runs(self)
+  self.house = house.start(self)
+  open_watch(self, options)
+  open_http(self, options)
+  open_line(self, options)
+end
+
+--- Starts a host in this process and goes on with every unfinished run of its store. Waits for the disk. Raises
+--- `conflict` (another process has the store; it is named), `invalid` (a setting), and what opening a store or a door
+--- raises; then nothing is left open.
+---@param options { folder: string, store: string|nil, listen: string|boolean|nil, log: string|nil, http: boolean|nil,
+---  watch: boolean|nil, write: boolean|nil, socket: string|nil, env: (fun(name: string): string?)|nil, logger: weir.Log|nil }
+---   store, listen, log: as flags give them; http: false opens no HTTP door; watch: load files that change; write: whoever
+---   attaches may change things; socket: the path of the line socket, default repl.sock in the store's folder
+---@return weir.Host
+function M.start(options)
+  local self = new_host(options)
+  self.store = open_store(self.settings.store)
+  local ok, err = pcall(open_all, self, options)
+  if ok then
+    self.log:info("host started", { project = self.project.root, store = self.settings.store, url = self.url })
+    return self
+  end
+  self:stop "it could not start"
+  error(err, 0)
+end
+
+-- Reloading -----------------------------------------------------------------------------------------
+
+--- Loads every module again whose file has changed. What cannot be loaded keeps its version. Waits.
+---@param via string|nil the door through which somebody asked, for the audit
+---@return weir.ReloadReport those who observe the registry are told of it, too
+function Host:reload(via)
+  return require("weir.registry.reload").all(self.project.registry, { via = via or "cli", action = "reload" })
+end
+
+--- Tells the log and the feed what was reloaded, and what could not be.
+---@param report { reloaded: table[], failed: table[] }
+function Host:tell_reload(report)
+  for _, one in ipairs(report.failed) do
+    self.log:error("reload failed", { name = one.name, code = one.code, error = one.message, file = one.file, line = one.line,
+      excerpt = one.excerpt })
+    self.feed:publish("reload_failed", one)
+  end
+  for _, one in ipairs(report.reloaded) do
+    self.log:info("reloaded", one)
+    self.feed:publish("reload", one)
+  end
+end
+
+-- Stopping ------------------------------------------------------------------------------------------
+
+local function await_idle(self, seconds)
+  if next(self.engine.live) == nil then return true end
+  self.idle = native.waiter()
+  local _, _, code = self.idle:wait("the runs of a host that stops", seconds)
+  self.idle = nil
+  return code ~= "timeout"
+end
+
+local function end_task(running)
+  if not running then return end
+  running:cancel "the host stops"
+  running:join(GRACE)
+end
+
+local function close_doors(self, grace)
+  if self.watch_of_files then self.watch_of_files:cancel "the host stops" end
+  if self.line then self.line:close() end
+  if self.http then self.http:close(grace) end
+end
+
+local function close_rest(self)
+  end_task(self.recovery)
+  if self.service then self.service:close() end
+  if self.house then self.house:close() end
+  if self.feed then self.feed:close() end
+  self.store:close()
+end
+
+--- Stops it: nothing new is taken, every run is brought to a checkpoint from which it goes on in another life, and all
+--- is closed. Waits, so long as runs need, but not longer than the grace. Safe twice: the second call waits for the first.
+---@param reason string
+---@param grace number|nil seconds, default 3
+---@return boolean in_time false: runs were still at work; what they had finished is kept
+function Host:stop(reason, grace)
+  if self.is_stopping then
+    if not self.has_stopped then self.ended:wait "a host that stops" end
+    return self.was_in_time
+  end
+  self.is_stopping = true
+  self.log:info("host stops", { reason = reason })
+  if self.engine then
+    self.engine:stop(reason)
+    close_doors(self, 1)
+    self.was_in_time = await_idle(self, grace or GRACE)
+    if not self.was_in_time then self.log:warn("runs were still at work", { runs = #require("weir.value").names(self.engine.live) }) end
+  end
+  close_rest(self)
+  self.has_stopped = true
+  self.log:info "host stopped"
+  self.ended:wake()
+  return self.was_in_time
+end
+
+return M

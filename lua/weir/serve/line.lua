@@ -1,0 +1,279 @@
+--- The socket at which a host takes requests: a JSON object a line, both ways. Who may connect is the owner alone.
+---
+--- A request is {op, id, ...}; what is answered carries its id, and the last answer has a `status`. Requests of one
+--- connection run side by side, each in a task; those that only look end with the connection, as evaluations do.
+--- What carries bytes that are no UTF-8 has `latin1 = true`: each character of its text is one byte.
+
+local client_of = require "weir.cli.client"
+local failure = require "weir.failure"
+local json = require "weir.native.json"
+local latin1 = require "weir.text.latin1"
+local native = require "weir.native.scheduler"
+local socket = require "weir.port.socket"
+local system = require "weir.port.system"
+local task = require "weir.task"
+local version = require "weir.version"
+
+local M = {}
+
+local BUFFER = 16384          -- bytes of output that are sent together
+local BEHIND = 1024 * 1024    -- bytes on their way, above which what happens on the way is not told any more
+local AT_ONCE = 64            -- requests of one connection
+local STDIN_MAX = 16 * 1024 * 1024
+
+---@class weir.LineServer
+---@field path string
+local Server = {}
+Server.__index = Server
+
+-- Text that can be written as JSON.
+local function field(name, text)
+  if utf8.len(text) then return { [name] = text } end
+  return { [name] = latin1.encode(text), latin1 = true }
+end
+
+-- One request ---------------------------------------------------------------------------------------
+
+---@class weir.Request
+---@field given table
+---@field host weir.Host
+---@field connection weir.Connection
+local Request = {}
+Request.__index = Request
+
+--- Answers. Waits while the client does not read.
+---@param answer table gets the request's id
+function Request:send(answer)
+  if self.is_over then return end
+  answer.id = self.given.id
+  local text, message = json.encode(answer)
+  self.connection:write((text or json.encode { id = answer.id, err = "weir: an answer cannot be written: " .. message }) .. "\n")
+end
+
+-- Where a command of the client writes its data: in pieces.
+local Out = {}
+Out.__index = Out
+
+function Out:write(text)
+  if self.request.connection.is_closed then return nil, "Broken pipe" end
+  self[#self + 1] = text
+  self.size = self.size + #text
+  if self.size > BUFFER then self:flush() end
+  return self
+end
+
+function Out:flush()
+  if self.size == 0 then return true end
+  local text = table.concat(self)
+  for index = #self, 1, -1 do self[index] = nil end
+  self.size = 0
+  self.request:send(field("out", text))
+  return true
+end
+
+-- And its messages: at once, unless the client is so far behind that runs would have to wait for it.
+local Err = {}
+Err.__index = Err
+
+function Err:write(text)
+  local request = self.request
+  request.out:flush()
+  if request.connection:pending() < BEHIND then request:send(field("err", text)) end
+  return self
+end
+
+function Err.flush() return true end
+
+-- Standard input is asked for when somebody reads it.
+local Input = {}
+Input.__index = Input
+
+function Input:read(what)
+  local request = self.request
+  request.out:flush()
+  request:send { read = what == "l" and "line" or "all" }
+  local parts, size = {}, 0
+  repeat
+    request.input_waiter = native.waiter()
+    local piece = table.remove(request.inputs, 1) or request.input_waiter:wait "the client's input"
+    if not piece then return nil end
+    parts[#parts + 1] = piece.text or ""
+    size = size + #parts[#parts]
+  until piece.is_last or size > STDIN_MAX
+  local text = table.concat(parts)
+  if what == "l" then return parts[1] ~= "" and (text:gsub("\n$", "")) or nil end
+  return text
+end
+
+local function take_input(request, given)
+  local piece = { text = given.latin1 and latin1.decode(given.text) or given.text, is_last = given.last ~= false }
+  local waiter = request.input_waiter
+  if waiter and #request.inputs == 0 then
+    request.input_waiter = nil
+    return waiter:wake(piece)
+  end
+  request.inputs[#request.inputs + 1] = piece
+end
+
+-- What clients ask for --------------------------------------------------------------------------------
+
+local operations = {}
+
+-- A command of the command line, as if it were given where the client stands.
+function operations.command(request)
+  local given = request.given
+  local arguments = {}
+  for index, argument in ipairs(given.arguments or {}) do arguments[index] = tostring(argument) end
+  local commands = require "weir.cli.commands"
+  if not commands.is_served(arguments[1]) then
+    failure.raise("invalid", "'weir %s' is no command that a host carries out", tostring(arguments[1]))
+  end
+  local terminals = type(given.terminal) == "table" and given.terminal or {}
+  local env = type(given.env) == "table" and given.env or {}
+  request.out = setmetatable({ request = request, size = 0 }, Out)
+  local client = { host = request.host, cwd = tostring(given.cwd or request.host.project.root), env = env,
+    stdin = setmetatable({ request = request, is_terminal = terminals.stdin == true }, Input) }
+  request.client = client
+  request.is_kept = not commands.only_looks(arguments[1])
+  client_of.enter(client)
+  local result = require("weir.cli").main(arguments, { stdout = request.out, stderr = setmetatable({ request = request }, Err),
+    env = function(name) return env[name] end, terminals = { out = terminals.out, err = terminals.err } })
+  return { status = result }
+end
+
+-- Who is there.
+function operations.hello(request)
+  local host = request.host
+  return { status = 0, weir = version, project = host.project.root, store = host.settings.store, process = system.process_id(),
+    write = host.can_write }
+end
+
+local function evaluator(session, host)
+  session.evaluator = session.evaluator or require("weir.repl").new(host)
+  return session.evaluator
+end
+
+-- An expression or a chunk of Lua, in the session of the connection.
+function operations.eval(request)
+  local given = request.given
+  return evaluator(request.session, request.host):eval(tostring(given.text or ""), {
+    width = math.tointeger(given.width), colours = given.colours == true,
+    write = function(text) request:send(field("out", text)) end,
+  })
+end
+
+function operations.complete(request)
+  local given = request.given
+  local from, candidates = evaluator(request.session, request.host):complete(tostring(given.text or ""), math.tointeger(given.cursor))
+  return { status = 0, from = from, candidates = candidates }
+end
+
+-- Requests of one connection --------------------------------------------------------------------------
+
+local function answer_failure(request, err)
+  err = failure.of(err)
+  request:send { status = require("weir.cli.status").of_error(err), error = { code = err.code, message = err.message } }
+end
+
+local function serve(request)
+  local ok, answer = pcall(operations[request.given.op], request)
+  if not ok then native.recover() end
+  request.session.requests[request], request.session.count = nil, request.session.count - 1
+  if request.is_over then return end
+  task.within({ shield = true, timeout = 5 }, function()
+    if ok then request:send(answer) else answer_failure(request, answer) end
+  end)
+end
+
+local function start(session, given)
+  local request = setmetatable({ given = given, host = session.host, connection = session.connection, session = session,
+    inputs = {} }, Request)
+  if not operations[given.op] then
+    return answer_failure(request, failure.new("invalid", "there is no op '%s'; there are command, complete, eval, hello, input and "
+      .. "interrupt", tostring(given.op)))
+  end
+  if session.count >= AT_ONCE then
+    return answer_failure(request, failure.new("full", "%d requests of this connection are under way; wait for one of them", AT_ONCE))
+  end
+  session.count = session.count + 1
+  session.requests[request] = true
+  request.task = native.spawn_root(function() serve(request) end)
+end
+
+-- What a signal at the client means: a command that waits says what it does then; others that only look, and
+-- evaluations, end; what changes something is not left half done.
+local function interrupt(request, name)
+  local client = request.client
+  if client then client.signal = client.signal or name end
+  if client and client.on_signal then return client.on_signal(name) end
+  if not request.is_kept and request.task then request.task:cancel "interrupted" end
+end
+
+local function each_of(session, id, visit)
+  for request in pairs(session.requests) do
+    if id == nil or request.given.id == id then visit(request) end
+  end
+end
+
+local function take(session, given)
+  if given.op == "interrupt" then
+    each_of(session, given.id, function(request) interrupt(request, tostring(given.signal or "sigint")) end)
+  elseif given.op == "input" then
+    each_of(session, given.id, function(request) take_input(request, given) end)
+  else
+    start(session, given)
+  end
+end
+
+local function end_session(session)
+  session.server.sessions[session] = nil
+  each_of(session, nil, function(request)
+    request.is_over = true
+    if request.input_waiter then request.input_waiter:wake(nil) end
+    interrupt(request, "sighup")
+  end)
+  session.connection:close()
+end
+
+local function read_requests(session)
+  while true do
+    local line = session.connection:read_line()
+    if not line then return end
+    local given, message = json.decode(line)
+    if type(given) == "table" and not json.is_list(given) then
+      take(session, given)
+    else
+      session.connection:write(json.encode { status = 2, error = { code = "invalid",
+        message = "a JSON object a line expected" .. (message and ": " .. message or "") } } .. "\n")
+    end
+  end
+end
+
+local function attend(server, connection)
+  local session = { server = server, host = server.host, connection = connection, requests = {}, count = 0 }
+  server.sessions[session] = true
+  local ok, err = pcall(read_requests, session)
+  end_session(session)
+  if not ok then error(err, 0) end
+end
+
+--- Opens the socket of a host. Raises what listening refuses. Does not wait long.
+---@param host weir.Host
+---@param path string
+---@return weir.LineServer
+function M.start(host, path)
+  local self = setmetatable({ host = host, path = path, sessions = {} }, Server)
+  local refusal = json.encode { status = 8, error = { code = "denied", message = "this host is another user's" } }
+  local listener, message, code = socket.listen(path, function(connection) attend(self, connection) end, refusal)
+  if not listener then failure.raise(code, "%s", message) end
+  self.listener = listener
+  return self
+end
+
+--- Takes no more connections, and ends those there are. Safe twice. Does not wait.
+function Server:close()
+  self.listener:close()
+  for session in pairs(self.sessions) do session.connection:close() end
+end
+
+return M
