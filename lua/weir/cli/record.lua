@@ -160,7 +160,7 @@ function M.load(store, id)
     err.run = id
     error(err, 0)
   end
-  local head = entries[1] and entries[1][1] == "run" and entries[1][2]
+  local head = entries[1] and entries[1][1] == "run" and require("weir.run.journal").head_of(entries)
   if not head then failure.raise("corrupt", "run %s: its journal does not begin with its start", id) end
   local pins = known(head.pins) or {}
   local normal, kind = definition_of(store, head.version)
