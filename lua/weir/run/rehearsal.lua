@@ -91,7 +91,7 @@ local function first_unasked(self)
 end
 
 local function described(question)
-  return question.module and ("%s '%s'"):format(question.kind, question.module) or question.kind
+  return question.module and ("%s '%s'"):format(question.kind, question.module:match "[^/]*$") or question.kind
 end
 
 local function divergence_of(entry, question)
