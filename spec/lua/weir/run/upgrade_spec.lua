@@ -141,4 +141,32 @@ return weir.pipeline "%s" { upgrade = "%s", input = { word = "string" },
     assert.same({ "2", "ebb" }, recovery.go_on(own, begun[1].id).output)
     assert.same({}, upgrade.restart_all(own, error))
   end)
+
+  it("begins again after each reload where a host follows them", function()
+    own = nil
+    save "1"
+    place:write("pipelines/talk.lua", [[
+local weir = require "weir"
+return weir.pipeline "talk" { upgrade = "restart", weir.step "talk" { agent = "talk" }, weir.approval "ask" {} }
+]])
+    own = place:life()
+    local latest = support.run(own, "talk").id
+    local ok, err = task.within({}, function(scope)
+      local waiter = native.waiter()
+      local stop = upgrade.follow(own, { scope = scope, go_on = function(id) own:reopen(id):execute() end,
+        on_done = function(done) waiter:wake(done) end })
+      for version = 2, 4 do
+        save(tostring(version))
+        local done = waiter:wait "a restart"
+        assert(not done[1].err, done[1].err and done[1].err.message)
+        assert.equal(1, #done)
+        assert.equal(latest, done[1].from)
+        latest, waiter = done[1].to, native.waiter()
+        assert.equal("waiting", own.store:row(latest).status)
+      end
+      stop()
+    end)
+    assert(ok, err and err.message)
+    assert.same({ reloaded = 3, failed = 0 }, own.project.registry.counts["agents/talk"])
+  end)
 end)
