@@ -32,7 +32,8 @@ void weir_http_server_run(weir_http_server *server) {
   bool is_due = true;
   if (server->running || !server->daemon) return;
   server->running = true;
-  for (int round = 0; is_due && wait_ms == 0 && round < ROUNDS; round++) {
+  for (int round = 0; (server->has_room || (is_due && wait_ms == 0)) && round < ROUNDS; round++) {
+    server->has_room = false;
     MHD_run(server->daemon);
     is_due = MHD_get_timeout(server->daemon, &wait_ms) == MHD_YES;
   }
@@ -121,6 +122,7 @@ static void begin_connection(weir_http_server *server, struct MHD_Connection *ha
   if (server->first) server->first->previous = connection;
   server->first = connection;
   read_credentials(connection);
+  if (server->connections + 1 >= server->options.connections) server->was_full = true;
   if (server->connections++ == 0) uv_timer_start(&server->sweep, on_sweep, LOOK_MS, LOOK_MS);
 }
 
@@ -131,6 +133,8 @@ static void end_connection(weir_http_connection *connection) {
     connection->previous->next = connection->next;
   else
     server->first = connection->next;
+  if (server->was_full) server->has_room = true;
+  server->was_full = false;
   if (--server->connections == 0) uv_timer_stop(&server->sweep);
   free(connection->target);
   free(connection);

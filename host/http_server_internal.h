@@ -19,7 +19,9 @@ struct weir_http_server {
   int open_handles; /* the server is freed when the loop has closed the last */
   int socket;       /* that listens; -1: none any more */
   uint16_t port;
-  bool running; /* inside the daemon */
+  bool running;  /* inside the daemon */
+  bool was_full; /* the daemon does not look at the socket that listens */
+  bool has_room; /* it does again, once it has run */
   bool quiet, closing;
   char *path; /* of the Unix socket, removed at the end if it is still ours */
   dev_t device;

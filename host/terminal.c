@@ -93,8 +93,10 @@ static void set_up(weir_terminal *terminal) {
   el_set(editor, EL_HIST, history, terminal->history);
   el_set(editor, EL_PROMPT, show_prompt);
   el_set(editor, EL_GETCFN, read_char);
-  el_set(editor, EL_ADDFN, "weir-complete", "asks for completion", ask_completion);
-  el_set(editor, EL_ADDFN, "weir-end", "ends, or deletes", end_or_delete);
+  el_wset(editor, EL_ADDFN, L"weir-complete", L"asks for completion",
+          ask_completion); /* el_set would */
+  el_wset(editor, EL_ADDFN, L"weir-end", L"ends, or deletes",
+          end_or_delete); /* leak copies of the names */
   el_set(editor, EL_BIND, "^I", "weir-complete", NULL);
   el_set(editor, EL_BIND, "^D", "weir-end", NULL);
   el_set(editor, EL_BIND, "^R", "em-inc-search-prev", NULL);

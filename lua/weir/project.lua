@@ -186,7 +186,7 @@ function Project:load_aside(name, overlay)
   local err
   if not definition then
     local first = errors[1]
-    err = failure.new(first.code or "invalid", "pipeline '%s' cannot be loaded: %s", name, require("weir.definition.check").format(first))
+    err = failure.new("invalid", "pipeline '%s' cannot be loaded: %s", name, require("weir.definition.check").format(first))
     err.file, err.line, err.details = first.file or file, first.line, errors
   end
   self.registry:note_load("pipelines/" .. name, err, candidates(name), trace)

@@ -8,7 +8,7 @@ local value_of = require "weir.value"
 
 local M = {}
 
-local DEFAULT_LISTEN = "127.0.0.1:7435"
+local DEFAULT_LISTEN = "127.0.0.1:4010"
 
 -- What fits each setting ------------------------------------------------------------------------------
 
@@ -91,6 +91,8 @@ M.all = {
   { name = "supervise", check = a_table, doc = "supervisors of every run" },
   { name = "roots", check = a_table, doc = "folders that agents may read" },
   { name = "hooks", check = a_table, doc = "webhooks by path" },
+  { name = "hosts", check = a_table, doc = "more names by which the HTTP door is asked" },
+  { name = "origins", check = a_table, doc = "origins of pages that may ask the HTTP door" },
   { name = "tokens", check = text, doc = "the file of the HTTP door's tokens" },
 }
 

@@ -237,6 +237,22 @@ describe("http server", function()
     end))
   end)
 
+  it("lets the next ones in when those that were as many as allowed have gone", function()
+    serve(echo, { connections = 2, idle = 60 })
+    for _ = 1, 5 do
+      local first, second = connect(), connect()
+      first:send(wire.request("GET", "/"))
+      second:send(wire.request("GET", "/"))
+      assert.equal(200, first:answer().status)
+      assert.equal(200, second:answer().status)
+      local third = send(wire.request("GET", "/")) -- waits at the door
+      first:close()
+      second:close()
+      assert.equal(200, third:answer().status)
+      third:close()
+    end
+  end)
+
   it("streams, and makes the writer wait while the client does not read", function()
     local written, ended = 0, nil
     serve(function(request)

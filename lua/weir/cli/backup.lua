@@ -15,7 +15,7 @@ local M = {
   examples = { "backup ~/backups/2026-11-24", "backup copy --timeout 1h --json" },
   notes = "The copy is a store: `weir runs --store DIR` lists what is in it. DIR appears once it is whole.\n"
     .. "Exit status: 0 it is made, 1 it took too long, 6 the folder above is not there, 8 DIR is there already, the disk is\n"
-    .. "full, or another process has the store: then that process makes the copy (weir.upkeep, `backup`).",
+    .. "full, or another process that is no host has the store.",
 }
 
 local TIMEOUT = "5m"

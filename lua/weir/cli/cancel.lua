@@ -1,5 +1,5 @@
---- weir cancel: ends a run that nobody is executing. A run in another process holds the store: that
---- process is named, and Ctrl-C there cancels it.
+--- weir cancel: ends a run, in the host that executes it or one that nobody executes. A `weir run` without a host
+--- holds the store: that process is named, and Ctrl-C there cancels it.
 
 local session = require "weir.cli.session"
 local shape = require "weir.cli.shape"
@@ -10,8 +10,8 @@ local M = {
   name = "cancel",
   summary = "Cancels a run that has not ended. What it finished is kept, and undone where its steps say how; it will not be resumed.",
   examples = { "cancel last", "cancel r_0mwt2j --reason 'wrong folder'" },
-  notes = "Exit status: 0 it is cancelled, 6 there is no such run, 8 it has ended already, or another process has the store:\n"
-    .. "then that process executes it, and Ctrl-C there cancels it.",
+  notes = "Exit status: 0 it is cancelled, 6 there is no such run, 8 it has ended already, or another process has the store\n"
+    .. "that is no host: it executes the run, and Ctrl-C there cancels it.",
 }
 
 function M.declare(parser)

@@ -167,6 +167,14 @@ local function open_failed(message, code)
   return { store_finding("fail", message, FIXES[code] or "see the message") }
 end
 
+-- A store that a host has is in good hands; what it holds cannot be read from outside meanwhile.
+local function served(path)
+  local connection = require("weir.cli.remote").connect(path)
+  if not connection then return nil end
+  connection:close()
+  return { store_finding("ok", ("a host serves %s (process %d); records are read while it does not run"):format(path, connection.pid)) }
+end
+
 --- The store: whether it opens, every record, what it needs to go on.
 ---@param path string
 ---@param say fun(text: string) told before what takes long
@@ -177,7 +185,7 @@ function M.store(path, say)
   end
   local had_reserve = uv.fs_stat(path .. "/reserve") ~= nil
   local store, message, code = require("weir.port.store").open(path, {})
-  if not store then return open_failed(message, code) end
+  if not store then return code == "conflict" and served(path) or open_failed(message, code) end
   local ok, found = pcall(M.open_store, store, path, had_reserve, say)
   store:close()
   if ok then return found end

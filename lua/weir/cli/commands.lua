@@ -41,6 +41,7 @@ M.families = {
   } },
   { title = "keep house", entries = {
     { name = "config", summary = "print the settings, and where each comes from" },
+    { name = "token", summary = "make a token for the HTTP door" },
     { name = "prune", summary = "remove old runs, and what nothing refers to" },
     { name = "backup", summary = "copy the store" },
     { name = "doctor", summary = "check the installation, the store and the project" },

@@ -14,7 +14,7 @@ function M.declare(parser)
 end
 
 function M.run(arguments, context)
-  return serve.serve(context, arguments, { watch = true, write = true })
+  return serve.serve(context, arguments, { watch = true, write = true, shows_token = true })
 end
 
 return M

@@ -43,6 +43,7 @@ function M.names(here)
   return require("weir.registry.names").in_order(set)
 end
 
+
 --- Says what became of a reload: what serves to `out`, what is wrong to `err`.
 ---@param context weir.cli.Context
 ---@param report weir.ReloadReport

@@ -107,15 +107,11 @@ local function watch_signals(connection)
   end)
 end
 
-local PIECE = 256 * 1024
-
 local function give_input(connection, what)
-  if what == "line" then
-    local line = io.stdin:read "L"
-    return send(connection, { op = "input", id = 1, text = line or "" })
-  end
+  local stdin = require "weir.port.stdin"
+  if what == "line" then return send(connection, { op = "input", id = 1, text = latin1.encode(stdin.line() or ""), latin1 = true }) end
   repeat
-    local piece = io.stdin:read(PIECE)
+    local piece = stdin.piece()
     send(connection, { op = "input", id = 1, text = latin1.encode(piece or ""), latin1 = true, last = piece == nil })
   until not piece
 end

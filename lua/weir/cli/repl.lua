@@ -5,6 +5,7 @@ local json = require "weir.native.json"
 local session = require "weir.cli.session"
 local signals = require "weir.port.signals"
 local status = require "weir.cli.status"
+local stdin = require "weir.port.stdin"
 local talk_of = require "weir.cli.talk"
 local text = require "weir.cli.text"
 
@@ -122,7 +123,8 @@ end
 
 local function from_stdin(context, talk)
   local result, chunk = status.finished, nil
-  for line in io.stdin:lines() do
+  for line in stdin.line do
+    line = line:gsub("\n$", "")
     chunk = chunk and chunk .. "\n" .. line or line
     local answer = evaluate(context, talk, chunk)
     if not answer.incomplete then

@@ -213,6 +213,9 @@ local function with_engine(context, arguments, here, definition, input)
 end
 
 local function check_host(arguments)
+  if arguments.seed and client.host() then
+    failure.raise("invalid", "--seed makes the clock virtual, which is no host's: run it in a process of its own")
+  end
   if not arguments.detach or client.host() then return end
   local err = failure.new("unavailable", "--detach leaves the run to a host, and none serves this store; start one with `weir serve`")
   err.status = status.no_host

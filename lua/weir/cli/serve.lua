@@ -41,30 +41,25 @@ local function enter(dir)
   return folder
 end
 
--- Where the console is. The token of this life is for who may read this terminal; a browser sends no fragment to any server.
-local function console_of(host)
-  if not host.url then return nil end
-  local token = host.http and host.http.token
-  return token and ("%s/#token=%s"):format(host.url, token) or host.url .. "/"
+-- A token that lives as long as the host is handed over in the fragment, which no browser sends anywhere.
+local function console_url(context, host, shows_token)
+  if not host.url then return host.settings.listen == false and "none (listen is false)" or "none" end
+  local token = host.http.token
+  if not token or not (shows_token or context.out.is_terminal) then return host.url end
+  return ("%s/#token=%s"):format((host.url:gsub("/$", "")), token)
 end
 
-local function doors(host)
-  local address = console_of(host)
-  if address then return address end
-  if host.settings.listen == false then return "none (listen is false)" end
-  return "none"
-end
-
-local function announce(context, host, arguments)
-  local socket, null = host.line and host.line.path, require("weir.native.json").null
+local function announce(context, host, arguments, shows_token)
+  local socket = host.line and host.line.path
   if arguments.json then
+    local null = require("weir.native.json").null
     context.out:line(shape.line { project = host.project.root, store = host.settings.store, process = system.process_id(),
-      url = host.url or null, console = console_of(host) or null, socket = socket or null })
+      url = host.url or null, console = host.url and console_url(context, host, shows_token) or null, socket = socket or null })
   else
     local out = context.out
     out:line(("%s  %s, store %s, process %d"):format(out:paint("bold", "host"), text.safe(host.project.root),
       text.safe(host.settings.store), system.process_id()))
-    out:line(("%s  %s"):format(out:paint("bold", "http"), doors(host)))
+    out:line(("%s  %s"):format(out:paint("bold", "http"), console_url(context, host, shows_token)))
     out:line(("%s  weir attach %s"):format(out:paint("bold", "repl"), text.safe(host.settings.store)))
   end
   context.out:flush()
@@ -82,7 +77,7 @@ local function watch_signals(context)
     self.asked:wake()
   end)
   self.reloads = signals.watch({ "sighup" }, function()
-    if self.host then self.host:reload() end
+    if self.host then self.host:reload "signal" end
   end)
   return self
 end
@@ -95,7 +90,7 @@ end
 --- Serves until a signal comes. Waits.
 ---@param context weir.cli.Context
 ---@param arguments table
----@param options { watch: boolean, write: boolean }
+---@param options { watch: boolean, write: boolean, shows_token: boolean|nil } shows_token: also where stdout is no terminal
 ---@return integer status
 function M.serve(context, arguments, options)
   local folder = enter(arguments.dir)
@@ -109,7 +104,7 @@ function M.serve(context, arguments, options)
     end } }
   watching.host = host
   system.enter(host.project.root)
-  announce(context, host, arguments)
+  announce(context, host, arguments, options.shows_token)
   await_end(watching)
   return status.finished
 end

@@ -88,7 +88,7 @@ function Talk:ask(request, on_output)
     end
     local answer = assert(json.decode(line))
     if answer.id == id and answer.out and on_output then on_output(answer.latin1 and latin1.decode(answer.out) or answer.out) end
-    if answer.id == id and answer.status then
+    if answer.status and (answer.id == id or answer.id == nil) then
       self.asking = nil
       return answer
     end

@@ -1,6 +1,7 @@
 --- The HTTP door of a host: one for its owner on a Unix socket, one on TCP for who has a token.
 
 local access_of = require "weir.http.access"
+local bodies = require "weir.http.bodies"
 local door = require "weir.http.door"
 local failure = require "weir.failure"
 local intake = require "weir.http.intake"
@@ -32,6 +33,7 @@ end
 ---@field routes weir.Route[]
 ---@field metrics weir.Metrics
 ---@field intake weir.Intake
+---@field bodies weir.Bodies
 ---@field hooks table<string, weir.Signature>
 local Door = {}
 Door.__index = Door
@@ -55,6 +57,11 @@ local function hooks_of(given)
     hooks[path] = signature.new(one, ("hook '%s'"):format(path))
   end
   return hooks
+end
+
+local function own_tokens(host)
+  local folder = host.store:path()
+  return folder ~= ":memory:" and folder .. "/tokens" or nil
 end
 
 local function must(server, message, code)
@@ -90,19 +97,25 @@ end
 ---@param host weir.Host {project, store, engine, feed, log, settings, started_ms}
 ---@param options { listen: string|nil, socket: string|nil, tokens: string|nil, hosts: string[]|nil, origins: string[]|nil,
 ---   hooks: table<string, table>|nil, queue_limit: integer|nil } listen: ADDRESS:PORT of TCP; socket: the path of the Unix socket;
----   tokens: the file of tokens; hosts: more names of this host; origins: of pages that may ask; hooks: by name, see
----   weir.http.signature; default of the last three: the project's settings of that name
+---   tokens: the file of tokens, default `tokens` of the store's folder; hosts: more names of this host; origins: of pages that
+---   may ask; hooks: by name, see weir.http.signature; default of the last three: the settings of that name
 ---@return weir.HttpDoor
 function M.start(host, options)
-  local settings = host.project.settings
+  local settings = setmetatable({}, { __index = function(_, name)
+    local value = host.settings[name]
+    if value == nil then return host.project.settings[name] end
+    return value
+  end })
   local routes = M.routes()
-  local self = setmetatable({ host = host, routes = routes, router = router.new(routes), metrics = metrics_of.new(), streams = {},
-    intake = intake.new(host.store, { limit = options.queue_limit }), hooks = hooks_of(options.hooks or settings.hooks) }, Door)
+  local self = setmetatable({ host = host, routes = routes, router = router.new(routes), metrics = metrics_of.new(),
+    streams = {}, bodies = bodies.new(), intake = intake.new(host.store, { limit = options.queue_limit }),
+    hooks = hooks_of(options.hooks or settings.hooks) }, Door)
   function self.on_error(err)
     if host.log then host.log:error("a request failed", { error = err.message, traceback = err.traceback }) end
   end
   host.http = self
-  local given = { listen = options.listen, socket = options.socket, tokens = options.tokens, hosts = options.hosts or settings.hosts,
+  local given = { listen = options.listen, socket = options.socket, tokens = options.tokens or own_tokens(host),
+    hosts = options.hosts or settings.hosts,
     origins = options.origins or settings.origins }
   local ok, raised = pcall(open_all, self, given)
   if ok then return self end

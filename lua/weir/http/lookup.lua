@@ -43,46 +43,22 @@ function M.line(host, run_id)
   return line
 end
 
--- Without a registry that keeps definitions active a file is read each time, and loaded again when its text is another.
-local loaded = setmetatable({}, { __mode = "k" })
-
-local function read(file)
-  local handle = io.open(file, "rb")
-  if not handle then return nil end
-  local text = handle:read "a"
-  handle:close()
-  return text
-end
-
-local function load(here, name)
-  local file, message = here:pipeline_file(name)
-  if not file then return nil, failure.new("not_found", "%s%s", message, require("weir.suggest").hint(name, here:pipeline_names())) end
-  local text = read(file)
-  local known = loaded[here] or {}
-  loaded[here] = known
-  if known[file] and known[file].text == text then return known[file].definition end
-  local definition, errors = here:load(file)
-  if definition then
-    known[file] = { text = text, definition = definition }
-    return definition
-  end
-  local err = failure.new("invalid", "pipeline '%s' cannot be loaded: %s", name, errors[1].message)
-  err.details = errors
-  return nil, err
-end
-
---- The definition of a pipeline that is to be run now. May wait.
+--- The definition of a pipeline that serves now. May wait.
 ---@param host weir.Host
 ---@param name string of `pipelines/NAME`, never a path
 ---@return weir.Definition|nil
 ---@return table|nil err `not_found`, `invalid` (with details)
 function M.definition(host, name)
   local here = host.project
-  if not here.pipeline then return load(here, name) end
   local definition, err = here:pipeline(name)
-  -- A pipeline that names what is not there is there itself: it is it that does not fit.
-  if err and err.details and err.code == "not_found" then err.code = "invalid" end
-  return definition, err
+  if definition then return definition end
+  if err.details then -- it is there, and something in it is wrong
+    local wrong = failure.new("invalid", "%s", err.message)
+    wrong.details = err.details
+    return nil, wrong
+  end
+  if err.code ~= "not_found" then return nil, err end
+  return nil, failure.new("not_found", "there is no pipeline '%s'%s", name, require("weir.suggest").hint(name, here:pipeline_names()))
 end
 
 return M

@@ -20,8 +20,22 @@ local function check_text(text, what)
   return text
 end
 
+-- Most paths have nothing to be decoded or refused in them.
+local function plain_segments_of(path)
+  local segments, count = {}, 0
+  for part in path:gmatch "/([^/]*)" do
+    count = count + 1
+    segments[count] = part
+  end
+  return count <= SEGMENTS_MAX and segments or nil
+end
+
 local function segments_of(path)
   if path:sub(1, 1) ~= "/" then problem.raise(400, "invalid", "the target must begin with '/'") end
+  if not path:find "[^%w/_:-]" then
+    local segments = plain_segments_of(path)
+    if segments then return segments end
+  end
   local segments = {}
   for part in path:gmatch "/([^/]*)" do
     local segment = check_text(decoded(part, "the path"), "the path")

@@ -7,7 +7,7 @@ local M = {}
 
 local BYTES_MAX = 1 << 20
 local OTHERS = tonumber("077", 8)
-local OWN = tonumber("600", 8)
+local OWN, OWN_FOLDER = tonumber("600", 8), tonumber("700", 8)
 
 local function close(fd, ...)
   uv.fs_close(fd)
@@ -46,6 +46,13 @@ function M.write(path, text)
   assert(uv.fs_fsync(fd))
   uv.fs_close(fd)
   assert(uv.fs_rename(temporary, path))
+end
+
+--- Makes a folder that only its owner may enter, unless it is there. Does not wait. Raises what the system says.
+---@param path string
+function M.folder(path)
+  local made, message, name = uv.fs_mkdir(path, OWN_FOLDER)
+  if not made and name ~= "EEXIST" then error(message, 0) end
 end
 
 --- The number of the system's user whose process this is.

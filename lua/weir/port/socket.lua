@@ -202,11 +202,12 @@ local function make_room(path)
   return true
 end
 
-local function accept(self, on_connection)
+local function accept(self)
   local pipe = uv.new_pipe(false)
   if not self.pipe:accept(pipe) then return pipe:close() end
   local connection = new_connection(pipe)
-  if connection.uid == uv.getuid() then return on_connection(connection) end
+  if connection.uid == uv.getuid() then return self.on_connection(connection) end
+  if self.refusal then connection:write(self.refusal .. "\n") end
   connection:close()
 end
 
@@ -214,19 +215,21 @@ end
 --- system. Waits a moment if there is a socket already, to see whether somebody answers.
 ---@param path string
 ---@param on_connection fun(connection: weir.Connection) called in a task of its own
+---@param refusal string|nil the line that another user is told before the connection is closed
 ---@return weir.Listener|nil
 ---@return string|nil message
 ---@return string|nil code `conflict` (somebody listens there), `denied`, `not_found`, `unavailable`
-function M.listen(path, on_connection)
+function M.listen(path, on_connection, refusal)
   local free, message, code = make_room(path)
   if not free then return nil, message, code end
   local address, folder = address_of(path)
   if not address then return refuse(path, folder) end
-  local self = setmetatable({ path = path, folder = folder, pipe = uv.new_pipe(false) }, Listener)
+  local self = setmetatable({ path = path, folder = folder, pipe = uv.new_pipe(false), on_connection = on_connection, refusal = refusal },
+    Listener)
   local ok, err = self.pipe:bind(address)
   if ok then ok, err = uv.fs_chmod(path, MODE) end
   if ok then ok, err = self.pipe:listen(BACKLOG, function(failed)
-    if not failed and not self.is_closed then accept(self, on_connection) end
+    if not failed and not self.is_closed then accept(self) end
   end) end
   if ok then return self end
   self:close()

@@ -35,7 +35,7 @@ local function read_bytes(self, timeout)
   local waiter = native.waiter()
   self.waiter = waiter
   self.poll:start("r", function()
-    self.poll:stop()
+    if not self.poll:is_closing() then self.poll:stop() end
     waiter:wake "keys"
   end)
   local why = waiter:wait("a key", timeout)

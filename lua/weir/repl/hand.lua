@@ -5,10 +5,11 @@ local change = require "weir.repl.change"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
-local optional = require "weir.serve.optional"
+local revise = require "weir.registry.revise"
 local run_of = require "weir.repl.run"
 local selection = require "weir.cli.selection"
 local session = require "weir.cli.session"
+local streams = require "weir.run.stream"
 local system = require "weir.port.system"
 local text = require "weir.cli.text"
 local trial = require "weir.repl.trial"
@@ -58,8 +59,8 @@ function M.runs(self, query)
   return list
 end
 
---- A run, to look at and to act on: `run(id):at(step)`, `:show()`, `:diff(other)`, `:tail()`, `:journal()`, `:input()`,
---- `:output()`, `:fork{at=}`, `:retry{}`, `:signal(name, value)`, `:cancel()`, `:pause()`, `:wait()`.
+--- A run, to look at and to act on. It has methods: `run(id):at(step)`, `:show()`, `:diff(other)`, `:tail()`, `:journal()`,
+--- `:input()`, `:output()`, `:fork{at=}`, `:retry{}`, `:signal(name, value)`, `:cancel()`, `:pause()`, `:wait()`.
 ---@param id string|nil an id, the beginning of one, or "last" (default)
 ---@return weir.repl.Run
 function M.run(self, id)
@@ -134,6 +135,25 @@ function M.mods(self, kind)
   self:command(kind and { "modules", "--kind", kind } or { "modules" })
 end
 
+--- Prints the streams between steps that are open: how much was sent, and how far each reader is behind.
+function M.chans(self)
+  local rows = {}
+  for _, one in ipairs(streams.open_ones()) do
+    if one.run and one.run.engine == self.host.engine then
+      local readers = {}
+      for index, reader in ipairs(one.readers) do
+        local stats = reader:stats()
+        readers[index] = ("%d of %d"):format(stats.count, stats.capacity)
+      end
+      rows[#rows + 1] = { one.run.id, text.safe(one.step or ""), tostring(one.count), table.concat(readers, ", ") }
+    end
+  end
+  if #rows == 0 then return self.write "no stream is open\n" end
+  table.sort(rows, function(a, b) return a[1] < b[1] or a[1] == b[1] and a[2] < b[2] end)
+  table.insert(rows, 1, { "RUN", "STEP", "SENT", "WAITING FOR READERS" })
+  print_columns(self, rows, { [3] = "right" })
+end
+
 --- Prints the next moments at which runs are woken.
 ---@param limit integer|nil default 20
 function M.timers(self, limit)
@@ -186,11 +206,13 @@ function M.reload(self)
   if #report.reloaded + #report.failed == 0 then self.write "nothing has changed\n" end
 end
 
---- Puts the version of a module or pipeline that was active before back in its place.
+--- Puts the version of a module or pipeline that was active before back in its place. Waits.
 ---@param name string such as "agents/writer"
+---@return { name: string, from: string, to: string }
 function M.rollback(self, name)
   change.check(self.host, "rollback")
-  self:command { "rollback", name }
+  local registry = self.host.project.registry
+  return revise.rollback(registry, revise.resolve(registry, name), { by = system.user_name(), via = "repl" })
 end
 
 --- Changes one function of a module: a new version of it, which `rollback` takes back.
@@ -199,11 +221,10 @@ end
 ---@param body function written where `patch` is called: its source becomes part of the version
 function M.patch(self, name, field, body)
   change.check(self.host, "patch")
-  local reload = optional "weir.registry.reload"
-  if not reload or not reload.patch then failure.raise("unavailable", "this installation cannot patch modules") end
   local source, why = self:source_of(body)
   if not source then failure.raise("invalid", "patch: %s", why) end
-  return reload.patch(self.host.project.registry, name, field, source, { by = system.user_name(), via = "repl", action = "patch" })
+  local registry = self.host.project.registry
+  return revise.patch(registry, revise.resolve(registry, name), field, source, { by = system.user_name(), via = "repl" })
 end
 
 --- `agents.NAME(input, options)`: calls an agent outside of any run. HTTP requests and processes are refused where those

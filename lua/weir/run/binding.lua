@@ -142,6 +142,52 @@ function M.hold_pinned(engine, plan, pins)
   return own
 end
 
+-- A binding of its own, with all modules that the pins name, also those that a flow found on its way.
+local function own_of(engine, plan, pins, modules)
+  local own = new(engine, plan, pins)
+  for _, full in ipairs(modules) do
+    if not own.modules[full] then own:add(full, pins[full]) end
+  end
+  own.runs = 1
+  return own
+end
+
+--- A binding of its own to all that pins name, held for a run.
+---@param engine weir.Engine
+---@param plan table
+---@param pins table<string, string>
+---@return weir.Binding
+function M.hold_all(engine, plan, pins)
+  local modules = {}
+  for full in pairs(pins) do
+    if not full:find "^pipelines/" then modules[#modules + 1] = full end
+  end
+  return own_of(engine, plan, pins, modules)
+end
+
+--- A binding to the same pipelines and to the modules as they are now, held for a run; nil when these are the same. Waits
+--- when one of them has to be loaded.
+---@param held weir.Binding
+---@return weir.Binding|nil
+function M.upgraded(held)
+  local registry_of, is_other, modules, pins = held.engine.project.registry, false, {}, {}
+  for full, entry in pairs(held.entries) do
+    local current = registry_of:get(full) -- nil: it cannot be loaded, and what there is serves on
+    is_other = is_other or current ~= nil and current.version ~= entry.version
+    modules[#modules + 1] = full
+    pins[full] = not current and entry.version or nil
+  end
+  if not is_other then return nil end
+  for full, version in pairs(held.pins) do
+    if full:find "^pipelines/" then pins[full] = version end
+  end
+  local own = own_of(held.engine, held.plan, pins, modules)
+  for name, child in pairs(held.children) do -- also those that a flow found on its way
+    own.children[name], own.pins["pipelines/" .. name] = child, child.version
+  end
+  return own
+end
+
 --- Lets go of a binding when its run has ended.
 function Binding:release()
   self.runs = self.runs - 1

@@ -44,13 +44,13 @@ function getters.workspace(self)
 end
 
 function getters.options(self)
-  local options = self._frame.run:options_of(self._step)
+  local options = self._frame.run:options_of(self._step, self._frame.held)
   self.options = options
   return options
 end
 
 function getters.state(self)
-  local state = self._frame.run:state_of(self._step, self.options)
+  local state = self._frame.run:state_of(self._step, self.options, self._frame.held)
   self.state = state
   return state
 end

@@ -75,11 +75,12 @@ end
 -- Versions that a flow chose in this life and before, by full name.
 local function chosen_pins(run)
   local pins = {}
-  for full, version in pairs(run.binding.pins) do pins[full] = version end
   for key, entry in pairs(run.journal and run.journal.choices or {}) do
     local full = key:match "^pin/(.+)$"
     if full then pins[full] = entry[3] end
   end
+  for full, version in pairs(run.journal and run.journal.versions or {}) do pins[full] = version end
+  for full, version in pairs(run.binding.pins) do pins[full] = version end
   return pins
 end
 
@@ -118,19 +119,23 @@ function Engine:pin_module(run, full)
   if run.journal then keep_pins(self, run, before) end
 end
 
-function Engine:options_of(run, step)
-  local cache = run.binding.options
+---@param run weir.Run
+---@param step table
+---@param held weir.Binding|nil what the step began with, if that is not the run's
+function Engine:options_of(run, step, held)
+  held = held or run.binding
+  local cache = held.options
   local options = cache[step]
   if not options then
-    local entry = run.binding.entries[step.module]
+    local entry = held.entries[step.module]
     options = self.project.registry:options(entry, self.project:options_of(step.module), step.options)
     cache[step] = options
   end
   return value_of.copy(options)
 end
 
-function Engine:state_of(run, step, options)
-  return self.project.registry:state(run.binding.entries[step.module], options)
+function Engine:state_of(run, step, options, held)
+  return self.project.registry:state((held or run.binding).entries[step.module], options)
 end
 
 -- Who starts runs here, when nobody else is named.
@@ -352,7 +357,7 @@ local function open_again(self, run_id, options)
   if not options.cancel then check_whole(head, entries, run_id) end
   local of = self:plan_of_version(head.version)
   local book = journal.new(take_over(self, run_id), entries, self.store)
-  local held = binding.hold_pinned(self, of, head.pins)
+  local held = binding.hold_pinned(self, of, book.versions or head.pins)
   local run = new_run(self, of, held, head.input, { id = run_id, listener = options.listener, key = known(head.key),
     started_ms = head.at, by = known(head.by), parent = options.parent, parent_id = known(head.parent), of = known(head.of) })
   run.journal, run.undos = book, #book.undos > 0 and book.undos or nil

@@ -78,7 +78,7 @@ local function connect(frame, group)
   if not group.has_streams then return end
   frame.streams, frame.sources = {}, {}
   for _, step in ipairs(group.steps) do
-    if step.stream or group.read[step.name] then frame.streams[step.name] = stream.new(step.stream) end
+    if step.stream or group.read[step.name] then frame.streams[step.name] = stream.new(step.stream, frame.run, step.name) end
   end
   for _, step in ipairs(group.steps) do
     if step.from then

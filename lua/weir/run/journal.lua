@@ -6,7 +6,8 @@
 ---   {"attempt", key, attempt, from_ms, to_ms, error, delay, memory}  an attempt failed, another follows
 ---   {"draft", key, draft, memory}                     a draft was refused by its critic, another follows
 ---   {"step", key, asked, status, from_ms, to_ms, attempt, value, extra}  the outcome of a step
----   {"choice", key, value}                            a choice among what runs side by side
+---   {"choice", key, value}                            a choice among what runs side by side; "pin/NAME": of a version;
+---                                                     "upgrade": pins of all that begins from now on
 ---   {"stop", at_ms, reason}                           the process was asked to stop: what was under way is no crash
 ---   {"ending", status, error, at_ms}                  the run will end so, once what it did is undone
 ---   {"end", status, value, at_ms}                     the run has ended
@@ -35,6 +36,10 @@ local M = {}
 ---@field undos { key: string, undo: table }[] how finished steps are undone, in the order of their outcomes
 ---@field usage table<string, number> what all outcomes have used
 ---@field ending table|nil the entry
+---@field head_pins table<string, string> versions that the run began with
+---@field versions table<string, string>|nil those that it has switched to
+---@field versions_of table<string, table|false>|nil by key, of steps that were under way at a switch: what they began with;
+---   false: `head_pins`
 ---@field has_past boolean there are entries of an earlier life
 ---@field mismatch table|nil the error: something else was asked than was recorded, and a person has to look
 ---@field is_careful boolean starts are on disk before what they say begins
@@ -76,11 +81,21 @@ local function progress(self)
   self.lives, self.is_open = 0, false
 end
 
+-- What is under way at a switch to other versions goes on with those that it began with.
+local function note_upgrade(self, pins)
+  self.versions_of = self.versions_of or {}
+  for key in pairs(self.began) do
+    if self.versions_of[key] == nil then self.versions_of[key] = self.versions or false end
+  end
+  self.versions = pins
+end
+
 local READ = {
   run = function(self, entry)
     self.is_open = true
     local of = entry[2].of
     self.compares_kept = type(of) == "table" and of.is_latest == true
+    self.head_pins = entry[2].pins
   end,
   step = function(self, entry)
     if not self.recorded[entry[2]] and entry[4] ~= "skipped" and not is_kept(entry) then self.steps = self.steps + 1 end
@@ -90,6 +105,7 @@ local READ = {
   end,
   choice = function(self, entry)
     self.choices[entry[2]] = entry
+    if entry[2] == "upgrade" then note_upgrade(self, entry[3]) end
     progress(self)
   end,
   start = function(self, entry)

@@ -12,6 +12,7 @@ local parking = require "weir.run.parking"
 local proof = require "weir.proof"
 local retry = require "weir.run.retry"
 local task = require "weir.task"
+local upgrade = require "weir.run.upgrade"
 
 local M = {}
 
@@ -360,6 +361,7 @@ local function journaled(frame, step, key, input)
   end
   native.check()
   if run.plan.budget then run:spend_step() end
+  if run.plan.upgrade then frame.held = upgrade.held_for(run, key) end
   local from_ms = wall_ms()
   local began_ms = journal.began[key]
   frame.began_ms = began_ms or from_ms
@@ -388,6 +390,7 @@ local function plain(frame, step, key, input)
   end
   frame.began_ms = nil
   if run.plan.budget then run:spend_step() end
+  if run.plan.upgrade then frame.held = upgrade.held_for(run, key) end
   local listener, from = run.listener, nil
   if listener then
     from = clock.wall_ms()

@@ -11,19 +11,40 @@ local M = {}
 
 local DEFAULT_BUFFER = 64
 
+-- Those that have not ended, for people who look.
+local ongoing = setmetatable({}, { __mode = "k" })
+
 --- One step's stream.
 ---@class weir.Stream
+---@field run weir.Run|nil  whose it is
+---@field step string|nil   and which step's
 local Stream = {}
 Stream.__index = Stream
 
 --- Opens the stream of a step.
 ---@param options table|boolean|nil {buffer, on_full, rate}
+---@param run weir.Run|nil
+---@param step string|nil
 ---@return weir.Stream
-function M.new(options)
+function M.new(options, run, step)
   if type(options) ~= "table" then options = {} end
-  return setmetatable({ readers = {}, items = {}, count = 0, buffer = options.buffer or DEFAULT_BUFFER,
+  local self = setmetatable({ run = run, step = step, readers = {}, items = {}, count = 0, buffer = options.buffer or DEFAULT_BUFFER,
     on_full = options.on_full or "wait", interval = options.rate and 1 / options.rate or false, due = 0,
+<<<<<<< HEAD
     on_item = false, tell = false }, Stream)
+=======
+    on_item = false }, Stream)
+  ongoing[self] = true
+  return self
+end
+
+--- The streams of this process that have not ended, in no order. Does not wait.
+---@return weir.Stream[]
+function M.open_ones()
+  local list = {}
+  for stream in pairs(ongoing) do list[#list + 1] = stream end
+  return list
+>>>>>>> wt-serve
 end
 
 --- A channel that gets every item from now on.
@@ -56,6 +77,7 @@ end
 --- Ends the stream; with a code, readers get the error once they have read what was sent.
 function Stream:close(reason, code)
   if self.ended then return end
+  ongoing[self] = nil
   self.ended, self.reason, self.code = true, reason, code
   for _, reader in ipairs(self.readers) do reader:close(reason, code) end
 end

@@ -263,7 +263,8 @@ end
 ---@return weir.LineServer
 function M.start(host, path)
   local self = setmetatable({ host = host, path = path, sessions = {} }, Server)
-  local listener, message, code = socket.listen(path, function(connection) attend(self, connection) end)
+  local refusal = json.encode { status = 8, error = { code = "denied", message = "this host is another user's" } }
+  local listener, message, code = socket.listen(path, function(connection) attend(self, connection) end, refusal)
   if not listener then failure.raise(code, "%s", message) end
   self.listener = listener
   return self

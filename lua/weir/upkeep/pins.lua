@@ -19,19 +19,22 @@ local function add(pinned, full, version)
   end
 end
 
+-- Whether the runs of a definition may come to use other versions than those that they began with: flows find out as they
+-- go what they use, others take what was reloaded.
 local function is_flow(store, flows, version)
   if flows[version] == nil then
     local kept = store:get("definitions", version)
-    flows[version] = kept ~= nil and kept.kind == "flow"
+    flows[version] = kept ~= nil and (kept.kind == "flow" or type(kept.normal) == "table" and kept.normal.upgrade == "next_step")
   end
   return flows[version]
 end
 
--- A flow finds out as it goes what it uses; its choices say so.
 local function add_choices(store, pinned, run_id)
   for entry in pages.entries(store, run_id) do
-    local full = entry[1] == "choice" and entry[2]:match "^pin/(.+)$"
+    local key = entry[1] == "choice" and entry[2] or ""
+    local full = key:match "^pin/(.+)$"
     if full then add(pinned, full, entry[3]) end
+    for name, version in pairs(key == "upgrade" and entry[3] or {}) do add(pinned, name, version) end
   end
 end
 

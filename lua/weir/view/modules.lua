@@ -1,4 +1,4 @@
---- The versions of modules and pipelines, and what became of a reload, as programs read them.
+--- The modules that a project's pipelines can name, their versions, and what became of a reload, as programs read them.
 
 local json = require "weir.native.json"
 local kinds = require "weir.registry.kinds"
@@ -13,12 +13,12 @@ function M.kinds()
   return require("weir.value").names(kinds.kinds)
 end
 
---- The modules of a project and their versions, without pipelines; one that does not load has an `error`.
+--- All modules of a project, loaded; one that does not load has an `error`. Waits.
 ---@param here weir.Project
----@param engine weir.Engine|nil whose runs are counted
 ---@param only string|nil a kind
+---@param engine weir.Engine|nil whose runs are counted
 ---@return weir.VersionRow[]
-function M.list(here, engine, only)
+function M.list(here, only, engine)
   local list = {}
   for _, row in ipairs(listing.rows(here, engine, only)) do
     if row.kind ~= "pipeline" then list[#list + 1] = row end
@@ -31,7 +31,7 @@ local function or_null(value)
   return value
 end
 
---- A version.
+--- A version as programs read it.
 ---@param row weir.VersionRow
 ---@return table
 function M.shape(row)
@@ -39,7 +39,7 @@ function M.shape(row)
     runs = row.runs, loaded_at = shape.time(row.loaded_at), error = or_null(row.error) }
 end
 
---- What became of a reload.
+--- A report of a reload, for programs.
 ---@param report weir.ReloadReport
 ---@return table
 function M.report(report)

@@ -135,8 +135,18 @@ local function conclude(self)
   end
 end
 
+-- A version never changes, so what was read of it once is as good as what would be read now.
+local definitions = setmetatable({}, { __mode = "k" })
+local DEFINITIONS_MAX = 64 -- of one store
+
 local function definition_of(store, version)
-  local kept = version and store:get("definitions", version)
+  local read = definitions[store]
+  if not read or read.count >= DEFINITIONS_MAX then
+    read = { count = 0, by_version = {} }
+    definitions[store] = read
+  end
+  local kept = version and (read.by_version[version] or store:get("definitions", version))
+  if kept and not read.by_version[version] then read.by_version[version], read.count = kept, read.count + 1 end
   return kept and known(kept.normal), kept and kept.kind
 end
 

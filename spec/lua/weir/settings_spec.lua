@@ -39,7 +39,7 @@ describe("settings", function()
 
   for text, message in pairs {
     ['return { listen = "80" }'] = "weir.lua: listen: ADDRESS:PORT expected",
-    ["return { listen = 7 }"] = "listen: ADDRESS:PORT expected, such as 127.0.0.1:7435, or false for none, got integer 7",
+    ["return { listen = 7 }"] = "listen: ADDRESS:PORT expected, such as 127.0.0.1:4010, or false for none, got integer 7",
     ['return { listen = "127.0.0.1:70000" }'] = "ADDRESS:PORT expected",
     ['return { log = "inf" }'] = "log: one of debug, info, warn, error expected, got string 'inf'; did you mean 'info'?",
     ["return { options = 1 }"] = "options: a table expected, got integer 1",

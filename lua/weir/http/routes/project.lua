@@ -3,7 +3,7 @@
 local door = require "weir.http.door"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
-local kinds = require "weir.registry.kinds"
+local kinds = require("weir.registry.kinds").kinds
 local listing = require "weir.registry.listing"
 local lookup = require "weir.http.lookup"
 local modules_view = require "weir.view.modules"
@@ -59,61 +59,65 @@ local function pipeline(call)
   return 200, entry_of(call.host, call.params.name, true)
 end
 
+-- Modules --------------------------------------------------------------------------------------------
+
 local function modules(call)
   local items = json.list {}
-  for index, entry in ipairs(modules_view.list(call.host.project, call.host.engine, call.query.kind)) do items[index] = modules_view.shape(entry) end
+  for index, row in ipairs(modules_view.list(call.host.project, call.query.kind, call.host.engine)) do
+    items[index] = modules_view.shape(row)
+  end
   return 200, { items = items, next = json.null }
 end
 
--- The full name that a path means.
-local function full_of(call)
-  local kind, name = call.params.kind, call.params.name
-  local folder = kind == "pipeline" and "pipelines" or kinds.kinds[kind] and kinds.kinds[kind].folder
-  local ok, full = pcall(revise.resolve, call.host.project.registry, ("%s/%s"):format(folder, name))
-  if folder and ok then return full end
+-- The full name of a module or pipeline of a path.
+local function full_name(call)
+  local here, kind, name = call.host.project, call.params.kind, call.params.name
+  local folder = kind == "pipeline" and "pipelines" or kinds[kind] and kinds[kind].folder
+  local known = folder and (kind == "pipeline" and here:pipeline_names() or here.registry:names(kind)) or {}
+  for _, one in ipairs(known) do
+    if one == name then return folder .. "/" .. name end
+  end
   problem.raise(404, "not_found", "there is no module '%s/%s'; /api/modules lists them", kind:sub(1, 40), name:sub(1, 60))
 end
 
 local function module_of(call)
-  local full, found = full_of(call), nil
+  full_name(call)
+  local versions, serves = json.list {}, nil
   for _, row in ipairs(listing.rows(call.host.project, call.host.engine, call.params.kind)) do
-    local shown = row.full == full and modules_view.shape(row)
-    if shown and not found then
-      found = shown
-      found.versions = json.list {}
+    if row.name == call.params.name then
+      versions[#versions + 1] = modules_view.shape(row)
+      serves = serves or modules_view.shape(row)
     end
-    if shown then found.versions[#found.versions + 1] = { version = shown.version, active = shown.active, runs = shown.runs,
-      file = shown.file, loaded_at = shown.loaded_at } end
   end
-  return 200, found
+  serves.versions = versions
+  return 200, serves
 end
 
 local function versions(call)
-  local full, held = full_of(call), {}
+  local full, held = full_name(call), {}
   for _, row in ipairs(listing.rows(call.host.project, call.host.engine, call.params.kind)) do
     if row.full == full then held[#held + 1] = row end
   end
   return 200, { items = versions_view.of(call.host.project.registry, full, held), next = json.null }
 end
 
-local function about(call)
-  return { by = call.who.name, via = "http" }
-end
+local function about(call) return { by = call.who.name, via = "http" } end
 
+-- What cannot be loaded changes nothing, and says where it is wrong.
 local function reload(call)
-  local full = full_of(call)
-  local report = door.detached(function() return revise.reload(call.host.project.registry, full, about(call)) end)
+  local full = full_name(call)
+  local report = door.detached(function() return revise.reload(call.host.project.registry, { full }, about(call)) end)
   local failed = report.failed[1]
-  if failed then
-    error({ code = failed.code, message = failed.message, details = report.failed, extra = { excerpt = failed.excerpt } }, 0)
-  end
-  return 200, modules_view.report(report)
+  if not failed then return 200, modules_view.report(report) end
+  local err = problem.new(422, failed.code or "invalid", "%s", failed.message)
+  err.extra = { report = modules_view.report(report) }
+  error(err, 0)
 end
 
 local function rollback(call)
-  local full = full_of(call)
+  local full = full_name(call)
   local done = door.detached(function() return revise.rollback(call.host.project.registry, full, about(call)) end)
-  return 200, { name = done.name, from = done.from, to = done.to, file = or_null(done.file) }
+  return 200, { name = done.name, from = or_null(done.from), to = done.to, file = or_null(done.file) }
 end
 
 return {
@@ -125,15 +129,18 @@ return {
   { method = "GET", path = "/api/modules", role = "read", handler = modules, doc = "Lists the modules that pipelines can name.",
     query = { kind = { type = "string", enum = modules_view.kinds() } },
     answers = { [200] = { doc = "All of them.", schema = schemas.page "Module" } } },
-  { method = "GET", path = "/api/modules/{kind}/{name}", role = "read", handler = module_of, doc = "One module.",
-    answers = { [200] = { doc = "The version that serves, and `versions` that are held.", schema = schemas.ref "Module" } } },
+  { method = "GET", path = "/api/modules/{kind}/{name}", role = "read", handler = module_of,
+    doc = "One module: the version that serves, and in `versions` all that are held. The kind `pipeline` stands for pipelines.",
+    answers = { [200] = { doc = "The module.", schema = schemas.ref "Module" } } },
   { method = "GET", path = "/api/modules/{kind}/{name}/versions", role = "read", handler = versions,
     doc = "The versions of a module, or of a pipeline (its kind is `pipeline`), each with its source.",
     answers = { [200] = { doc = "All that are kept.", schema = { type = "object" } } } },
-  { method = "POST", path = "/api/modules/{kind}/{name}/reload", role = "admin", handler = reload, accepts = "application/json",
-    body = schemas.object {}, doc = "Has the file serve as it is now. If it cannot be loaded, what serves goes on serving.",
-    answers = { [200] = { doc = "What serves now.", schema = schemas.ref "Reload" } } },
-  { method = "POST", path = "/api/modules/{kind}/{name}/rollback", role = "admin", handler = rollback, accepts = "application/json",
-    body = schemas.object {}, doc = "Has the version serve that served before, until the file changes.",
-    answers = { [200] = { doc = "From which version to which.", schema = schemas.ref "Rollback" } } },
+  { method = "POST", path = "/api/modules/{kind}/{name}/reload", role = "admin", accepts = "application/json", handler = reload,
+    body = schemas.object {}, doc = "Has the file of a module serve as it is now, and what depends on it.",
+    answers = { [200] = { doc = "What serves now.", schema = schemas.ref "Reload" },
+      [422] = { doc = "It cannot be loaded; what served goes on serving. `report` says where it is wrong.",
+        schema = schemas.ref "Problem" } } },
+  { method = "POST", path = "/api/modules/{kind}/{name}/rollback", role = "admin", accepts = "application/json", handler = rollback,
+    body = schemas.object {}, doc = "Has the version of a module serve that served before.",
+    answers = { [200] = { doc = "It serves.", schema = schemas.ref "Rollback" } } },
 }

@@ -95,9 +95,22 @@ local function list(call)
   return 200, { items = items, next = found[limit + 1] and found[limit].id or json.null }
 end
 
+local JSON = "application/json"
+
+-- Of a run that has ended nothing changes any more.
 local function show(call)
-  lookup.row(call.host, call.params.id)
-  return 200, with_waits(call.host, run_view.whole(record_of.load(call.host.store, call.params.id)))
+  local id, bodies = call.params.id, call.host.http.bodies
+  local row = lookup.row(call.host, id)
+  local has_ended = HAS_ENDED[row.status]
+  local text = has_ended and bodies:get(id)
+  if text then return 200, text, { ["Content-Type"] = JSON } end
+  local whole = run_view.whole(record_of.load(call.host.store, id))
+  if not has_ended or whole.ended_at == json.null then return 200, with_waits(call.host, whole) end
+  local message
+  text, message = json.encode(whole)
+  if not text then failure.raise("corrupt", "run %s cannot be written as JSON: %s", id, message) end
+  bodies:put(id, text)
+  return 200, text, { ["Content-Type"] = JSON }
 end
 
 local function entries(call)
@@ -219,7 +232,6 @@ end
 
 -- Routes ---------------------------------------------------------------------------------------------
 
-local JSON = "application/json"
 local RUN, LINE, PLAN = schemas.ref "Run", schemas.ref "RunLine", schemas.ref "Plan"
 local reason = object { reason = schemas.comment }
 local set = { type = "object", propertyNames = { minLength = 1, maxLength = 512 } }

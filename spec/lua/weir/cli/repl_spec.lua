@@ -140,6 +140,16 @@ describe("weir repl", function()
     assert.equal(2, support.host({ "repl" }, { cwd = folder, stdin = "for\n" }).status)
   end)
 
+  it("answers each line as it comes", function()
+    local child = assert(process.start({ uv.exepath(), "repl" }, { cwd = folder, env = support.environment(), pipe = true }))
+    for n = 1, 3 do
+      assert(child.stdin:write(("%d * 7\n"):format(n)))
+      assert.equal(("%d\n"):format(n * 7), support.read_until(child.stdout, "\n"))
+    end
+    child.stdin:close()
+    assert.equal(0, assert(child:wait(20)).status)
+  end)
+
   it("is attached to by the folder of a project, of a store, and by a socket", function()
     for _, where in ipairs { folder, folder .. "/.weir", folder .. "/.weir/repl.sock" } do
       assert.equal("3\n", support.host({ "attach", where }, { stdin = "1 + 2\n" }).stdout, where)

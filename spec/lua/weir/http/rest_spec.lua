@@ -1,8 +1,10 @@
 local approval = require "weir.approval"
+local audit = require "weir.audit"
 local http = require "weir.http"
 local json = require "weir.native.json"
 local process = require "weir.port.process"
 local schema_of = require "weir.schema"
+local uv = require "luv"
 local wire = require "spec.lua.weir.http.wire"
 local worlds = require "spec.lua.weir.http.world"
 
@@ -115,6 +117,33 @@ describe("the HTTP door", function()
       assert.equal(404, ask("GET", "/api/pipelines/nothing").status)
     end)
 
+    it("reloads a module and rolls it back, and says what is wrong with one that cannot be loaded", function()
+      local path = world.folder .. "/modules/agents/said.lua"
+      local function save(body)
+        uv.fs_mkdir(world.folder .. "/modules/agents", 448)
+        local file = assert(io.open(path, "w"))
+        file:write(('local M = { kind = "agent", name = "said", api = 1 }\n%s\nreturn M\n'):format(body))
+        file:close()
+      end
+      save "function M.execute() return 1 end"
+      local first = ask("POST", "/api/modules/agent/said/reload", {})
+      assert.equal(200, first.status, first.body)
+      save "function M.execute() return 2 end"
+      local second = ask("POST", "/api/modules/agent/said/reload", {}).value.reloaded[1]
+      assert.same({ "agents/said", true }, { second.name, second.from ~= second.to })
+      save "function M.execute( return 3 end"
+      local broken = ask("POST", "/api/modules/agent/said/reload", {})
+      assert.same({ 422, "invalid" }, { broken.status, broken.value.code })
+      assert.matches("said.lua:2", broken.value.detail, 1, true)
+      assert.matches("return 3", broken.value.report.failed[1].excerpt, 1, true)
+      local back = ask("POST", "/api/modules/agent/said/rollback", {})
+      assert.same({ 200, second.from }, { back.status, back.value.to })
+      local shown = ask("GET", "/api/modules/agent/said").value
+      assert.same({ second.from, true }, { shown.version, shown.active })
+      assert.is_true(#shown.versions >= 1)
+      assert.equal(404, ask("POST", "/api/modules/agent/nobody/rollback", {}).status)
+    end)
+
     it("lists modules by kind, and shows one", function()
       local found = ask("GET", "/api/modules?kind=critic").value.items
       assert.is_true(#found >= 2)
@@ -123,6 +152,33 @@ describe("the HTTP door", function()
       assert.equal(404, ask("GET", "/api/modules/agent/nobody").status)
       assert.equal(404, ask("GET", "/api/modules/robot/echo").status)
       assert.equal(422, ask("GET", "/api/modules?kind=robot").status)
+    end)
+
+    it("loads a module again, keeps what serves when that fails, and rolls back", function()
+      local function write(text)
+        uv.fs_mkdir(world.folder .. "/modules/agents", 448)
+        local file = assert(io.open(world.folder .. "/modules/agents/greeter.lua", "w"))
+        file:write(text)
+        file:close()
+      end
+      local text = "return { kind = 'agent', name = 'greeter', api = 1, execute = function() return '%s' end }"
+      write(text:format "one")
+      local first = ask("GET", "/api/modules/agent/greeter").value
+      assert.is_true(first.active)
+      write(text:format "two")
+      local done = ask("POST", "/api/modules/agent/greeter/reload")
+      assert.same({ 200, "agents/greeter", first.version }, { done.status, done.value.reloaded[1].name, done.value.reloaded[1].from })
+      write "return {"
+      local broken = ask("POST", "/api/modules/agent/greeter/reload")
+      assert.equal(422, broken.status)
+      assert.equal(1, broken.value.report.failed[1].line)
+      assert.equal(done.value.reloaded[1].to, ask("GET", "/api/modules/agent/greeter").value.version)
+      local back = ask("POST", "/api/modules/agent/greeter/rollback")
+      assert.same({ 200, first.version }, { back.status, back.value.to })
+      assert.equal(404, ask("POST", "/api/modules/agent/greeter/rollback").status)
+      assert.equal(404, ask("POST", "/api/modules/agent/nobody/reload").status)
+      local records = audit.list(world.host.store)
+      assert.same({ "rollback", "http", "local" }, { records[#records].value.action, records[#records].value.via, records[#records].value.by })
     end)
   end)
 

@@ -22,7 +22,7 @@ Feed.__index, Follower.__index = Feed, Follower
 
 local CAPACITY = 64
 
-function Feed:publish(kind, data)
+local function publish(self, kind, data)
   self.latest = self.latest + 1
   self.events[self.latest] = { id = "t-" .. self.latest, kind = kind, data = data }
   self.events[self.latest - CAPACITY] = nil
@@ -30,6 +30,9 @@ function Feed:publish(kind, data)
     if follower.waiter then follower.waiter:wake() end
   end
 end
+
+-- A spec may lose the processor anywhere.
+function Feed:publish(kind, data) scheduler.atomic(publish, self, kind, data) end
 
 function Feed:follow(query)
   local position = query.after and math.tointeger(tonumber(query.after:match "^t%-(%d+)$")) or query.after and -1 or self.latest
@@ -43,25 +46,30 @@ function Feed:follow(query)
   return follower
 end
 
+local function look(self)
+  local feed = self.feed
+  local oldest = math.max(0, feed.latest - CAPACITY)
+  if self.position < oldest or self.position > feed.latest then
+    self.position = oldest
+    return true, nil, "gap", "t-" .. oldest
+  end
+  while self.position < feed.latest do
+    self.position = self.position + 1
+    local event = feed.events[self.position]
+    if (not self.kinds or self.kinds[event.kind]) and (not self.run or self.run == event.data.run) then return true, event end
+  end
+  self.waiter = scheduler.waiter()
+  return false
+end
+
 function Follower:next(timeout)
   local deadline = timeout and scheduler.now() + timeout
   while not self.is_closed do
-    local feed = self.feed
-    local oldest = math.max(0, feed.latest - CAPACITY)
-    if self.position < oldest or self.position > feed.latest then
-      self.position = oldest
-      return nil, "gap", "t-" .. oldest
-    end
-    while self.position < feed.latest do
-      self.position = self.position + 1
-      local event = feed.events[self.position]
-      if (not self.kinds or self.kinds[event.kind]) and (not self.run or self.run == event.data.run) then return event end
-    end
+    local found, event, why, id = scheduler.atomic(look, self)
+    if found then return event, why, id end
     local left = deadline and deadline - scheduler.now()
     if left and left <= 0 then return nil, "timeout" end
-    self.waiter = scheduler.waiter()
     self.waiter:wait("the next event", left)
-    self.waiter = nil
   end
   return nil, "closed"
 end
@@ -178,6 +186,7 @@ function World:close()
     uv.fs_rmdir(path)
   end
   remove(self.folder .. "/pipelines")
+  remove(self.folder .. "/modules/agents")
   remove(self.folder .. "/modules")
   remove(self.folder)
 end

@@ -161,6 +161,40 @@ describe("a REPL", function()
     assert.equal("repl", require("weir.approval").get(host.store, id).given[1].via)
   end)
 
+  it("shows streams between steps, and how far their readers are behind", function()
+    support.write(folder, "modules/agents/pours.lua", [[return { kind = "agent", name = "pours", api = 1, execute = function(ctx)
+      for n = 1, 100 do ctx:emit(n) end
+    end }]])
+    support.write(folder, "modules/agents/sips.lua", [[return { kind = "agent", name = "sips", api = 1, execute = function(ctx)
+      for _ in ctx:items() do ctx:sleep(600) end
+    end }]])
+    support.write(folder, "pipelines/pour.lua", [[local weir = require "weir"
+    return weir.pipeline "pour" { weir.group "both" { weir.step "from" { agent = "pours", stream = { buffer = 4 } },
+      weir.step "to" { agent = "sips", from = "from" } } }]])
+    value "chans()"
+    assert.equal("no stream is open\n", table.concat(printed))
+    value "r = start 'pour'"
+    local id, text = session.environment.r.id, ""
+    for _ = 1, 1000 do
+      task.sleep(0.002)
+      value "chans()"
+      text = table.concat(printed)
+      if text:find "4 of 4" then break end
+    end
+    assert.matches(id .. " +from +%d+ +4 of 4", text)
+    value "r:cancel()"
+  end)
+
+  it("follows what a run does", function()
+    value "r = start 'waits'"
+    local following = native.spawn_root(function() return eval "r:tail()" end)
+    while not host.watchers[session.environment.r.id] do task.yield() end
+    host.engine:cancel(session.environment.r.id, "enough")
+    following:join(20)
+    assert.matches("cancelled", table.concat(printed))
+    assert.is_nil(host.watchers[session.environment.r.id])
+  end)
+
   it("cancels", function()
     value "r = start 'waits'"
     value "r:cancel 'enough'"

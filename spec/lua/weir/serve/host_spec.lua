@@ -206,6 +206,45 @@ describe("weir serve", function()
     assert.equal(0, assert(host:wait(20)).status)
   end)
 
+  it("loads changed modules at SIGHUP", function()
+    local function agent(answer)
+      support.write(folder, "modules/agents/say.lua", ('return { kind = "agent", name = "say", api = 1, execute = function() return "%s" end }')
+        :format(answer))
+    end
+    agent "one"
+    support.write(folder, "pipelines/says.lua", 'return require "weir".pipeline "says" { require "weir".step "x" { agent = "say" }, output = "$.x" }')
+    local child = support.start({ "serve" }, { cwd = folder })
+    assert(support.read_until(child.stdout, "repl"))
+    assert.equal("one\n", support.host({ "run", "says" }, { cwd = folder }).stdout)
+    agent "two"
+    assert.equal("one\n", support.host({ "run", "says" }, { cwd = folder }).stdout)
+    child:kill "sighup"
+    assert(support.read_until(child.stderr, '"reloaded"'))
+    assert.equal("two\n", support.host({ "run", "says" }, { cwd = folder }).stdout)
+    child:kill "sigterm"
+    assert.equal(0, assert(child:wait(20)).status)
+  end)
+
+  it("keeps every run that it has acknowledged, however often it is killed", function()
+    local ids = {}
+    for _ = 1, 4 do
+      local child = support.start({ "serve" }, { cwd = folder })
+      assert(support.read_until(child.stdout, "repl"))
+      for _ = 1, 5 do
+        local started = support.host({ "run", "hello", "--detach" }, { cwd = folder })
+        assert.equal(0, started.status, started.stderr)
+        ids[#ids + 1] = started.stdout:match "^(r_%w+)"
+      end
+      child:kill "sigkill"
+      child:wait(20)
+    end
+    assert.equal(0, support.host({ "resume", "--quiet" }, { cwd = folder }).status)
+    for _, id in ipairs(ids) do
+      local line = support.lines(support.host({ "show", id, "--json" }, { cwd = folder }).stdout)[1]
+      assert.equal("finished", line.status, id)
+    end
+  end)
+
   it("refuses a folder that is not there, and a setting that does not fit", function()
     local missing = support.host({ "serve", "nowhere" }, { cwd = folder })
     assert.equal(6, missing.status)

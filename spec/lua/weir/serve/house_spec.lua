@@ -1,0 +1,87 @@
+-- What a host does beside its runs.
+local json = require "weir.native.json"
+local log_of = require "weir.log"
+local queue = require "weir.queue"
+local spaces = require("weir.queue.place").spaces
+local serve = require "weir.serve"
+local support = dofile "spec/lua/weir/cli/support.lua"
+local task = require "weir.task"
+local uv = require "luv"
+
+local TELLS = [[
+return { kind = "agent", name = "tells", api = 1, execute = function(ctx, input)
+  ctx:publish { type = "told", data = { n = input.n } }
+  return input.n
+end }
+]]
+local TELL = [[
+local weir = require "weir"
+return weir.pipeline "tell" { input = { n = "integer" }, weir.step "one" { agent = "tells", input = { n = "$.input.n" } } }
+]]
+
+-- A server of one answer a connection; keeps the requests.
+local function listen(answers)
+  local server, requests = assert(uv.new_tcp()), {}
+  assert(server:bind("127.0.0.1", 0))
+  assert(server:listen(16, function()
+    local client, text = uv.new_tcp(), ""
+    server:accept(client)
+    client:read_start(function(_, piece)
+      if not piece then return client:close() end
+      text = text .. piece
+      local size = tonumber(text:lower():match "content%-length: (%d+)")
+      local body = text:match "\r\n\r\n(.*)$"
+      if not body or #body < size then return end
+      requests[#requests + 1] = { head = text:match "^(.-)\r\n\r\n", event = json.decode(body) }
+      local status = table.remove(answers, 1) or 200
+      client:write(("HTTP/1.1 %d X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"):format(status), function() client:close() end)
+    end)
+  end))
+  return server, requests, ("http://127.0.0.1:%d/events"):format(server:getsockname().port)
+end
+
+describe("the outbox of a host", function()
+  it("sends what steps publish until it is confirmed, and tells the feed", function()
+    local folder = support.folder()
+    support.write(folder, "modules/agents/tells.lua", TELLS)
+    support.write(folder, "pipelines/tell.lua", TELL)
+    local server, requests, url = listen { 500, 200 }
+    support.write(folder, "weir.lua", ("return { events = %q }"):format(url))
+    local host = serve.start { folder = folder, http = false, env = function() end, logger = log_of.new { write = function() end } }
+    local follower = host.feed:follow { kinds = { "event" } }
+    host.engine:start(assert(host.project:load(folder .. "/pipelines/tell.lua")), { n = 7 }):wait()
+    local told = assert(follower:next(60))
+    assert.equal("told", told.data.event.type)
+    assert.equal(2, told.data.attempt)
+    assert.equal(2, #requests)
+    assert.matches("^POST /events", requests[1].head)
+    assert.matches("application/cloudevents%+json", requests[1].head)
+    assert.equal(requests[1].event.id, requests[2].event.id)
+    assert.equal(7, requests[2].event.data.n)
+    host:stop "the spec is over"
+    server:close()
+    support.remove(folder)
+  end)
+end)
+
+describe("the house of a host", function()
+  it("removes what is over", function()
+    local folder = support.folder()
+    local host = serve.start { folder = folder, store = folder .. "/store", http = false, env = function() end,
+      logger = log_of.new { write = function() end } }
+    local line = queue.open(host.store, "work", {})
+    assert(line:enqueue({ n = 1 }, { dedupe = "a", dedupe_s = 0.001 }))
+    assert.equal(1, #host.store:scan(spaces.forgets, {}))
+    host:stop "the next one tidies at its start"
+    task.sleep(0.005)
+    host = serve.start { folder = folder, store = folder .. "/store", http = false, env = function() end,
+      logger = log_of.new { write = function() end } }
+    for _ = 1, 1000 do
+      if #host.store:scan(spaces.forgets, {}) == 0 then break end
+      task.sleep(0.005)
+    end
+    assert.same({}, host.store:scan(spaces.forgets, {}))
+    host:stop "the spec is over"
+    support.remove(folder)
+  end)
+end)
