@@ -30,10 +30,7 @@ function M.new(options, run, step)
   if type(options) ~= "table" then options = {} end
   local self = setmetatable({ run = run, step = step, readers = {}, items = {}, count = 0, buffer = options.buffer or DEFAULT_BUFFER,
     on_full = options.on_full or "wait", interval = options.rate and 1 / options.rate or false, due = 0,
-<<<<<<< HEAD
     on_item = false, tell = false }, Stream)
-=======
-    on_item = false }, Stream)
   ongoing[self] = true
   return self
 end
@@ -44,7 +41,6 @@ function M.open_ones()
   local list = {}
   for stream in pairs(ongoing) do list[#list + 1] = stream end
   return list
->>>>>>> wt-serve
 end
 
 --- A channel that gets every item from now on.

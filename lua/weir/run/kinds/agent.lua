@@ -11,13 +11,9 @@ local M = { name = "agent" }
 local function stream_of(ctx)
   local frame = ctx._frame
   local own = frame.streams and frame.streams[ctx._step.name]
-<<<<<<< HEAD
-  if not own then own = stream.new() end
+  if not own then own = stream.new(nil, frame.run, ctx._step.name) end
   local run, key = frame.run, ctx._key
   if run.listener then own.tell = function(item) run:notify { kind = "item", step = key, item = item } end end
-=======
-  if not own then own = stream.new(nil, frame.run, ctx._step.name) end
->>>>>>> wt-serve
   return own
 end
 
