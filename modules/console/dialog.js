@@ -2,6 +2,7 @@
 
 import { $, h, replace } from "./dom.js";
 
+const MOST = 3; // lines at once
 let count = 0;
 
 /**
@@ -53,6 +54,7 @@ export function toast(text, kind) {
   const sign = { good: "✓ ", bad: "✗ " }[kind] ?? "";
   const line = h("p", { class: `toast ${kind ?? ""}` }, sign + text);
   $("toasts").append(line);
+  while ($("toasts").childElementCount > MOST) $("toasts").firstElementChild.remove();
   setTimeout(() => line.remove(), kind === "bad" ? 9000 : 5000);
 }
 

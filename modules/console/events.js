@@ -1,7 +1,9 @@
-// events.js - the one stream of everything that happens in the host; pages subscribe to it.
+// events.js - the one stream of what happens to runs and modules of the host; pages subscribe to it.
 
 import { follow } from "./stream.js";
 
+// Not what every step does: a run that is looked at has a stream of its own.
+const KINDS = "run,waiting,reload,reload_failed";
 const subscribers = new Set();
 const watchers = new Set();
 let stream = null;
@@ -9,7 +11,7 @@ let state = "broken";
 
 function start() {
   if (stream) return;
-  stream = follow("/api/events", {
+  stream = follow(`/api/events?kinds=${KINDS}`, {
     onEvent: (event) => subscribers.forEach((f) => f(event)),
     onState(now) {
       const wasBroken = state !== "live";

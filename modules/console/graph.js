@@ -106,7 +106,7 @@ function leads(columns, at) {
   if (!branch) return at + 1 < columns.length ? [{ label: "", to: at + 1 }] : [];
   const index = (name) => (name === "end" ? -1 : columns.findIndex((column) => column.name === name));
   const found = Object.entries(branch.cases ?? {}).map(([label, name]) => ({ label, to: index(name) }));
-  if (branch.default) found.push({ label: "else", to: index(branch.default) });
+  if (branch.default) found.push({ label: found.length > 0 ? "else" : "", to: index(branch.default) });
   else if (!branch.cases || at + 1 < columns.length) found.push({ label: branch.cases ? "else" : "", to: at + 1 });
   if (branch.failed) found.push({ label: "failed", to: index(branch.failed), isFailure: true });
   return found.filter(({ to }) => to < columns.length);
@@ -137,7 +137,7 @@ function edges(columns, tallest) {
       const x2 = to < 0 ? x1 + 60 : columns[to].x + columns[to].width / 2 - (to === at ? 60 : 12) - 8 * (lane % 3);
       const rise = to < 0 ? "" : `V${columns[to].bottom + 6}`;
       nodes.push(svg("path", { class: kind, d: `M${x1} ${column.bottom}V${y}H${x2}${rise}`, "marker-end": "url(#arrow)" }));
-      nodes.push(svg("text", { class: "edge-label", x: (x1 + x2) / 2, y: y - 5, "text-anchor": "middle" }, `${isFailure ? "✗ " : ""}${short(visible(label), 30)}${to < 0 ? " → end" : ""}`));
+      nodes.push(svg("text", { class: "edge-label", x: (x1 + x2) / 2, y: y - 5, "text-anchor": "middle" }, [isFailure && "✗", short(visible(label), 30), to < 0 && "→ end"].filter(Boolean).join(" ")));
     }
   });
   return { nodes, lanes: lane };

@@ -26,8 +26,10 @@ const moduleOf = (place) => (place.page === "runs" && place.parts.length > 0 ? "
 
 function markNav(name) {
   for (const link of $("nav").children) {
-    if (link.dataset.page === name) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.dataset.page === name) {
+      link.setAttribute("aria-current", "page");
+      if (link.offsetLeft + link.offsetWidth > $("nav").clientWidth + $("nav").scrollLeft || link.offsetLeft < $("nav").scrollLeft) link.scrollIntoView({ block: "nearest", inline: "center" });
+    } else link.removeAttribute("aria-current");
   }
 }
 
@@ -202,8 +204,8 @@ function start() {
   });
   show();
   events.watch(showState);
-  events.subscribe(({ kind, data }) => {
-    if (kind === "gap" || kind === "waiting" || kind === "approval" || (kind === "run" && data.status !== undefined)) countSoon();
+  events.subscribe(({ kind }) => {
+    if (kind !== "reload" && kind !== "reload_failed") countSoon();
   });
   checkVersion();
   if (!token.get()) askForToken();

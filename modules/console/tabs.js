@@ -50,7 +50,7 @@ const ABOUT = {
   attempt: (entry) => [entry[1], entry[4], `attempt ${entry[2]} failed: ${entry[5]?.message ?? ""}`],
   draft: (entry) => [entry[1], null, "refused by its critic"],
   step: (entry) => [entry[1], entry[5], `${entry[3]}${entry[3] === "finished" ? "" : `: ${entry[7]?.message ?? ""}`}`],
-  end: (entry) => ["", entry[3], entry[1]],
+  end: (entry) => [entry[1], entry[3]],
 };
 
 function entryRow(item, isOpen) {

@@ -111,7 +111,7 @@ await check("lists runs as they come, with counts by status, and says what a wai
   await start("failing", {});
   await page.waitForSelector(".row .s-failed");
   await page.waitForFunction(() => document.querySelector("[data-status=failed] b")?.textContent === "1");
-  await page.waitForFunction(() => [...document.querySelectorAll(".row .c-about")].some((cell) => /release waits for a decision, since .*, until/.test(cell.textContent)));
+  await page.waitForFunction(() => [...document.querySelectorAll(".row .c-about")].some((cell) => /release waits for a decision.*, since .*, until/.test(cell.textContent)));
   await picture(page, "runs-light");
 });
 
@@ -363,12 +363,12 @@ await check("is dark where the system is, and by its own switch", async () => {
 await check("fits into 360 pixels", async () => {
   await page.setViewportSize({ width: 360, height: 740 });
   const approvals = (await ask("GET", "/api/approvals")).items;
-  const places = ["/runs", `/runs/${spoken}`, `/runs/${spoken}?tab=graph`, `/runs/${spoken}?tab=journal`, `/runs/${spoken}?step=speak`, "/approvals", `/approvals/${approvals[0]?.id ?? ""}`,
-    "/start", "/start/tale", "/schedules", "/modules", "/modules/agent/said", "/health"];
-  for (const place of places) {
+  const places = [["/runs", ".list .row"], [`/runs/${spoken}`, ".step .bar"], [`/runs/${spoken}?tab=graph`, ".graph .box"], [`/runs/${spoken}?tab=journal`, ".entry"],
+    [`/runs/${spoken}?tab=data`, ".data .value"], [`/runs/${spoken}?step=speak`, ".panel .value"], ["/approvals", ".approval"], [`/approvals/${approvals[0].id}`, ".question"],
+    ["/start", ".choices a"], ["/start/tale", ".starter"], ["/schedules", ".cards > *"], ["/modules", ".module"], ["/modules/agent/said", ".detail .facts"], ["/health", ".family"]];
+  for (const [place, there] of places) {
     await go(page, place);
-    await page.waitForFunction((name) => document.querySelector(`.page-${name}`), place.split("/").length > 2 && place.startsWith("/runs") ? "run" : place.split(/[/?]/)[1]);
-    await page.waitForLoadState("networkidle").catch(() => {});
+    await page.waitForSelector(there);
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     await picture(page, `narrow${place.replace(/\W+/g, "-").replace(/r_\w+|a_\w+/g, "x")}`);
     must(width <= 360, `${place} is ${width} pixels wide`);

@@ -54,10 +54,11 @@ end
 
 --- The durable waits of a run of the engine, in order of their steps.
 ---@param run weir.Run
+---@param is_any boolean|nil also of a run that is not parked yet, since it has begun to wait just now or works elsewhere
 ---@return table[]
-function M.waits_of(run)
+function M.waits_of(run, is_any)
   local list = {}
-  for key, wait in pairs(run.status ~= "running" and run.waits or {}) do
+  for key, wait in pairs((is_any or run.status ~= "running") and run.waits or {}) do
     list[#list + 1] = { step = key, kind = wait.kind, id = wait.id, name = wait.name, since_ms = wait.since_ms, due_ms = wait.due_ms }
   end
   table.sort(list, function(a, b) return a.step < b.step end)

@@ -200,7 +200,7 @@ export function open(root, place) {
     show();
   });
   const unsubscribe = events.subscribe(({ kind }) => {
-    if (kind === "run" || kind === "waiting" || kind === "approval" || kind === "gap") soon();
+    if (kind === "run" || kind === "waiting" || kind === "gap") soon();
   });
   load().then(() => {
     if (chosen) list.select(items.findIndex((one) => one.id === chosen));

@@ -15,7 +15,7 @@ const SINCE = [["", "any time"], ["15m", "15 minutes"], ["1h", "an hour"], ["24h
 const isNarrow = () => matchMedia("(max-width: 640px)").matches;
 
 function about(run) {
-  if (run.status === "waiting" || run.status === "in_doubt") return (run.waiting ?? []).map((wait) => waits(wait)).join("; ");
+  if (run.waiting?.length > 0) return run.waiting.map((wait) => waits(wait)).join("; ");
   if (run.error) return `${run.error.step ? `${run.error.step}: ` : ""}${run.error.message}`;
   return "";
 }

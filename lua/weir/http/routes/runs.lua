@@ -71,6 +71,19 @@ end
 
 -- Looking --------------------------------------------------------------------------------------------
 
+-- A run that has begun to wait is parked a little later; it says at once what it waits for.
+local function with_waits(host, line)
+  local live = host.engine.live[line.run]
+  if not live or line.status ~= "running" then return line end
+  line.waiting = shape.waiting(shape.waits_of(live, true))
+  local waits = {}
+  for _, wait in ipairs(line.waiting) do waits[wait.step] = true end
+  for _, step in ipairs(line.steps or {}) do
+    if waits[step.key] and step.status == "running" then step.status = "waiting" end
+  end
+  return line
+end
+
 local function list(call)
   local query = call.query
   local limit = query.limit or LIMIT
@@ -78,7 +91,7 @@ local function list(call)
     since_ms = selection.since(query.since, "since"), after = query.cursor })
   local items = json.list {}
   for index = 1, math.min(#found, limit) do
-    items[index] = shape.row(found[index].id, found[index].row or { status = "damaged" })
+    items[index] = with_waits(call.host, shape.row(found[index].id, found[index].row or { status = "damaged" }))
   end
   return 200, { items = items, next = found[limit + 1] and found[limit].id or json.null }
 end
@@ -93,7 +106,7 @@ local function show(call)
   local text = has_ended and bodies:get(id)
   if text then return 200, text end
   local whole = run_view.whole(record_of.load(call.host.store, id))
-  if not has_ended or whole.ended_at == json.null then return 200, whole end
+  if not has_ended or whole.ended_at == json.null then return 200, with_waits(call.host, whole) end
   local message
   text, message = json.encode(whole)
   if not text then failure.raise("corrupt", "run %s cannot be written as JSON: %s", id, message) end
