@@ -27,9 +27,12 @@ local function hurry(run)
   run.patience, run.near = 0, NEAR
 end
 
-local function add_waiter(run, waiter)
-  run.awaiting = run.awaiting or {}
-  run.awaiting[#run.awaiting + 1] = waiter
+-- Wakes a waiter once the run has left memory.
+local function watch_leaving(run, waiter)
+  native.spawn_root(function()
+    if run.engine.live[run.id] == run then run:await_left() end
+    waiter:wake()
+  end)
 end
 
 local function say_left(context, display, run)
@@ -39,7 +42,7 @@ end
 -- Until the run has left memory, or the client does not wait any more.
 local function follow(context, display, run)
   local waiter = native.waiter()
-  add_waiter(run, waiter)
+  watch_leaving(run, waiter)
   local watch = interrupt.watch(context.err, function()
     say_left(context, display, run)
     waiter:wake "left"
@@ -77,7 +80,7 @@ end
 function M.await(run)
   hurry(run)
   local waiter = native.waiter()
-  add_waiter(run, waiter)
+  watch_leaving(run, waiter)
   local outcome = M.carry(run)
   waiter:wait "a run of the host"
   if outcome.err then raise_unkept(run, outcome.err) end
