@@ -19,6 +19,12 @@ static uint32_t drop_oldest(weir_channel *ch) {
   return slot;
 }
 
+static uint32_t drop_all_but_one_slot(weir_channel *ch) {
+  ch->dropped += ch->count;
+  ch->count = 1;
+  return ch->head;
+}
+
 weir_status weir_channel_claim(weir_channel *ch, uint32_t *slot) {
   if (ch->closed) return WEIR_CLOSED;
   if (ch->count < ch->capacity) {
@@ -26,6 +32,8 @@ weir_status weir_channel_claim(weir_channel *ch, uint32_t *slot) {
     *slot = free_slot < ch->capacity ? free_slot : free_slot - ch->capacity;
   } else if (ch->on_full == WEIR_ON_FULL_DROP_OLDEST) {
     *slot = drop_oldest(ch);
+  } else if (ch->on_full == WEIR_ON_FULL_LATEST) {
+    *slot = drop_all_but_one_slot(ch);
   } else if (ch->on_full == WEIR_ON_FULL_DROP_NEWEST) {
     ch->dropped++;
     return WEIR_EMPTY;

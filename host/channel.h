@@ -12,6 +12,7 @@ typedef enum {
   WEIR_ON_FULL_WAIT,        /* claim says FULL: the sender waits or is refused */
   WEIR_ON_FULL_DROP_OLDEST, /* the oldest value makes room */
   WEIR_ON_FULL_DROP_NEWEST, /* the new value is dropped */
+  WEIR_ON_FULL_LATEST,      /* all values give way to the new one */
 } weir_on_full;
 
 typedef struct {

@@ -26,7 +26,7 @@ static weir_channel *channel_at(lua_State *L, int index) {
 
 /* new(capacity [, on_full]) */
 static int channel_new(lua_State *L) {
-  static const char *const policies[] = { "wait", "drop_oldest", "drop_newest", NULL };
+  static const char *const policies[] = { "wait", "drop_oldest", "drop_newest", "latest", NULL };
   lua_Integer capacity = luaL_checkinteger(L, 1);
   int on_full = luaL_checkoption(L, 2, "wait", policies);
   luaL_argcheck(L, capacity >= 1 && capacity <= CAPACITY_MAX, 1, "must be 1..65536 values");
@@ -51,10 +51,18 @@ static int refuse_closed(lua_State *L) { /* channel at 1 */
   return 3;
 }
 
+static void let_go_of_all(lua_State *L, const weir_channel *ch) { /* ... slots */
+  for (uint32_t slot = 0; slot < ch->capacity; slot++) {
+    lua_pushnil(L);
+    lua_rawseti(L, -2, (lua_Integer)slot + 1);
+  }
+}
+
 static weir_status store_value(lua_State *L, weir_channel *ch) { /* channel value ... */
-  uint32_t slot;
+  uint32_t slot, count = ch->count;
   lua_getiuservalue(L, 1, SLOTS);                   /* ... slots */
   weir_status status = weir_channel_claim(ch, &slot);
+  if (ch->count < count) let_go_of_all(L, ch);
   if (status == WEIR_OK) {
     lua_pushvalue(L, 2);
     lua_rawseti(L, -2, (lua_Integer)slot + 1);      /* room was made in new: cannot raise */

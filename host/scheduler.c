@@ -9,6 +9,7 @@
 #define TURN_MAX 1024    /* tasks resumed before the loop looks outside */
 #define POLL_EVERY 32    /* turns with few tasks in them: look outside this often */
 #define LOWER_LANE_EVERY 8
+#define COST_OF_TICK 256 /* what a tick of work is worth in turns that take none */
 #define LONGEST_POLL_MS 3600000
 #define LONGEST_POLL_NS (LONGEST_POLL_MS * 1000000LL)
 #define REAL_WAIT_NS 1000000 /* less is the loop's own work */
@@ -45,23 +46,12 @@ uint64_t weir_scheduler_draw(weir_scheduler *scheduler) {
 void weir_task_ready(weir_task *task) {
   weir_scheduler *s = task->scheduler;
   task->state = WEIR_READY;
-  task->next = NULL;
-  task->previous = s->lanes[task->lane].last;
-  if (task->previous) task->previous->next = task;
-  else s->lanes[task->lane].first = task;
-  s->lanes[task->lane].last = task;
-  s->ready_count++;
+  weir_lanes_push(&s->lanes, task->tenant, task->lane, &task->ready);
   if (atomic_load_explicit(&s->polling, memory_order_relaxed)) uv_stop(weir_host_loop(s->host)); /* do not go on to sleep */
 }
 
 static void unready(weir_task *task) {
-  weir_scheduler *s = task->scheduler;
-  if (task->next) task->next->previous = task->previous;
-  else s->lanes[task->lane].last = task->previous;
-  if (task->previous) task->previous->next = task->next;
-  else s->lanes[task->lane].first = task->next;
-  task->next = task->previous = NULL;
-  s->ready_count--;
+  weir_lanes_remove(&task->scheduler->lanes, task->tenant, task->lane, &task->ready);
 }
 
 void weir_task_change_lane(weir_task *task, uint8_t lane) {
@@ -70,22 +60,28 @@ void weir_task_change_lane(weir_task *task, uint8_t lane) {
   weir_task_ready(task);
 }
 
-static weir_task *drawn(weir_scheduler *s) {
-  uint64_t index = weir_scheduler_draw(s) % s->ready_count;
-  for (int lane = 0; lane < WEIR_LANES; lane++)
-    for (weir_task *task = s->lanes[lane].first; task; task = task->next)
-      if (index-- == 0) return task;
-  return NULL;
+void weir_task_change_tenant(weir_task *task, uint64_t key) {
+  weir_lanes *lanes = &task->scheduler->lanes;
+  weir_tenant *tenant = weir_tenant_hold(lanes, key);
+  if (!tenant) return;
+  unready(task);
+  weir_tenant_release(lanes, task->tenant);
+  task->tenant = tenant;
+  weir_task_ready(task);
+}
+
+static weir_task *task_of(weir_ready *ready) {
+  return ready ? WEIR_CONTAINER(ready, weir_task, ready) : NULL;
 }
 
 /* The first of the highest lane; now and then of the lowest, so that no lane starves. */
 static weir_task *next_ready(weir_scheduler *s) {
-  if (s->ready_count == 0) return NULL;
-  if (s->seeded) return drawn(s);
+  if (s->lanes.count == 0) return NULL;
+  if (s->seeded) return task_of(weir_lanes_at(&s->lanes, weir_scheduler_draw(s) % s->lanes.count));
   bool from_below = ++s->picks % LOWER_LANE_EVERY == 0;
   for (int i = 0; i < WEIR_LANES; i++) {
-    weir_task *task = s->lanes[from_below ? WEIR_LANES - 1 - i : i].first;
-    if (task) return task;
+    weir_ready *ready = weir_lanes_first(&s->lanes, from_below ? WEIR_LANES - 1 - i : i);
+    if (ready) return task_of(ready);
   }
   return NULL;
 }
@@ -250,6 +246,8 @@ void weir_task_leave(weir_task *task) {
   else home->tasks = task->sibling_next;
   if (task->cancelled) task->scheduler->cancellations--;
   weir_heap_clear(&task->scheduler->timers, &task->grace);
+  weir_tenant_release(&task->scheduler->lanes, task->tenant);
+  task->tenant = NULL;
   task->state = WEIR_DONE;
   weir_queue_wake_all(&task->joiners);
   if (--home->task_count == 0) weir_queue_wake_all(&home->joiners);
@@ -281,14 +279,25 @@ static void end_turn(weir_scheduler *s) {
 
 /* The loop */
 
+/* The tenant pays for the turn; the task may be gone after it. */
+static void resume_and_charge(weir_scheduler *s, weir_task *task) {
+  weir_tenant *tenant = task->tenant;
+  uint8_t lane = task->lane;
+  uint32_t ticks = s->ticks;
+  tenant->references++;
+  s->resume(task);
+  weir_tenant_charge(&s->lanes, tenant, lane, 1 + (s->ticks - ticks) * COST_OF_TICK);
+  weir_tenant_release(&s->lanes, tenant);
+}
+
 static void run_turn(weir_scheduler *s, const weir_task *until) {
-  uint32_t most = s->ready_count < TURN_MAX ? s->ready_count : TURN_MAX;
+  uint32_t most = s->lanes.count < TURN_MAX ? s->lanes.count : TURN_MAX;
   uint32_t ticks = s->ticks;
   for (uint32_t i = 0; i < most && until->state != WEIR_DONE; i++) {
     weir_task *task = next_ready(s);
     if (!task) break;
     unready(task);
-    s->resume(task);
+    resume_and_charge(s, task);
     if (s->ticks != ticks && !s->is_virtual) break; /* a seed decides, not the processor's clock */
   }
   end_turn(s);
@@ -339,7 +348,7 @@ static bool wait_outside(weir_scheduler *s) {
   bool alive = outside_is_alive(s);
   if (s->is_virtual && alive) { /* a handle that is only about to be closed is nobody to wait for */
     look_outside(s, UV_RUN_NOWAIT);
-    if (s->ready_count > 0) return true;
+    if (s->lanes.count > 0) return true;
     alive = outside_is_alive(s);
     first = weir_heap_first(&s->timers);
   }
@@ -373,9 +382,9 @@ weir_status weir_scheduler_run(weir_scheduler *s, weir_task *until) {
     spins = let_spinning_take_time(s, spins, s->preemptions - slices, s->resumes - resumes);
     if (until->state == WEIR_DONE) break;
     fire_due(s);
-    if (s->ready_count == 0) {
+    if (s->lanes.count == 0) {
       if (!wait_outside(s)) return WEIR_FAILED;
-    } else if (++turns % POLL_EVERY == 0 || s->ready_count >= POLL_EVERY || s->ticks != ticks) {
+    } else if (++turns % POLL_EVERY == 0 || s->lanes.count >= POLL_EVERY || s->ticks != ticks) {
       look_outside(s, UV_RUN_NOWAIT);
     }
     ticks = s->ticks;
@@ -403,6 +412,7 @@ void weir_scheduler_drop_tasks(weir_scheduler *s) {
 }
 
 void weir_scheduler_free(weir_scheduler *s) {
+  weir_lanes_free(&s->lanes);
   free(s->slot_tasks);
   free(s->slot_threads);
   free(s->free_slots);

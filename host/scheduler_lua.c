@@ -147,7 +147,26 @@ static int scheduler_spawn(lua_State *L) { /* function, args... */
   return 1;
 }
 
-/* start({name=, lane=, scope=}, function, args...) */
+/* FNV-1a of Fowler, Noll and Vo. Two keys of one hash share what each would have had. */
+static uint64_t key_of(const char *text, size_t size) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (size_t i = 0; i < size; i++) hash = (hash ^ (uint8_t)text[i]) * 0x100000001b3u;
+  return hash ? hash : 1;
+}
+
+/* The key in the options at 1; 0: none, that of the task that calls holds. */
+static uint64_t key_option(lua_State *L) {
+  size_t size;
+  uint64_t key = 0;
+  if (lua_getfield(L, 1, "key") != LUA_TNIL) {
+    const char *text = luaL_checklstring(L, -1, &size);
+    key = key_of(text, size);
+  }
+  lua_pop(L, 1);
+  return key;
+}
+
+/* start({name=, lane=, scope=, key=}, function, args...) */
 static int scheduler_start(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   luaL_checktype(L, 2, LUA_TFUNCTION);
@@ -159,8 +178,10 @@ static int scheduler_start(lua_State *L) {
   lua_Integer lane = luaL_optinteger(L, -1, 1);
   lua_pop(L, 1);
   luaL_argcheck(L, lane >= 0 && lane < WEIR_LANES, 1, "lane must be 0 (first), 1 or 2");
+  uint64_t key = key_option(L);
   weir_task *task = weir_task_new(L, home, lua_gettop(L) - 2); /* options task */
   if (lane != task->lane) weir_task_change_lane(task, (uint8_t)lane);
+  if (key != 0) weir_task_change_tenant(task, key); /* without memory it stays where it is */
   if (lua_getfield(L, 1, "name") != LUA_TNIL) {                /* options task name */
     lua_insert(L, -2);                                         /* options name task */
     name_task(L, task, lua_gettop(L) - 1);

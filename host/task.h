@@ -14,10 +14,10 @@
 #include <time.h>
 
 #include "heap.h"
+#include "lane.h"
 #include "memory.h"
 #include "scheduler.h"
 
-#define WEIR_LANES 3
 #define WEIR_TICK_MS 5        /* of CPU time of the host's thread */
 #define WEIR_HARD_LIMIT_MS 1000
 #define WEIR_GRACE_NS 5000000000LL
@@ -44,7 +44,8 @@ struct weir_task {
   weir_status doom;      /* why it is doomed */
   weir_status cancelled; /* WEIR_OK: not */
   char *reason;          /* of the cancellation; may be NULL */
-  weir_task *next, *previous;                 /* in its lane */
+  weir_ready ready;                           /* in its lane */
+  weir_tenant *tenant;                        /* held until it has ended */
   weir_task *sibling_next, *sibling_previous; /* in its home */
   weir_scope *home;      /* spawned into; cannot outlive it */
   weir_scope *scope;     /* the innermost it has open, else home */
@@ -102,8 +103,7 @@ struct weir_scheduler {
   void (*report)(weir_host *host, lua_State *L, const char *where); /* an error nobody waits for, on top of L */
   lua_State *L;          /* the main thread */
   weir_memory *memory;
-  struct { weir_task *first, *last; } lanes[WEIR_LANES];
-  uint32_t ready_count;
+  weir_lanes lanes;
   uint32_t picks;
   weir_heap timers;
   weir_turn *turn_first, *turn_last;
@@ -156,6 +156,7 @@ uint64_t weir_scheduler_draw(weir_scheduler *scheduler);
 void weir_task_ready(weir_task *task);
 void weir_task_begin_wait(weir_task *task, weir_wait *wait, const char *what, int64_t deadline_ns);
 void weir_task_change_lane(weir_task *task, uint8_t lane); /* of a ready task */
+void weir_task_change_tenant(weir_task *task, uint64_t key); /* of a ready task; without memory it stays */
 void weir_task_withdraw(weir_task *task); /* out of its lane or wait: nobody wakes it any more */
 void weir_task_leave(weir_task *task);    /* done: out of its home; whoever joins it is woken */
 void weir_task_cancel(weir_task *task, weir_status code, const char *reason);

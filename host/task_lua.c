@@ -119,7 +119,9 @@ static int task_main(lua_State *L) { /* function args... */
 weir_task *weir_task_new(lua_State *L, weir_scope *home, int nargs) {
   weir_scheduler *s = weir_scheduler_of(weir_host_of(L));
   weir_task *task = lua_newuserdatauv(L, sizeof *task, WEIR_TASK_USER_VALUES); /* function args... task */
-  *task = (weir_task){ .scheduler = s, .id = ++s->last_id, .name = "", .lane = 1 };
+  weir_tenant *tenant = s->running ? s->running->tenant : &s->lanes.usual;
+  *task = (weir_task){ .scheduler = s, .id = ++s->last_id, .name = "", .lane = 1, .tenant = tenant };
+  tenant->references++;
   luaL_setmetatable(L, WEIR_TASK);
   task->slot = take_slot(s);
   anchor(L, task);

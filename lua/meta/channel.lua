@@ -9,7 +9,7 @@ local Channel = {}
 
 --- Makes a channel. Does not wait.
 ---@param capacity integer 1..65536 values
----@param on_full "wait"|"drop_oldest"|"drop_newest"|nil what a full channel does; default `wait`
+---@param on_full "wait"|"drop_oldest"|"drop_newest"|"latest"|nil what a full channel does; default `wait`
 ---@return weir.native.Channel
 function M.new(capacity, on_full) end
 

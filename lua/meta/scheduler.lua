@@ -107,8 +107,9 @@ function M.spawn(body, ...) end
 ---@return weir.Task
 function M.spawn_root(body, ...) end
 
---- Starts a task with a name, a lane (0 first, 1, 2) or in a given scope. Does not wait.
----@param options { name: string?, lane: integer?, scope: weir.Scope? }
+--- Starts a task with a name, a lane (0 first, 1, 2) or in a given scope. Does not wait. Within a lane those of different
+--- keys share the processor equally, however many they are; without a key that of the caller's task.
+---@param options { name: string?, lane: integer?, scope: weir.Scope?, key: string? }
 ---@param body fun(...)
 ---@param ... any
 ---@return weir.Task

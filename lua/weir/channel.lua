@@ -17,7 +17,8 @@ local task = require "weir.task"
 ---@field stats fun(self): table {capacity, count, accepted, dropped, closed}
 
 local M = {
-  --- new(capacity, on_full): on_full is wait (default), drop_oldest or drop_newest.
+  --- new(capacity, on_full): on_full is wait (default), drop_oldest, drop_newest, or latest: a full
+  --- channel lets go of all that it holds for the new value.
   new = native.new,
   --- select({channel or {channel, value}, ...}, timeout): index, value of the first that is ready.
   select = native.select,
@@ -44,6 +45,10 @@ local function pump(name, source, sinks, each, at_end)
     end
     source:close()
   end)
+end
+
+local function close_all(sources)
+  for _, source in ipairs(sources) do source:close() end
 end
 
 --- Gives every value to each of `count` channels; the slowest sets the pace.
@@ -84,7 +89,59 @@ function M.merge(sources, capacity)
       end
     end
     sink:close()
-    for _, source in ipairs(open) do source:close() end
+    close_all(open)
+  end)
+  return sink
+end
+
+-- One value of each source; nil and why when one of them has no more.
+local function take_one_each(sources)
+  local values = json.list {}
+  for index, source in ipairs(sources) do
+    local value, message, code = source:recv()
+    if value == nil then return nil, message, code end
+    values[index] = value
+  end
+  return values
+end
+
+--- Lists of one value of each source, the first with the first and so on. Ends with the source that ends first; the
+--- others are closed.
+---@param sources weir.Channel[]
+---@param capacity integer|nil
+---@return weir.Channel
+function M.zip(sources, capacity)
+  local sink = native.new(capacity or DEFAULT_CAPACITY)
+  task.start({ name = "zip" }, function()
+    local values, message, code
+    repeat
+      values, message, code = take_one_each(sources)
+    until not values or not sink:send(values)
+    if code and code ~= "closed" then sink:close(message, code) else sink:close() end
+    close_all(sources)
+  end)
+  return sink
+end
+
+--- Lists of `size` values in a row, a new one after every `step` values: they overlap where `step` is smaller, and leave
+--- values out where it is larger. What does not fill a window at the end gives none.
+---@param source weir.Channel
+---@param size integer
+---@param step integer|nil default 1
+---@return weir.Channel
+function M.window(source, size, step)
+  local sink, recent, to_skip = native.new(DEFAULT_CAPACITY), {}, 0
+  step = step or 1
+  pump("window", source, { sink }, function(value)
+    if to_skip > 0 then
+      to_skip = to_skip - 1
+      return true
+    end
+    recent[#recent + 1] = value
+    if #recent < size then return true end
+    local full = json.list(recent)
+    recent, to_skip = table.move(full, step + 1, size, 1, {}), math.max(0, step - size)
+    return sink:send(full)
   end)
   return sink
 end

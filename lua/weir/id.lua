@@ -30,7 +30,7 @@ end
 local last_ms, last_prefix = -1, ""
 
 --- A new id. Two ids of different milliseconds sort by time.
----@param letter "r"|"a"|"s"
+---@param letter "r"|"a"|"s"|"u"
 ---@return string
 function M.new(letter)
   local ms = clock.wall_ms()

@@ -1,5 +1,6 @@
 --- The project: the nearest folder with weir.lua, modules/ or .weir/, its settings, its pipelines.
 
+local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local paths = require "weir.paths"
 local registry = require "weir.registry"
@@ -44,6 +45,9 @@ function M.open(folder)
   local root = root_of.find(folder)
   local self = setmetatable({ root = root, definitions = {} }, Project)
   self.registry = registry.new { root }
+  self.registry.load_pipeline = function(name, overlay) return self:load_aside(name, overlay) end
+  self.registry.pipeline = function(name) return self:pipeline(name) end
+  self.registry.load_definition = function(kept) return self:definition_of(kept) end
   self.settings = read_settings(self)
   return self
 end
@@ -95,14 +99,14 @@ function Project:pipeline_names()
 end
 
 -- What the checker asks of names. A module that is there and broken is told once, in its own words.
-local function lookup(self, broken)
+local function lookup(self, broken, overlay)
   return function(kind, name)
     if kind == "pipeline" then
       if self:pipeline_file(name) then return {} end
       return nil, self:pipeline_names()
     end
     if kind == "group" then return self.settings.groups and self.settings.groups[name] end
-    local ok, declared, names = pcall(self.registry.declaration, self.registry, kind, name)
+    local ok, declared, names = pcall(self.registry.declaration, self.registry, kind, name, overlay)
     if ok then return declared, names end
     local err = declared
     if not broken[err.message] then
@@ -120,26 +124,104 @@ local function with_broken(definition, errors, broken)
   return nil, errors
 end
 
---- Loads and checks a definition from a file.
+---@class weir.ProjectLoadOptions
+---@field kept weir.SourceFile[]|nil what the file may require besides the library; default: the project's files as they are
+---@field trace weir.Trace|nil gets what it requires, also when it fails
+---@field overlay table<string, weir.RegistryEntry>|nil modules by full name that are about to be active
+
+--- Loads and checks a definition from a file. Waits.
 ---@param path string
 ---@param text string|nil instead of reading the file
+---@param options weir.ProjectLoadOptions|nil
 ---@return weir.Definition|nil
 ---@return weir.DefinitionError[]? errors
-function Project:load(path, text)
+function Project:load(path, text, options)
+  options = options or {}
   local load = require("weir.definition.load").load
-  local version, source
+  local version, source, used
   local broken = {}
-  local definition, errors = load(path, { text = text, modules = lookup(self, broken), load_lua = function(file, lua)
+  local definition, errors = load(path, { text = text, modules = lookup(self, broken, options.overlay), load_lua = function(file, lua)
     local value
     source = lua
-    value, version = self.registry:run(file, lua, true)
+    value, version, used = self.registry:run(file, lua, true, options.trace, options.kept)
     return value
   end })
   if definition then
     definition.version = definition.version or version
-    definition.text = source
+    definition.text, definition.used, definition.loaded_at = source, used, clock.wall_ms()
   end
   return with_broken(definition, errors, broken)
+end
+
+-- All files that could be the one of a pipeline.
+local function candidates(name)
+  local relative = {}
+  for index, extension in ipairs(EXTENSIONS) do relative[index] = ("pipelines/%s.%s"):format(name, extension) end
+  return relative
+end
+
+--- The paths, below any root, of files a change of which may change a pipeline.
+---@param name string
+---@param definition weir.Definition
+---@return table<string, boolean>
+function Project.needs(name, definition)
+  local needs = {}
+  for _, relative in ipairs(candidates(name)) do
+    for found in pairs(registry.needs_of(relative, { used = definition.used or {} })) do needs[found] = true end
+  end
+  return needs
+end
+
+--- Loads the file of a pipeline and checks it; what is active stays as it is. What went wrong is remembered until it goes
+--- right. Waits.
+---@param name string
+---@param overlay table<string, weir.RegistryEntry>|nil modules by full name that are about to be active
+---@return weir.Definition|nil
+---@return table|nil err {code, message, file, line, details: weir.DefinitionError[]}
+function Project:load_aside(name, overlay)
+  local file, message = self:pipeline_file(name)
+  if not file then return nil, failure.new("not_found", "%s", message) end
+  local trace = { used = {}, missing = {} }
+  local definition, errors = self:load(file, nil, { trace = trace, overlay = overlay })
+  local err
+  if not definition then
+    local first = errors[1]
+    err = failure.new("invalid", "pipeline '%s' cannot be loaded: %s", name, require("weir.definition.check").format(first))
+    err.file, err.line, err.details = first.file or file, first.line, errors
+  end
+  self.registry:note_load("pipelines/" .. name, err, candidates(name), trace)
+  return definition, err
+end
+
+--- The active definition of a pipeline: its file as it was loaded first, or by the latest reload. Waits when it is asked for
+--- the first time.
+---@param name string
+---@return weir.Definition|nil
+---@return table|nil err as of `load_aside`
+function Project:pipeline(name)
+  local active = self.registry.definitions
+  if active[name] then return active[name] end
+  local definition, err = self:load_aside(name)
+  if not definition then return nil, err end
+  if self.registry.choose then definition = self.registry.choose("pipelines/" .. name, definition) end
+  active[name] = active[name] or definition -- somebody else may have been faster
+  return active[name]
+end
+
+--- A definition from what the store keeps of it. Waits. Raises `not_found` (a flow that was built in memory), `invalid`.
+---@param kept { kind: string, normal: table?, text: string?, used: weir.SourceFile[]?, version: string, file: string? }
+---@return weir.Definition
+function Project:definition_of(kept)
+  if kept.kind ~= "flow" then
+    return { kind = "pipeline", name = kept.normal.name, normal = kept.normal, version = kept.version, file = kept.file }
+  end
+  if not kept.text then
+    failure.raise("not_found", "the flow of version %s was built in memory; its source is not kept", kept.version)
+  end
+  local used = type(kept.used) == "table" and kept.used or nil -- an earlier release kept none
+  local definition, errors = self:load(kept.file, kept.text, { kept = used })
+  if not definition then failure.raise("invalid", "%s", errors[1].message) end
+  return definition
 end
 
 --- Checks a definition that was built in Lua. A flow that was built in memory has a version of its own.

@@ -13,6 +13,7 @@ local value_of = require "weir.value"
 
 local M = { shorthand = short.shorthand, object = short.object, defaults = short.defaults }
 
+local ERRORS_MAX = 1000
 local DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 -- While checking ---------------------------------------------------------------------------------
@@ -30,9 +31,13 @@ function State:leave()
   self.depth = self.depth - 1
 end
 
+-- Nobody reads more than the first thousand, and who means ill must not have a million made.
 function State:add(entry)
-  self.errors[#self.errors + 1] = entry
+  if not self:is_full() then self.errors[#self.errors + 1] = entry end
 end
+
+--- Whether no more failures are noted.
+function State:is_full() return #self.errors >= ERRORS_MAX end
 
 --- Notes one failure at the current place. Always false, so that a check can return it.
 function State:refuse(keyword, schema_path, what, did_you_mean)

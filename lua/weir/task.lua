@@ -37,8 +37,9 @@ function M.spawn(body, ...)
   return native.spawn(enter_attempt(body), ...)
 end
 
---- The same with a name and a lane.
----@param options { name: string?, lane: integer?, scope: any }
+--- The same with a name, a lane, and a key: tasks of one key, and those that they start, share what the tasks of
+--- another key have alone. Without a key that of the task that calls.
+---@param options { name: string?, lane: integer?, scope: any, key: string? }
 ---@param body fun(...): any
 ---@return weir.Task
 function M.start(options, body, ...)

@@ -3,7 +3,7 @@ local native = require "weir.native.scheduler"
 local task = require "weir.task"
 
 local OPERATIONS = os.getenv "WEIR_NIGHTLY" and 10000000 or 100000
-local POLICIES = { "wait", "drop_oldest", "drop_newest" }
+local POLICIES = { "wait", "drop_oldest", "drop_newest", "latest" }
 
 local function draw(n) return 1 + math.floor(native.random() * n) end
 
@@ -19,9 +19,10 @@ function Model:try_send(value)
   if self.closed then return nil, self.code or "closed" end
   if #self.values == self.capacity then
     if self.on_full == "wait" then return nil, "full" end
-    self.dropped = self.dropped + 1
+    local count = self.on_full == "latest" and #self.values or 1
+    self.dropped = self.dropped + count
     if self.on_full == "drop_newest" then return true end
-    table.remove(self.values, 1)
+    for _ = 1, count do table.remove(self.values, 1) end
   end
   self.values[#self.values + 1] = value
   self.accepted = self.accepted + 1
@@ -55,7 +56,7 @@ describe("a channel", function()
     while done < OPERATIONS do
       seed = seed + 1
       native.use_virtual_clock(seed, 0)
-      local capacity, on_full = draw(5), POLICIES[draw(3)]
+      local capacity, on_full = draw(5), POLICIES[draw(4)]
       local ch, model = channel.new(capacity, on_full), new_model(capacity, on_full)
       for step = 1, 200 do
         local what = native.random()

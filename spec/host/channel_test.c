@@ -47,7 +47,7 @@ static void a_full_channel_does_as_its_policy_says(void **unused) {
   (void)unused;
   weir_channel ch;
   uint32_t slot;
-  for (int policy = WEIR_ON_FULL_WAIT; policy <= WEIR_ON_FULL_DROP_NEWEST; policy++) {
+  for (int policy = WEIR_ON_FULL_WAIT; policy <= WEIR_ON_FULL_LATEST; policy++) {
     weir_channel_init(&ch, 2, (weir_on_full)policy);
     weir_channel_claim(&ch, &slot);
     weir_channel_claim(&ch, &slot);
@@ -60,7 +60,13 @@ static void a_full_channel_does_as_its_policy_says(void **unused) {
       assert_int_equal(WEIR_OK, weir_channel_release(&ch, &slot));
       assert_int_equal(1, slot); /* the second oldest is now the oldest */
     }
-    assert_int_equal(policy == WEIR_ON_FULL_WAIT ? 0 : 1, ch.dropped);
+    if (policy == WEIR_ON_FULL_LATEST) {
+      assert_int_equal(WEIR_OK, status);
+      assert_int_equal(0, slot);
+      assert_int_equal(1, ch.count);
+    }
+    uint64_t dropped = policy == WEIR_ON_FULL_WAIT ? 0 : policy == WEIR_ON_FULL_LATEST ? 2 : 1;
+    assert_int_equal(dropped, ch.dropped);
   }
 }
 
@@ -137,7 +143,8 @@ static void send(weir_channel *ch, int *slots, model *list, int value) {
   if (status != WEIR_OK) return;
   assert_true(slot < ch->capacity);
   slots[slot] = value;
-  if (is_full) take_oldest(list);
+  if (is_full && ch->on_full == WEIR_ON_FULL_LATEST) list->count = 0;
+  else if (is_full) take_oldest(list);
   list->values[list->count++] = value;
 }
 
@@ -155,7 +162,7 @@ static void random_use_is_that_of_a_plain_list(void **unused) {
     weir_channel ch;
     int slots[MOST];
     model list = { .count = 0 };
-    weir_channel_init(&ch, 1 + (uint32_t)rand() % MOST, (weir_on_full)(rand() % 3));
+    weir_channel_init(&ch, 1 + (uint32_t)rand() % MOST, (weir_on_full)(rand() % 4));
     for (int step = 0; step < 300; step++) {
       if (rand() % 2) send(&ch, slots, &list, step);
       else receive(&ch, slots, &list);

@@ -1,7 +1,7 @@
 local client = require "weir.native.http_client"
+local loopback = dofile "spec/loopback.lua"
 local scheduler = require "weir.native.scheduler"
 local task = require "weir.task"
-local uv = require "luv"
 
 --- A server for one spec, on the same loop: `routes[path](send, request)` runs as a task.
 local Server = {}
@@ -44,17 +44,13 @@ local function on_data(server, socket, state, bytes)
 end
 
 function Server.new(routes)
-  local server = setmetatable({ routes = routes, accepted = 0, closed = 0, sockets = {}, tcp = uv.new_tcp() }, Server)
-  assert(server.tcp:bind("127.0.0.1", 0))
-  server.tcp:listen(128, function()
-    local socket, state = uv.new_tcp(), { bytes = "" }
-    server.tcp:accept(socket)
+  local server = setmetatable({ routes = routes, closed = 0 }, Server)
+  server.tcp = loopback.listen(function(socket)
+    local state = { bytes = "" }
     socket:nodelay(true)
-    server.accepted = server.accepted + 1
-    table.insert(server.sockets, socket)
     socket:read_start(function(err, bytes) on_data(server, socket, state, not err and bytes or nil) end)
   end)
-  server.url = ("http://127.0.0.1:%d"):format(server.tcp:getsockname().port)
+  server.url = server.tcp.url
   return server
 end
 
@@ -64,12 +60,7 @@ function Server:get(path, options)
   return client.request(options)
 end
 
-function Server:close()
-  self.tcp:close()
-  for _, socket in ipairs(self.sockets) do
-    if not socket:is_closing() then socket:close() end
-  end
-end
+function Server:close() self.tcp:close() end
 
 local function answer(status, body, headers)
   return ("HTTP/1.1 %s\r\nContent-Length: %d\r\n%s\r\n%s"):format(status, #body, headers or "", body)
@@ -132,7 +123,7 @@ describe("http client", function()
   it("uses a connection again", function()
     serve { ["/"] = echo }
     for _ = 1, 5 do assert.truthy(server:get "/":all()) end
-    assert.equal(1, server.accepted)
+    assert.equal(1, server.tcp.accepted)
   end)
 
   it("hands out a stream piece by piece", function()
@@ -319,7 +310,7 @@ describe("http client", function()
       assert(response == nil and (denied == "denied" or denied == "invalid" or denied == "unavailable"), host)
       if denied == "unavailable" then assert.is_nil(why:find "200", host) end
     end
-    assert.equal(1, server.accepted)
+    assert.equal(1, server.tcp.accepted)
   end)
 
   it("closes the socket at once when the task is cancelled", function()

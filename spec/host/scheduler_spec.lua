@@ -203,11 +203,13 @@ describe("scheduler", function()
     it("runs the first lane before the second and the second before the third, but for one turn in eight", function()
       local log = {}
       task.within({}, function()
-        for lane = 2, 0, -1 do
-          for _ = 1, 24 do
-            native.start({ lane = lane, name = "lane" }, function() log[#log + 1] = lane end)
+        native.atomic(function() -- all are there before the first one runs
+          for lane = 2, 0, -1 do
+            for _ = 1, 24 do
+              native.start({ lane = lane, name = "lane" }, function() log[#log + 1] = lane end)
+            end
           end
-        end
+        end)
       end)
       local early = { [0] = 0, 0, 0 }
       for place = 1, 24 do early[log[place]] = early[log[place]] + 1 end
@@ -235,6 +237,61 @@ describe("scheduler", function()
     it("refuses a lane that does not exist", function()
       assert.matches("lane must be 0", code_of(native.start, { lane = 3 }, print))
       assert.matches("lane must be 0", code_of(native.start, { lane = -1 }, print))
+    end)
+  end)
+
+  describe("keys", function()
+    -- How often tasks of one key have had their turn until one task of another has had a hundred.
+    local function turns_beside(count, start)
+      local turns = 0
+      task.within({}, function(scope)
+        start(function()
+          for _ = 1, count do
+            native.spawn(function() while true do turns = turns + 1 native.yield() end end)
+          end
+        end)
+        local single = native.start({ key = "single" }, function() for _ = 1, 100 do native.yield() end end)
+        single:join()
+        scope:cancel "it is counted"
+      end)
+      return turns
+    end
+
+    it("share the processor equally, however many tasks each has", function()
+      local turns = turns_beside(1000, function(body) native.start({ key = "many" }, body) end)
+      assert.is_true(turns < 5000, turns)
+      assert.is_true(turns >= 50, turns)
+    end)
+
+    it("are inherited by what a task starts", function()
+      local turns = turns_beside(100, function(body)
+        native.start({ key = "many" }, function() native.start({ name = "inner" }, body) end)
+      end)
+      assert.is_true(turns < 5000, turns)
+    end)
+
+    it("charge for work: who uses up its slices comes less often than who waits", function()
+      local slices, done = 0, false
+      task.within({}, function(scope)
+        native.start({ key = "hog" }, function()
+          while not done do
+            local until_ticks = os.clock() + 0.012
+            while os.clock() < until_ticks do end -- luacheck: ignore 542
+            slices = slices + 1
+            native.yield()
+          end
+        end)
+        native.start({ key = "light" }, function()
+          for _ = 1, 200 do native.yield() end
+          done = true
+        end):join()
+        scope:cancel "it is counted"
+      end)
+      assert.is_true(slices < 60, slices)
+    end)
+
+    it("refuses one that is no text", function()
+      assert.matches("string expected", code_of(native.start, { key = {} }, print))
     end)
   end)
 

@@ -100,7 +100,7 @@ static void only_its_row_says_that_it_has_ended(void **state) {
 }
 
 static outcome forget_journal(weir_client *client, const char *run) {
-  weir_batch *batch = weir_client_batch(client);
+  weir_batch *batch = batch_of(client);
   uint32_t first = batch->ops;
   weir_op *op = weir_batch_op(batch);
   op->kind = WEIR_OP_FORGET;
@@ -186,7 +186,7 @@ static void it_is_forgotten_with_its_request_or_not_at_all(void **state) {
   weir_client *client = weir_client_new(store, helper_wake, NULL);
   put(client, "s", "taken", "x", 0);
   append(client, "r", 1, "end", "finished", true);
-  weir_batch *batch = weir_client_batch(client);
+  weir_batch *batch = batch_of(client);
   uint32_t first = batch->ops;
   build_forget(client, "r");
   build_put(client, "s", text("taken"), "2", 0);
@@ -220,7 +220,7 @@ static void the_latest_lsn_is_that_of_the_last_commit(void **state) {
   uint64_t version = put(client, "s", "k", "v", 0).result;
   assert_int_equal(weir_store_lsn(store), version);
   build_entry(client, "r", 1, "entry", 5, NULL, false);
-  weir_client_submit(client, 1);
+  weir_client_submit(whose_turn(client), 1);
   assert_int_equal(weir_store_lsn(store), version); /* not on disk yet */
   finish(client, false);
   assert_int_equal(weir_store_lsn(store), version + 1);

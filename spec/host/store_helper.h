@@ -27,6 +27,53 @@ static inline weir_span add(weir_batch *batch, weir_slice slice) {
   return weir_batch_bytes(batch, slice.bytes, slice.size);
 }
 
+/* Compiled with TWO_HOSTS, a client of a spec stands for two hosts on the store that take turns: each request
+ * goes through the other one than the request before it. What a spec reads it reads as the first. */
+#ifdef TWO_HOSTS
+static _Thread_local weir_client *hosts[16][2];
+static _Thread_local bool is_seconds_turn;
+
+static inline weir_client *two_hosts_new(weir_store *store, void (*wake)(void *), void *context) {
+  size_t i = 0;
+  while (hosts[i][0] != NULL) assert_true(++i < 16);
+  hosts[i][1] = weir_client_new(store, wake, context);
+  return hosts[i][0] = weir_client_new(store, wake, context);
+}
+
+static inline void two_hosts_free(weir_client *client) {
+  for (size_t i = 0; i < 16; i++) {
+    if (hosts[i][0] != client) continue;
+    weir_client_free(hosts[i][1]);
+    hosts[i][0] = hosts[i][1] = NULL;
+  }
+  weir_client_free(client);
+}
+
+static inline weir_client *whose_turn(weir_client *client) {
+  for (size_t i = 0; i < 16; i++)
+    if (hosts[i][0] == client) return hosts[i][is_seconds_turn];
+  return client;
+}
+
+static inline void next_turn(void) {
+  is_seconds_turn = !is_seconds_turn;
+}
+#define weir_client_new two_hosts_new
+#define weir_client_free two_hosts_free
+#else
+static inline weir_client *whose_turn(weir_client *client) {
+  return client;
+}
+
+static inline void next_turn(void) {
+}
+#endif
+
+/* What the next request is built in. */
+static inline weir_batch *batch_of(weir_client *client) {
+  return weir_client_batch(whose_turn(client));
+}
+
 /* What became of one request. */
 typedef struct {
   weir_status status;
@@ -37,6 +84,8 @@ typedef struct {
 /* Submit what was built, wait, and return the outcome of the last request that has an owner. */
 static inline outcome finish(weir_client *client, bool inline_commit) {
   outcome last = { .status = WEIR_FAILED };
+  client = whose_turn(client);
+  next_turn();
   if (inline_commit)
     weir_client_commit(client, 1);
   else
@@ -75,7 +124,7 @@ static inline void pack_row(weir_buffer *out, const char *status) {
 static inline weir_request *build_entry(weir_client *client, const char *run, uint32_t epoch,
                                         const char *bytes, size_t size, const char *status,
                                         bool ended) {
-  weir_batch *batch = weir_client_batch(client);
+  weir_batch *batch = batch_of(client);
   uint32_t first = batch->ops;
   weir_buffer buffer = { 0 };
   weir_op *op = weir_batch_op(batch);
@@ -97,7 +146,7 @@ static inline weir_request *build_entry(weir_client *client, const char *run, ui
 /* Add a request that replaces a run's row. */
 static inline void build_row(weir_client *client, const char *run, uint32_t epoch, const char *status,
                              bool parked) {
-  weir_batch *batch = weir_client_batch(client);
+  weir_batch *batch = batch_of(client);
   uint32_t first = batch->ops;
   weir_buffer buffer = { 0 };
   weir_op *op = weir_batch_op(batch);
@@ -125,7 +174,7 @@ static inline outcome append(weir_client *client, const char *run, uint32_t epoc
 }
 
 static inline outcome take_run(weir_client *client, const char *run, uint32_t epoch) {
-  weir_batch *batch = weir_client_batch(client);
+  weir_batch *batch = batch_of(client);
   uint32_t first = batch->ops;
   weir_op *op = weir_batch_op(batch);
   op->kind = WEIR_OP_RUN;
@@ -139,7 +188,7 @@ static inline void build_put(weir_client *client, const char *space, weir_slice 
                              uint64_t expected) {
   uint8_t bytes[WEIR_KEY_MAX + 1];
   bool is_cut;
-  weir_batch *batch = weir_client_batch(client);
+  weir_batch *batch = batch_of(client);
   uint32_t first = batch->ops;
   weir_buffer buffer = { 0 };
   weir_op *op = weir_batch_op(batch);
@@ -207,7 +256,7 @@ static inline void remove_folder(char *folder) {
 
 static inline weir_request *build_forget(weir_client *client, const char *run) {
   static const char usual[] = "finished\0failed\0cancelled";
-  weir_batch *batch = weir_client_batch(client);
+  weir_batch *batch = batch_of(client);
   uint32_t first = batch->ops;
   weir_op *op = weir_batch_op(batch);
   op->kind = WEIR_OP_FORGET;

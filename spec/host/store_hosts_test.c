@@ -46,7 +46,7 @@ static void count(owner *o, weir_client *client) {
 static void write_pair(owner *o, weir_client *client, int turn) {
   char value[24];
   snprintf(value, sizeof value, "%d/%d", o->number, turn);
-  weir_batch *batch = weir_client_batch(client);
+  weir_batch *batch = batch_of(client);
   uint32_t first = batch->ops, requests = batch->requests;
   build_put(client, "pair", text("left"), value, WEIR_ANY_VERSION);
   build_put(client, "pair", text("right"), value, WEIR_ANY_VERSION);
@@ -71,7 +71,7 @@ static void read_pair(weir_client *client) {
 static void fight(owner *o, weir_client *client) {
   uint32_t epoch = atomic_fetch_add(o->epoch, 1) + 1;
   char entry[24];
-  weir_batch *batch = weir_client_batch(client);
+  weir_batch *batch = batch_of(client);
   uint32_t first = batch->ops;
   weir_op *op = weir_batch_op(batch);
   op->kind = WEIR_OP_RUN;

@@ -39,14 +39,14 @@ static void put_blob_at(weir_client *client, const char *content, uint64_t now_m
   uint8_t hash[WEIR_HASH_SIZE];
   weir_hash(text(content), hash);
   for (size_t i = 0; i < sizeof hash; i++) snprintf(hex + 2 * i, 3, "%02x", hash[i]);
-  weir_batch *batch = weir_client_batch(client);
+  weir_batch *batch = batch_of(client);
   uint32_t first = batch->ops;
   weir_op *op = weir_batch_op(batch);
   op->kind = WEIR_OP_BLOB;
   op->key = add(batch, (weir_slice){ hash, sizeof hash });
   op->value = add(batch, text(content));
   weir_batch_request(batch, first, client);
-  weir_client_submit(client, now_ms);
+  weir_client_submit(whose_turn(client), now_ms);
   finish(client, false);
 }
 

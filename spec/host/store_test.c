@@ -143,20 +143,20 @@ static void a_request_is_atomic_and_its_neighbours_are_unharmed(void **state) {
   weir_client *client = weir_client_new(store, helper_wake, NULL);
   weir_result result = { 0 };
   put(client, "s", "taken", "x", 0);
-  weir_batch *batch = weir_client_batch(client);
+  weir_batch *batch = batch_of(client);
   uint32_t first = batch->ops;
   build_put(client, "s", text("before"), "1", WEIR_ANY_VERSION);
   build_put(client, "s", text("taken"), "2", 0);
   batch->requests = 0; /* one request of both */
   weir_batch_request(batch, first, client);
   build_put(client, "s", text("beside"), "3", WEIR_ANY_VERSION);
-  weir_client_submit(client, 1);
-  weir_client_wait(client);
-  batch = weir_client_done(client);
+  weir_client_submit(whose_turn(client), 1);
+  weir_client_wait(whose_turn(client));
+  batch = weir_client_done(whose_turn(client));
   assert_int_equal(batch->request[0].status, WEIR_CONFLICT);
   assert_int_equal(batch->request[0].failed_op, 1);
   assert_int_equal(batch->request[1].status, WEIR_OK);
-  weir_client_recycle(client, batch);
+  weir_client_recycle(whose_turn(client), batch);
   assert_int_equal(weir_store_get(client, text("s"), text("before"), &result), WEIR_NOT_FOUND);
   assert_int_equal(weir_store_get(client, text("s"), text("beside"), &result), WEIR_OK);
   weir_result_free(&result);

@@ -2,7 +2,6 @@
 
 local approval = require "weir.approval"
 local failure = require "weir.failure"
-local json = require "weir.native.json"
 local session = require "weir.cli.session"
 local shape = require "weir.cli.shape"
 local status = require "weir.cli.status"
@@ -25,31 +24,7 @@ function M.declare(parser)
   session.declare_store(parser)
 end
 
--- JSON ---------------------------------------------------------------------------------------------
-
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
-
-local function voices(record)
-  local list = json.list {}
-  for index, entry in ipairs(record.given) do
-    list[index] = { by = entry.by, decision = entry.decision, answer = or_null(entry.answer), comment = or_null(entry.comment),
-      hash = entry.hash, via = entry.via, at = shape.time(entry.at_ms) }
-  end
-  return list
-end
-
---- An approval as programs read it; `decision` and `decided_at` once it is decided.
----@param record weir.Approval
----@return table
-function M.shape(record)
-  return { id = record.id, run = record.run, pipeline = record.pipeline, step = record.step, title = or_null(record.title),
-    show = or_null(record.show), hash = record.hash, form = or_null(record.form), who = or_null(record.who), quorum = record.quorum,
-    given = voices(record), due_at = shape.time(record.due_ms), decision = record.decision,
-    decided_at = record.decision and shape.time(record.at_ms) }
-end
+M.shape = require("weir.view.approval").shape
 
 -- For people ---------------------------------------------------------------------------------------
 

@@ -27,14 +27,6 @@ local function hurry(run)
   run.patience, run.near = 0, NEAR
 end
 
--- Wakes a waiter once the run has left memory.
-local function watch_leaving(run, waiter)
-  native.spawn_root(function()
-    if run.engine.live[run.id] == run then run:await_left() end
-    waiter:wake()
-  end)
-end
-
 local function say_left(context, display, run)
   display:say(context.err:paint("yellow", ("run %s goes on in the host; `weir cancel %s` cancels it"):format(run.id, run.id)))
 end
@@ -42,7 +34,7 @@ end
 -- Until the run has left memory, or the client does not wait any more.
 local function follow(context, display, run)
   local waiter = native.waiter()
-  watch_leaving(run, waiter)
+  run:leaving():tell(waiter)
   local watch = interrupt.watch(context.err, function()
     say_left(context, display, run)
     waiter:wake "left"
@@ -79,10 +71,8 @@ end
 ---@return weir.Run
 function M.await(run)
   hurry(run)
-  local waiter = native.waiter()
-  watch_leaving(run, waiter)
   local outcome = M.carry(run)
-  waiter:wait "a run of the host"
+  run:await_left()
   if outcome.err then raise_unkept(run, outcome.err) end
   return run
 end

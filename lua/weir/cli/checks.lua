@@ -193,7 +193,8 @@ function M.store(path, say)
 end
 
 local function rebuilt(result)
-  local parts = { text.count(result.rows, "row"), text.count(result.timers, "timer"), text.count(result.heads, "head") .. " of documents",
+  local parts = { text.count(result.rows, "row"), text.count(result.timers, "timer"), text.count(result.starts, "start key"),
+    text.count(result.heads, "head") .. " of documents",
     ("the search index of %s"):format(text.count(result.documents, "document")) }
   local detail = "made anew: " .. table.concat(parts, ", ")
   if #result.damaged == 0 then return finding("rebuild", "ok", detail) end
@@ -224,7 +225,7 @@ function M.settings(here)
 end
 
 function M.modules(here)
-  local list = require("weir.cli.modules").list(here)
+  local list = require("weir.view.modules").list(here)
   local broken = {}
   for _, entry in ipairs(list) do
     if entry.error then broken[#broken + 1] = entry.error end

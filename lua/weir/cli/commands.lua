@@ -41,12 +41,16 @@ M.families = {
   } },
   { title = "keep house", entries = {
     { name = "config", summary = "print the settings, and where each comes from" },
+    { name = "token", summary = "make a token for the HTTP door" },
     { name = "prune", summary = "remove old runs, and what nothing refers to" },
     { name = "backup", summary = "copy the store" },
     { name = "doctor", summary = "check the installation, the store and the project" },
   } },
   { title = "modules, tests, this machine", entries = {
-    { name = "modules", summary = "list agents, critics and other modules" },
+    { name = "modules", summary = "list modules and pipelines in their versions" },
+    { name = "reload", summary = "have files serve as they are now" },
+    { name = "migrate", summary = "bind runs to another version of their pipeline" },
+    { name = "rollback", summary = "have the version before serve again" },
     { name = "test", summary = "run specs inside the host" },
     { name = "bench", summary = "measure weir on this machine" },
     { name = "completion", summary = "print a script with which a shell completes commands" },

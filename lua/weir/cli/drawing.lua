@@ -220,7 +220,7 @@ end
 
 --- The drawing of a pipeline, or of a run of it.
 ---@param normal table the normal form
----@param record weir.cli.Record|nil
+---@param record weir.view.Record|nil
 ---@return weir.cli.Drawing
 function M.of_pipeline(normal, record)
   local self = maker(record)
@@ -249,7 +249,7 @@ local function item_of_node(self, node)
 end
 
 --- The drawing of what a flow's run did, in the order in which it began.
----@param record weir.cli.Record
+---@param record weir.view.Record
 ---@return weir.cli.Drawing
 function M.of_flow(record)
   local self = maker(nil)

@@ -1,10 +1,9 @@
 --- What `weir retry` and `weir fork` share: values that are set, what is told before, the run itself.
 
 local failure = require "weir.failure"
+local fork_view = require "weir.view.fork"
 local input_of = require "weir.cli.input"
-local json = require "weir.native.json"
 local progress = require "weir.cli.progress"
-local record_of = require "weir.cli.record"
 local run_command = require "weir.cli.run"
 local shape = require "weir.cli.shape"
 local status = require "weir.cli.status"
@@ -39,32 +38,9 @@ end
 
 -- What is told ---------------------------------------------------------------------------------------
 
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
+local function by_key(store, made) return fork_view.done_by(store, made.history.id) end
 
-local function by_key(store, made)
-  local found = {}
-  for _, step in ipairs(record_of.load(store, made.history.id).steps) do found[step.key] = step.by end
-  return found
-end
-
---- What a new run would keep and repeat, for programs.
----@param store userdata
----@param made weir.Fork
----@return table
-function M.shape(store, made)
-  local by, repeated, kept = by_key(store, made), json.list {}, json.list {}
-  for index, one in ipairs(made.repeated) do
-    repeated[index] = { key = one.key, agent = or_null(by[one.key]), status = one.status, times = one.times }
-  end
-  for index, one in ipairs(made:kept_list()) do
-    kept[index] = { key = one.key, agent = or_null(by[one.key]), status = one.status, edited = one.is_edited == true }
-  end
-  return { run = made.history.id, pipeline = made.plan.name, version = made.plan.version, from = or_null(made.from),
-    input = or_null(made.input), undone = or_null(made.undone), repeated = repeated, kept = kept }
-end
+M.shape = fork_view.shape
 
 -- Items of a map are one line.
 local function gathered(list, by)

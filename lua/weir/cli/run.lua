@@ -16,9 +16,9 @@ local M = {
   examples = { "run hello --set name=Ada", "run pipelines/digest.lua --set path=docs --set words=200",
     "run review --input @input.json --json", "run review --dry-run" },
   notes = "Exit status: 0 finished, 1 failed, 2 the pipeline or its input is wrong, 3 waiting, 4 in doubt, 5 cancelled,\n"
-    .. "8 refused (the store is in use), 75 the store failed, 130 interrupted. A run that only waits is left in the store,\n"
-    .. "with what it waits for and the command that answers. Ctrl-C cancels the run cleanly, SIGTERM stops it so that\n"
-    .. "`weir resume` goes on with it; a second one ends the process.",
+    .. "8 refused (the store is in use, the key has started something else), 75 the store failed, 130 interrupted. A run\n"
+    .. "that only waits is left in the store, with what it waits for and the command that answers. Ctrl-C cancels the run\n"
+    .. "cleanly, SIGTERM stops it so that `weir resume` goes on with it; a second one ends the process.",
 }
 
 local JITTER = 10000 -- instructions between drawn preemptions, under --seed
@@ -27,6 +27,7 @@ function M.declare(parser)
   parser:argument("pipeline", "a pipeline file, or its name"):argname "FILE|NAME"
   parser:option("--input", "the input: JSON, @FILE, or - for stdin"):argname "JSON"
   parser:option("--set", "set one value of the input; may be repeated"):argname("a.b=V"):count "*"
+  parser:option("--key", "an equal key, with the same input, gives the run that was started first"):argname "K"
   session.declare_store(parser)
   parser:option("--seed", "run on a virtual clock, in an order drawn from N"):argname("N"):convert(math.tointeger)
   parser:flag("--dry-run", "say what would run, and run nothing")
@@ -80,7 +81,8 @@ end
 
 -- What to type next; under a seed the newest run by its time is another one, and so among many.
 local function look_at(context, run, arguments)
-  if not run.journal or run.engine.store:path() == ":memory:" then return "nothing was kept" end
+  local store = run.engine.store
+  if not store or store:path() == ":memory:" then return "nothing was kept" end
   local tail = ((arguments.seed or arguments.where) and run.id or "last") .. (arguments.store and (" --store " .. arguments.store) or "")
   return ("weir show %s %s weir trace %s"):format(tail, context.console.signs.dot, tail)
 end
@@ -153,14 +155,27 @@ local function id_of(arguments, store)
   return id
 end
 
+-- The run that the key has started: what became of it, or what becomes of it now.
+local function again(context, arguments, engine, id)
+  local row = engine.store:row(id)
+  if not arguments.quiet then
+    context.err:line(("the key '%s' started %s, which %s"):format(text.safe(arguments.key), id,
+      row.ended_ms and "has ended" or "is gone on with"))
+  end
+  if not row.ended_ms then return require("weir.cli.resume").go_on(context, arguments, engine, id) end
+  M.report(context, engine:rejoin(id), arguments)
+  return status.of_run(row.status)
+end
+
 -- The host has it from here on.
 local function detach(context, arguments, engine, definition, input)
-  local run = engine:prepare(definition, input, { by = require("weir.port.system").user_name() })
-  require("weir.cli.attached").carry(run)
+  local run, first = engine:prepare_once(definition, input, { by = require("weir.port.system").user_name(), key = arguments.key })
+  if run then require("weir.cli.attached").carry(run) end
   if arguments.json then
-    context.out:line(require("weir.cli.shape").line(require("weir.cli.shape").live(run)))
+    local shape = require "weir.cli.shape"
+    context.out:line(shape.line(run and shape.live(run) or shape.row(first, engine.store:row(first))))
   else
-    context.out:line(run.id)
+    context.out:line(run and run.id or first)
   end
   return status.finished
 end
@@ -168,8 +183,9 @@ end
 local function execute(context, arguments, engine, definition, input)
   if arguments.detach then return detach(context, arguments, engine, definition, input) end
   local display
-  local run = engine:prepare(definition, input, { id = id_of(arguments, engine.store), by = require("weir.port.system").user_name(),
-    listener = function(event) display:notify(event) end })
+  local run, first = engine:prepare_once(definition, input, { id = id_of(arguments, engine.store),
+    by = require("weir.port.system").user_name(), key = arguments.key, listener = function(event) display:notify(event) end })
+  if not run then return again(context, arguments, engine, first) end
   display = progress.new(context.console, { quiet = arguments.quiet, plain = arguments.seed ~= nil })
   local interrupted, goes_on = M.execute(context, display, run)
   if not goes_on then M.report(context, run, arguments) end
@@ -184,6 +200,12 @@ local function check_project(here)
   failure.raise("conflict", "this host serves the project '%s', not '%s'; use another --store", host.project.root, here.root)
 end
 
+-- Of a name somebody may have chosen another version than the file has.
+local function serving(here, name, definition)
+  if name:find "[/.]" then return definition end
+  return require("weir.registry.active").choose(here.registry, "pipelines/" .. name, definition)
+end
+
 -- What runs on a virtual clock has no place among runs of real times, unless somebody says which.
 local function with_engine(context, arguments, here, definition, input)
   if definition.normal.durability == "none" then
@@ -194,7 +216,7 @@ local function with_engine(context, arguments, here, definition, input)
   return session.with_store(session.open_store(here, path), function(store)
     local engine = session.engine(here, store)
     if arguments.seed then engine.near = math.huge end -- on a virtual clock every moment is near
-    return execute(context, arguments, engine, definition, input)
+    return execute(context, arguments, engine, serving(here, arguments.pipeline, definition), input)
   end)
 end
 

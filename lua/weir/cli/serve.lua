@@ -54,7 +54,7 @@ local function announce(context, host, arguments, shows_token)
   if arguments.json then
     local null = require("weir.native.json").null
     context.out:line(shape.line { project = host.project.root, store = host.settings.store, process = system.process_id(),
-      url = host.url and console_url(context, host, shows_token) or null, socket = socket or null })
+      url = host.url or null, console = host.url and console_url(context, host, shows_token) or null, socket = socket or null })
   else
     local out = context.out
     out:line(("%s  %s, store %s, process %d"):format(out:paint("bold", "host"), text.safe(host.project.root),

@@ -4,6 +4,7 @@ local history = require "weir.run.history"
 local json = require "weir.native.json"
 local progress = require "weir.cli.progress"
 local record_of = require "weir.cli.record"
+local run_view = require "weir.view.run"
 local session = require "weir.cli.session"
 local shape = require "weir.cli.shape"
 local status = require "weir.cli.status"
@@ -27,33 +28,6 @@ function M.declare(parser)
   session.declare_store(parser)
   parser:option("--at", "StepData right after this step"):argname "STEP"
   parser:flag("--all", "every item of maps, the whole output")
-end
-
--- JSON -------------------------------------------------------------------------------------------
-
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
-
-local function step_shape(step)
-  return { key = step.key, step = step.name, group = or_null(step.group), visit = step.visit, attempt = step.attempt,
-    agent = or_null(step.by), version = or_null(step.version), status = step.status, started_at = shape.time(step.from_ms),
-    ended_at = shape.time(step.to_ms), error = shape.failure(step.error), verdict = or_null(step.verdict), kept = or_null(step.kept),
-    stopped = step.stopped or json.list {}, model = json.null, usage = or_null(step.usage) }
-end
-
---- What `--json` prints of a run.
----@param record weir.cli.Record
----@return table
-function M.shape(record)
-  local line = shape.run(record)
-  line.started_at, line.ended_at = shape.time(record.started_ms), shape.time(record.ended_ms)
-  line.input, line.data, line.parent = or_null(record.input), record_of.data(record), json.null
-  line.of = shape.of(record.of)
-  line.steps = json.list {}
-  for index, step in ipairs(record.steps) do line.steps[index] = step_shape(step) end
-  return line
 end
 
 -- The tree ---------------------------------------------------------------------------------------
@@ -218,13 +192,6 @@ end
 
 -- One moment ---------------------------------------------------------------------------------------
 
-local function moment_shape(view)
-  local later = json.list {}
-  for index, step in ipairs(view.later) do later[index] = { key = step.key, status = step.status } end
-  return { run = view.run, pipeline = view.pipeline, version = view.version, step = or_null(view.key), entry = view.n,
-    status = or_null(view.status), at = shape.time(view.at_ms), data = view.data, later = later }
-end
-
 local function say_moment(context, view, all)
   local self = setmetatable({ out = context.out, console = context.console, all = all }, View)
   local what = ("entry %d"):format(view.n)
@@ -247,7 +214,7 @@ end
 local function show_moment(context, arguments, here, store)
   local view = history.at(session.engine(here, store), (session.find_run(store, arguments.run)), arguments.at)
   if arguments.json then
-    context.out:line(shape.line(moment_shape(view)))
+    context.out:line(shape.line(run_view.moment(view)))
   else
     say_moment(context, view, arguments.all)
   end
@@ -260,7 +227,7 @@ function M.run(arguments, context)
     if arguments.at then return show_moment(context, arguments, here, store) end
     local record = record_of.load(store, (session.find_run(store, arguments.run)))
     if arguments.json then
-      context.out:line(shape.line(M.shape(record)))
+      context.out:line(shape.line(run_view.whole(record)))
     else
       say(context, record, arguments.all)
     end

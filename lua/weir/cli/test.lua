@@ -201,6 +201,12 @@ local function pairs_of(settings, option)
   return values
 end
 
+-- A run that ends early is killed at few positions: that may not be what was to be tried.
+local function say_status(context, summary)
+  local why = summary.error and (": " .. text.safe(text.first_line(summary.error.message))) or ""
+  context.out:line(context.out:paint("yellow", ("the run that was never killed has %s%s"):format(summary.status, why)))
+end
+
 local function crash_everywhere(arguments, context)
   local pipeline = arguments.crash_everywhere
   session.load(session.project(pipeline:find "[/.]" and pipeline or nil), pipeline) -- not_found is told here, not by a child
@@ -213,7 +219,7 @@ local function crash_everywhere(arguments, context)
   local ok, summary = require("weir.testing.crash").everywhere(pipeline, given, { report = report, decide = pairs_of(arguments.decide,
     "--decide"), signal = pairs_of(arguments.signal, "--signal") })
   if arguments.json then
-    context.out:line(shape.line { pipeline = pipeline, positions = summary.positions, failed = #summary.problems,
+    context.out:line(shape.line { pipeline = pipeline, positions = summary.positions, failed = #summary.problems, status = summary.status,
       problems = require("weir.native.json").list(summary.problems) })
   else
     for _, problem in ipairs(summary.problems) do
@@ -223,6 +229,7 @@ local function crash_everywhere(arguments, context)
     end
     context.out:line(("%d passed, %d failed: %s killed at %s"):format(summary.positions - #summary.problems, #summary.problems, pipeline,
       text.count(summary.positions, "position")))
+    if summary.status ~= "finished" then say_status(context, summary) end
   end
   return ok and status.finished or status.failed
 end

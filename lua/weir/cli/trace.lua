@@ -41,7 +41,7 @@ end
 ---@field status string
 ---@field from_ms integer
 ---@field to_ms integer
----@field step weir.cli.Step|nil nil of a group
+---@field step weir.view.Step|nil nil of a group
 
 local function add_rows(rows, node, depth, now_ms)
   for _, child in ipairs(node.children) do

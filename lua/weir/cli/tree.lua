@@ -5,7 +5,7 @@ local M = {}
 
 ---@class weir.cli.Node
 ---@field label string
----@field step weir.cli.Step|nil
+---@field step weir.view.Step|nil
 ---@field children weir.cli.Node[]
 ---@field is_item boolean of a map
 ---@field number integer|nil of an item, from 0
@@ -63,7 +63,7 @@ local function sort_items(node)
 end
 
 --- The tree of steps.
----@param steps weir.cli.Step[]
+---@param steps weir.view.Step[]
 ---@return weir.cli.Node root
 function M.of(steps)
   local root = { label = "", children = {}, by_label = {} }

@@ -38,17 +38,7 @@ function M.line(wait, run_id)
   return text.safe(("%s waits for %s"):format(wait.step, what)), command
 end
 
---- The durable waits of a run of the engine, in order of their steps.
----@param run weir.Run
----@return table[]
-function M.of_run(run)
-  local list = {}
-  for key, wait in pairs(run.status ~= "running" and run.waits or {}) do
-    list[#list + 1] = { step = key, kind = wait.kind, id = wait.id, name = wait.name, since_ms = wait.since_ms, due_ms = wait.due_ms }
-  end
-  table.sort(list, function(a, b) return a.step < b.step end)
-  return list
-end
+M.of_run = require("weir.view.shape").waits_of
 
 local SHOWN = 10
 

@@ -26,7 +26,7 @@ end
 local function ask(frame, judge, key, input, draft, earlier)
   local ctx = context.new(frame, judge, key .. "/" .. judge.name, input, #earlier + 1)
   ctx.drafts = earlier
-  local module = frame.run:module_of(judge)
+  local module = (frame.held or frame.run).modules[judge.module]
   local verdict
   if module.atomic then
     verdict = native.atomic(module.review, ctx, draft)

@@ -1,7 +1,7 @@
 --- What changes something in a host: who may, and the record of it.
 
+local audit = require "weir.audit"
 local failure = require "weir.failure"
-local optional = require "weir.serve.optional"
 local system = require "weir.port.system"
 
 local M = {}
@@ -23,8 +23,7 @@ end
 function M.audit(host, action, what, from, to)
   local record = { by = system.user_name(), via = "repl", action = action, what = what, from = from, to = to }
   host.log:info("changed", record)
-  local audit = optional "weir.audit"
-  if audit then audit.write(host.store, record) end
+  audit.write(host.store, record)
 end
 
 return M

@@ -5,7 +5,7 @@ local change = require "weir.repl.change"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
-local optional = require "weir.serve.optional"
+local revise = require "weir.registry.revise"
 local run_of = require "weir.repl.run"
 local selection = require "weir.cli.selection"
 local session = require "weir.cli.session"
@@ -206,13 +206,13 @@ function M.reload(self)
   if #report.reloaded + #report.failed == 0 then self.write "nothing has changed\n" end
 end
 
---- Puts the version of a module or pipeline that was active before back in its place.
+--- Puts the version of a module or pipeline that was active before back in its place. Waits.
 ---@param name string such as "agents/writer"
+---@return { name: string, from: string, to: string }
 function M.rollback(self, name)
   change.check(self.host, "rollback")
-  local revise = optional "weir.registry.revise"
-  if not revise then failure.raise("unavailable", "this installation cannot roll back") end
-  return revise.rollback(self.host.project.registry, name, { by = system.user_name(), via = "repl" })
+  local registry = self.host.project.registry
+  return revise.rollback(registry, revise.resolve(registry, name), { by = system.user_name(), via = "repl" })
 end
 
 --- Changes one function of a module: a new version of it, which `rollback` takes back.
@@ -221,11 +221,10 @@ end
 ---@param body function written where `patch` is called: its source becomes part of the version
 function M.patch(self, name, field, body)
   change.check(self.host, "patch")
-  local revise = optional "weir.registry.revise"
-  if not revise then failure.raise("unavailable", "this installation cannot patch modules") end
   local source, why = self:source_of(body)
   if not source then failure.raise("invalid", "patch: %s", why) end
-  return revise.patch(self.host.project.registry, name, field, source, { by = system.user_name(), via = "repl" })
+  local registry = self.host.project.registry
+  return revise.patch(registry, revise.resolve(registry, name), field, source, { by = system.user_name(), via = "repl" })
 end
 
 --- `agents.NAME(input, options)`: calls an agent outside of any run. HTTP requests and processes are refused where those

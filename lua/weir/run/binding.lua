@@ -2,7 +2,6 @@
 --- one plan share a binding until a module changes; a flow has one of its own, since it finds out as it goes
 --- what it uses. A version is pinned as long as a binding that a run holds names it.
 
-local failure = require "weir.failure"
 local registry = require "weir.registry"
 
 local M = {}
@@ -44,10 +43,8 @@ end
 local function load_child(self, name, version)
   local engine = self.engine
   if version and engine.store then return engine:plan_of_version(version) end
-  local file, message = engine.project:pipeline_file(name)
-  if not file then failure.raise("not_found", "%s", message) end
-  local definition, errors = engine.project:load(file)
-  if not definition then failure.raise("invalid", "pipeline '%s': %s", name, errors[1].message) end
+  local definition, err = engine.project:pipeline(name)
+  if not definition then error(err, 0) end
   return engine:plan_of(definition)
 end
 
@@ -74,16 +71,29 @@ function Binding:add_child(name, version, pins)
   return child
 end
 
-local function new(engine, plan, pins)
-  local self = setmetatable({ engine = engine, plan = plan, modules = {}, entries = {}, children = {}, pins = {}, options = {},
-    runs = 0 }, Binding)
-  add_all(self, plan, pins)
-  self.generation = engine.project.registry.generation
-  return self
+-- What nobody needs any more leaves the memory; its source is in the store. What has none stays.
+local function unpin(self)
+  local all = versions(self)
+  for full, entry in pairs(self.entries) do
+    if all:unpin(full, entry.version) == 0 and entry.text then all:retire(full, entry.version) end
+  end
 end
 
-local function unpin(self)
-  for full, entry in pairs(self.entries) do versions(self):unpin(full, entry.version) end
+-- Of files that are loaded on the way, and of what is active meanwhile, one may have changed before the other was looked
+-- at: then all is looked at again, so that a run never has half of a reload.
+local function new(engine, plan, pins)
+  while true do
+    local self = setmetatable({ engine = engine, plan = plan, modules = {}, entries = {}, children = {}, pins = {}, options = {},
+      runs = 0 }, Binding)
+    self.generation = engine.project.registry.generation
+    local ok, err = pcall(add_all, self, plan, pins)
+    if not ok then
+      unpin(self)
+      error(err, 0)
+    end
+    if engine.project.registry.generation == self.generation then return self end
+    unpin(self)
+  end
 end
 
 local function is_current(self, engine)
@@ -96,13 +106,18 @@ end
 ---@return weir.Binding
 function M.hold(engine, plan)
   if plan.flow then return M.hold_pinned(engine, plan, {}) end
-  local shared = plan.binding
-  if not shared or not is_current(shared, engine) then
-    if shared and shared.runs == 0 then unpin(shared) end
-    shared = new(engine, plan, {})
-    plan.binding = shared
+  if not plan.binding or not is_current(plan.binding, engine) then
+    local made = new(engine, plan, {})
+    local shared = plan.binding -- somebody else may have made one meanwhile
+    if shared and is_current(shared, engine) then
+      unpin(made)
+    else
+      plan.binding = made -- whoever has the one before lets go of it
+    end
   end
+  local shared = plan.binding
   shared.runs = shared.runs + 1
+  engine.project.registry.idle[shared] = nil
   return shared
 end
 
@@ -121,6 +136,7 @@ function M.hold_pinned(engine, plan, pins)
   local shared = plan.binding
   if not plan.flow and shared and is_current(shared, engine) and is_same(shared.pins, pins) then
     shared.runs = shared.runs + 1
+    engine.project.registry.idle[shared] = nil
     return shared
   end
   local own = new(engine, plan, pins)
@@ -128,10 +144,74 @@ function M.hold_pinned(engine, plan, pins)
   return own
 end
 
---- Lets go of a binding when its run has ended.
+-- A binding of its own, with all modules that the pins name, also those that a flow found on its way.
+local function own_of(engine, plan, pins, modules)
+  local own = new(engine, plan, pins)
+  for _, full in ipairs(modules) do
+    if not own.modules[full] then own:add(full, pins[full]) end
+  end
+  own.runs = 1
+  return own
+end
+
+--- A binding of its own to all that pins name, held for a run.
+---@param engine weir.Engine
+---@param plan table
+---@param pins table<string, string>
+---@return weir.Binding
+function M.hold_all(engine, plan, pins)
+  local modules = {}
+  for full in pairs(pins) do
+    if not full:find "^pipelines/" then modules[#modules + 1] = full end
+  end
+  return own_of(engine, plan, pins, modules)
+end
+
+--- A binding of its own to what serves now, held by whoever asks.
+---@param engine weir.Engine
+---@param plan table
+---@return weir.Binding
+function M.hold_own(engine, plan)
+  return own_of(engine, plan, {}, {})
+end
+
+--- A binding to the same pipelines and to the modules as they are now, held for a run; nil when these are the same. Waits
+--- when one of them has to be loaded.
+---@param held weir.Binding
+---@return weir.Binding|nil
+function M.upgraded(held)
+  local registry_of, is_other, modules, pins = held.engine.project.registry, false, {}, {}
+  for full, entry in pairs(held.entries) do
+    local current = registry_of:get(full) -- nil: it cannot be loaded, and what there is serves on
+    is_other = is_other or current ~= nil and current.version ~= entry.version
+    modules[#modules + 1] = full
+    pins[full] = not current and entry.version or nil
+  end
+  if not is_other then return nil end
+  for full, version in pairs(held.pins) do
+    if full:find "^pipelines/" then pins[full] = version end
+  end
+  local own = own_of(held.engine, held.plan, pins, modules)
+  for name, child in pairs(held.children) do -- also those that a flow found on its way
+    own.children[name], own.pins["pipelines/" .. name] = child, child.version
+  end
+  return own
+end
+
+--- Lets go of a binding when its run has ended. The one that the next run of its plan would have is kept until something
+--- else serves.
 function Binding:release()
   self.runs = self.runs - 1
-  if self.runs == 0 and self.plan.binding ~= self then unpin(self) end
+  if self.runs > 0 then return end
+  if self.plan.binding ~= self then return unpin(self) end
+  if not is_current(self, self.engine) then return self:drop() end
+  self.engine.project.registry.idle[self] = true
+end
+
+--- Ends a binding that no run holds. The registry calls this when something else serves.
+function Binding:drop()
+  if self.plan.binding == self then self.plan.binding = nil end
+  unpin(self)
 end
 
 return M

@@ -1,10 +1,12 @@
 --- Starts runs and goes on with unfinished ones. An engine belongs to a project and, unless nothing is to
 --- be kept, to a store. It knows the runs that live in this process; the others are rows of the store.
 
+local active = require "weir.registry.active"
 local approval = require "weir.approval"
 local binding = require "weir.run.binding"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
+local gate = require "weir.gate"
 local json = require "weir.native.json"
 local id = require "weir.id"
 local keeping = require "weir.run.keeping"
@@ -13,6 +15,7 @@ local native = require "weir.native.scheduler"
 local plan = require "weir.run.plan"
 local recovery = require "weir.run.recovery"
 local run_type = require "weir.run.run"
+local starts = require "weir.run.starts"
 local value_of = require "weir.value"
 local waking = require "weir.run.waking"
 
@@ -24,7 +27,7 @@ local NEAR = 5     -- seconds within which a time has to be due, for a run to st
 ---@class weir.Engine
 ---@field live table<string, weir.Run> runs that are executed in this process
 ---@field waking table<string, integer> how many commits that wake a run are under way, by run
----@field opening table<string, table[]> waiters by run that is being opened
+---@field opening table<string, weir.Gate> by run that is being opened
 ---@field handles table<string, weir.Run> runs that somebody here waits for, parked ones too
 ---@field patience number seconds that a run which only waits stays in memory
 ---@field near number seconds within which what only time ends is waited for in memory
@@ -39,6 +42,7 @@ Engine.__index = Engine
 ---@param options { patience: number?, near: number? }|nil
 function M.new(project, store, options)
   options = options or {}
+  if store then active.attach(project.registry, store) end
   return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }),
     versions = setmetatable({}, { __mode = "v" }), live = {}, opening = {}, waking = {}, handles = setmetatable({}, { __mode = "v" }),
     patience = options.patience or PATIENCE, near = options.near or NEAR }, Engine)
@@ -55,18 +59,6 @@ function Engine:plan_of(definition)
   return ready
 end
 
-local function definition_of(self, kept)
-  if kept.kind == "flow" then
-    if not kept.text then
-      failure.raise("not_found", "the flow of version %s was built in memory; its source is not kept", kept.version)
-    end
-    local definition, errors = self.project:load(kept.file, kept.text)
-    if not definition then failure.raise("invalid", "%s", errors[1].message) end
-    return definition
-  end
-  return { kind = "pipeline", name = kept.normal.name, normal = kept.normal, version = kept.version, file = kept.file }
-end
-
 --- The plan of a version: from the store when it is not at hand.
 ---@param version string
 ---@return table plan
@@ -77,17 +69,18 @@ function Engine:plan_of_version(version)
   if not kept then
     failure.raise(code or "not_found", "definition version %s is not in the store: %s", version:sub(1, 12), tostring(message))
   end
-  return self:plan_of(definition_of(self, kept))
+  return self:plan_of(self.project:definition_of(kept))
 end
 
 -- Versions that a flow chose in this life and before, by full name.
 local function chosen_pins(run)
   local pins = {}
-  for full, version in pairs(run.binding.pins) do pins[full] = version end
   for key, entry in pairs(run.journal and run.journal.choices or {}) do
     local full = key:match "^pin/(.+)$"
     if full then pins[full] = entry[3] end
   end
+  for full, version in pairs(run.journal and run.journal.versions or {}) do pins[full] = version end
+  for full, version in pairs(run.binding.pins) do pins[full] = version end
   return pins
 end
 
@@ -126,19 +119,23 @@ function Engine:pin_module(run, full)
   if run.journal then keep_pins(self, run, before) end
 end
 
-function Engine:options_of(run, step)
-  local cache = run.binding.options
+---@param run weir.Run
+---@param step table
+---@param held weir.Binding|nil what the step began with, if that is not the run's
+function Engine:options_of(run, step, held)
+  held = held or run.binding
+  local cache = held.options
   local options = cache[step]
   if not options then
-    local entry = run.binding.entries[step.module]
+    local entry = held.entries[step.module]
     options = self.project.registry:options(entry, self.project:options_of(step.module), step.options)
     cache[step] = options
   end
   return value_of.copy(options)
 end
 
-function Engine:state_of(run, step, options)
-  return self.project.registry:state(run.binding.entries[step.module], options)
+function Engine:state_of(run, step, options, held)
+  return self.project.registry:state((held or run.binding).entries[step.module], options)
 end
 
 -- Who starts runs here, when nobody else is named.
@@ -176,8 +173,24 @@ local function is_kept(self, of)
   return self.store ~= nil and of.durability ~= "none"
 end
 
+local function checked_input(of, input)
+  local ok, checked, errors = of.check_input(input)
+  if ok then return checked end
+  local err = failure.new("invalid", "%s", checked)
+  err.details = errors
+  error(err, 0)
+end
+
+-- What a key stands for, of a pipeline that is kept.
+local function asked_of(self, of, checked, key)
+  starts.check(key)
+  if is_kept(self, of) then return starts.asked(of.name, checked) end
+  failure.raise("invalid", "pipeline '%s' keeps nothing here, so that the key '%s' could not be found again; start it without a key",
+    of.name, key)
+end
+
 --- Prepares a run of a definition: checks the input, pins what it uses and, with a store, keeps its start.
---- Waits for the disk. Raises {code, message}: `invalid` input, `full`, ...
+--- Waits for the disk. Raises {code, message}: `invalid` input, `full`, `conflict` (the key has started a run), ...
 ---@param definition weir.Definition
 ---@param input any
 ---@param options { listener: function|nil, key: string|nil, by: string|nil, parent: weir.Run|nil }|nil
@@ -186,13 +199,10 @@ function Engine:prepare(definition, input, options)
   options = options or {}
   if self.is_stopping then failure.raise("closed", "the host is stopping and starts no more runs") end
   local of = self:plan_of(definition)
-  local ok, checked, errors = of.check_input(input)
-  if not ok then
-    local err = failure.new("invalid", "%s", checked)
-    err.details = errors
-    error(err, 0)
-  end
+  local checked = checked_input(of, input)
+  local asked = options.key and asked_of(self, of, checked, options.key)
   local run = new_run(self, of, binding.hold(self, of), checked, options)
+  run.asked = asked
   if not is_kept(self, of) then return begun(run) end
   local kept, handle = pcall(keeping.begin, run)
   if not kept then
@@ -212,17 +222,45 @@ function Engine:run(definition, input, options)
   return run:execute()
 end
 
+-- Each run that nobody else started gets its share of the processor, however much it has under way.
 local function go_on(run)
-  run.done = run.done or native.waiter()
+  run.done = run.done or gate.new()
   run.engine.handles[run.id] = run
-  native.start({ name = run.id }, function() run:execute() end)
+  native.start({ name = run.id, key = not run.parent_id and run.id or nil }, function() run:execute() end)
   return run
 end
 
---- Prepares a run and goes on in a task of its own.
+-- The run that a key has started with the same pipeline and input, or nil. Raises `conflict` and `invalid`.
+local function started_before(self, definition, input, key)
+  if key == nil then return nil end
+  local of = self:plan_of(definition)
+  return starts.find(self.store, key, asked_of(self, of, checked_input(of, input), key))
+end
+
+--- Prepares a run as `prepare` does, unless its key has started one. Waits for the disk. Raises {code, message}: `conflict`
+--- when the key stands for another pipeline or input, and what `prepare` raises.
+---@return weir.Run|nil run
+---@return string|nil first the id of the run that was started before
+function Engine:prepare_once(definition, input, options)
+  local key = options and options.key
+  local first = started_before(self, definition, input, key)
+  if first then return nil, first end
+  local ok, run = pcall(self.prepare, self, definition, input, options)
+  if ok then return run end
+  if not key or failure.of(run).code ~= "conflict" then error(run, 0) end
+  native.recover()
+  first = started_before(self, definition, input, key) -- somebody was faster with the same key
+  if not first then error(run, 0) end
+  return nil, first
+end
+
+--- Prepares a run and goes on in a task of its own; with a key that has started one already, gives that one.
 ---@return weir.Run run `run:wait()` waits for its end
+---@return boolean is_new
 function Engine:start(definition, input, options)
-  return go_on(self:prepare(definition, input, options))
+  local run, first = self:prepare_once(definition, input, options)
+  if run then return go_on(run), true end
+  return self:rejoin(first), false
 end
 
 --- Whether the store has a run.
@@ -245,8 +283,8 @@ end
 local function ended_run(self, run_id)
   local entries = self.store:load(run_id)
   local last, row = entries[#entries], self.store:row(run_id)
-  local run = setmetatable({ id = run_id, plan = { name = tostring(row.pipeline), version = row.version }, started_ms = row.started_ms,
-    status = last[2], ended_ms = last[4] }, { __index = run_type.Run })
+  local run = setmetatable({ id = run_id, engine = self, plan = { name = tostring(row.pipeline), version = row.version },
+    started_ms = row.started_ms, status = last[2], ended_ms = last[4] }, { __index = run_type.Run })
   if run.status == "finished" then
     run.output = last[3]
   else
@@ -262,7 +300,8 @@ end
 function Engine:rejoin(run_id, parent)
   local known = self:at_work(run_id) or self.handles[run_id]
   if known then return known end
-  local row = self.store:row(run_id)
+  local row, message, code = self.store:row(run_id)
+  if not row then failure.raise(code or "not_found", "%s", message) end
   if HAS_ENDED[row.status] then return ended_run(self, run_id) end
   if row.status == "running" then
     local ok, run = pcall(recovery.open, self, run_id, { parent = parent })
@@ -270,7 +309,7 @@ function Engine:rejoin(run_id, parent)
     row = self.store:row(run_id)
     if row.status ~= "quarantined" then error(run, 0) end -- else it is waited for until somebody resumes it
   end
-  local parked = setmetatable({ id = run_id, status = row.status, engine = self, done = native.waiter() }, { __index = run_type.Run })
+  local parked = setmetatable({ id = run_id, status = row.status, engine = self, done = gate.new() }, { __index = run_type.Run })
   self.handles[run_id] = parked
   return parked
 end
@@ -285,7 +324,7 @@ end
 local function head_of(entries, run_id)
   local first = entries[1]
   if not first or first[1] ~= "run" then failure.raise("corrupt", "run %s: its journal does not begin with its start", run_id) end
-  local head = first[2]
+  local head = journal.head_of(entries)
   if head.format > keeping.FORMAT then
     failure.raise("invalid", "run %s was written by a newer weir (journal format %d, this one reads %d)", run_id, head.format,
       keeping.FORMAT)
@@ -318,7 +357,7 @@ local function open_again(self, run_id, options)
   if not options.cancel then check_whole(head, entries, run_id) end
   local of = self:plan_of_version(head.version)
   local book = journal.new(take_over(self, run_id), entries, self.store)
-  local held = binding.hold_pinned(self, of, head.pins)
+  local held = binding.hold_pinned(self, of, book.versions or head.pins)
   local run = new_run(self, of, held, head.input, { id = run_id, listener = options.listener, key = known(head.key),
     started_ms = head.at, by = known(head.by), parent = options.parent, parent_id = known(head.parent), of = known(head.of) })
   run.journal, run.undos = book, #book.undos > 0 and book.undos or nil
@@ -334,11 +373,7 @@ end
 ---@param run_id string
 ---@return weir.Run|nil
 function Engine:at_work(run_id)
-  while self.opening[run_id] do
-    local waiter = native.waiter()
-    table.insert(self.opening[run_id], waiter)
-    waiter:wait "a run that is being opened"
-  end
+  while self.opening[run_id] do self.opening[run_id]:wait "a run that is being opened" end
   return self.live[run_id]
 end
 
@@ -349,11 +384,11 @@ end
 ---@return weir.Run
 function Engine:reopen(run_id, options)
   if self:at_work(run_id) then failure.raise("conflict", "run %s is at work in this process already", run_id) end
-  local opening = {}
+  local opening = gate.new()
   self.opening[run_id] = opening
   local ok, run = pcall(open_again, self, run_id, options or {})
   self.opening[run_id] = nil
-  for _, waiter in ipairs(opening) do waiter:wake() end
+  opening:open()
   if not ok then error(run, 0) end
   if self.is_stopping and not run.cancel_reason then run:stop "the host is stopping" end -- it was not there yet to be stopped
   return begun(run, true)

@@ -9,6 +9,7 @@ local M = {}
 ---@field data table
 ---@field branch string|nil   of the workspace; of the steps of a group of which not all count
 ---@field sync table|nil      the moment that the steps of its group read: {lsn, prefix, group, visit}
+---@field held weir.Binding|nil what its step began with, if the run takes new versions as it goes
 ---@field counters table|nil  of a flow: how often a name was used
 
 --- A frame inside another one.

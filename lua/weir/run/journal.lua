@@ -6,7 +6,9 @@
 ---   {"attempt", key, attempt, from_ms, to_ms, error, delay, memory}  an attempt failed, another follows
 ---   {"draft", key, draft, memory}                     a draft was refused by its critic, another follows
 ---   {"step", key, asked, status, from_ms, to_ms, attempt, value, extra}  the outcome of a step
----   {"choice", key, value}                            a choice among what runs side by side
+---   {"choice", key, value}                            a choice among what runs side by side; "pin/NAME": of a version;
+---                                                     "upgrade": pins of all that begins from now on;
+---                                                     "migrate": {version, pins, at, by} of the definition that asks now
 ---   {"stop", at_ms, reason}                           the process was asked to stop: what was under way is no crash
 ---   {"ending", status, error, at_ms}                  the run will end so, once what it did is undone
 ---   {"end", status, value, at_ms}                     the run has ended
@@ -35,6 +37,11 @@ local M = {}
 ---@field undos { key: string, undo: table }[] how finished steps are undone, in the order of their outcomes
 ---@field usage table<string, number> what all outcomes have used
 ---@field ending table|nil the entry
+---@field migrated_n integer|nil number of the entry that bound the run to another definition
+---@field head_pins table<string, string> versions that the run began with
+---@field versions table<string, string>|nil those that it has switched to
+---@field versions_of table<string, table|false>|nil by key, of steps that were under way at a switch: what they began with;
+---   false: `head_pins`
 ---@field has_past boolean there are entries of an earlier life
 ---@field mismatch table|nil the error: something else was asked than was recorded, and a person has to look
 ---@field is_careful boolean starts are on disk before what they say begins
@@ -76,11 +83,26 @@ local function progress(self)
   self.lives, self.is_open = 0, false
 end
 
+-- What is under way at a switch to other versions goes on with those that it began with.
+local function note_upgrade(self, pins)
+  self.versions_of = self.versions_of or {}
+  for key in pairs(self.began) do
+    if self.versions_of[key] == nil then self.versions_of[key] = self.versions or false end
+  end
+  self.versions = pins
+end
+
+-- From here on another definition asks: what was recorded before has to answer it.
+local function note_migration(self, entry)
+  self.migrated_n, self.head_pins, self.versions, self.versions_of = entry.n, entry[3].pins, nil, nil
+end
+
 local READ = {
   run = function(self, entry)
     self.is_open = true
     local of = entry[2].of
     self.compares_kept = type(of) == "table" and of.is_latest == true
+    self.head_pins = entry[2].pins
   end,
   step = function(self, entry)
     if not self.recorded[entry[2]] and entry[4] ~= "skipped" and not is_kept(entry) then self.steps = self.steps + 1 end
@@ -90,6 +112,8 @@ local READ = {
   end,
   choice = function(self, entry)
     self.choices[entry[2]] = entry
+    if entry[2] == "upgrade" then note_upgrade(self, entry[3]) end
+    if entry[2] == "migrate" then note_migration(self, entry) end
     progress(self)
   end,
   start = function(self, entry)
@@ -138,6 +162,19 @@ function M.new(handle, entries, store)
   return self
 end
 
+--- What a run is of: the head of its journal, with the definition and pins that it was migrated to last.
+---@param entries table[]
+---@return table head {format, pipeline, version, input, pins, at, ...}
+function M.head_of(entries)
+  local head = entries[1][2]
+  for _, entry in ipairs(entries) do
+    if entry[1] == "choice" and entry[2] == "migrate" then
+      head = setmetatable({ version = entry[3].version, pins = entry[3].pins }, { __index = entries[1][2] })
+    end
+  end
+  return head
+end
+
 local function must(result, message, code)
   if result == nil then failure.raise(code or "failed", "the journal could not be written: " .. tostring(message)) end
   return result
@@ -164,27 +201,31 @@ end
 --- whatever is asked under its key: values may have been changed since.
 ---@param key string
 ---@param asked integer
+---@param has_steps boolean|nil what is asked has steps of its own: under another definition they are asked instead
 ---@return table|nil entry
-function Journal:recall(key, asked)
+function Journal:recall(key, asked, has_steps)
   if self.mismatch then error(self.mismatch, 0) end -- whoever has caught it does not go on
   local entry = self.recorded[key]
   if not entry then return nil end
-  if entry[3] ~= asked and (self.compares_kept or not is_kept(entry)) then
+  local is_foreign = entry.n < (self.migrated_n or 0)
+  if entry[3] ~= asked and (self.compares_kept or is_foreign or not is_kept(entry)) then
     local err = failure.new("conflict", "step '%s': record %d was made by another question than the definition asks now; "
       .. "the run stops, nothing was executed", key, entry.n or 0)
-    err.mismatch, self.mismatch = true, err
+    err.mismatch, err.key, self.mismatch = true, key, err
     error(err, 0)
   end
+  if is_foreign and has_steps then return nil end
   return entry
 end
 
 --- The outcome under a key that stands without asking what was asked, or nil: not that of a cancelled step, nor of
---- an earlier run under another definition.
+--- an earlier run under another definition, nor one that was made before the run was migrated to another.
 ---@param key string
 ---@return table|nil entry
 function Journal:standing(key)
   local entry = self.recorded[key]
   if not entry or entry[4] == "cancelled" or self.compares_kept and is_kept(entry) then return nil end
+  if entry.n < (self.migrated_n or 0) then return nil end
   return entry
 end
 

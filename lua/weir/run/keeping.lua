@@ -6,6 +6,7 @@
 
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
+local starts = require "weir.run.starts"
 
 local M = {}
 
@@ -21,12 +22,16 @@ end
 
 -- Definitions and modules ---------------------------------------------------------------------------
 
-local function definition_record(of)
-  local definition = of.definition
+--- What the space `definitions` keeps of a definition.
+---@param definition weir.Definition
+---@return table
+function M.definition_record(definition)
   if definition.kind == "flow" then
-    return { kind = "flow", file = definition.file, text = definition.text, version = of.version }
+    return { kind = "flow", name = definition.name, file = definition.file, text = definition.text, used = definition.used,
+      version = definition.version, loaded_at = definition.loaded_at }
   end
-  return { kind = "pipeline", normal = definition.normal, version = of.version, file = definition.file }
+  return { kind = "pipeline", normal = definition.normal, version = definition.version, file = definition.file,
+    loaded_at = definition.loaded_at }
 end
 
 local kept_by_store = setmetatable({}, { __mode = "k" })
@@ -54,7 +59,7 @@ end
 
 local function definition_operations(engine, plans, operations)
   for _, of in ipairs(plans) do
-    put_once(engine, operations, "definitions", of.version, function() return definition_record(of) end)
+    put_once(engine, operations, "definitions", of.version, function() return M.definition_record(of.definition) end)
   end
 end
 
@@ -62,7 +67,7 @@ local function module_operations(engine, entries, operations)
   for full, entry in pairs(entries) do
     if entry.text then
       put_once(engine, operations, "modules", full .. "@" .. entry.version, function()
-        return { text = entry.text, file = entry.file, used = entry.used }
+        return { text = entry.text, file = entry.file, used = entry.used, loaded_at = entry.loaded_at }
       end)
     end
   end
@@ -174,14 +179,15 @@ end
 
 -- The life of a run -----------------------------------------------------------------------------------
 
---- Begins the journal of a run.
+--- Begins the journal of a run. Raises `conflict` when its key has started another one.
 ---@param run weir.Run
 ---@return userdata handle of the journal
 function M.begin(run)
   local handle = run.engine.store:new_run(run.id, 1)
   local head = { format = M.FORMAT, pipeline = run.plan.name, version = run.plan.version, input = run.input,
-    pins = run.binding.pins, at = run.started_ms, key = run.key, parent = run.parent_id, by = run.by }
+    pins = run.binding.pins, at = run.started_ms, key = run.key, asked = run.asked, parent = run.parent_id, by = run.by }
   local operations = {}
+  if run.asked then operations[1] = starts.claim(run.key, run.id, run.asked) end
   binding_operations(run, operations)
   if #operations == 0 then
     must(handle:append({ "run", head }, M.row(run)))

@@ -63,7 +63,7 @@ end
 local KINDS_NOT_RUN = { speculate = "a speculation", plan = "a plan" }
 local FIELDS_NOT_RUN = { "model", "tools", "cache" }
 local APPROVAL_NOT_RUN = { "remind", "escalate" }
-local STREAMS_NOT_RUN = { latest = true, spill = true }
+local STREAMS_NOT_RUN = { spill = true }
 local TOP_NOT_RUN = { "supervise", "reflect" }
 
 local function refuse(message, ...)
@@ -362,7 +362,7 @@ function M.compile(definition)
     if data[field] ~= nil then refuse("pipeline '%s' has '%s'", data.name, field) end
   end
   local self = { modules = {}, pipelines = {} }
-  local plan = { name = data.name, version = definition.version, durability = data.durability or "step",
+  local plan = { name = data.name, version = definition.version, durability = data.durability or "step", upgrade = data.upgrade,
     check_input = input_checker(data.input), input_schema = data.input, budget = budget_of(data.budget),
     limits = { timeout = data.budget and data.budget.seconds }, reads_workspace = mentions(data.groups, "workspace") }
   if definition.kind == "flow" then

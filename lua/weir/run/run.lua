@@ -4,6 +4,7 @@ local clock = require "weir.port.clock"
 local documents = require "weir.run.documents"
 local failure = require "weir.failure"
 local flow = require "weir.run.flow"
+local gate = require "weir.gate"
 local group = require "weir.run.group"
 local keeping = require "weir.run.keeping"
 local native = require "weir.native.scheduler"
@@ -12,6 +13,7 @@ local question = require "weir.run.question"
 local stream_of = require("weir.run.kinds.agent").open_stream
 local task = require "weir.task"
 local undo = require "weir.run.undo"
+local upgrade = require "weir.run.upgrade"
 
 local M = {}
 
@@ -142,11 +144,6 @@ function Run:pin(modules, pipelines)
   for _, name in ipairs(pipelines) do self:pipeline_of(name) end
 end
 
---- The module of a critic or the like.
-function Run:module_of(use)
-  return self.modules[use.module]
-end
-
 --- The plan of a child pipeline, as pinned.
 function Run:pipeline_of(name)
   return self.engine:child_plan(self, name)
@@ -154,13 +151,13 @@ end
 
 local NO_OPTIONS = {}
 
-function Run:options_of(step)
+function Run:options_of(step, held)
   if not step.module then return NO_OPTIONS end
-  return self.engine:options_of(self, step)
+  return self.engine:options_of(self, step, held)
 end
 
-function Run:state_of(step, options)
-  return step.module and self.engine:state_of(self, step, options)
+function Run:state_of(step, options, held)
+  return step.module and self.engine:state_of(self, step, options, held)
 end
 
 --- The memory of a step: kept over its attempts, and with the journal over crashes.
@@ -298,10 +295,11 @@ end
 local function announce(self, is_kept)
   if not is_kept then self.status, self.error, self.ended_ms = "running", nil, nil end
   self.binding:release()
+  if self.superseded then upgrade.release(self) end
   self.engine:left(self)
   if self.listener then self:notify { kind = "run", status = self.status, at_ms = self.ended_ms or clock.wall_ms(), error = self.error } end
-  if self.done and self.ended_ms then self.done:wake() end
-  for _, waiter in ipairs(self.awaiting or {}) do waiter:wake() end
+  if self.done and self.ended_ms then self.done:open() end
+  if self.has_left then self.has_left:open() end
 end
 
 --- Runs to the end, or until nothing is left to do but wait. Waits. Never raises what the run itself did
@@ -353,12 +351,16 @@ function Run:counted(body_of_task)
   end
 end
 
---- Waits until the run has left this process's memory: it has ended, or is parked.
+--- The gate that opens when the run leaves this process's memory: it has ended, or is parked.
+---@return weir.Gate
+function Run:leaving()
+  self.has_left = self.has_left or gate.new()
+  return self.has_left
+end
+
+--- Waits until the run has left this process's memory.
 function Run:await_left()
-  local waiter = native.waiter()
-  self.awaiting = self.awaiting or {}
-  self.awaiting[#self.awaiting + 1] = waiter
-  waiter:wait "a run"
+  self:leaving():wait "a run"
 end
 
 --- Waits until the run has ended.

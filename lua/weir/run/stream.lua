@@ -30,7 +30,7 @@ function M.new(options, run, step)
   if type(options) ~= "table" then options = {} end
   local self = setmetatable({ run = run, step = step, readers = {}, items = {}, count = 0, buffer = options.buffer or DEFAULT_BUFFER,
     on_full = options.on_full or "wait", interval = options.rate and 1 / options.rate or false, due = 0,
-    on_item = false }, Stream)
+    on_item = false, tell = false }, Stream)
   ongoing[self] = true
   return self
 end
@@ -63,6 +63,7 @@ function Stream:emit(item)
   local count = self.count + 1
   self.count, self.items[count] = count, item
   if self.on_item then self.on_item() end
+  if self.tell then self.tell(item) end
   local readers = self.readers
   for index = #readers, 1, -1 do
     if not readers[index]:send(item) then table.remove(readers, index) end

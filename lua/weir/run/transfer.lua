@@ -31,13 +31,20 @@ end
 
 -- Out ------------------------------------------------------------------------------------------------
 
--- The versions that a run is pinned to, by full name.
+-- What a run is pinned to, or was: keys of `definitions` and `modules` as "SPACE KEY".
 local function pins_of(head, entries)
-  local pins = {}
-  for full, version in pairs(known(head.pins) or {}) do pins[full] = version end
+  local pins = { ["definitions " .. head.version] = true }
+  local function add(full, version)
+    pins[full:find "^pipelines/" and "definitions " .. version or ("modules %s@%s"):format(full, version)] = true
+  end
+  for full, version in pairs(known(head.pins) or {}) do add(full, version) end
   for _, entry in ipairs(entries) do
-    local full = entry[1] == "choice" and entry[2]:match "^pin/(.+)$"
-    if full then pins[full] = entry[3] end
+    local key = entry[1] == "choice" and entry[2] or ""
+    local full = key:match "^pin/(.+)$"
+    if full then add(full, entry[3]) end
+    local others = key == "upgrade" and entry[3] or key == "migrate" and entry[3].pins or {}
+    for name, version in pairs(others) do add(name, version) end
+    if key == "migrate" then add("pipelines/" .. head.pipeline, entry[3].version) end
   end
   return pins
 end
@@ -49,14 +56,9 @@ local function put_kept(out, store, space, key)
 end
 
 local function put_pinned(out, store, head, entries)
-  put_kept(out, store, "definitions", head.version)
-  local pins = pins_of(head, entries)
-  for _, full in ipairs(value_of.names(pins)) do
-    if full:find "^pipelines/" then
-      put_kept(out, store, "definitions", pins[full])
-    else
-      put_kept(out, store, "modules", full .. "@" .. pins[full])
-    end
+  for _, pinned in ipairs(value_of.names(pins_of(head, entries))) do
+    local space, key = pinned:match "^(%a+) (.+)$"
+    put_kept(out, store, space, key)
   end
 end
 

@@ -217,7 +217,7 @@ end
 
 local function revive(self, run_id)
   self.working, self.under_way[run_id] = self.working + 1, true
-  native.start({ name = run_id, scope = self.scope, lane = 2 }, function()
+  native.start({ name = run_id, scope = self.scope, lane = 2, key = run_id }, function()
     local ok, err = pcall(self.go_on, self.engine, run_id)
     self.working, self.under_way[run_id] = self.working - 1, nil
     if self.working == WAKING_MAX - 1 then self:nudge() end

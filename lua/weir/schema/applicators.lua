@@ -6,6 +6,8 @@ local json = require "weir.native.json"
 local suggest = require "weir.suggest"
 local value_of = require "weir.value"
 
+local SUGGESTED = 20 -- errors for which the nearest name is looked for
+
 local M = {}
 
 local has_type = assertions.has_type
@@ -93,9 +95,10 @@ local function is_known(name, known, patterns)
 end
 
 local function refuse_name(state, keyword, at, name, known)
+  if state:is_full() then return false end
   state:enter(name)
   local names = value_of.names(known)
-  local meant = suggest.nearest(name, names)
+  local meant = #state.errors < SUGGESTED and suggest.nearest(name, names) or nil
   local hint = #names > 0 and #names <= 12 and "; known here: " .. table.concat(names, ", ") or ""
   state:refuse(keyword, at, "is unknown" .. (meant and "" or hint), meant)
   state:leave()

@@ -93,6 +93,7 @@ function Feed:follow(query)
     kinds[kind] = true
   end
   local position, has_gap = position_of(self, query.after)
+  if query.run then self.followed[query.run] = (self.followed[query.run] or 0) + 1 end
   return setmetatable({ feed = self, position = position, has_gap = has_gap, run = query.run, kinds = kinds }, Follower)
 end
 
@@ -138,8 +139,15 @@ function Follower:next(timeout)
   return nil, "closed"
 end
 
+local function unfollow(self)
+  local followed, run = self.feed.followed, self.run
+  if not run or self.is_closed then return end
+  followed[run] = followed[run] > 1 and followed[run] - 1 or nil
+end
+
 --- Ends it; who waits for its next event is told. Safe twice. Does not wait.
 function Follower:close()
+  unfollow(self)
   self.is_closed = true
   if self.waiter then self.waiter:wake() end
   self.feed.idle[self] = nil
@@ -157,21 +165,34 @@ end
 function M.new(options)
   options = options or {}
   return setmetatable({ life = base36(options.boot_ms or clock.wall_ms()), latest = 0, capacity = options.capacity or CAPACITY,
-    ring = {}, idle = {} }, Feed)
+    ring = {}, idle = {}, followed = {} }, Feed)
 end
 
 -- What a run says -----------------------------------------------------------------------------------
 
 local LEFT_OUT = { kind = true }
 
---- Publishes what a run notifies of, as an event of its kind with the run's id and pipeline.
+-- Items of streams are many, and may be changed by who reads them: they are told to those who look at that very run.
+local function item_of(self, event, run)
+  if not self.followed[run.id] then return nil end
+  return require("weir.value").copy(event.item)
+end
+
+--- Publishes what a run notifies of, as an event of its kind with the run's id and pipeline. The items of its steps'
+--- streams (kind `item`) are published only while somebody follows the run.
 ---@param event table as runs notify of it
 ---@param run weir.Run
 function Feed:of_run(event, run)
+  local item
+  if event.kind == "item" then
+    item = item_of(self, event, run)
+    if item == nil then return end
+  end
   local data = { run = run.id, pipeline = run.plan.name }
   for name, value in next, event do
     if not LEFT_OUT[name] then data[name] = value end
   end
+  if item ~= nil then data.item = item end
   local err = data.error
   if type(err) == "table" then data.error = { code = err.code, message = err.message, step = err.step } end
   self:publish(event.kind, data)

@@ -8,7 +8,6 @@ local failure = require "weir.failure"
 local feed_of = require "weir.serve.feed"
 local house = require "weir.serve.house"
 local native = require "weir.native.scheduler"
-local optional = require "weir.serve.optional"
 local project_of = require "weir.project"
 local recovery = require "weir.run.recovery"
 local settings_of = require "weir.settings"
@@ -122,7 +121,8 @@ local function go_on_with_runs(self)
 end
 
 -- A second host of the machine finds the default port taken: it gets another one, since nobody asked for that one.
-local function start_http(self, http, options)
+local function start_http(self, options)
+  local http = require "weir.http"
   local ok, door = pcall(http.start, self, options)
   if ok then return door end
   if failure.of(door).code ~= "conflict" or self.settled.listen.origin ~= "default" then error(door, 0) end
@@ -133,10 +133,8 @@ end
 local function open_http(self, options)
   local listen = self.settings.listen
   if options.http == false then return end
-  local http = optional "weir.http"
-  if not http then return end
   local path = self.store:path()
-  self.http = start_http(self, http, { listen = listen or nil, socket = path ~= ":memory:" and path .. "/host.sock" or nil,
+  self.http = start_http(self, { listen = listen or nil, socket = path ~= ":memory:" and path .. "/host.sock" or nil,
     tokens = self.settings.tokens })
   self.url = self.http.url
   if self.http.token then require("weir.log").secret(self.http.token) end
@@ -151,15 +149,16 @@ end
 
 -- Changed files are loaded as they are saved.
 local function open_watch(self, options)
-  local watch = options.watch and optional "weir.registry.watch"
-  if watch then self.watch_of_files = native.spawn_root(function() watch.run(self.project.registry) end) end
+  if not options.watch then return end
+  local watch = require "weir.registry.watch"
+  self.watch_of_files = native.spawn_root(function() watch.run(self.project.registry) end)
 end
 
 -- What was chosen to serve in another life serves again; what is reloaded, by whomever, is told.
 local function open_registry(self)
-  local registry, active = self.project.registry, optional "weir.registry.active"
-  if active then active.attach(registry, self.store) end
-  if registry.observe then registry:observe(function(report) self:tell_reload(report) end) end
+  local registry = self.project.registry
+  require("weir.registry.active").attach(registry, self.store)
+  registry:observe(function(report) self:tell_reload(report) end)
 end
 
 local SECRET_WORDS = { "KEY", "TOKEN", "SECRET", "PASSW", "CREDENTIAL" }
@@ -219,34 +218,11 @@ end
 
 -- Reloading -----------------------------------------------------------------------------------------
 
--- Without the parts that know what depends on what: every module that is loaded, one by one.
-local function reload_each(registry)
-  local report = { reloaded = {}, failed = {} }
-  local kinds = require "weir.registry.kinds"
-  for _, kind in ipairs(require("weir.value").names(kinds.kinds)) do
-    for _, name in ipairs(registry:names(kind)) do
-      local before = registry:lookup(kind, name)
-      local entry, err = registry:reload(kind, name)
-      local full = kinds.kinds[kind].folder .. "/" .. name
-      if err then
-        report.failed[#report.failed + 1] = { name = full, code = err.code, message = err.message, file = err.file, line = err.line }
-      elseif not before or before.version ~= entry.version then
-        report.reloaded[#report.reloaded + 1] = { name = full, from = before and before.version, to = entry.version }
-      end
-    end
-  end
-  return report
-end
-
 --- Loads every module again whose file has changed. What cannot be loaded keeps its version. Waits.
 ---@param via string|nil the door through which somebody asked, for the audit
----@return { reloaded: table[], failed: table[] } report {name, from, to} and {name, code, message, file, line}
+---@return weir.ReloadReport those who observe the registry are told of it, too
 function Host:reload(via)
-  local reload = optional "weir.registry.reload"
-  if reload then return reload.all(self.project.registry, { via = via or "cli", action = "reload" }) end -- it tells who observes
-  local report = reload_each(self.project.registry)
-  self:tell_reload(report)
-  return report
+  return require("weir.registry.reload").all(self.project.registry, { via = via or "cli", action = "reload" })
 end
 
 --- Tells the log and the feed what was reloaded, and what could not be.

@@ -223,11 +223,14 @@ end
 ---@param options table|nil report: fun(text); environment: of the processes; folder: the project's, when the pipeline is
 ---   given by name; decide: {decision, answer} by step, else yes; signal: payloads by name, else true
 ---@return boolean ok
----@return table summary {positions, lives, status, problems: {life, point, count, problem, command}}
+---@return table summary {positions, lives, status, error, problems: {life, point, count, problem, command}}; status and
+---   error are those of the run that was never killed
 function M.everywhere(pipeline, given, options)
   options = options or {}
   local trial = new_trial(pipeline, given, options)
-  local summary = { positions = 0, lives = trial.lives, status = trial.reference.status, problems = {} }
+  local err = trial.reference.error
+  local summary = { positions = 0, lives = trial.lives, status = trial.reference.status, error = err ~= json.null and err or nil,
+    problems = {} }
   for life = 1, trial.lives do
     for _, point in ipairs(POINTS) do sweep(trial, summary, life, point, options.report) end
   end

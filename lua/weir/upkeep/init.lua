@@ -24,6 +24,7 @@ local M = {}
 ---@class weir.Rebuilt
 ---@field rows integer       that were made anew
 ---@field timers integer     that were missing, or were of runs that have ended
+---@field starts integer     keys that stand for a run again
 ---@field heads integer      of documents
 ---@field documents integer  whose search index was made anew
 ---@field records table<string, integer> counts by table, and `damaged`

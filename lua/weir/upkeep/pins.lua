@@ -1,6 +1,7 @@
 --- Which definitions and modules the runs of a store go on with, and the removal of all others. What this process has
 --- seen or written stays: a run that begins now takes its word that it is there.
 
+local active = require "weir.registry.active"
 local failure = require "weir.failure"
 local keeping = require "weir.run.keeping"
 local pages = require "weir.upkeep.pages"
@@ -18,29 +19,40 @@ local function add(pinned, full, version)
   end
 end
 
+-- Whether the runs of a definition may come to use other versions than those that they began with: flows find out as they
+-- go what they use, others take what was reloaded.
 local function is_flow(store, flows, version)
   if flows[version] == nil then
     local kept = store:get("definitions", version)
-    flows[version] = kept ~= nil and kept.kind == "flow"
+    flows[version] = kept ~= nil and (kept.kind == "flow" or type(kept.normal) == "table" and kept.normal.upgrade == "next_step")
   end
   return flows[version]
 end
 
--- A flow finds out as it goes what it uses; its choices say so.
 local function add_choices(store, pinned, run_id)
   for entry in pages.entries(store, run_id) do
-    local full = entry[1] == "choice" and entry[2]:match "^pin/(.+)$"
+    local key = entry[1] == "choice" and entry[2] or ""
+    local full = key:match "^pin/(.+)$"
     if full then add(pinned, full, entry[3]) end
+    local others = key == "upgrade" and entry[3] or key == "migrate" and entry[3].pins or {}
+    for name, version in pairs(others) do add(pinned, name, version) end
+    if key == "migrate" then pinned["definitions/" .. entry[3].version] = true end
   end
 end
 
-local function add_run(store, pinned, flows, run_id)
+--- Adds what one run pins. Yields. Raises `corrupt` when it does not say.
+---@param store weir.Store
+---@param pinned table<string, boolean> "definitions/VERSION" and "modules/NAME@VERSION"
+---@param flows table<string, boolean> what is known of versions: are they flows; shared by calls for many runs
+---@param run_id string
+function M.add_run(store, pinned, flows, run_id)
   local entries, message, code = store:entries(run_id, 0, 1)
   if not entries then failure.raise(code, "%s", message) end
   local head = entries[1] and entries[1][2]
   if type(head) ~= "table" or type(head.version) ~= "string" then return end -- not of a pipeline
   add(pinned, "pipelines/" .. tostring(head.pipeline), head.version)
-  local any_flow = is_flow(store, flows, head.version)
+  local row = store:row(run_id)
+  local any_flow = is_flow(store, flows, head.version) or row and row.version ~= head.version -- it was migrated
   for full, version in pairs(type(head.pins) == "table" and head.pins or {}) do
     add(pinned, full, version)
     any_flow = any_flow or full:find "^pipelines/" and is_flow(store, flows, version)
@@ -48,13 +60,13 @@ local function add_run(store, pinned, flows, run_id)
   if any_flow then add_choices(store, pinned, run_id) end
 end
 
---- What the runs of a store pin: "definitions/VERSION" and "modules/NAME@VERSION". Yields. Raises `corrupt` when a run
---- does not say.
+--- What the runs of a store pin, and what may be rolled back to: "definitions/VERSION" and "modules/NAME@VERSION". Yields.
+--- Raises `corrupt` when a run does not say.
 ---@param store weir.Store
 ---@return table<string, boolean>
 function M.of_runs(store)
-  local pinned, flows = {}, {}
-  for found in pages.runs(store) do add_run(store, pinned, flows, found.id) end
+  local pinned, flows = active.pinned(store), {}
+  for found in pages.runs(store) do M.add_run(store, pinned, flows, found.id) end
   return pinned
 end
 

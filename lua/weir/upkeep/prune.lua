@@ -11,6 +11,7 @@ local pages = require "weir.upkeep.pages"
 local pins = require "weir.upkeep.pins"
 local question = require "weir.approval.question"
 local removal = require "weir.workspace.removal"
+local starts = require "weir.run.starts"
 local tidy = require "weir.upkeep.tidy"
 
 local M = {}
@@ -68,6 +69,7 @@ local function select_runs(prune)
     elseif type(found.row.pipeline) == "string" and is_wanted(prune, found) then
       ids[#ids + 1] = found.id
       prune.pipeline_of[found.id] = found.row.pipeline
+      prune.key_of[found.id] = found.row.key
     end
   end
   local first, last = 1, #ids
@@ -85,6 +87,12 @@ local function belongs(prune, run_id, space, key)
   local list = prune.belongings[run_id] or {}
   list[#list + 1] = { op = "delete", space = space, key = key }
   prune.belongings[run_id] = list
+end
+
+-- The key stands for this run, unless it came from another store.
+local function has_started(prune, run_id, key)
+  local kept = type(key) == "string" and prune.store:get(starts.SPACE, key)
+  return kept and kept.run == run_id
 end
 
 -- A question names its run only inside; a timer behind the moment.
@@ -138,6 +146,8 @@ local function last_operations(prune, run_id)
   end
   for found in pages.keys(prune.store, "signals", run_id .. "/") do add { op = "delete", space = "signals", key = found.key } end
   for _, operation in ipairs(prune.belongings[run_id] or {}) do add(operation) end
+  local key = prune.key_of[run_id]
+  if has_started(prune, run_id, key) then add { op = "delete", space = starts.SPACE, key = key } end
   add { op = "forget", run = run_id }
   return operations
 end
@@ -239,7 +249,7 @@ function M.prune(engine, options)
   local prune = { engine = engine, store = engine.store, live = engine.live, older = older_of(engine, options), keep = options.keep or 0,
     pipeline = options.pipeline, dry_run = options.dry_run, pause = options.pause or PAUSE, young = options.young or YOUNG,
     on_run = options.on_run, is_stopping = options.is_stopping or function() return false end, now_ms = clock.wall_ms(),
-    retention = {}, seen = {}, pipeline_of = {}, belongings = {}, group = {}, gathered = 0,
+    retention = {}, seen = {}, pipeline_of = {}, key_of = {}, belongings = {}, group = {}, gathered = 0,
     result = { runs = 0, entries = 0, bytes = 0, by_pipeline = {}, definitions = 0, modules = 0, documents = 0, blobs = 0,
       blob_bytes = 0, damaged = {}, left = {} } }
   remove_runs(prune)

@@ -3,10 +3,12 @@
 --- stays as it is.
 
 local failure = require "weir.failure"
+local journal = require "weir.run.journal"
 local keeping = require "weir.run.keeping"
 local native = require "weir.native.scheduler"
 local pages = require "weir.upkeep.pages"
 local question = require "weir.approval.question"
+local starts = require "weir.run.starts"
 
 local M = {}
 
@@ -72,6 +74,7 @@ local function ends_of(store, run_id)
   for entry in pages.entries(store, run_id) do
     first = first or entry
     if first[1] ~= "run" then return nil end
+    if entry[1] == "choice" and entry[2] == "migrate" then first = { "run", journal.head_of { first, entry } } end
     last = entry
   end
   return first, last
@@ -92,9 +95,22 @@ local function is_right(row, last)
   return row ~= nil and row.status ~= nil and (HAS_ENDED[row.status] == true) == ended and (not ended or row.status == last[2])
 end
 
+-- A key whose record is lost stands again for the run that it started; the oldest, should there be several.
+local function make_start(state, run_id, head)
+  local key, asked = known(head.key), known(head.asked)
+  if not key or not asked then return end
+  local kept, _, code = state.store:get(starts.SPACE, key)
+  if kept then return end
+  local operation = starts.claim(key, run_id, asked)
+  if code == "corrupt" then operation.op, operation.version = "put", nil end
+  must(state.store:batch { operation })
+  state.result.starts = state.result.starts + 1
+end
+
 local function make_row(state, run_id)
   local first, last = ends_of(state.store, run_id)
   if not first then return end
+  make_start(state, run_id, first[2])
   local before = state.store:row(run_id)
   if is_right(before, last) then return end
   local row = row_of(state, run_id, first, last)
@@ -174,7 +190,7 @@ end
 ---@return weir.Rebuilt
 function M.rebuild(store)
   local state = { store = store, open = {}, decided = {}, wakes = {},
-    result = { rows = 0, timers = 0, heads = 0, documents = 0, damaged = {} } }
+    result = { rows = 0, starts = 0, timers = 0, heads = 0, documents = 0, damaged = {} } }
   must(store:rebuild())
   read_questions(state)
   make_rows(state)

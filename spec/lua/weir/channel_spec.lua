@@ -103,6 +103,48 @@ describe("channel operator", function()
     end)
   end)
 
+  describe("zip", function()
+    it("gives the first with the first, and ends with the source that ends first", function()
+      task.within({}, function()
+        local longer = source(numbers(9), 1)
+        assert.same({ { { "a", 1 }, { "b", 2 } }, "closed" }, { drain(channel.zip { source { "a", "b" }, longer }) })
+        native.sleep(5)
+        assert.is_true(longer:stats().closed)
+      end)
+    end)
+
+    it("ends with the first error", function()
+      task.within({}, function()
+        local got, code, message = drain(channel.zip { source(numbers(3)), source({ "a" }, nil, "it broke", "unavailable") })
+        assert.same({ { { 1, "a" } }, "unavailable", "it broke" }, { got, code, message })
+      end)
+    end)
+  end)
+
+  describe("window", function()
+    local function windows(...)
+      local list
+      local given = table.pack(...)
+      task.within({}, function() list = drain(channel.window(source(numbers(7)), table.unpack(given, 1, given.n))) end)
+      return list
+    end
+
+    it("overlaps, follows, or leaves out, as its step says", function()
+      assert.same({ { 1, 2, 3 }, { 2, 3, 4 }, { 3, 4, 5 }, { 4, 5, 6 }, { 5, 6, 7 } }, windows(3))
+      assert.same({ { 1, 2, 3 }, { 3, 4, 5 }, { 5, 6, 7 } }, windows(3, 2))
+      assert.same({ { 1, 2, 3 }, { 4, 5, 6 } }, windows(3, 3))
+      assert.same({ { 1, 2 }, { 5, 6 } }, windows(2, 4))
+    end)
+
+    it("gives nothing for what does not fill one", function() assert.same({}, windows(8)) end)
+
+    it("hands on the error of its source", function()
+      task.within({}, function()
+        assert.same({ { { 1, 2 } }, "limit", "too much" }, { drain(channel.window(source(numbers(2), nil, "too much", "limit"), 2)) })
+      end)
+    end)
+  end)
+
   describe("batch", function()
     it("makes lists of a size, the last one shorter", function()
       task.within({}, function()

@@ -3,7 +3,8 @@ local docstrings = dofile ".ci/docstrings.lua"
 local process = require "weir.port.process"
 local uv = require "luv"
 
-local NATIVES = { "scheduler", "coroutine", "channel", "checkpoint", "registry", "json", "hash", "digest", "http_client", "peer", "terminal" }
+local NATIVES = { "scheduler", "coroutine", "channel", "checkpoint", "registry", "json", "hash", "digest", "http_client", "http_server",
+  "peer", "terminal" }
 
 -- Classes of lua/meta/, by the name under which the host keeps their metatable.
 local CLASSES = {
@@ -11,6 +12,7 @@ local CLASSES = {
   { "scheduler", "Deferred", "weir.deferred" }, { "channel", "Channel", "weir.channel" }, { "registry", "Registry", "weir.registry" },
   { "json", "Decoder", "weir.json.decoder" }, { "checkpoint", "Store", "weir.store" }, { "checkpoint", "Journal", "weir.journal" },
   { "terminal", "Terminal", "weir.terminal" },
+  { "http_server", "Server", "weir.http.server" }, { "http_server", "Request", "weir.http.request" },
 }
 
 local function guides()

@@ -1,9 +1,9 @@
 local http = require "weir.port.http"
+local loopback = dofile "spec/loopback.lua"
 local native = require "weir.native.scheduler"
 local process = require "weir.port.process"
 local proof = require "weir.proof"
 local task = require "weir.task"
-local uv = require "luv"
 
 -- What is noted while a body is cancelled after some milliseconds.
 local function noted(body, seconds)
@@ -17,22 +17,17 @@ end
 
 -- Accepts connections; answers the first piece of a body that never ends where the path says so.
 local function new_server()
-  local listener, clients = uv.new_tcp(), {}
-  listener:bind("127.0.0.1", 0)
-  listener:listen(16, function()
-    local client = uv.new_tcp()
-    listener:accept(client)
-    clients[#clients + 1] = client
+  return loopback.listen(function(client)
     client:read_start(function(_, bytes)
       if bytes and bytes:find "^GET /body" then client:write "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" end
       if bytes and bytes:find "^GET /whole" then client:write "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello" end
     end)
   end)
-  return { host = ("http://127.0.0.1:%d"):format(listener:getsockname().port), close = function()
-    for _, client in ipairs(clients) do client:close() end
-    listener:close()
-    native.sleep(0.01)
-  end }
+end
+
+local function close_server(server)
+  server:close()
+  native.sleep(0.01)
 end
 
 describe("the proof of what was stopped", function()
@@ -75,16 +70,16 @@ describe("the proof of what was stopped", function()
   it("has requests, before their headers and in their bodies, by the host that was asked and nothing more", function()
     local server = new_server()
     for _, path in ipairs { "/headers?key=secret", "/body?key=secret" } do
-      assert.same({ { what = "request", name = server.host, count = 1 } }, noted(function()
-        http.fetch { url = server.host:gsub("//", "//ada:secret@") .. path }
+      assert.same({ { what = "request", name = server.url, count = 1 } }, noted(function()
+        http.fetch { url = server.url:gsub("//", "//ada:secret@") .. path }
       end))
     end
-    assert.same({ { what = "request", name = server.host, count = 1 } }, noted(function()
-      local response <close> = http.open { url = server.host .. "/body" }
+    assert.same({ { what = "request", name = server.url, count = 1 } }, noted(function()
+      local response <close> = http.open { url = server.url .. "/body" }
       assert.equal("hello", response:read())
       response:read()
     end))
-    assert.is_nil(noted(function() assert.equal("hello", http.fetch({ url = server.host .. "/whole" }).body) end, 5))
-    server.close()
+    assert.is_nil(noted(function() assert.equal("hello", http.fetch({ url = server.url .. "/whole" }).body) end, 5))
+    close_server(server)
   end)
 end)

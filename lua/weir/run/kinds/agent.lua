@@ -12,6 +12,8 @@ local function stream_of(ctx)
   local frame = ctx._frame
   local own = frame.streams and frame.streams[ctx._step.name]
   if not own then own = stream.new(nil, frame.run, ctx._step.name) end
+  local run, key = frame.run, ctx._key
+  if run.listener then own.tell = function(item) run:notify { kind = "item", step = key, item = item } end end
   return own
 end
 
@@ -47,7 +49,7 @@ function M.execute(frame, step, key, input, attempt, feedback)
     local own = frame.streams and frame.streams[step.name]
     if own and own.count > 0 and #own.readers == 0 then own:reset() end
   end
-  local module = frame.run.modules[step.module]
+  local module = (frame.held or frame.run).modules[step.module]
   local output
   if module.atomic then
     output = output_of(ctx, step, native.atomic(module.execute, ctx, input))

@@ -196,7 +196,10 @@ describe("weir test", function()
     assert.equal(0, result.status, result.stderr)
     local summary = support.lines(result.stdout)[1]
     assert.is_true(summary.positions >= 4)
-    assert.equal(0, summary.failed)
+    assert.same({ 0, "finished" }, { summary.failed, summary.status })
+    local early = support.host { "test", "--crash-everywhere", "digest", "--set", "path=/no/such/folder" }
+    assert.equal(0, early.status)
+    assert.matches("the run that was never killed has failed: .*/no/such/folder", early.stdout)
     assert.equal(6, support.host({ "test", "--crash-everywhere", "no_such_pipeline" }).status)
   end)
 end)

@@ -97,6 +97,16 @@ describe("a command about the store of a living host", function()
     assert.equal(8, weir({ "reject", id }).status)
   end)
 
+  it("gives with an equal --key the run that waits already", function()
+    local first = weir { "run", "stays", "--detach", "--key", "k", "--json" }
+    local again = weir { "run", "stays", "--detach", "--key", "k", "--json" }
+    assert.same({ 0, 0 }, { first.status, again.status }, again.stderr)
+    local id = support.lines(first.stdout)[1].run
+    assert.equal(id, support.lines(again.stdout)[1].run)
+    assert.equal(8, weir({ "run", "hello", "--detach", "--key", "k" }).status)
+    assert.equal(0, weir({ "cancel", id }).status)
+  end)
+
   it("leaves a run to the host with --detach, and cancels it from another process", function()
     local started = weir { "run", "stays", "--detach" }
     assert.equal(0, started.status, started.stderr)

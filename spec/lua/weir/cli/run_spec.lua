@@ -156,6 +156,21 @@ describe("weir run", function()
     assert.equal(2, (support.run { "run", "hello", "--dry-run", "--set", "nam=x" }))
   end)
 
+  it("gives with an equal --key the run that was started first, and refuses another input", function()
+    local function keyed(name, ...)
+      return support.run { "run", "hello", "--key", "letter", "--set", "name=" .. name, "--store", folder .. "/keyed", ... }
+    end
+    local _, first = keyed("Ada", "--json")
+    local status, out, err = keyed "Ada"
+    assert.same({ 0, "Hello, Ada!\n" }, { status, out })
+    assert.matches("the key 'letter' started " .. support.lines(first)[1].run .. ", which has ended", err)
+    assert.matches("weir show last", err)
+    assert.equal(first, (select(2, keyed("Ada", "--json"))))
+    local refused, _, why = keyed "Grace"
+    assert.equal(8, refused)
+    assert.matches("with another input; take another key", why)
+  end)
+
   it("goes the same way again under a seed, and keeps it out of the store", function()
     local first = support.host { "run", "hello", "--seed", "7", "--json", "-q" }
     local second = support.host { "run", "hello", "--seed", "7", "--json", "-q" }

@@ -1,4 +1,5 @@
 local engine = require "weir.run.engine"
+local loopback = dofile "spec/loopback.lua"
 local native = require "weir.native.scheduler"
 local project = require "weir.project"
 local store_port = require "weir.port.store"
@@ -11,34 +12,23 @@ local MOST = 1 -- seconds; it should be a tenth of that
 
 -- A server on the loopback that begins an answer and never ends it. `open` counts its connections.
 local function new_server()
-  local server = { open = 0, clients = {} }
-  local listener = uv.new_tcp()
-  server.listener = listener
-  listener:bind("127.0.0.1", 0)
-  listener:listen(64, function()
-    local client = uv.new_tcp()
-    listener:accept(client)
+  local server = loopback.listen(function(client, server)
     server.open = server.open + 1
-    server.clients[client] = true
     client:read_start(function(err, bytes)
-      if err or not bytes then
-        if server.clients[client] then
-          server.clients[client] = nil
-          server.open = server.open - 1
-          client:close()
-        end
-      elseif bytes:find "\r\n\r\n" then
+      if (err or not bytes) and not client:is_closing() then
+        server.open = server.open - 1
+        client:close()
+      elseif bytes and bytes:find "\r\n\r\n" then
         client:write "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
       end
     end)
   end)
-  server.url = ("http://127.0.0.1:%d/"):format(listener:getsockname().port)
+  server.open = 0
   return server
 end
 
 local function close_server(server)
-  for client in pairs(server.clients) do client:close() end
-  server.listener:close()
+  server:close()
   native.sleep(0.01)
 end
 

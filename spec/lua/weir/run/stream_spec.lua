@@ -92,7 +92,8 @@ describe("a stream between steps", function()
       assert.equal("finished", of.status)
       return of.output.slow
     end
-    local oldest, newest = kept "drop_oldest", kept "drop_newest"
+    local oldest, newest, latest = kept "drop_oldest", kept "drop_newest", kept "latest"
+    assert.equal("x20", latest[#latest])
     assert.equal("x20", oldest[#oldest])
     assert.equal("x1", newest[1])
     assert.is_true(#oldest <= 4 and #newest <= 4)

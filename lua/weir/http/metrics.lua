@@ -1,0 +1,186 @@
+--- What a host counts, in the text format of Prometheus 0.0.4
+--- (https://prometheus.io/docs/instrumenting/exposition_formats/). Counts begin with the host; no run stands in a label.
+
+local native = require "weir.native.scheduler"
+
+local M = {}
+
+M.content_type = "text/plain; version=0.0.4; charset=utf-8"
+
+local BUCKETS = { 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300, 3600 } -- seconds
+local SERIES_MAX = 2000 -- of one name; what is beyond is counted under `other`
+local ENDS = { finished = true, failed = true, cancelled = true, quarantined = true }
+local STEP_ENDS = { finished = true, failed = true, cancelled = true, skipped = true }
+
+---@class weir.Metrics
+local Metrics = {}
+Metrics.__index = Metrics
+
+local function family() return { series = {}, count = 0 } end
+
+--- Counters of a host.
+---@return weir.Metrics
+function M.new()
+  return setmetatable({ runs = family(), steps = family(), seconds = family(), reloads = family(), gaps = 0 }, Metrics)
+end
+
+local function escape(text)
+  return (tostring(text):gsub('[\\"\n]', { ["\\"] = "\\\\", ['"'] = '\\"', ["\n"] = "\\n" }))
+end
+
+local function labels(list)
+  local parts = {}
+  for index = 1, #list, 2 do parts[#parts + 1] = ('%s="%s"'):format(list[index], escape(list[index + 1])) end
+  return table.concat(parts, ",")
+end
+
+local function series_of(of, list, new)
+  local key = labels(list)
+  local found = of.series[key]
+  if found then return found end
+  if of.count >= SERIES_MAX then
+    for index = 2, #list, 2 do list[index] = "other" end
+    key = labels(list)
+    if of.series[key] then return of.series[key] end
+  end
+  of.series[key], of.count = new(), of.count + 1
+  return of.series[key]
+end
+
+local function add(of, list)
+  local one = series_of(of, list, function() return { value = 0 } end)
+  one.value = one.value + 1
+end
+
+local function observe(of, list, seconds)
+  local one = series_of(of, list, function() return { sum = 0, count = 0, buckets = {} } end)
+  one.sum, one.count = one.sum + seconds, one.count + 1
+  for index, limit in ipairs(BUCKETS) do
+    if seconds <= limit then one.buckets[index] = (one.buckets[index] or 0) + 1 end
+  end
+end
+
+--- Counts an event of the host's feed. Does not wait.
+---@param event { kind: string, data: table }
+function Metrics:note(event)
+  local data = event.data
+  local pipeline = data.pipeline or ""
+  if event.kind == "run" and ENDS[data.status] then
+    add(self.runs, { "pipeline", pipeline, "state", data.status })
+  elseif event.kind == "step" and STEP_ENDS[data.status] then
+    add(self.steps, { "pipeline", pipeline, "state", data.status })
+    if type(data.seconds) == "number" then observe(self.seconds, { "pipeline", pipeline }, data.seconds) end
+  elseif event.kind == "reload" or event.kind == "reload_failed" then
+    add(self.reloads, { "module", data.name or "", "result", event.kind == "reload" and "ok" or "failed" })
+  end
+end
+
+--- Counts what a feed says until it is closed. Waits.
+---@param feed weir.Feed
+function Metrics:follow(feed)
+  local follower = feed:follow { kinds = { "run", "step", "reload", "reload_failed" } }
+  local _ <close> = setmetatable({}, { __close = function() follower:close() end })
+  while true do
+    local event, why = follower:next()
+    if event then
+      self:note(event)
+    elseif why == "gap" then
+      self.gaps = self.gaps + 1
+    elseif why ~= "timeout" then
+      return
+    end
+  end
+end
+
+-- Writing --------------------------------------------------------------------------------------------
+
+local function head(lines, name, kind, help)
+  lines[#lines + 1] = ("# HELP %s %s"):format(name, help)
+  lines[#lines + 1] = ("# TYPE %s %s"):format(name, kind)
+end
+
+local function number(value)
+  if math.type(value) == "integer" then return tostring(value) end
+  return ("%.17g"):format(value)
+end
+
+local function sorted(of)
+  local keys = {}
+  for key in pairs(of.series) do keys[#keys + 1] = key end
+  table.sort(keys)
+  return keys
+end
+
+local function write_counter(lines, name, help, of)
+  head(lines, name, "counter", help)
+  for _, key in ipairs(sorted(of)) do lines[#lines + 1] = ("%s{%s} %s"):format(name, key, number(of.series[key].value)) end
+end
+
+local function write_histogram(lines, name, help, of)
+  head(lines, name, "histogram", help)
+  for _, key in ipairs(sorted(of)) do
+    local one = of.series[key]
+    for index, limit in ipairs(BUCKETS) do
+      lines[#lines + 1] = ('%s_bucket{%s,le="%s"} %d'):format(name, key, number(limit), one.buckets[index] or 0)
+    end
+    lines[#lines + 1] = ('%s_bucket{%s,le="+Inf"} %d'):format(name, key, one.count)
+    lines[#lines + 1] = ("%s_sum{%s} %s"):format(name, key, number(one.sum))
+    lines[#lines + 1] = ("%s_count{%s} %d"):format(name, key, one.count)
+  end
+end
+
+local function write_value(lines, name, kind, help, value, key)
+  head(lines, name, kind, help)
+  lines[#lines + 1] = ("%s%s %s"):format(name, key and "{" .. key .. "}" or "", number(value))
+end
+
+local function pending_approvals(store)
+  local count, after = 0, nil
+  repeat
+    local page = store:scan("approvals", { after = after, limit = 1000, damaged = true })
+    if not page then return count end
+    count, after = count + #page, page[#page] and page[#page].key
+    native.yield()
+  until #page < 1000
+  return count
+end
+
+-- Buckets of the store are each of its own; those of Prometheus count what is below as well.
+local function write_store(lines, host)
+  local stats = host.store:stats()
+  head(lines, "weir_checkpoint_seconds", "histogram", "How long commits of the store took.")
+  local count = 0
+  for _, bucket in ipairs(stats.commit_buckets) do
+    count = count + bucket.count
+    local limit = bucket.at_most == math.huge and "+Inf" or ("%.6g"):format(bucket.at_most)
+    lines[#lines + 1] = ('weir_checkpoint_seconds_bucket{le="%s"} %d'):format(limit, count)
+  end
+  lines[#lines + 1] = ("weir_checkpoint_seconds_sum %s"):format(number(stats.commit_seconds))
+  lines[#lines + 1] = ("weir_checkpoint_seconds_count %d"):format(count)
+  write_value(lines, "weir_checkpoint_bytes_total", "counter", "Bytes that were committed.", stats.bytes)
+end
+
+--- The text. Waits for its turns.
+---@param host weir.Host
+---@return string
+function Metrics:text(host)
+  local lines = {}
+  write_value(lines, "weir_build_info", "gauge", "The version that runs, always 1.", 1, labels { "version", require "weir.version" })
+  write_value(lines, "weir_start_time_seconds", "gauge", "When the host began, since 1970.", host.started_ms / 1000)
+  write_counter(lines, "weir_runs_total", "Runs that have ended, by pipeline and state.", self.runs)
+  write_counter(lines, "weir_steps_total", "Steps that have ended, by pipeline and state.", self.steps)
+  write_histogram(lines, "weir_step_duration_seconds", "How long steps took.", self.seconds)
+  write_counter(lines, "weir_reloads_total", "Modules that were loaded again, by result.", self.reloads)
+  local live = 0
+  for _ in pairs(host.engine.live) do live = live + 1 end
+  write_value(lines, "weir_runs_live", "gauge", "Runs that are at work in this process.", live)
+  write_value(lines, "weir_approvals_pending", "gauge", "Questions that wait for a person.", pending_approvals(host.store))
+  local stats = native.stats()
+  write_value(lines, "weir_tasks", "gauge", "Tasks that have not ended.", stats.tasks)
+  write_value(lines, "weir_memory_bytes", "gauge", "Memory of the Lua state.", stats.memory_bytes)
+  write_value(lines, "weir_feed_gaps_total", "counter", "Times when events came faster than they were counted.", self.gaps)
+  write_store(lines, host)
+  return table.concat(lines, "\n") .. "\n"
+end
+
+return M

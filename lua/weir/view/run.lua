@@ -1,0 +1,56 @@
+--- The whole of a run as programs read it: its record, and what was known at a step.
+
+local json = require "weir.native.json"
+local record_of = require "weir.view.record"
+local shape = require "weir.view.shape"
+
+local M = {}
+
+local function or_null(value)
+  if value == nil then return json.null end
+  return value
+end
+
+local function attempts_of(step)
+  local list = json.list {}
+  for index, one in ipairs(step.attempts) do
+    list[index] = { attempt = one.attempt, started_at = shape.time(one.from_ms), ended_at = shape.time(one.to_ms),
+      error = shape.failure(one.error), delay = one.delay }
+  end
+  return list
+end
+
+--- A step; `attempts` are those that failed.
+---@param step weir.view.Step
+---@return table
+function M.step(step)
+  return { key = step.key, step = step.name, group = or_null(step.group), visit = step.visit, attempt = step.attempt,
+    agent = or_null(step.by), version = or_null(step.version), status = step.status, started_at = shape.time(step.from_ms),
+    ended_at = shape.time(step.to_ms), error = shape.failure(step.error), verdict = or_null(step.verdict), kept = or_null(step.kept),
+    stopped = step.stopped or json.list {}, model = json.null, usage = or_null(step.usage), attempts = attempts_of(step) }
+end
+
+--- A run with its input, StepData and steps.
+---@param record weir.view.Record
+---@return table
+function M.whole(record)
+  local line = shape.run(record)
+  line.started_at, line.ended_at = shape.time(record.started_ms), shape.time(record.ended_ms)
+  line.input, line.data, line.parent = or_null(record.input), record_of.data(record), json.null
+  line.of = shape.of(record.of)
+  line.steps = json.list {}
+  for index, step in ipairs(record.steps) do line.steps[index] = M.step(step) end
+  return line
+end
+
+--- StepData right after a step, and what came later.
+---@param view table as `weir.run.history`, `at`, gives it
+---@return table
+function M.moment(view)
+  local later = json.list {}
+  for index, step in ipairs(view.later) do later[index] = { key = step.key, status = step.status } end
+  return { run = view.run, pipeline = view.pipeline, version = view.version, step = or_null(view.key), entry = view.n,
+    status = or_null(view.status), at = shape.time(view.at_ms), data = view.data, later = later }
+end
+
+return M

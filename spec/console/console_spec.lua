@@ -1,0 +1,141 @@
+-- The console in a browser, against a host that lives. What is looked at stands in driver.mjs; needs Chromium
+-- (WEIR_CHROMIUM, else /usr/bin/chromium) and playwright-core (WEIR_PLAYWRIGHT, else in ~/.cache/weir), see docs/console.md.
+local json = require "weir.native.json"
+local process = require "weir.port.process"
+local support = dofile "spec/lua/weir/cli/support.lua"
+local uv = require "luv"
+
+local PLAYWRIGHT = os.getenv "WEIR_PLAYWRIGHT" or (os.getenv "HOME" or "") .. "/.cache/weir/node_modules/playwright-core"
+local CHROMIUM = os.getenv "WEIR_CHROMIUM" or "/usr/bin/chromium"
+local CHECKS = {
+  "takes the token out of the address and keeps it for the tab",
+  "says where a token comes from when there is none",
+  "lists runs as they come, with counts by status, and says what a waiting run waits for",
+  "keeps filters in the address",
+  "lists its keys, goes to pages and moves in lists by the keyboard",
+  "starts a run by its form, and remembers the input",
+  "shows what a step streams as it comes, and the steps over time while they run",
+  "copies a start as a command",
+  "shows all about a step: input, output, attempts",
+  "shows StepData as it was and the journal",
+  "draws groups, branches, and the items of a map as one",
+  "retries from a step, with a look at what it keeps",
+  "pauses, resumes and cancels a run",
+  "decides an approval with the keyboard alone",
+  "tells who came too late who was first",
+  "shows text of a run as text, whatever it says",
+  "shows a reload, what could not be loaded, what differs between two versions, and takes one back",
+  "says how the host is, and that no schedules are set up",
+  "stays smooth with a run of 5,000 steps",
+  "is dark where the system is, and by its own switch",
+  "fits into 360 pixels",
+  "says so when the host is a newer one than the page",
+  "asks nobody but its host",
+  "gives the browser nothing to complain about",
+}
+
+local TALE = [[
+local weir = require "weir"
+return weir.pipeline "tale" {
+  doc = "Asks before it prints.",
+  input = { topic = "string = the sea", tone = { type = "string", enum = weir.list { "plain", "grand" }, default = "plain" } },
+  weir.step "write" { agent = "echo", input = { text = "A tale about ${input.topic}" } },
+  weir.approval "release" { title = "Print the tale?", show = { text = "$.write.text" }, timeout = "7d", on_timeout = "reject",
+    form = { type = "object", properties = { title = { type = "string", minLength = 1 } }, required = weir.list { "title" } } },
+  output = "${release.answer.title}: ${write.text}",
+}
+]]
+local SPEAKING = [[
+local weir = require "weir"
+return weir.pipeline "speaking" {
+  doc = "Says words, one by one.",
+  input = { words = "integer = 5" },
+  weir.step "before" { agent = "echo", input = "$.input.words" },
+  weir.step "speak" { agent = "speaker", input = "$.input", stream = true, retry = { attempts = 2, backoff = "100ms" }, timeout = "5m" },
+}
+]]
+local MANY = [[
+local weir = require "weir"
+return weir.pipeline "many" {
+  input = { items = "string[]" },
+  weir.map "each" { over = "$.input.items", concurrency = 16, weir.step "one" { agent = "echo", input = "$.item" } },
+  weir.group "look" {
+    weir.step "count" { agent = "said" },
+    branch = { on = "count", cases = { again = "each" }, default = "send", failed = "sorry", max_visits = 2 },
+  },
+  weir.group "send" { weir.step "mail" { agent = "said" }, branch = { default = "end" } },
+  weir.step "sorry" { agent = "said" },
+}
+]]
+local FAILING = [[
+local weir = require "weir"
+return weir.pipeline "failing" { weir.step "read" { agent = "files", options = { mode = "read" }, input = { path = "nothing.txt" } } }
+]]
+local SPEAKER = [[
+local M = { kind = "agent", name = "speaker", api = 1 }
+function M.execute(ctx, input)
+  if ctx.attempt == 1 then error("the tide went out") end
+  for number = 1, input.words do
+    ctx:emit(("word%d "):format(number))
+    ctx:sleep(0.1)
+  end
+end
+return M
+]]
+local SAID = [[
+local M = { kind = "agent", name = "said", api = 1 }
+function M.execute()
+  return "first"
+end
+return M
+]]
+
+local function missing()
+  if not uv.fs_stat(CHROMIUM) then return "no browser at " .. CHROMIUM .. "; WEIR_CHROMIUM names another one" end
+  if not uv.fs_stat(PLAYWRIGHT) then return "no playwright-core at " .. PLAYWRIGHT .. "; WEIR_PLAYWRIGHT names another place" end
+  local found = process.run({ "node", "--version" }, {})
+  if not found or found.status ~= 0 then return "no node" end
+end
+
+describe("the console in a browser", function()
+  local absent = missing()
+  if absent then
+    it("is looked at where there is a browser", function() pending(absent) end)
+    return
+  end
+
+  local folder, pictures, host
+  local results, said = {}, ""
+
+  setup(function()
+    folder, pictures = support.folder(), os.getenv "WEIR_PICTURES" or support.folder()
+    support.write(folder, "weir.lua", 'return { listen = "127.0.0.1:0" }\n')
+    for name, text in pairs { tale = TALE, speaking = SPEAKING, many = MANY, failing = FAILING } do
+      support.write(folder, "pipelines/" .. name .. ".lua", text)
+    end
+    support.write(folder, "modules/agents/speaker.lua", SPEAKER)
+    support.write(folder, "modules/agents/said.lua", SAID)
+    host = support.start({ "dev", "--json" }, { cwd = folder })
+    local line = assert(support.read_until(host.stdout, "\n"))
+    local address = assert(json.decode(line:match "[^\n]+")).console
+    local driven = assert(process.run({ "node", "spec/console/driver.mjs", address, folder, pictures },
+      { env = support.environment { WEIR_PLAYWRIGHT = PLAYWRIGHT, WEIR_CHROMIUM = CHROMIUM }, timeout = 280 }))
+    for _, result in ipairs(support.lines(driven.stdout)) do results[result.name] = result end
+    said = driven.stderr
+  end)
+
+  teardown(function()
+    host:kill "sigterm"
+    host:wait(20)
+    support.remove(folder)
+    if not os.getenv "WEIR_PICTURES" then support.remove(pictures) end
+  end)
+
+  for _, name in ipairs(CHECKS) do
+    it(name, function()
+      local result = results[name]
+      assert.is_truthy(result, "it was not looked at: " .. said)
+      assert.is_true(result.ok, result.error)
+    end)
+  end
+end)

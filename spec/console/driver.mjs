@@ -1,0 +1,396 @@
+// driver.mjs - looks at the console as a person with a keyboard does: a headless browser against a host that lives.
+//     node driver.mjs ADDRESS PROJECT PICTURES
+// ADDRESS is what `weir dev` prints, with the token; PROJECT is the project's folder, whose files are edited; PICTURES
+// takes screenshots. One line of JSON for each check: {"name", "ok", "error"}. Waiting is always for what is to come.
+
+import { writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
+const [address, project, pictures] = process.argv.slice(2);
+const { chromium } = createRequire(import.meta.url)(process.env.WEIR_PLAYWRIGHT);
+const [origin, token] = address.split("/#token=");
+const PATIENCE = 60000;
+
+// Whoever asks beside the page: to prepare what it looks at.
+async function ask(method, path, body) {
+  const headers = { authorization: `Bearer ${token}` };
+  if (body !== undefined) headers["content-type"] = "application/json";
+  const response = await fetch(origin + path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  return response.json();
+}
+
+async function until(what, look) {
+  const end = Date.now() + PATIENCE;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(`${what} did not come`);
+    await new Promise((resolve) => { setTimeout(resolve, 100); });
+  }
+}
+
+function must(holds, message) {
+  if (!holds) throw new Error(message);
+}
+
+const start = (pipeline, input) => ask("POST", "/api/runs", { pipeline, input });
+const statusOf = async (run) => (await ask("GET", `/api/runs/${run}`)).status;
+
+// The browser ----------------------------------------------------------------------------------------------
+
+const browser = await chromium.launch({ executablePath: process.env.WEIR_CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+const strangers = []; // requests that left the host
+const complaints = []; // what the browser's console says is wrong
+let isExpected = false; // an answer that is refused on purpose
+
+async function newPage(options) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: "light", ...options });
+  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin });
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE);
+  page.on("request", (request) => {
+    if (!request.url().startsWith(`${origin}/`) && !request.url().startsWith("data:")) strangers.push(request.url());
+  });
+  page.on("console", (message) => {
+    if (message.type() === "error" && !isExpected) complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(String(error.stack ?? error)));
+  return page;
+}
+
+const go = (page, hash) => page.evaluate((to) => { location.hash = to; }, hash);
+const press = async (page, ...keys) => { for (const key of keys) await page.keyboard.press(key); };
+const picture = (page, name) => page.screenshot({ path: `${pictures}/${name}.png` });
+
+async function check(name, body) {
+  let error = null;
+  try {
+    await body();
+  } catch (raised) {
+    error = String(raised.message ?? raised).slice(0, 600);
+    await picture(page, `failed-${name.replace(/\W+/g, "-").slice(0, 60)}`).catch(() => {});
+  }
+  isExpected = false;
+  process.stdout.write(`${JSON.stringify({ name, ok: error === null, error })}\n`);
+}
+
+const page = await newPage();
+
+// The token ------------------------------------------------------------------------------------------------
+
+await check("takes the token out of the address and keeps it for the tab", async () => {
+  await page.goto(address);
+  await page.waitForSelector("h1");
+  await page.waitForFunction(() => !location.href.includes("token"));
+  must((await page.evaluate(() => sessionStorage.getItem("weir.token"))) === token, "the token is not kept");
+  must((await page.evaluate(() => localStorage.getItem("weir.token"))) === null, "the token is kept beyond the tab");
+  await page.reload();
+  await page.waitForSelector("#live.live");
+});
+
+await check("says where a token comes from when there is none", async () => {
+  isExpected = true;
+  const other = await newPage();
+  await other.goto(`${origin}/`);
+  await other.waitForSelector("dialog[open]");
+  must((await other.textContent("dialog")).includes("weir dev"), "it does not say where the token comes from");
+  await other.fill("dialog input", token);
+  await other.keyboard.press("Enter");
+  await other.waitForSelector("#live.live");
+  await other.close();
+});
+
+// Runs -----------------------------------------------------------------------------------------------------
+
+let tale;
+await check("lists runs as they come, with counts by status, and says what a waiting run waits for", async () => {
+  await go(page, "/runs");
+  await page.waitForSelector(".nothing");
+  tale = (await start("tale", { topic: "the sea" })).run;
+  await page.waitForSelector(`.row a[href="#/runs/${tale}"]`);
+  await start("failing", {});
+  await page.waitForSelector(".row .s-failed");
+  await page.waitForFunction(() => document.querySelector("[data-status=failed] b")?.textContent === "1");
+  await page.waitForFunction(() => [...document.querySelectorAll(".row .c-about")].some((cell) => /release waits for a decision.*, since .*, until/.test(cell.textContent)));
+  await picture(page, "runs-light");
+});
+
+await check("keeps filters in the address", async () => {
+  await page.click(".chip[data-status=failed]");
+  await page.waitForFunction(() => location.hash.includes("status=failed"));
+  await page.waitForFunction(() => document.querySelectorAll(".list .row").length === 1);
+  await page.reload();
+  await page.waitForSelector(".chip.on[data-status=failed]");
+  await page.waitForFunction(() => document.querySelectorAll(".list .row").length === 1);
+  await press(page, "0");
+  await page.waitForFunction(() => document.querySelectorAll(".list .row").length === 2);
+});
+
+await check("lists its keys, goes to pages and moves in lists by the keyboard", async () => {
+  await press(page, "?");
+  await page.waitForSelector("dialog[open] .keys");
+  await press(page, "Escape");
+  await page.waitForSelector("dialog", { state: "detached" });
+  for (const [key, name] of [["a", "approvals"], ["n", "start"], ["s", "schedules"], ["m", "modules"], ["h", "health"], ["r", "runs"]]) {
+    await press(page, "g", key);
+    await page.waitForSelector(`.page-${name}`);
+  }
+  await page.waitForSelector(".list .row");
+  await press(page, "/");
+  must(await page.evaluate(() => document.activeElement.matches("[data-filter]")), "the filter has no focus");
+  await press(page, "Escape", "j", "j");
+  await page.waitForSelector(".row.selected");
+  must((await page.getAttribute(".list", "aria-activedescendant")) !== null, "what is selected is not told");
+  await press(page, "Enter");
+  await page.waitForSelector(".page-run");
+});
+
+// Starting -------------------------------------------------------------------------------------------------
+
+let spoken;
+await check("starts a run by its form, and remembers the input", async () => {
+  await go(page, "/start/speaking");
+  await page.waitForSelector(".starter");
+  await page.fill(".starter .fields input", "many");
+  await page.click(".starter button.main");
+  await page.waitForFunction(() => document.querySelector(".starter .problem:not([hidden]), .starter [aria-invalid]"));
+  must(await page.evaluate(() => location.hash.startsWith("#/start/")), "it was started with a wrong number");
+  await page.fill(".starter .fields input", "60");
+  await press(page, "Control+Enter");
+  await page.waitForSelector(".page-run");
+  spoken = await page.evaluate(() => location.hash.split("/")[2]);
+  must((await ask("GET", `/api/runs/${spoken}`)).input.words === 60, "the input is another one");
+});
+
+await check("shows what a step streams as it comes, and the steps over time while they run", async () => {
+  await page.waitForSelector(".step .bar.s-running");
+  await press(page, "5");
+  await page.waitForFunction(() => (document.querySelector(".spoken")?.textContent.match(/word/g) ?? []).length > 3);
+  await press(page, "2");
+  await page.waitForSelector(".graph .box.s-running");
+  await press(page, "1");
+  await page.waitForSelector(".run-head .s-finished");
+  await page.waitForSelector(".step .mark");
+});
+
+await check("copies a start as a command", async () => {
+  await go(page, "/start/speaking");
+  await page.waitForSelector("#recent");
+  await page.selectOption("#recent", "0");
+  must((await page.inputValue(".starter .fields input")) === "60", "the recent input is not there");
+  await page.click("text=Copy as command");
+  await page.waitForSelector(".toast.good");
+  must((await page.evaluate(() => navigator.clipboard.readText())) === "weir run speaking --input '{\"words\":60}'", "another command was copied");
+});
+
+// One run --------------------------------------------------------------------------------------------------
+
+await check("shows all about a step: input, output, attempts", async () => {
+  await go(page, `/runs/${spoken}`);
+  await page.waitForSelector(".step");
+  await press(page, "j", "j", "Enter");
+  await page.waitForFunction(() => document.querySelector(".panel h2")?.textContent === "speak");
+  await page.waitForFunction(() => document.querySelector(".panel")?.textContent.includes("the tide went out"));
+  must((await page.textContent(".panel")).includes("word60"), "the output is not shown");
+  await picture(page, "step");
+  await press(page, "Escape");
+  await page.waitForSelector(".panel", { state: "hidden" });
+});
+
+await check("shows StepData as it was and the journal", async () => {
+  await press(page, "3");
+  await page.selectOption("#data-at", "before");
+  await page.waitForFunction(() => document.querySelector(".data")?.textContent.includes("1 steps came later"));
+  await press(page, "4");
+  await page.waitForFunction(() => document.querySelectorAll(".entry").length >= 4);
+  await press(page, "j", "Enter");
+  await page.waitForSelector(".entry-detail:not([hidden])");
+});
+
+await check("draws groups, branches, and the items of a map as one", async () => {
+  const { run } = await start("many", { items: Array.from({ length: 500 }, (_, at) => `item ${at}`) });
+  await until("the end of the map", async () => (await statusOf(run)) === "finished");
+  await go(page, `/runs/${run}?tab=graph`);
+  await page.waitForSelector(".graph .box");
+  await page.waitForFunction(() => document.querySelector(".graph").textContent.includes("500 inside: ✓500"));
+  await page.waitForFunction(() => [...document.querySelectorAll(".edge-label")].some((label) => label.textContent.includes("again")));
+  await picture(page, "graph");
+  await press(page, "1");
+  await page.waitForSelector(".step .many");
+  must((await page.locator(".step").count()) < 10, "the items stand in the page one by one");
+  await press(page, "j", "o");
+  await page.waitForFunction(() => document.querySelectorAll(".step").length > 10);
+  must((await page.locator(".step").count()) < 120, "rows that nobody sees are in the page");
+});
+
+await check("retries from a step, with a look at what it keeps", async () => {
+  await go(page, `/runs/${spoken}?step=speak`);
+  await page.waitForFunction(() => document.querySelector(".panel h2")?.textContent === "speak");
+  await page.waitForSelector(".panel-tools");
+  await press(page, "r");
+  await page.waitForFunction(() => document.querySelector("dialog .outline")?.textContent.includes("Keeps (1)"));
+  await press(page, "Enter");
+  await page.waitForFunction((old) => location.hash.startsWith("#/runs/r_") && !location.hash.includes(old), spoken);
+  const run = await page.evaluate(() => location.hash.split("/")[2].split("?")[0]);
+  await page.waitForSelector(".run-head");
+  must((await ask("GET", `/api/runs/${run}`)).of.run === spoken, "the new run began with another one");
+});
+
+await check("pauses, resumes and cancels a run", async () => {
+  const run = await page.evaluate(() => location.hash.split("/")[2].split("?")[0]);
+  await page.waitForSelector(".run-head .s-running");
+  await press(page, "p");
+  await page.waitForSelector("dialog[open]");
+  await press(page, "Enter");
+  await until("the pause", async () => (await statusOf(run)) !== "running");
+  await page.waitForSelector(".run-tools >> text=Resume");
+  await press(page, "u");
+  await page.waitForSelector(".run-head .s-running");
+  await press(page, "x");
+  await page.waitForSelector("dialog[open]");
+  await page.keyboard.type("enough");
+  await press(page, "Enter");
+  await page.waitForSelector(".run-head .s-cancelled");
+  must((await statusOf(run)) === "cancelled", "it was not cancelled");
+});
+
+// Approvals ------------------------------------------------------------------------------------------------
+
+await check("decides an approval with the keyboard alone", async () => {
+  await press(page, "g", "a");
+  await page.waitForSelector(".approval");
+  await press(page, "j", "Enter");
+  await page.waitForSelector(".question .fields");
+  await picture(page, "approval");
+  await press(page, "a");
+  await page.waitForSelector(".question [aria-invalid]");
+  await page.keyboard.type("The sea");
+  await press(page, "Control+Enter");
+  await page.waitForSelector(".toast.good");
+  await until("the end of the run", async () => (await statusOf(tale)) === "finished");
+  const { output } = await ask("GET", `/api/runs/${tale}`);
+  must(output.startsWith("The sea"), `the answer is another one: ${output}`);
+});
+
+await check("tells who came too late who was first", async () => {
+  const { run } = await start("tale", { topic: "late" });
+  const approval = await until("the question", async () => (await ask("GET", `/api/approvals?run=${run}`)).items[0]);
+  await go(page, `/approvals/${approval.id}`);
+  await page.waitForSelector(".question .fields textarea, .question .fields input");
+  await page.evaluate(() => { // the page is told of nothing until it has decided
+    const send = window.fetch;
+    window.fetch = (to, options) => (options?.method === "POST" || !String(to).includes("/api/approvals/") ? send(to, options) : new Promise(() => {}));
+  });
+  await ask("POST", `/api/approvals/${approval.id}`, { decision: "reject", comment: "not today", hash: approval.hash });
+  isExpected = true;
+  await page.fill(".question .fields textarea", "Mine");
+  await press(page, "Control+Enter");
+  await page.waitForFunction(() => /Somebody was first: it was rejected by .*not today/.test(document.body.textContent));
+  await page.reload();
+});
+
+await check("shows text of a run as text, whatever it says", async () => {
+  const { run } = await start("tale", { topic: "<img src=x onerror=\"window.harmed=1\"><script>window.harmed=1</script>\u202etxt" });
+  const approval = await until("the question", async () => (await ask("GET", `/api/approvals?run=${run}`)).items[0]);
+  await go(page, `/approvals/${approval.id}`);
+  await page.waitForFunction(() => document.querySelector(".question")?.textContent.includes("onerror"));
+  must((await page.textContent(".question")).includes("\\u{202e}"), "a mark that turns the text round is hidden");
+  must((await page.evaluate(() => window.harmed === undefined && document.querySelector("main img, main script") === null)), "it became markup");
+});
+
+// Modules, health, schedules -------------------------------------------------------------------------------
+
+const agent = (word) => `local M = { kind = "agent", name = "said", api = 1 }\nfunction M.execute()\n  return "${word}"\nend\nreturn M\n`;
+
+await check("shows a reload, what could not be loaded, what differs between two versions, and takes one back", async () => {
+  await go(page, "/modules/agent/said");
+  await page.waitForSelector(".source");
+  const before = (await ask("GET", "/api/modules/agent/said")).version;
+  writeFileSync(`${project}/modules/agents/said.lua`, agent("second"));
+  await page.waitForFunction(() => document.querySelector(".diff .added")?.textContent.includes("second"));
+  await page.waitForFunction(() => document.querySelector(".diff .removed")?.textContent.includes("first"));
+  writeFileSync(`${project}/modules/agents/said.lua`, "return {\n");
+  await page.waitForSelector(".reload-failed");
+  await page.click(".reload-failed summary");
+  must((await page.textContent(".reload-failed")).includes("said.lua"), "it is not said which file");
+  await picture(page, "modules");
+  await press(page, "b");
+  await until("the version before", async () => (await ask("GET", "/api/modules/agent/said")).version === before);
+  await page.waitForFunction((version) => document.querySelector(".page-modules .detail .mono")?.textContent === version.slice(0, 12), before);
+});
+
+await check("says how the host is, and that no schedules are set up", async () => {
+  await go(page, "/health");
+  await page.waitForFunction(() => document.querySelector(".card")?.textContent.includes("✓ takes work"));
+  await page.click(".family summary >> nth=0");
+  await picture(page, "health");
+  await go(page, "/schedules");
+  await page.waitForFunction(() => /No schedules are set up/.test(document.body.textContent) || document.querySelector(".card .times"));
+});
+
+// Size, colours, width -------------------------------------------------------------------------------------
+
+await check("stays smooth with a run of 5,000 steps", async () => {
+  const { run } = await start("many", { items: Array.from({ length: 5000 }, (_, at) => `item ${at}`) });
+  await until("the end of the map", async () => (await statusOf(run)) === "finished");
+  await go(page, `/runs/${run}`);
+  await page.waitForSelector(".step .many");
+  await press(page, "j", "o");
+  await page.waitForFunction(() => document.querySelectorAll(".step").length > 10);
+  await press(page, "End");
+  await page.waitForFunction(() => [...document.querySelectorAll(".step .name")].some((name) => name.textContent.includes("[4999]")));
+  must((await page.evaluate(() => document.querySelectorAll("*").length)) < 3000, "too many elements are in the page");
+  await page.waitForFunction(() => document.querySelector(".row.selected"));
+});
+
+await check("is dark where the system is, and by its own switch", async () => {
+  const colour = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  await go(page, "/runs");
+  await page.waitForSelector(".list .row");
+  const light = await colour();
+  await page.emulateMedia({ colorScheme: "dark" });
+  must((await colour()) !== light, "it does not follow the system");
+  await picture(page, "runs-dark");
+  await press(page, "t");
+  must((await colour()) === light, "its own switch does not hold against the system");
+  await press(page, "t", "t");
+  await go(page, `/runs/${spoken}?tab=graph`);
+  await page.waitForSelector(".graph");
+  await picture(page, "graph-dark");
+  await page.emulateMedia({ colorScheme: "light" });
+});
+
+await check("fits into 360 pixels", async () => {
+  await page.setViewportSize({ width: 360, height: 740 });
+  const approvals = (await ask("GET", "/api/approvals")).items;
+  const places = [["/runs", ".list .row"], [`/runs/${spoken}`, ".step .bar"], [`/runs/${spoken}?tab=graph`, ".graph .box"], [`/runs/${spoken}?tab=journal`, ".entry"],
+    [`/runs/${spoken}?tab=data`, ".data .value"], [`/runs/${spoken}?step=speak`, ".panel .value"], ["/approvals", ".approval"], [`/approvals/${approvals[0].id}`, ".question"],
+    ["/start", ".choices a"], ["/start/tale", ".starter"], ["/schedules", ".cards > *"], ["/modules", ".module"], ["/modules/agent/said", ".detail .facts"], ["/health", ".family"]];
+  for (const [place, there] of places) {
+    await go(page, place);
+    await page.waitForSelector(there);
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    await picture(page, `narrow${place.replace(/\W+/g, "-").replace(/r_\w+|a_\w+/g, "x")}`);
+    must(width <= 360, `${place} is ${width} pixels wide`);
+  }
+  await page.setViewportSize({ width: 1280, height: 800 });
+});
+
+await check("says so when the host is a newer one than the page", async () => {
+  await page.route("**/console/edition", (route) => route.fulfill({ body: "another\n" }));
+  await go(page, "/runs");
+  await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await page.waitForSelector("#bar:not([hidden])");
+  must((await page.textContent("#bar")).includes("Reload the page"), "the bar says something else");
+  await page.unroute("**/console/edition");
+});
+
+await check("asks nobody but its host", async () => {
+  must(strangers.length === 0, strangers.join(", "));
+});
+
+await check("gives the browser nothing to complain about", async () => {
+  must(complaints.length === 0, complaints.join("\n"));
+});
+
+await browser.close();

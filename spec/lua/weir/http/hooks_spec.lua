@@ -1,0 +1,144 @@
+local clock = require "weir.port.clock"
+local digest = require "weir.native.digest"
+local json = require "weir.native.json"
+local queue = require "weir.queue"
+local scheduler = require "weir.native.scheduler"
+local system = require "weir.port.system"
+local task = require "weir.task"
+local uv = require "luv"
+local wire = require "spec.lua.weir.http.wire"
+local worlds = require "spec.lua.weir.http.world"
+
+local KEY = "0123456789abcdef0123456789abcdef"
+
+describe("the hooks of the HTTP door", function()
+  local world
+
+  local function open(options)
+    options = options or {}
+    options.settings = { hooks = { shop = { scheme = "standard", secret = "whsec_" .. digest.to_base64(KEY) },
+      code = { scheme = "github", secret = "s" } } }
+    world = worlds.new(options)
+  end
+
+  after_each(function() world:close() end)
+
+  local function deliver(id, at, body, key)
+    local mark = digest.to_base64(digest.hmac_sha256(key or KEY, ("%s.%d.%s"):format(id, at, body), "raw"))
+    local headers = { ["webhook-id"] = id, ["webhook-timestamp"] = tostring(at), ["webhook-signature"] = "v1," .. mark, Authorization = false }
+    return world:ask("POST", "/hooks/shop", body, headers)
+  end
+
+  local function now() return math.floor(clock.wall()) end
+  local function depth() return queue.open(world.host.store, "events"):depth() end
+
+  it("puts a signed delivery into the queue, as an event with its data", function()
+    open()
+    local answer = deliver("msg_1", now(), '{"order":7}')
+    assert.equal(202, answer.status)
+    local item = queue.open(world.host.store, "events"):peek(1)[1]
+    assert.equal(answer.value.id, item.id)
+    assert.same({ order = 7 }, item.value.data)
+    assert.same({ "1.0", "msg_1", "/hooks/shop", "webhook" }, { item.value.specversion, item.value.id, item.value.source, item.value.type })
+  end)
+
+  it("takes text and bytes as they are, and says in the type what the sender said", function()
+    open()
+    local body = "\255\254 bytes"
+    local headers = { ["X-Hub-Signature-256"] = "sha256=" .. digest.hmac_sha256("s", body), ["X-GitHub-Delivery"] = "d1",
+      ["X-GitHub-Event"] = "push", ["Content-Type"] = "application/octet-stream" }
+    assert.equal(202, world:ask("POST", "/hooks/code", body, headers).status)
+    local item = queue.open(world.host.store, "events"):peek(1)[1]
+    assert.same({ "webhook.push", digest.to_base64(body) }, { item.value.type, item.value.data_base64 })
+  end)
+
+  it("takes a delivery once, however often and at how many places at once it comes", function()
+    open()
+    local ids, at = {}, now()
+    local ok, err = task.within({}, function()
+      for n = 1, 30 do
+        scheduler.spawn(function() ids[n] = deliver("msg_2", at, "{}").value.id end)
+      end
+    end)
+    assert.is_true(ok, err and err.message)
+    assert.equal(30, #ids)
+    for _, id in ipairs(ids) do assert.equal(ids[1], id) end
+    assert.equal(1, depth())
+    assert.is_true(deliver("msg_2", at, "{}").value.duplicate)
+  end)
+
+  it("knows a delivery again in another life of the host", function()
+    local folder = system.temporary_folder "weir-hooks"
+    open { store = folder .. "/store" }
+    local first = deliver("msg_3", now(), "{}").value.id
+    world:close()
+    open { store = folder .. "/store" }
+    assert.equal(first, deliver("msg_3", now(), "{}").value.id)
+    assert.equal(1, depth())
+    for _, name in ipairs(system.file_names(folder .. "/store")) do os.remove(folder .. "/store/" .. name) end
+    uv.fs_rmdir(folder .. "/store")
+    uv.fs_rmdir(folder)
+  end)
+
+  it("refuses what is not signed, signed by another, too old or too new, and keeps nothing of it", function()
+    open()
+    local bytes = world.host.store:stats().bytes
+    assert.equal(401, world:ask("POST", "/hooks/shop", "{}", { Authorization = false }).status)
+    assert.equal(401, deliver("msg_4", now(), "{}", "another key").status)
+    assert.equal(401, deliver("msg_4", now() - 310, "{}").status)
+    assert.equal(401, deliver("msg_4", now() + 310, "{}").status)
+    assert.equal(202, deliver("msg_4", now() - 280, "{}").status)
+    assert.equal(404, world:ask("POST", "/hooks/nothing", "{}").status)
+    assert.equal(404, world:ask("GET", "/api/hooks/shop").status)
+    assert.equal(405, world:ask("GET", "/hooks/shop").status)
+    assert.is_true(world.host.store:stats().bytes > bytes)
+    assert.equal(1, depth())
+    for _, entry in ipairs(world.logged) do assert.is_nil(json.encode(entry):find(KEY, 1, true)) end
+  end)
+
+  it("does not read a body whose signature is wrong", function()
+    open()
+    local read = 0
+    local decode = json.decode
+    json.decode = function(...) -- luacheck: ignore 122
+      read = read + 1
+      return decode(...)
+    end
+    local headers = { ["webhook-id"] = "msg_5", ["webhook-timestamp"] = tostring(now()), ["webhook-signature"] = "v1,AAAA",
+      ["Content-Type"] = "application/json" }
+    local text = wire.request("POST", "/hooks/shop", { Host = "localhost:" .. world.door.tcp.port, ["webhook-id"] = headers["webhook-id"],
+      ["webhook-timestamp"] = headers["webhook-timestamp"], ["webhook-signature"] = headers["webhook-signature"],
+      ["Content-Type"] = "application/json" }, '{"a":1}')
+    local one = wire.connect(world.door.tcp)
+    one:send(text)
+    local answer = one:answer()
+    json.decode = decode -- luacheck: ignore 122
+    one:close()
+    assert.same({ 401, 0 }, { answer.status, read })
+  end)
+
+  it("answers 429 when the queue is full, and says when to come again", function()
+    open { queue_limit = 2 }
+    assert.equal(202, deliver("a", now(), "{}").status)
+    assert.equal(202, deliver("b", now(), "{}").status)
+    local answer = deliver("c", now(), "{}")
+    assert.same({ 429, "full", "60" }, { answer.status, answer.value.code, answer.headers["retry-after"] })
+    assert.equal(202, deliver("a", now(), "{}").status) -- that one is there already
+    local own = queue.open(world.host.store, "events")
+    local item = own:claim()
+    own:finish(item)
+    assert.equal(202, deliver("c", now(), "{}").status)
+  end)
+
+  it("measures the rate at which the queue drains", function()
+    open { queue_limit = 1000 }
+    local intake = world.door.intake
+    intake.at, intake.depth, intake.taken = clock.now() - 10, 100, 150
+    assert.equal(1, intake:retry_after(100)) -- fifteen a second left, and ten places are enough
+    assert.is_true(intake.rate > 14 and intake.rate <= 15)
+    intake.at, intake.depth, intake.taken = clock.now() - 10, 100, 0
+    assert.equal(60, intake:retry_after(100)) -- nothing leaves
+    intake.at, intake.depth, intake.taken = clock.now() - 100, 100, 1
+    assert.is_true(intake:retry_after(100) >= 1000)
+  end)
+end)
