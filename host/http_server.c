@@ -8,14 +8,15 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #define LOOK_MS 500
 #define ROUNDS 16 /* of the daemon, before the tasks have their turn */
-#define POOL_BYTES(headers)                                                                            \
-  (2 * (headers) + 8192) /* of a connection: its headers, twice, and those of the answer */
+/* Of a connection: its headers, where they stand, and those of the answer. Cleared for each request. */
+#define POOL_BYTES(headers) ((headers) + 16384)
 
 /* libuv runs its timers before it polls: a task that became ready in one must not wait for the poll. */
 static void do_not_sleep(uv_loop_t *loop) {
@@ -195,7 +196,7 @@ weir_http_server *weir_http_server_new(uv_loop_t *loop, const weir_http_server_o
                                        weir_status *status, char message[WEIR_HTTP_MESSAGE]) {
   weir_http_server *server = calloc(1, sizeof *server);
   *status = WEIR_UNAVAILABLE;
-  strcpy(message, "http server: no memory, or no descriptors left");
+  snprintf(message, WEIR_HTTP_MESSAGE, "http server: no memory, or no descriptors left");
   if (!server) return NULL;
   server->loop = loop;
   server->options = *options;

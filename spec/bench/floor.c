@@ -4,6 +4,7 @@
  * plain(source)   a stock Lua state of its own: no host, no scheduler, no hook, the allocator of libc
  * slice(seconds)  how long the kernel lets two ticks of a CPU timer take in a thread that does nothing else
  * launch(...)     a child process from before it is made until it has ended
+ * reload(...)     a file of Lua that is written, told of by inotify and loaded in a stock Lua state
  * ticks(on)       the host's CPU timer is heard or not in the thread that calls */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +17,10 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -289,6 +292,54 @@ static int floor_launch(lua_State *L) {
   return 2;
 }
 
+/* Reloads */
+
+/* Written aside and put in its place, as editors do. */
+static int save(const char *path, const char *aside, const char *text) {
+  FILE *file = fopen(aside, "wb");
+  if (!file) return -1;
+  int rc = fputs(text, file) < 0 ? -1 : 0;
+  if (fclose(file) != 0) rc = -1;
+  return rc == 0 ? rename(aside, path) : rc;
+}
+
+static int drain(int fd) {
+  static char events[16384];
+  ssize_t size = read(fd, events, sizeof events);
+  return size > 0 ? 0 : -1;
+}
+
+/* reload(folder, text, seconds) -> p50 s: from before the file is saved until it has been loaded again */
+static int floor_reload(lua_State *L) {
+  const char *folder = luaL_checkstring(L, 1), *text = luaL_checkstring(L, 2);
+  double seconds = luaL_checknumber(L, 3);
+  const char *path = lua_pushfstring(L, "%s/bare.lua", folder), *aside = lua_pushfstring(L, "%s/bare.new", folder);
+  double *samples = lua_newuserdatauv(L, SAMPLES_MAX * sizeof *samples, 0);
+  lua_State *plain = luaL_newstate();
+  int fd = inotify_init1(IN_CLOEXEC), rc = -1;
+  size_t count = 0;
+  if (plain && fd >= 0) {
+    luaL_openlibs(plain);
+    rc = inotify_add_watch(fd, folder, IN_MOVED_TO) < 0 ? -1 : 0;
+  }
+  double start = now_s(), after = start;
+  while (rc == 0 && after - start < seconds && count < SAMPLES_MAX) {
+    double before = now_s();
+    rc = save(path, aside, text);
+    if (rc == 0) rc = drain(fd);
+    if (rc == 0 && luaL_dofile(plain, path) != LUA_OK) rc = -1;
+    if (plain) lua_settop(plain, 0);
+    after = now_s();
+    samples[count++] = after - before;
+  }
+  if (plain) lua_close(plain);
+  if (fd >= 0) close(fd);
+  if (rc != 0) return luaL_error(L, "floor: a file could not be saved, watched or loaded in '%s'", folder);
+  qsort(samples, count, sizeof *samples, compare);
+  lua_pushnumber(L, percentile(samples, count, 0.5));
+  return 1;
+}
+
 static void new_class(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction release) {
   luaL_newmetatable(L, name); /* meta */
   lua_newtable(L);            /* meta methods */
@@ -302,7 +353,7 @@ static void new_class(lua_State *L, const char *name, const luaL_Reg *methods, l
 static const luaL_Reg log_methods[] = { { "commit", log_commit }, { "close", log_close }, { NULL, NULL } };
 static const luaL_Reg plain_methods[] = { { "call", plain_call }, { "close", plain_close }, { NULL, NULL } };
 static const luaL_Reg functions[] = { { "log", floor_log }, { "plain", floor_plain }, { "slice", floor_slice },
-  { "ticks", floor_ticks }, { "launch", floor_launch }, { NULL, NULL } };
+  { "ticks", floor_ticks }, { "launch", floor_launch }, { "reload", floor_reload }, { NULL, NULL } };
 
 int luaopen_weir_native_bench_floor(lua_State *L) {
   new_class(L, LOG, log_methods, log_close);

@@ -1,10 +1,9 @@
 /* http.c - what the HTTP door is compared with, and what asks it.
  *
- *     bench_http serve BYTES                     a bare libmicrohttpd with one answer of so many bytes; prints its port, and
- *                                                ends when its standard input does
- *     bench_http load PORT|PATH CLIENTS COUNT    sends the request on standard input over and over, over so many connections
- *                                                that are kept, until COUNT are answered; prints seconds and how many were
- *                                                not answered with 2xx */
+ *     bench_http serve BYTES                     a bare libmicrohttpd with one answer of so many bytes;
+ * prints its port, and ends when its standard input does bench_http load PORT|PATH CLIENTS COUNT sends
+ * the request on standard input over and over, over so many connections that are kept, until COUNT are
+ * answered; prints seconds and how many were not answered with 2xx */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
@@ -31,8 +30,9 @@ typedef struct {
   size_t size;
 } answer;
 
-static enum MHD_Result on_call(void *context, struct MHD_Connection *connection, const char *url, const char *method,
-                               const char *version, const char *data, size_t *size, void **state) {
+static enum MHD_Result on_call(void *context, struct MHD_Connection *connection, const char *url,
+                               const char *method, const char *version, const char *data, size_t *size,
+                               void **state) {
   static int seen;
   const answer *a = context;
   (void)url, (void)method, (void)version, (void)data;
@@ -41,7 +41,8 @@ static enum MHD_Result on_call(void *context, struct MHD_Connection *connection,
     return MHD_YES;
   }
   *size = 0;
-  struct MHD_Response *response = MHD_create_response_from_buffer(a->size, a->body, MHD_RESPMEM_PERSISTENT);
+  struct MHD_Response *response =
+      MHD_create_response_from_buffer(a->size, a->body, MHD_RESPMEM_PERSISTENT);
   MHD_add_response_header(response, "Content-Type", "application/json");
   enum MHD_Result result = MHD_queue_response(connection, MHD_HTTP_OK, response);
   MHD_destroy_response(response);
@@ -53,12 +54,14 @@ static int serve(size_t bytes) {
   if (!a.body) return 1;
   memset(a.body, 'x', bytes);
   struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-  struct MHD_Daemon *daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, on_call, &a,
-                                               MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&at, MHD_OPTION_END);
+  struct MHD_Daemon *daemon =
+      MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, on_call, &a, MHD_OPTION_SOCK_ADDR,
+                       (struct sockaddr *)&at, MHD_OPTION_END);
   if (!daemon) return 1;
   printf("%u\n", MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT)->port);
   fflush(stdout);
-  while (getchar() != EOF) {}
+  while (getchar() != EOF) {
+  }
   MHD_stop_daemon(daemon);
   free(a.body);
   return 0;
@@ -125,7 +128,23 @@ static bool begin(client *clients, long count, const char *where, int epoll) {
   for (long i = 0; i < count; i++) {
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = &clients[i] };
     clients[i].socket = connect_to(where);
-    if (clients[i].socket < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, clients[i].socket, &event) != 0) return false;
+    if (clients[i].socket < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, clients[i].socket, &event) != 0)
+      return false;
+  }
+  return true;
+}
+
+static bool ask(client *clients, const char *where, long count, int epoll) {
+  if (!begin(clients, count, where, epoll)) return false;
+  for (long i = 0; i < count && begun < wanted; i++)
+    if (!send_request(&clients[i])) return false;
+  while (done < wanted) {
+    struct epoll_event events[EVENTS];
+    int ready = epoll_wait(epoll, events, EVENTS, 30000);
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready <= 0) return false;
+    for (int i = 0; i < ready; i++)
+      if (!on_ready(events[i].data.ptr)) return false;
   }
   return true;
 }
@@ -134,21 +153,11 @@ static int load(const char *where, long count) {
   client *clients = calloc((size_t)count, sizeof *clients);
   int epoll = epoll_create1(0);
   request_size = fread(request, 1, sizeof request, stdin);
-  if (!clients || epoll < 0 || !begin(clients, count, where, epoll)) return 1;
   double start = now_s();
-  for (long i = 0; i < count && begun < wanted; i++)
-    if (!send_request(&clients[i])) return 1;
-  while (done < wanted) {
-    struct epoll_event events[EVENTS];
-    int ready = epoll_wait(epoll, events, EVENTS, 30000);
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0) return 1;
-    for (int i = 0; i < ready; i++)
-      if (!on_ready(events[i].data.ptr)) return 1;
-  }
-  printf("%.9f %ld\n", now_s() - start, bad);
+  bool answered = clients && epoll >= 0 && ask(clients, where, count, epoll);
+  if (answered) printf("%.9f %ld\n", now_s() - start, bad);
   free(clients);
-  return 0;
+  return answered ? 0 : 1;
 }
 
 int main(int count, char **arguments) {

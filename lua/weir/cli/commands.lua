@@ -49,6 +49,7 @@ M.families = {
   { title = "modules, tests, this machine", entries = {
     { name = "modules", summary = "list modules and pipelines in their versions" },
     { name = "reload", summary = "have files serve as they are now" },
+    { name = "migrate", summary = "bind runs to another version of their pipeline" },
     { name = "rollback", summary = "have the version before serve again" },
     { name = "test", summary = "run specs inside the host" },
     { name = "bench", summary = "measure weir on this machine" },

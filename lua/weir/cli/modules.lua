@@ -39,8 +39,9 @@ local function held_by(row)
 end
 
 local function say(context, here, list)
-  local rows = { { "KIND", "NAME", "VERSION", "FILE", "HELD BY" } }
+  local rows = { { "KIND", "NAME", "VERSION", "FILE" } }
   for _, row in ipairs(list) do
+    if held_by(row) ~= "" then rows[1][5] = "HELD BY" end
     local version = row.version and row.version:sub(1, SHORT) or context.out:paint("red", "broken")
     rows[#rows + 1] = { row.kind, row.name, version, shown_file(here, row.file), held_by(row) }
   end

@@ -87,6 +87,15 @@ local function await_end(self)
   self.host:stop("stopped by " .. self.came:upper())
 end
 
+-- A store that cannot be opened is the store's failure, whatever it is; one that another process has is not.
+local function start(options)
+  local ok, host = pcall(require("weir.serve").start, options)
+  if ok then return host end
+  local err = failure.of(host)
+  if type(host) == "table" and rawget(host, "is_of_store") and err.code ~= "conflict" then err.status = status.store end
+  error(err, 0)
+end
+
 --- Serves until a signal comes. Waits.
 ---@param context weir.cli.Context
 ---@param arguments table
@@ -96,7 +105,7 @@ function M.serve(context, arguments, options)
   local folder = enter(arguments.dir)
   local err = context.err
   local watching = watch_signals(context)
-  local host = require("weir.serve").start { folder = folder, store = arguments.store, listen = arguments.listen, log = arguments.log,
+  local host = start { folder = folder, store = arguments.store, listen = arguments.listen, log = arguments.log,
     watch = options.watch, write = options.write, env = context.console.env,
     logger = log.new { human = err.is_terminal, colours = err.has_colours, write = function(line)
       err:write(line)

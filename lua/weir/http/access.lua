@@ -69,7 +69,7 @@ end
 
 local function check_names(self, request)
   local host, count = request:header "host"
-  if count ~= 1 or not self.hosts[host:lower()] then
+  if count ~= 1 or not (self.hosts[host] or self.hosts[host:lower()]) then
     problem.raise(421, "denied", "Host '%s' is not a name of this host", tostring(host):sub(1, 100))
   end
   local origin = request:header "origin"

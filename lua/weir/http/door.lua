@@ -21,21 +21,27 @@ local M = {}
 ---@field streams table<table, true>    followers, which are closed with the door
 
 local JSON_TYPE = "application/json"
-local FIXED = { ["Cache-Control"] = "no-store", ["X-Content-Type-Options"] = "nosniff" }
+local BARE = { ["Cache-Control"] = "no-store", ["X-Content-Type-Options"] = "nosniff" }
+local OF_JSON = { ["Cache-Control"] = "no-store", ["X-Content-Type-Options"] = "nosniff", ["Content-Type"] = JSON_TYPE }
 
+local function with(headers, more)
+  if not more then return headers end
+  local all = {}
+  for name, text in pairs(headers) do all[name] = text end
+  for name, text in pairs(more) do all[name] = text end
+  return all
+end
+
+-- A text is JSON already, unless its headers say what it is.
 local function send(request, status, value, more)
-  local headers, body = {}, ""
-  for name, text in pairs(FIXED) do headers[name] = text end
-  if type(value) == "string" then
-    body = value
-  elseif value ~= nil then
+  if value == nil then return request:respond(status, with(BARE, more)) end
+  local body = value
+  if type(value) ~= "string" then
     local message
     body, message = json.encode(value)
     if not body then problem.raise(500, "corrupt", "the answer cannot be written as JSON: %s", message) end
-    headers["Content-Type"] = JSON_TYPE
   end
-  for name, text in pairs(more or {}) do headers[name] = text end
-  request:respond(status, headers, body)
+  request:respond(status, with(OF_JSON, more), body)
 end
 
 local function body_text(request)

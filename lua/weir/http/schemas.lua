@@ -58,6 +58,8 @@ M.components = {
     run = { type = "string" }, pipeline = { type = "string" }, step = { type = "string" }, title = nullable "string", show = anything,
     hash = { type = "string" }, form = anything, who = { type = { "array", "null" } }, quorum = { type = "integer" },
     given = { type = "array" }, due_at = time, decision = { type = "string" }, decided_at = time } },
+  Outcome = { type = "object", required = { "id" }, properties = { id = { type = "string" }, decision = nullable "string",
+    error = anything } },
   Pipeline = { type = "object", required = { "name", "ok" }, properties = { name = { type = "string" }, file = nullable "string",
     ok = { type = "boolean" }, version = nullable "string", doc = nullable "string", input = anything, normal = anything,
     errors = { type = "array" } } },

@@ -2,11 +2,12 @@
 ---
 ---     NAME ROLE SALT DIGEST     one token a line, salt and digest in hexadecimal; '#' begins a comment
 ---
---- A token is 32 random bytes, so one round of SHA-256 is as good as many. It is looked up by an HMAC under a key of
---- this process: how long that takes says nothing about a token that is right in part.
+--- A token is 32 random bytes, so one round of SHA-256 is as good as many. It is looked up by its digest under a
+--- key of this process: how long that takes says nothing about a token that is right in part.
 
 local digest = require "weir.native.digest"
 local failure = require "weir.failure"
+local hash = require "weir.native.hash"
 local private = require "weir.port.private"
 
 local M = {}
@@ -43,11 +44,11 @@ local function parse(text, path)
   for line in (text .. "\n"):gmatch "([^\n]*)\n" do
     number = number + 1
     if line:find "^%s*[^#%s]" then
-      local name, role, salt, hash = line:match "^([%w._@-]+) (%l+) (%x+) (%x+)%s*$"
-      if not name or not M.roles[role] or #hash ~= 64 then
+      local name, role, salt, mark = line:match "^([%w._@-]+) (%l+) (%x+) (%x+)%s*$"
+      if not name or not M.roles[role] or #mark ~= 64 then
         failure.raise("invalid", "%s:%d: 'NAME ROLE SALT DIGEST' expected, with a role of read, run, decide, admin", path, number)
       end
-      entries[#entries + 1] = { salt = digest.from_hex(salt), hash = digest.from_hex(hash), who = principal(name, role) }
+      entries[#entries + 1] = { salt = digest.from_hex(salt), hash = digest.from_hex(mark), who = principal(name, role) }
     end
   end
   return entries
@@ -121,7 +122,7 @@ end
 ---@return weir.Principal|nil
 function Tokens:who(token)
   if #token > 256 then return nil end
-  local mark = digest.hmac_sha256(self.key, token, "raw")
+  local mark = hash.sha256(self.key .. token)
   local known = self.known[mark]
   if known then return known end
   local found = look_up(self, token)

@@ -7,7 +7,8 @@ local WIDTH = 160   -- bytes of a line that are shown
 
 local function lines_of(text)
   local lines = {}
-  for line in (text .. "\n"):gmatch "([^\n]*)\n" do lines[#lines + 1] = line end
+  if text:sub(-1) ~= "\n" then text = text .. "\n" end
+  for line in text:gmatch "([^\n]*)\n" do lines[#lines + 1] = line end
   return lines
 end
 

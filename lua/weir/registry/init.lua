@@ -37,6 +37,8 @@ local SHORT = 12 -- characters of a hash that people see
 ---@field definitions table<string, weir.Definition> active pipelines by name
 ---@field store weir.Store|nil where it is kept what serves instead of a file, see `weir.registry.active`
 ---@field observers table<function, boolean> called with each report of `weir.registry.reload`
+---@field counts table<string, { reloaded: integer, failed: integer }> since the process began, by full name
+---@field idle table<weir.Binding, boolean> that no run holds and that the next one would
 ---@field choose nil|fun(full: string, loaded: table): table what is to serve when a file was loaded first
 ---@field pipeline nil|fun(name: string): weir.Definition?, table? the project's, see `Project:pipeline`
 ---@field load_definition nil|fun(kept: table): weir.Definition the project's, see `Project:definition_of`
@@ -51,7 +53,8 @@ function M.new(roots)
   local all = {}
   for _, root in ipairs(roots) do all[#all + 1] = root end
   all[#all + 1] = paths.library
-  return setmetatable({ roots = all, versions = native.new(), generation = 0, failed = {}, definitions = {}, observers = {} }, Registry)
+  return setmetatable({ roots = all, versions = native.new(), generation = 0, failed = {}, definitions = {}, observers = {},
+    idle = {}, counts = {} }, Registry)
 end
 
 --- Calls a function with the report of each reload, also of one that failed.
@@ -200,6 +203,9 @@ function Registry:swap(entries)
     self.versions:activate(full_name(entry.kind, entry.name), entry.version)
   end
   self.generation = self.generation + 1
+  local idle = self.idle
+  self.idle = {}
+  for binding in pairs(idle) do binding:drop() end
   return active
 end
 

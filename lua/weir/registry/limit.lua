@@ -9,6 +9,9 @@ local M = {}
 
 M.seconds = 1 -- that a file may load, and a setup may take
 
+local BUSY = 0.5   -- of these seconds this process has to have worked
+local PATIENCE = 5 -- times as long whatever the process did
+
 -- Where in the user's code an error was raised that does not say so itself, as one that comes from outside.
 local function place_of(err)
   for level = 3, 40 do
@@ -40,6 +43,17 @@ local function is_unlimited()
   return scheduler.is_virtual() or not scheduler.can_wait()
 end
 
+-- On a machine that others keep from working a second passes with little done: the processor's time counts as well.
+local function watch(scope, work, is_done)
+  local from, worked = scheduler.now(), os.clock()
+  while not is_done() do
+    work:join(M.seconds)
+    local waited = scheduler.now() - from
+    local is_over = waited >= M.seconds and os.clock() - worked >= M.seconds * BUSY or waited >= M.seconds * PATIENCE
+    if is_over and not is_done() then return scope:cancel("it takes too long", "timeout") end
+  end
+end
+
 --- Calls a function, for at most `seconds`. Waits, where that is possible. A cancellation of the caller does not reach it.
 ---@param body fun(...): any
 ---@return boolean ok
@@ -48,11 +62,12 @@ function M.call(body, ...)
   if is_unlimited() then return xpcall(body, explain, ...) end
   local results
   local arguments = table.pack(...)
-  local within, err = task.within({ shield = true, timeout = M.seconds }, function()
-    scheduler.start({ name = "load", lane = 0 }, function()
+  local within, err = task.within({ shield = true }, function(scope)
+    local work = scheduler.start({ name = "load", lane = 0 }, function()
       results = table.pack(xpcall(body, explain, table.unpack(arguments, 1, arguments.n)))
       if not results[1] then scheduler.recover() end
     end)
+    watch(scope, work, function() return results ~= nil end)
   end)
   if results and (within or not results[1]) then
     if results[1] then return table.unpack(results, 1, results.n) end

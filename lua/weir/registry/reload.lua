@@ -33,10 +33,18 @@ end
 
 M.failed = failed
 
+-- For whoever measures: how often each name was reloaded, and how often that failed.
+local function count(registry, full, result)
+  local own = registry.counts[full] or { reloaded = 0, failed = 0 }
+  own[result], registry.counts[full] = own[result] + 1, own
+end
+
 --- Tells those who observe. What they do wrong does not break a reload.
 ---@param registry weir.Registry
 ---@param report weir.ReloadReport
 function M.tell(registry, report)
+  for _, one in ipairs(report.reloaded) do count(registry, one.name, "reloaded") end
+  for _, one in ipairs(report.failed) do count(registry, one.name, "failed") end
   for observer in pairs(registry.observers) do
     local ok = pcall(observer, report)
     if not ok then native.recover() end

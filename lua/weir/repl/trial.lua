@@ -1,6 +1,7 @@
 --- One step tried again: its agent, as it is now, with the input that the step had. Nothing is recorded, and what
 --- reaches out of the host is refused unless it is allowed.
 
+local context = require "weir.run.context"
 local failure = require "weir.failure"
 local history = require "weir.run.history"
 local json = require "weir.native.json"
@@ -40,7 +41,14 @@ end
 -- What an agent may do in a trial --------------------------------------------------------------------
 
 local Context = {}
-Context.__index = Context
+local meta = {}
+
+-- What only a run has is refused by its name.
+function meta.__index(_, name)
+  local own = Context[name]
+  if own ~= nil or context.methods[name] == nil then return own end
+  return function() failure.raise("unavailable", "the agent asks for ctx:%s, which only a run has", name) end
+end
 
 local function outside(self, what)
   if self._effects then return end
@@ -79,9 +87,10 @@ local function context_of(host, of, entry, options)
   local merged = host.project.registry:options(entry, host.project:options_of(of.full), of.step and of.step.options)
   for name, value in pairs(options.options or {}) do merged[name] = value end
   merged = schema.defaults(entry.options, merged)
-  return setmetatable({ run = of.run, pipeline = of.pipeline, step = of.key, attempt = 1, visit = 1, input = of.input, options = merged,
-    memory = {}, drafts = {}, state = host.project.registry:state(entry, merged), feedback = options.feedback,
-    _effects = options.effects == true, _say = of.say, _items = {}, _published = {} }, Context)
+  return setmetatable({ run = of.run, pipeline = of.pipeline, step = of.key, attempt = 1, visit = 1, input = of.input,
+    options = merged, root = host.project.root, idempotency_key = "trial/" .. of.key, memory = {}, drafts = {},
+    state = host.project.registry:state(entry, merged), feedback = options.feedback, _effects = options.effects == true,
+    _say = of.say, _items = {}, _published = {} }, meta)
 end
 
 local function output_of(ctx, value, message, code)

@@ -112,12 +112,13 @@ function M.hold(engine, plan)
     if shared and is_current(shared, engine) then
       unpin(made)
     else
-      if shared and shared.runs == 0 then unpin(shared) end
-      plan.binding = made
+      plan.binding = made -- whoever has the one before lets go of it
     end
   end
-  plan.binding.runs = plan.binding.runs + 1
-  return plan.binding
+  local shared = plan.binding
+  shared.runs = shared.runs + 1
+  engine.project.registry.idle[shared] = nil
+  return shared
 end
 
 local function is_same(pins, others)
@@ -135,6 +136,7 @@ function M.hold_pinned(engine, plan, pins)
   local shared = plan.binding
   if not plan.flow and shared and is_current(shared, engine) and is_same(shared.pins, pins) then
     shared.runs = shared.runs + 1
+    engine.project.registry.idle[shared] = nil
     return shared
   end
   local own = new(engine, plan, pins)
@@ -165,6 +167,14 @@ function M.hold_all(engine, plan, pins)
   return own_of(engine, plan, pins, modules)
 end
 
+--- A binding of its own to what serves now, held by whoever asks.
+---@param engine weir.Engine
+---@param plan table
+---@return weir.Binding
+function M.hold_own(engine, plan)
+  return own_of(engine, plan, {}, {})
+end
+
 --- A binding to the same pipelines and to the modules as they are now, held for a run; nil when these are the same. Waits
 --- when one of them has to be loaded.
 ---@param held weir.Binding
@@ -188,10 +198,20 @@ function M.upgraded(held)
   return own
 end
 
---- Lets go of a binding when its run has ended.
+--- Lets go of a binding when its run has ended. The one that the next run of its plan would have is kept until something
+--- else serves.
 function Binding:release()
   self.runs = self.runs - 1
-  if self.runs == 0 and self.plan.binding ~= self then unpin(self) end
+  if self.runs > 0 then return end
+  if self.plan.binding ~= self then return unpin(self) end
+  if not is_current(self, self.engine) then return self:drop() end
+  self.engine.project.registry.idle[self] = true
+end
+
+--- Ends a binding that no run holds. The registry calls this when something else serves.
+function Binding:drop()
+  if self.plan.binding == self then self.plan.binding = nil end
+  unpin(self)
 end
 
 return M

@@ -88,6 +88,7 @@ end
 ---@param seconds number
 function methods:sleep(seconds)
   if type(seconds) ~= "number" or seconds < 0 then error("seconds: a number from 0 expected", 2) end
+  if self._frame.run.rehearsal then return end -- only agents and flows wait so, and those have waited already
   local ok, err = pcall(native.sleep, seconds)
   if ok then return end
   proof.stopped "sleep"
@@ -174,6 +175,7 @@ end
 ---@param request { method: string?, url: string, headers: table?, body: string?, timeout: number? }
 ---@return table|nil response {status, headers, body}, or nil, message, code
 function methods:http(request)
+  if self._frame.run.rehearsal then self._frame.run.rehearsal:wait_for_ever(self._key .. "/http") end
   return require("weir.port.http").fetch(request)
 end
 
@@ -182,6 +184,7 @@ end
 ---@param options table|nil stdin, cwd, env, timeout, max_bytes
 ---@return table|nil result {status, signal, stdout, stderr}, or nil, message, code
 function methods:process(args, options)
+  if self._frame.run.rehearsal then self._frame.run.rehearsal:wait_for_ever(self._key .. "/process") end
   return require("weir.port.process").run(args, options)
 end
 

@@ -324,7 +324,7 @@ end
 local function head_of(entries, run_id)
   local first = entries[1]
   if not first or first[1] ~= "run" then failure.raise("corrupt", "run %s: its journal does not begin with its start", run_id) end
-  local head = first[2]
+  local head = journal.head_of(entries)
   if head.format > keeping.FORMAT then
     failure.raise("invalid", "run %s was written by a newer weir (journal format %d, this one reads %d)", run_id, head.format,
       keeping.FORMAT)

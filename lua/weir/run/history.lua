@@ -55,8 +55,8 @@ function M.load(engine, run_id)
   if not entries then failure.raise(code or "failed", "%s", row) end
   local first = entries[1]
   if not first or first[1] ~= "run" then failure.raise("corrupt", "run %s: its journal does not begin with its start", run_id) end
-  local self = setmetatable({ id = run_id, row = row, engine = engine, head = first[2], entries = entries, outcomes = {}, order = {},
-    seen = {} }, History)
+  local self = setmetatable({ id = run_id, row = row, engine = engine, head = journal.head_of(entries), entries = entries,
+    outcomes = {}, order = {}, seen = {} }, History)
   if self.head.format > keeping.FORMAT then failure.raise("invalid", "run %s was written by a newer weir", run_id) end
   for number, entry in ipairs(entries) do
     entry.n = number

@@ -7,7 +7,8 @@
 ---   {"draft", key, draft, memory}                     a draft was refused by its critic, another follows
 ---   {"step", key, asked, status, from_ms, to_ms, attempt, value, extra}  the outcome of a step
 ---   {"choice", key, value}                            a choice among what runs side by side; "pin/NAME": of a version;
----                                                     "upgrade": pins of all that begins from now on
+---                                                     "upgrade": pins of all that begins from now on;
+---                                                     "migrate": {version, pins, at, by} of the definition that asks now
 ---   {"stop", at_ms, reason}                           the process was asked to stop: what was under way is no crash
 ---   {"ending", status, error, at_ms}                  the run will end so, once what it did is undone
 ---   {"end", status, value, at_ms}                     the run has ended
@@ -36,6 +37,7 @@ local M = {}
 ---@field undos { key: string, undo: table }[] how finished steps are undone, in the order of their outcomes
 ---@field usage table<string, number> what all outcomes have used
 ---@field ending table|nil the entry
+---@field migrated_n integer|nil number of the entry that bound the run to another definition
 ---@field head_pins table<string, string> versions that the run began with
 ---@field versions table<string, string>|nil those that it has switched to
 ---@field versions_of table<string, table|false>|nil by key, of steps that were under way at a switch: what they began with;
@@ -90,6 +92,11 @@ local function note_upgrade(self, pins)
   self.versions = pins
 end
 
+-- From here on another definition asks: what was recorded before has to answer it.
+local function note_migration(self, entry)
+  self.migrated_n, self.head_pins, self.versions, self.versions_of = entry.n, entry[3].pins, nil, nil
+end
+
 local READ = {
   run = function(self, entry)
     self.is_open = true
@@ -106,6 +113,7 @@ local READ = {
   choice = function(self, entry)
     self.choices[entry[2]] = entry
     if entry[2] == "upgrade" then note_upgrade(self, entry[3]) end
+    if entry[2] == "migrate" then note_migration(self, entry) end
     progress(self)
   end,
   start = function(self, entry)
@@ -154,6 +162,19 @@ function M.new(handle, entries, store)
   return self
 end
 
+--- What a run is of: the head of its journal, with the definition and pins that it was migrated to last.
+---@param entries table[]
+---@return table head {format, pipeline, version, input, pins, at, ...}
+function M.head_of(entries)
+  local head = entries[1][2]
+  for _, entry in ipairs(entries) do
+    if entry[1] == "choice" and entry[2] == "migrate" then
+      head = setmetatable({ version = entry[3].version, pins = entry[3].pins }, { __index = entries[1][2] })
+    end
+  end
+  return head
+end
+
 local function must(result, message, code)
   if result == nil then failure.raise(code or "failed", "the journal could not be written: " .. tostring(message)) end
   return result
@@ -180,27 +201,31 @@ end
 --- whatever is asked under its key: values may have been changed since.
 ---@param key string
 ---@param asked integer
+---@param has_steps boolean|nil what is asked has steps of its own: under another definition they are asked instead
 ---@return table|nil entry
-function Journal:recall(key, asked)
+function Journal:recall(key, asked, has_steps)
   if self.mismatch then error(self.mismatch, 0) end -- whoever has caught it does not go on
   local entry = self.recorded[key]
   if not entry then return nil end
-  if entry[3] ~= asked and (self.compares_kept or not is_kept(entry)) then
+  local is_foreign = entry.n < (self.migrated_n or 0)
+  if entry[3] ~= asked and (self.compares_kept or is_foreign or not is_kept(entry)) then
     local err = failure.new("conflict", "step '%s': record %d was made by another question than the definition asks now; "
       .. "the run stops, nothing was executed", key, entry.n or 0)
-    err.mismatch, self.mismatch = true, err
+    err.mismatch, err.key, self.mismatch = true, key, err
     error(err, 0)
   end
+  if is_foreign and has_steps then return nil end
   return entry
 end
 
 --- The outcome under a key that stands without asking what was asked, or nil: not that of a cancelled step, nor of
---- an earlier run under another definition.
+--- an earlier run under another definition, nor one that was made before the run was migrated to another.
 ---@param key string
 ---@return table|nil entry
 function Journal:standing(key)
   local entry = self.recorded[key]
   if not entry or entry[4] == "cancelled" or self.compares_kept and is_kept(entry) then return nil end
+  if entry.n < (self.migrated_n or 0) then return nil end
   return entry
 end
 

@@ -42,7 +42,9 @@ local function pins_of(head, entries)
     local key = entry[1] == "choice" and entry[2] or ""
     local full = key:match "^pin/(.+)$"
     if full then add(full, entry[3]) end
-    for name, version in pairs(key == "upgrade" and entry[3] or {}) do add(name, version) end
+    local others = key == "upgrade" and entry[3] or key == "migrate" and entry[3].pins or {}
+    for name, version in pairs(others) do add(name, version) end
+    if key == "migrate" then add("pipelines/" .. head.pipeline, entry[3].version) end
   end
   return pins
 end

@@ -7,6 +7,7 @@ local binding = require "weir.run.binding"
 local failure = require "weir.failure"
 local keeping = require "weir.run.keeping"
 local native = require "weir.native.scheduler"
+local task = require "weir.task"
 local value_of = require "weir.value"
 
 local M = {}
@@ -95,6 +96,7 @@ end
 
 local UNFINISHED = { "running", "waiting", "in_doubt" }
 
+-- Whether what serves now is not what a run holds.
 local function is_outdated(engine, run_id)
   local registry = engine.project.registry
   local pinned, flows = {}, {}
@@ -152,6 +154,21 @@ function M.restart_all(engine, go_on)
     if ok then go_on(result) end
   end
   return done
+end
+
+--- Carries `restart` out after each reload that changes something, in tasks of a scope. Does not wait.
+---@param engine weir.Engine with a store
+---@param options { scope: userdata?, go_on: fun(run_id: string), on_done: (fun(done: table[]))? } go_on: begins a new run, and may
+---   wait; on_done: told what was begun again, as of `restart_all`
+---@return fun() stop
+function M.follow(engine, options)
+  return engine.project.registry:observe(function(report)
+    if #report.reloaded == 0 then return end
+    task.start({ name = "upgrade", scope = options.scope }, function()
+      local done = M.restart_all(engine, options.go_on)
+      if options.on_done and #done > 0 then options.on_done(done) end
+    end)
+  end)
 end
 
 return M

@@ -93,7 +93,9 @@ local function open_store(path)
   local store, message, code = require("weir.port.store").open(path, {})
   if store then return store end
   if code == "conflict" then message = message .. "; if that is a host, `weir repl` joins it" end
-  failure.raise(code or "failed", "%s", message:find(path, 1, true) and message or ("store '%s': %s"):format(path, message))
+  local err = failure.new(code or "failed", "%s", message:find(path, 1, true) and message or ("store '%s': %s"):format(path, message))
+  err.is_of_store = true
+  error(err, 0)
 end
 
 local function refused(self)

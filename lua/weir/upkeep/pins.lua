@@ -34,7 +34,9 @@ local function add_choices(store, pinned, run_id)
     local key = entry[1] == "choice" and entry[2] or ""
     local full = key:match "^pin/(.+)$"
     if full then add(pinned, full, entry[3]) end
-    for name, version in pairs(key == "upgrade" and entry[3] or {}) do add(pinned, name, version) end
+    local others = key == "upgrade" and entry[3] or key == "migrate" and entry[3].pins or {}
+    for name, version in pairs(others) do add(pinned, name, version) end
+    if key == "migrate" then pinned["definitions/" .. entry[3].version] = true end
   end
 end
 
@@ -49,7 +51,8 @@ function M.add_run(store, pinned, flows, run_id)
   local head = entries[1] and entries[1][2]
   if type(head) ~= "table" or type(head.version) ~= "string" then return end -- not of a pipeline
   add(pinned, "pipelines/" .. tostring(head.pipeline), head.version)
-  local any_flow = is_flow(store, flows, head.version)
+  local row = store:row(run_id)
+  local any_flow = is_flow(store, flows, head.version) or row and row.version ~= head.version -- it was migrated
   for full, version in pairs(type(head.pins) == "table" and head.pins or {}) do
     add(pinned, full, version)
     any_flow = any_flow or full:find "^pipelines/" and is_flow(store, flows, version)

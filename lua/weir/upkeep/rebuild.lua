@@ -3,6 +3,7 @@
 --- stays as it is.
 
 local failure = require "weir.failure"
+local journal = require "weir.run.journal"
 local keeping = require "weir.run.keeping"
 local native = require "weir.native.scheduler"
 local pages = require "weir.upkeep.pages"
@@ -73,6 +74,7 @@ local function ends_of(store, run_id)
   for entry in pages.entries(store, run_id) do
     first = first or entry
     if first[1] ~= "run" then return nil end
+    if entry[1] == "choice" and entry[2] == "migrate" then first = { "run", journal.head_of { first, entry } } end
     last = entry
   end
   return first, last

@@ -1,6 +1,7 @@
 --- The record of a run, made of its journal: what its steps did, when, how often, with what outcome.
 
 local failure = require "weir.failure"
+local journal = require "weir.run.journal"
 local json = require "weir.native.json"
 local place = require "weir.view.place"
 local yield = require("weir.native.scheduler").yield
@@ -170,7 +171,7 @@ function M.load(store, id)
     err.run = id
     error(err, 0)
   end
-  local head = entries[1] and entries[1][1] == "run" and entries[1][2]
+  local head = entries[1] and entries[1][1] == "run" and journal.head_of(entries)
   if not head then failure.raise("corrupt", "run %s: its journal does not begin with its start", id) end
   local pins = known(head.pins) or {}
   local normal, kind = definition_of(store, head.version)

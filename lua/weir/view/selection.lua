@@ -2,6 +2,7 @@
 
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
+local yield = require("weir.native.scheduler").yield
 
 local M = {}
 
@@ -54,6 +55,7 @@ function M.runs(store, query)
       if #found < limit and fits(entry.row, query) then found[#found + 1] = entry end
     end
     if #page < PAGE then break end
+    yield() -- there may be very many, and the library is not preempted
     after = page[#page].id
   end
   return found

@@ -4,22 +4,36 @@ local approval = require "weir.approval"
 local approval_view = require "weir.view.approval"
 local door = require "weir.http.door"
 local failure = require "weir.failure"
+local hash = require "weir.native.hash"
 local json = require "weir.native.json"
 local problem = require "weir.http.problem"
 local schemas = require "weir.http.schemas"
 local waking = require "weir.run.waking"
 
-local LIMIT = 100
+local LIMIT, MANY = 100, 1000
+
+local function pending(call, where, limit, after)
+  local query = { run = where.run, pipeline = where.pipeline, limit = limit, after = after }
+  local found, message, code = approval.pending(call.host.store, query)
+  if not found then failure.raise(code or "failed", "%s", message) end
+  return found
+end
+
+-- What somebody has seen who was shown all of these: changes with each that comes, goes, or asks something else.
+local function snapshot_of(records)
+  local parts = {}
+  for index, record in ipairs(records) do parts[index] = record.id .. " " .. record.hash end
+  return hash.sha256(table.concat(parts, "\n"))
+end
 
 local function list(call)
   local query = call.query
   local limit = query.limit or LIMIT
-  local found, message, code = approval.pending(call.host.store, { run = query.run, pipeline = query.pipeline, limit = limit,
-    after = query.cursor })
-  if not found then failure.raise(code or "failed", "%s", message) end
-  local items = json.list {}
+  local found = pending(call, query, limit, query.cursor)
+  local items, is_all = json.list {}, not query.cursor and #found < limit
   for index, record in ipairs(found) do items[index] = approval_view.shape(record) end
-  return 200, { items = items, next = #found == limit and found[#found].id or json.null }
+  return 200, { items = items, next = #found == limit and found[#found].id or json.null,
+    snapshot = is_all and snapshot_of(found) or json.null }
 end
 
 local function find(call)
@@ -59,10 +73,40 @@ local function decide(call)
   return 200, answer
 end
 
+local function outcome(record, state, code)
+  if not record then return { decision = json.null, error = { code = code, message = state } } end
+  return { decision = record.decision or json.null, error = json.null }
+end
+
+-- Each is decided by itself: who was faster with one does not keep the others from being decided.
+local function decide_many(call)
+  local body = call.body
+  local records = pending(call, body.where, MANY)
+  if #records == MANY then problem.raise(422, "limit", "%d or more wait there; choose fewer with 'where'", MANY) end
+  if snapshot_of(records) ~= body.snapshot then
+    failure.raise("conflict", "what waits has changed since it was listed; list it again")
+  end
+  local items, by = json.list {}, person(call)
+  door.detached(function()
+    for index, asked in ipairs(records) do
+      local given = { decision = body.decision, by = by, comment = body.comment, hash = asked.hash, via = "http" }
+      items[index] = outcome(waking.decide(call.host.engine, asked.id, given))
+      items[index].id = asked.id
+    end
+  end)
+  return 200, { items = items, next = json.null }
+end
+
 return {
   { method = "GET", path = "/api/approvals", role = "read", handler = list, doc = "Lists what waits for a decision, in order of ids.",
     query = { run = schemas.word, pipeline = schemas.pipeline_name, limit = schemas.limit, cursor = schemas.cursor },
     answers = { [200] = { doc = "A page.", schema = schemas.page "Approval" } } },
+  { method = "POST", path = "/api/approvals", role = "decide", accepts = "application/json", handler = decide_many,
+    doc = "Decides all that fit `where`, if they are still those of which `snapshot` was given with their list.",
+    body = schemas.object({ decision = { type = "string", enum = { "approve", "reject" } }, comment = schemas.comment, by = schemas.word,
+      where = schemas.object { run = schemas.word, pipeline = schemas.pipeline_name },
+      snapshot = { type = "string", pattern = "^[0-9a-f]{64}$" } }, { "decision", "where", "snapshot" }),
+    answers = { [200] = { doc = "What became of each.", schema = schemas.page "Outcome" } } },
   { method = "GET", path = "/api/approvals/{id}", role = "read", handler = show, doc = "One approval, decided or not.",
     answers = { [200] = { doc = "The approval.", schema = schemas.ref "Approval" } } },
   { method = "POST", path = "/api/approvals/{id}", role = "decide", accepts = "application/json", handler = decide,

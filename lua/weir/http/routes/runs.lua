@@ -103,14 +103,14 @@ local function show(call)
   local row = lookup.row(call.host, id)
   local has_ended = HAS_ENDED[row.status]
   local text = has_ended and bodies:get(id)
-  if text then return 200, text, { ["Content-Type"] = JSON } end
+  if text then return 200, text end
   local whole = run_view.whole(record_of.load(call.host.store, id))
   if not has_ended or whole.ended_at == json.null then return 200, with_waits(call.host, whole) end
   local message
   text, message = json.encode(whole)
   if not text then failure.raise("corrupt", "run %s cannot be written as JSON: %s", id, message) end
   bodies:put(id, text)
-  return 200, text, { ["Content-Type"] = JSON }
+  return 200, text
 end
 
 local function entries(call)

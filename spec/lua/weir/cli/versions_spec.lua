@@ -67,4 +67,36 @@ describe("versions at the command line", function()
     assert.equal(6, done.status)
     assert.match("did you mean 'talk'", done.stderr)
   end)
+
+  it("are migrated to: all runs of a pipeline, each as far as it can be, with the first divergence", function()
+    local waits = [[
+local weir = require "weir"
+return weir.pipeline "talking" { input = { word = "string" },
+  weir.step "talk" { agent = "echo", input = { text = "%s" } }, weir.approval "ask" {}, output = "$.%s.text",
+}
+]]
+    support.write(folder, "pipelines/talking.lua", waits:format("$.input.word", "talk"))
+    local one = support.lines(host("run", "talking", "--set", "word=ebb", "--json").stdout)[1].run
+    local other = support.lines(host("run", "talking", "--set", "word=flow", "--json").stdout)[1].run
+    support.write(folder, "pipelines/talking.lua", waits:format("ebb", "talk"))
+    local tried = host("migrate", "talking", "--to", "latest", "--dry-run", "--json")
+    assert.equal(8, tried.status, tried.stderr)
+    local lines = support.lines(tried.stdout)
+    assert.equal(one, lines[1].run)
+    assert.is_true(lines[1].dry_run)
+    assert.equal(other, lines[2].error.run)
+    assert.same({ key = "talk", record = 2, recorded = "finished", asks = { kind = "agent", module = "agents/echo", input = { text = "ebb" } } },
+      lines[2].divergence)
+    local before = support.lines(host("show", one, "--json").stdout)[1].version
+    assert.equal(8, host("migrate", "talking", "--to", "latest").status)
+    local after = support.lines(host("show", one, "--json").stdout)[1]
+    assert.not_equal(before, after.version)
+    assert.equal(before, support.lines(host("show", other, "--json").stdout)[1].version)
+    assert.equal(3, host("resume", "--json").status) -- people are asked anew
+    for _, asked in ipairs(support.lines(host("approvals", "--json").stdout)) do
+      assert.equal(0, host("approve", asked.id, "--quiet").status)
+    end
+    for _, id in ipairs { one, other } do assert.equal("finished", support.lines(host("show", id, "--json").stdout)[1].status) end
+    assert.equal(6, host("migrate", "nothing", "--to", "latest").status)
+  end)
 end)

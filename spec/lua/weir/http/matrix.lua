@@ -15,6 +15,7 @@ return {
   { "POST", "/api/runs/{id}/fork", "run", body = '{"at":"x"}' },
   { "POST", "/api/runs/{id}/signal", "run", body = '{"name":"x"}' },
   { "GET", "/api/approvals", "read" },
+  { "POST", "/api/approvals", "decide", body = ('{"decision":"approve","where":{},"snapshot":"%s"}'):format(("0"):rep(64)) },
   { "GET", "/api/approvals/{id}", "read" },
   { "POST", "/api/approvals/{id}", "decide", body = '{"decision":"approve"}' },
   { "GET", "/api/pipelines", "read" },

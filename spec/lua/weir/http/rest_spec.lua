@@ -64,6 +64,23 @@ describe("the HTTP door", function()
       assert.equal(200, ask("POST", "/api/approvals/" .. asked.id, { decision = "reject" }).status)
     end)
 
+    it("decides many at once, if they are those that were listed", function()
+      local ids = {}
+      for n = 1, 3 do ids[n] = select(2, waiting("many " .. n)) end
+      local page = ask("GET", "/api/approvals?pipeline=ask").value
+      assert.equal(3, #page.items)
+      local _, late = waiting "many 4"
+      local where = { pipeline = "ask" }
+      assert.equal(409, ask("POST", "/api/approvals", { decision = "approve", where = where, snapshot = page.snapshot }).status)
+      page = ask("GET", "/api/approvals?pipeline=ask").value
+      local done = ask("POST", "/api/approvals", { decision = "approve", where = where, snapshot = page.snapshot })
+      assert.same({ 200, 4 }, { done.status, #done.value.items })
+      for _, item in ipairs(done.value.items) do assert.equal("approve", item.decision) end
+      ids[4] = late
+      for _, id in ipairs(ids) do assert.equal("approve", ended(id).output.decision) end
+      assert.equal(json.null, ask("GET", "/api/approvals?limit=1&cursor=a_0").value.snapshot)
+    end)
+
     it("knows no approval by a part of its id", function()
       local asked = waiting "draft 4"
       assert.equal(404, ask("GET", "/api/approvals/" .. asked.id:sub(1, 12)).status)

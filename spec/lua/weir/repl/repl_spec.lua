@@ -144,6 +144,13 @@ describe("a REPL", function()
     assert.equal("0", value "try('last', 'say', { input = { curl = true }, effects = true })")
   end)
 
+  it("says what of an agent only a run has", function()
+    support.write(folder, "modules/agents/steps.lua",
+      [[return { kind = "agent", name = "steps", api = 1, execute = function(ctx) return ctx:group "x" {} end }]])
+    assert.equal("unavailable", eval("agents.steps {}").error.code)
+    assert.matches("ctx:group", eval("agents.steps {}").error.message)
+  end)
+
   it("calls an agent by its name", function()
     assert.equal('"HEY!"', value "agents.shout { text = 'hey' }")
     assert.equal("not_found", eval("agents.nobody {}").error.code)

@@ -141,4 +141,92 @@ return weir.pipeline "%s" { upgrade = "%s", input = { word = "string" },
     assert.same({ "2", "ebb" }, recovery.go_on(own, begun[1].id).output)
     assert.same({}, upgrade.restart_all(own, error))
   end)
+
+  it("begins again after each reload where a host follows them", function()
+    own = nil
+    save "1"
+    place:write("pipelines/talk.lua", [[
+local weir = require "weir"
+return weir.pipeline "talk" { upgrade = "restart", weir.step "talk" { agent = "talk" }, weir.approval "ask" {} }
+]])
+    own = place:life()
+    local latest = support.run(own, "talk").id
+    local ok, err = task.within({}, function(scope)
+      local waiter = native.waiter()
+      local stop = upgrade.follow(own, { scope = scope, go_on = function(id) own:reopen(id):execute() end,
+        on_done = function(done) waiter:wake(done) end })
+      for version = 2, 4 do
+        save(tostring(version))
+        local done = waiter:wait "a restart"
+        assert(not done[1].err, done[1].err and done[1].err.message)
+        assert.equal(1, #done)
+        assert.equal(latest, done[1].from)
+        latest, waiter = done[1].to, native.waiter()
+        assert.equal("waiting", own.store:row(latest).status)
+      end
+      stop()
+    end)
+    assert(ok, err and err.message)
+    assert.same({ reloaded = 3, failed = 0 }, own.project.registry.counts["agents/talk"])
+  end)
+
+  it("is lost at any write, and no step has half of two versions", function()
+    local worlds = dofile "spec/lua/weir/run/support.lua"
+    native.use_real_clock()
+    local function save_words(version)
+      place:agent("slow", "local began = words.version ctx:sleep(2) return began .. words.version .. ctx.attempt",
+        "local words = require 'lib.words'")
+      place:write("lib/words.lua", ("return { version = '%d' }"):format(version))
+    end
+    save_words(1)
+    place:write("pipelines/talk.lua", [[
+local weir = require "weir"
+return weir.pipeline "talk" { upgrade = "next_step",
+  weir.step "first" { agent = "slow" },
+  weir.group "both" { weir.step "one" { agent = "slow" }, weir.step "two" { agent = "slow" } },
+  weir.step "nap" { sleep = 3 },
+  weir.step "last" { agent = "slow" },
+  output = weir.list { "$.first", "$.one", "$.two", "$.last" },
+}
+]])
+    local outputs, cuts = {}, 0
+    for writes = 1, 60 do
+      save_words(1)
+      local world = worlds.world({}, { project = place:open() })
+      local version, is_over = 1, false
+      local reloads = native.spawn_root(function()
+        while not is_over do
+          task.sleep(1.5)
+          version = version + 1
+          save_words(version)
+          reload.changed(world.here.registry, { place.folder .. "/lib/words.lua" })
+        end
+      end)
+      world:life(writes)
+      local run = world:begin(assert(world.here:pipeline "talk"))
+      local is_cut = world.mortal.is_over
+      world:life()
+      local id = run and run.id or (world.store:runs { limit = 1 })[1] and (world.store:runs { limit = 1 })[1].id
+      if id then
+        world:settle(id)
+        local ending = world:ending(id)
+        assert.equal("finished", ending.status, tostring(ending.value and ending.value.message))
+        for _, said in ipairs(ending.value) do
+          local digits = said:sub(1, -2) -- without the attempt
+          assert.equal(digits:sub(1, #digits // 2), digits:sub(#digits // 2 + 1))
+          outputs[said] = true
+        end
+      end
+      is_over = true
+      reloads:join()
+      world:close()
+      native.use_real_clock()
+      if not is_cut then break end
+      cuts = cuts + 1
+    end
+    assert.is_true(cuts > 5, cuts)
+    local different = 0
+    for _ in pairs(outputs) do different = different + 1 end
+    assert.is_true(different > 3, different)
+  end)
 end)

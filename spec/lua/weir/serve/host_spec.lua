@@ -245,6 +245,22 @@ describe("weir serve", function()
     end
   end)
 
+  it("ends with 75 where the store cannot be opened", function()
+    support.write(folder, "broken/data.mdb", ("no store at all "):rep(1000))
+    local result = support.host({ "serve", "--store", "broken" }, { cwd = folder })
+    assert.equal(75, result.status, result.stderr)
+    assert.matches("broken", result.stderr)
+  end)
+
+  it("says in three lines where it stands", function()
+    local child = support.start({ "dev" }, { cwd = folder })
+    local said = assert(support.read_until(child.stdout, "repl[^\n]*\n"))
+    assert.equal(3, select(2, said:gsub("\n", "")))
+    assert.matches("^host  " .. folder:gsub("%p", "%%%0") .. ", store .*, process " .. child.pid .. "\nhttp  none.*\nrepl  weir attach ", said)
+    child:kill "sigterm"
+    child:wait(20)
+  end)
+
   it("refuses a folder that is not there, and a setting that does not fit", function()
     local missing = support.host({ "serve", "nowhere" }, { cwd = folder })
     assert.equal(6, missing.status)

@@ -1,0 +1,94 @@
+local native = require "weir.native.scheduler"
+local reload = require "weir.registry.reload"
+local support = dofile "spec/lua/weir/registry/support.lua"
+local task = require "weir.task"
+
+local RUNS, RELOADS = 200, 1000
+local AGENTS = { "ann", "ben", "cat" }
+local PIPELINE = [[
+local weir = require "weir"
+local words = require "lib.words"
+return weir.pipeline "talk" { input = { number = "integer" },
+  weir.step "nap" { agent = "ann" },
+  weir.group "both" { weir.step "ben" { agent = "ben" }, weir.step "cat" { agent = "cat" } },
+  weir.step "last" { agent = "ann" },
+  output = weir.list { words.version, "$.nap", "$.ben", "$.cat", "$.last" },
+}
+]]
+
+describe("reloads under load", function()
+  local place, own
+  before_each(function()
+    place = support.place()
+    place:write("lib/words.lua", "return { version = '0' }")
+    for index, name in ipairs(AGENTS) do
+      place:agent(name, ("ctx:sleep(%d + ctx:random()) return words.version"):format(index), "local words = require 'lib.words'")
+    end
+    place:write("pipelines/talk.lua", PIPELINE)
+    native.use_virtual_clock(7)
+  end)
+  after_each(function()
+    native.use_real_clock()
+    place:close()
+  end)
+
+  local function save(version)
+    local handle = assert(io.open(place.folder .. "/lib/words.lua", "wb"))
+    handle:write(("return { version = '%d' }"):format(version))
+    handle:close()
+  end
+
+  local function in_use()
+    collectgarbage()
+    collectgarbage()
+    return collectgarbage "count"
+  end
+
+  it("a thousand of a file that all agents and the pipeline share, among two hundred runs: each ends on one version", function()
+    own = place:life({ patience = 100 })
+    local registry, runs = own.project.registry, {}
+    local memory = {}
+    for number = 1, RELOADS do
+      save(number)
+      local report = reload.changed(registry, { place.folder .. "/lib/words.lua" })
+      assert.same({}, report.failed)
+      while #runs < RUNS and #runs * RELOADS < number * RUNS do
+        local run = own:start(assert(own.project:pipeline "talk"), { number = #runs })
+        runs[#runs + 1] = task.spawn(function(own_run)
+          own_run:wait()
+          return own_run.status, own_run.output
+        end, run)
+      end
+      task.sleep(0.01) -- of the virtual clock: a run takes some hundred reloads
+      if number % 250 == 0 then memory[#memory + 1] = in_use() end
+    end
+    for _, run in ipairs(runs) do
+      local status, output = select(2, run:join())
+      assert.equal("finished", status)
+      for _, version in ipairs(output) do assert.equal(output[1], version) end
+    end
+    assert.equal(RUNS, #runs)
+    assert.is_true(memory[4] < 1.25 * memory[2], table.concat(memory, " "))
+    assert.same({}, own.live)
+    for _, found in ipairs(registry.versions:list()) do assert.is_true(found.active or found.pins > 0, found.name) end
+    assert.is_true(#registry.versions:list() <= 2 * #AGENTS, #registry.versions:list())
+  end)
+
+  it("a policy is swapped like any other module, with its state", function()
+    local function policy(word)
+      place:write("modules/policies/mine.lua", ([[
+return { kind = "policy", name = "mine", api = 1,
+  setup = function(_, old) return old or { picked = 0 } end,
+  pick = function(_, _, state) state.picked = state.picked + 1 return "%s" .. state.picked end }
+]]):format(word))
+    end
+    policy "old"
+    local registry = place:open().registry
+    local entry = assert(registry:lookup("policy", "mine"))
+    assert.equal("old1", entry.module.pick(nil, nil, registry:state(entry, {})))
+    policy "new"
+    assert.equal(1, #reload.changed(registry, { place.folder .. "/modules/policies/mine.lua" }).reloaded)
+    entry = assert(registry:lookup("policy", "mine"))
+    assert.equal("new2", entry.module.pick(nil, nil, registry:state(entry, {})))
+  end)
+end)
