@@ -175,6 +175,7 @@ async function countApprovals() {
 const countSoon = calm(700, countApprovals);
 
 function begin() {
+  if (asking) asking.close();
   events.restart();
   if (open && open.close) open.close();
   open = null;
