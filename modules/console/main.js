@@ -118,8 +118,8 @@ function askForToken() {
   const field = h("input", { type: "password", id: "token", autocomplete: "off", spellcheck: "false" });
   asking = dialog.open("A token is needed", [
     h("p", {}, token.get() ? "The host does not know this token; it may have been started anew." : "This host answers only with a token."),
-    h("p", {}, h("code", {}, "weir dev"), " and ", h("code", {}, "weir serve"), " print the console's address, with a token for this machine in it: ",
-      "open that address again, or put the token here. Others are made by the owner of the host; ", h("code", {}, "docs/http.md"), " says how."),
+    h("p", {}, h("code", {}, "weir dev"), " prints the console's address with a token for this machine in it: open that address again, ",
+      "or put a token here. The owner of the host makes them: ", h("code", {}, "weir token NAME --role admin"), "."),
     h("div", { class: "field" }, h("label", { for: "token" }, "Token"), field),
   ], [{ label: "Use it", kind: "main", does() {
     if (!field.value.trim()) throw new Error("a token expected; it begins with weir_");
@@ -175,6 +175,7 @@ async function countApprovals() {
 const countSoon = calm(700, countApprovals);
 
 function begin() {
+  if (asking) asking.close();
   events.restart();
   if (open && open.close) open.close();
   open = null;

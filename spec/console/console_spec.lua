@@ -27,6 +27,7 @@ local CHECKS = {
   "is dark where the system is, and by its own switch",
   "fits into 360 pixels",
   "says so when the host is a newer one than the page",
+  "is less than 90 KB when packed",
   "asks nobody but its host",
   "gives the browser nothing to complain about",
 }

@@ -3,8 +3,9 @@
 // ADDRESS is what `weir dev` prints, with the token; PROJECT is the project's folder, whose files are edited; PICTURES
 // takes screenshots. One line of JSON for each check: {"name", "ok", "error"}. Waiting is always for what is to come.
 
-import { writeFileSync } from "node:fs";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { gzipSync } from "node:zlib";
 
 const [address, project, pictures] = process.argv.slice(2);
 const { chromium } = createRequire(import.meta.url)(process.env.WEIR_PLAYWRIGHT);
@@ -383,6 +384,15 @@ await check("says so when the host is a newer one than the page", async () => {
   await page.waitForSelector("#bar:not([hidden])");
   must((await page.textContent("#bar")).includes("Reload the page"), "the bar says something else");
   await page.unroute("**/console/edition");
+  await page.reload();
+  await page.waitForSelector("#live.live");
+  must(await page.isHidden("#bar"), "it says so of its own host");
+});
+
+await check("is less than 90 KB when packed", async () => {
+  const files = readdirSync("modules/console", { recursive: true }).filter((name) => /\.(html|js|css|svg)$/.test(name));
+  const size = files.reduce((sum, name) => sum + gzipSync(readFileSync(`modules/console/${name}`)).length, 0);
+  must(files.length > 20 && size < 90000, `${files.length} files have ${size} bytes`);
 });
 
 await check("asks nobody but its host", async () => {

@@ -4,8 +4,8 @@
 
 local digest = require "weir.native.hash"
 local files = require "weir.port.files"
-local json = require "weir.native.json"
 local problem = require "weir.http.problem"
+local version = require "weir.version"
 
 local M = {}
 
@@ -64,7 +64,7 @@ end
 function M.edition()
   local names, message, code = files.list(folder(), { recursive = true })
   if not names then problem.raise(500, code, "the console: %s", message) end
-  local parts = json.list { require "weir.version" }
+  local parts = { version }
   for _, name in ipairs(names) do
     if TYPES[name:match "%.(%l+)$"] then parts[#parts + 1] = name .. " " .. digest.sha256(read(name)) end
   end

@@ -75,6 +75,17 @@ function Metrics:note(event)
   end
 end
 
+--- How many runs have ended since the host began, by their status.
+---@return table<string, integer>
+function Metrics:ended()
+  local ended = {}
+  for key, one in pairs(self.runs.series) do
+    local state = key:match 'state="(%l+)"$'
+    if state then ended[state] = (ended[state] or 0) + one.value end
+  end
+  return ended
+end
+
 --- Counts what a feed says until it is closed. Waits.
 ---@param feed weir.Feed
 function Metrics:follow(feed)

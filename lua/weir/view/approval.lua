@@ -19,13 +19,15 @@ local function voices(record)
   return list
 end
 
---- `decision` and `decided_at` are there once it is decided.
+--- `decision` and `decided_at` are there once it is decided; `kind` when it is not known whether the step has happened; `input`
+--- when a step asks before it runs; `on_timeout` when it has a deadline and something else than a refusal follows it.
 ---@param record weir.Approval
 ---@return table
 function M.shape(record)
   return { id = record.id, run = record.run, pipeline = record.pipeline, step = record.step, title = or_null(record.title),
     show = or_null(record.show), hash = record.hash, form = or_null(record.form), who = or_null(record.who), quorum = record.quorum,
-    given = voices(record), due_at = shape.time(record.due_ms), decision = record.decision,
+    given = voices(record), due_at = shape.time(record.due_ms), on_timeout = record.due_ms and record.on_timeout,
+    kind = record.kind == "in_doubt" and record.kind or nil, input = record.input, decision = record.decision,
     decided_at = record.decision and shape.time(record.at_ms) }
 end
 

@@ -132,7 +132,7 @@ export function open(root, place) {
     soon ??= setTimeout(() => {
       soon = null;
       load();
-    }, Math.max(wait, cost * 5));
+    }, Math.max(wait, cost * 10));
   }
 
   function hear(event) {

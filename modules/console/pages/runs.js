@@ -147,7 +147,10 @@ export function open(root, place) {
   }
 
   const unsubscribe = events.subscribe((event) => {
-    if (event.kind === "run") note(event);
+    if (event.kind === "run") {
+      note(event);
+      list.set(runs);
+    }
     if (event.kind === "run" || event.kind === "waiting" || event.kind === "gap") {
       freshenSoon();
       countSoon();

@@ -25,7 +25,8 @@ local function edition()
 end
 
 local function counts(call)
-  return 200, counts_of.of(call.host.store)
+  local metrics = call.host.http.metrics
+  return 200, counts_of.of(call.host.store, function() return metrics:ended() end)
 end
 
 local function step(call)

@@ -97,4 +97,21 @@ describe("a feed", function()
     assert.same({ run = "r_1", pipeline = "p", step = "a", status = "failed", error = { code = "failed", message = "no" } },
       follower:next().data)
   end)
+
+  it("tells the items of a stream to those who follow that run, as they were then", function()
+    local run, all = { id = "r_1", plan = { name = "p" } }, feed:follow()
+    local function item(value) feed:of_run({ kind = "item", step = "a", item = value }, run) end
+    item "unheard"
+    local mine, other = feed:follow { run = "r_1" }, feed:follow { run = "r_2" }
+    local kept = { word = "heard" }
+    item(kept)
+    kept.word = "changed"
+    assert.same({ run = "r_1", pipeline = "p", step = "a", item = { word = "heard" } }, mine:next().data)
+    assert.same({ word = "heard" }, all:next().data.item)
+    assert.same({ nil, "timeout", n = 2 }, table.pack(other:next(0)))
+    mine:close()
+    mine:close()
+    item "unheard again"
+    assert.same({ nil, "timeout", n = 2 }, table.pack(all:next(0)))
+  end)
 end)
