@@ -44,13 +44,12 @@ local function is_unlimited()
 end
 
 -- On a machine that others keep from working a second passes with little done: the processor's time counts as well.
-local function watch(scope, work, is_done)
+local function watch(scope, work)
   local from, worked = scheduler.now(), os.clock()
-  while not is_done() do
-    work:join(M.seconds)
+  while select(3, work:join(M.seconds)) == "timeout" do
     local waited = scheduler.now() - from
     local is_over = waited >= M.seconds and os.clock() - worked >= M.seconds * BUSY or waited >= M.seconds * PATIENCE
-    if is_over and not is_done() then return scope:cancel("it takes too long", "timeout") end
+    if is_over then return scope:cancel("it takes too long", "timeout") end
   end
 end
 
@@ -67,7 +66,7 @@ function M.call(body, ...)
       results = table.pack(xpcall(body, explain, table.unpack(arguments, 1, arguments.n)))
       if not results[1] then scheduler.recover() end
     end)
-    watch(scope, work, function() return results ~= nil end)
+    watch(scope, work)
   end)
   if results and (within or not results[1]) then
     if results[1] then return table.unpack(results, 1, results.n) end
