@@ -116,17 +116,24 @@ local function shown(value)
   return visible.plain(encoded(value))
 end
 
+-- A piece of a file stands below the line, as it is.
+local function below(excerpt)
+  local lines = {}
+  for line in tostring(excerpt):gmatch "[^\n]+" do lines[#lines + 1] = "    " .. visible.plain(line) .. "\n" end
+  return table.concat(lines)
+end
+
 local function human_line(self, record)
   local level = ("%-5s"):format(record.level)
   if self.has_colours then level = ("\27[%sm%s\27[0m"):format(COLOURS[record.level], level) end
   local parts = { os.date "%H:%M:%S", level, visible.plain(record.message) }
   local names = {}
   for name in pairs(record) do
-    if not OWN[name] then names[#names + 1] = name end
+    if not OWN[name] and name ~= "excerpt" then names[#names + 1] = name end
   end
   table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
   for _, name in ipairs(names) do parts[#parts + 1] = ("%s=%s"):format(name, shown(record[name])) end
-  return table.concat(parts, " ") .. "\n"
+  return table.concat(parts, " ") .. "\n" .. (record.excerpt and below(record.excerpt) or "")
 end
 
 ---@class weir.Log

@@ -1,12 +1,9 @@
 -- The console in a browser, against a host that lives. What is looked at stands in driver.mjs; needs Chromium
 -- (WEIR_CHROMIUM, else /usr/bin/chromium) and playwright-core (WEIR_PLAYWRIGHT, else in ~/.cache/weir), see docs/console.md.
+local browser = dofile "spec/console/browser.lua"
 local json = require "weir.native.json"
-local process = require "weir.port.process"
 local support = dofile "spec/lua/weir/cli/support.lua"
-local uv = require "luv"
 
-local PLAYWRIGHT = os.getenv "WEIR_PLAYWRIGHT" or (os.getenv "HOME" or "") .. "/.cache/weir/node_modules/playwright-core"
-local CHROMIUM = os.getenv "WEIR_CHROMIUM" or "/usr/bin/chromium"
 local CHECKS = {
   "takes the token out of the address and keeps it for the tab",
   "says where a token comes from when there is none",
@@ -91,15 +88,8 @@ end
 return M
 ]]
 
-local function missing()
-  if not uv.fs_stat(CHROMIUM) then return "no browser at " .. CHROMIUM .. "; WEIR_CHROMIUM names another one" end
-  if not uv.fs_stat(PLAYWRIGHT) then return "no playwright-core at " .. PLAYWRIGHT .. "; WEIR_PLAYWRIGHT names another place" end
-  local found = process.run({ "node", "--version" }, {})
-  if not found or found.status ~= 0 then return "no node" end
-end
-
 describe("the console in a browser", function()
-  local absent = missing()
+  local absent = browser.missing()
   if absent then
     it("is looked at where there is a browser", function() pending(absent) end)
     return
@@ -119,8 +109,7 @@ describe("the console in a browser", function()
     host = support.start({ "dev", "--json" }, { cwd = folder })
     local line = assert(support.read_until(host.stdout, "\n"))
     local address = assert(json.decode(line:match "[^\n]+")).console
-    local driven = assert(process.run({ "node", "spec/console/driver.mjs", address, folder, pictures },
-      { env = support.environment { WEIR_PLAYWRIGHT = PLAYWRIGHT, WEIR_CHROMIUM = CHROMIUM }, timeout = 280 }))
+    local driven = browser.run("driver.mjs", { address, folder, pictures }, 280)
     for _, result in ipairs(support.lines(driven.stdout)) do results[result.name] = result end
     said = driven.stderr
   end)

@@ -193,6 +193,13 @@ local function execute(context, arguments, engine, definition, input)
   return status.of_run(run.status)
 end
 
+-- A host knows the modules of its own project only.
+local function check_project(here)
+  local host = client.host()
+  if not host or here == host.project then return end
+  failure.raise("conflict", "this host serves the project '%s', not '%s'; use another --store", host.project.root, here.root)
+end
+
 -- Of a name somebody may have chosen another version than the file has.
 local function serving(here, name, definition)
   if name:find "[/.]" then return definition end
@@ -204,6 +211,7 @@ local function with_engine(context, arguments, here, definition, input)
   if definition.normal.durability == "none" then
     return execute(context, arguments, session.engine(here, nil), definition, input)
   end
+  check_project(here)
   local path = arguments.store or arguments.seed and ":memory:" or nil
   return session.with_store(session.open_store(here, path), function(store)
     local engine = session.engine(here, store)

@@ -103,10 +103,6 @@ end
 ---@return weir.Definition|nil
 ---@return weir.DefinitionError[]|nil
 function M.load(here, name)
-  local host = client.host()
-  if host and here ~= host.project then
-    failure.raise("conflict", "this host serves the project '%s', not '%s'; use another --store", host.project.root, here.root)
-  end
   local file, message = here:pipeline_file(name:find "[/.]" and client.path(name) or name)
   if not file then
     local hint = require("weir.suggest").hint(name, here:pipeline_names())

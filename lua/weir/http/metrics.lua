@@ -132,7 +132,7 @@ local function write_histogram(lines, name, help, of)
   for _, key in ipairs(sorted(of)) do
     local one = of.series[key]
     for index, limit in ipairs(BUCKETS) do
-      lines[#lines + 1] = ('%s_bucket{%s,le="%s"} %d'):format(name, key, number(limit), one.buckets[index] or 0)
+      lines[#lines + 1] = ('%s_bucket{%s,le="%.6g"} %d'):format(name, key, limit, one.buckets[index] or 0)
     end
     lines[#lines + 1] = ('%s_bucket{%s,le="+Inf"} %d'):format(name, key, one.count)
     lines[#lines + 1] = ("%s_sum{%s} %s"):format(name, key, number(one.sum))

@@ -203,6 +203,7 @@ end
 ---@param asked integer
 ---@param has_steps boolean|nil what is asked has steps of its own: under another definition they are asked instead
 ---@return table|nil entry
+---@return boolean|nil is_again there was one, of another definition, and its steps are asked instead
 function Journal:recall(key, asked, has_steps)
   if self.mismatch then error(self.mismatch, 0) end -- whoever has caught it does not go on
   local entry = self.recorded[key]
@@ -214,7 +215,7 @@ function Journal:recall(key, asked, has_steps)
     err.mismatch, err.key, self.mismatch = true, key, err
     error(err, 0)
   end
-  if is_foreign and has_steps then return nil end
+  if is_foreign and has_steps then return nil, true end
   return entry
 end
 

@@ -16,7 +16,7 @@ local WRITES = { put = true, cas = true, delete = true, batch = true }
 ---@class weir.Divergence
 ---@field key string
 ---@field n integer       the record's number
----@field recorded string how the recorded step ended
+---@field recorded string how the recorded step ended; `begun` when it was under way
 ---@field asks { kind: string, module: string|nil, input: any }|nil what the definition asks there; nil: it does not ask
 ---@field message string
 
@@ -81,12 +81,34 @@ end
 
 local IGNORED = { cancelled = true, skipped = true }
 
-local function first_unasked(self)
-  local first
-  for key, entry in pairs(self.run.journal.recorded) do
-    local is_lost = not self.questions[key] and not IGNORED[entry[4]] and not key:find "^undo/" and not is_inside(self, key)
-    if is_lost and (not first or entry.n < first.n) then first = entry end
+-- Steps that were begun and have no outcome may have done something; those that only wait have not.
+local function under_way(self, entries)
+  local is_waiting, list = {}, {}
+  for _, wait in ipairs(type(self.row.waiting) == "table" and self.row.waiting or {}) do is_waiting[wait.step] = true end
+  for _, entry in ipairs(entries) do
+    local key = entry[2]
+    if entry[1] == "start" and self.run.journal.began[key] and not is_waiting[key] then
+      list[#list + 1] = { "start", key, entry[3], "begun", n = entry.n }
+    end
   end
+  return list
+end
+
+local function is_lost(self, entry)
+  local key, question = entry[2], self.questions[entry[2]]
+  if IGNORED[entry[4]] or key:find "^undo/" or is_inside(self, key) then return false end
+  if not question then return true end
+  return entry[1] == "start" and not question.has_steps
+    and entry[3] ~= self.run.journal:ask(question.kind, question.module, question.input)
+end
+
+local function first_lost(self, entries)
+  local first
+  local function look(entry)
+    if is_lost(self, entry) and (not first or entry.n < first.n) then first = entry end
+  end
+  for _, entry in pairs(self.run.journal.recorded) do look(entry) end
+  for _, entry in ipairs(under_way(self, entries)) do look(entry) end
   return first
 end
 
@@ -105,13 +127,13 @@ local function divergence_of(entry, question)
   return found
 end
 
-local function divergence(self)
+local function divergence(self, entries)
   local mismatch = self.run.journal.mismatch
   if mismatch then -- what comes after it was not asked any more
     return divergence_of(self.run.journal.recorded[mismatch.key], self.questions[mismatch.key])
   end
-  local unasked = first_unasked(self)
-  return unasked and divergence_of(unasked) or nil
+  local lost = first_lost(self, entries)
+  return lost and divergence_of(lost, self.questions[lost[2]]) or nil
 end
 
 local function new_run(self, engine, plan, held, run_id, entries)
@@ -133,12 +155,12 @@ end
 ---@param held weir.Binding is released
 ---@return weir.Divergence|nil first
 function M.replay(engine, run_id, plan, held)
-  local entries, message, code = engine.store:load(run_id)
-  if not entries then failure.raise(code or "failed", "%s", message) end
-  local self = setmetatable({ questions = {}, ends = {} }, Rehearsal)
+  local entries, row, code = engine.store:load(run_id)
+  if not entries then failure.raise(code or "failed", "%s", row) end
+  local self = setmetatable({ questions = {}, ends = {}, row = row or {} }, Rehearsal)
   local run = new_run(self, engine, plan, held, run_id, entries)
   run:execute()
-  return divergence(self)
+  return divergence(self, entries)
 end
 
 return M

@@ -355,14 +355,14 @@ local function journaled(frame, step, key, input)
   local run, journal = frame.run, frame.run.journal
   local asked = journal:ask(step.kind.name, step.module, input)
   if run.rehearsal then run.rehearsal:ask(step, key, input) end
-  local record = journal:recall(key, asked, step.kind.has_steps)
+  local record, is_again = journal:recall(key, asked, step.kind.has_steps)
   if record and record[4] ~= "cancelled" then
     frame.at_ms = record[6]
     return outcome_of(record)
   end
   native.check()
   if run.rehearsal then run.rehearsal:beyond(step, key) end
-  if run.plan.budget then run:spend_step() end
+  if run.plan.budget and not is_again then run:spend_step() end
   if run.plan.upgrade then frame.held = upgrade.held_for(run, key) end
   local from_ms = wall_ms()
   local began_ms = journal.began[key]

@@ -18,6 +18,8 @@ local M = {}
 
 local BUFFER = 16384          -- bytes of output that are sent together
 local BEHIND = 1024 * 1024    -- bytes on their way, above which what happens on the way is not told any more
+-- Who looks does not wait for steps that compute; what people evaluate may compute itself.
+local LANES = { command = 0, complete = 0, hello = 0, eval = 1 }
 local AT_ONCE = 64            -- requests of one connection
 local STDIN_MAX = 16 * 1024 * 1024
 
@@ -197,7 +199,7 @@ local function start(session, given)
   end
   session.count = session.count + 1
   session.requests[request] = true
-  request.task = native.spawn_root(function() serve(request) end)
+  request.task = native.start({ name = given.op, lane = LANES[given.op] }, function() serve(request) end)
 end
 
 -- What a signal at the client means: a command that waits says what it does then; others that only look, and

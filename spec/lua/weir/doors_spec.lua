@@ -1,6 +1,8 @@
--- The same things done through each door leave the same record.
+-- The same things done through each door leave the same record. The console is one of them where there is a browser, see
+-- spec/console/browser.lua.
 
 local audit = require "weir.audit"
+local browser = dofile "spec/console/browser.lua"
 local http = require "weir.port.http"
 local json = require "weir.native.json"
 local log_of = require "weir.log"
@@ -65,7 +67,26 @@ describe("the doors of a host", function()
       rollback = function(name) post(("/api/modules/agent/%s/rollback"):format(name:match "[^/]+$"), {}) end,
     },
   }
+  local function console(...)
+    local address = ("%s/#token=%s"):format(host.url, host.http.token)
+    local done = browser.run("act.mjs", { address, ... }, 120)
+    assert.equal(0, done.status, done.stderr)
+    return done.stdout
+  end
+
   local NAMES = { "cli", "http", "repl" }
+  local absent = browser.missing()
+  if absent then
+    it("are those of the console, too", function() pending(absent) end)
+  else
+    NAMES[4] = "console"
+    DOORS.console = {
+      approve = function(id) console("approve", id, "good") end,
+      reject = function(id) console("reject", id, "bad") end,
+      retry = function(run, step) return console("retry", run, step):match "r_%w+" end,
+      rollback = function(name) console("rollback", "agent", name:match "[^/]+$") end,
+    }
+  end
 
   local function parked()
     local definition = assert(host.project:pipeline "ask")
@@ -159,6 +180,6 @@ describe("the doors of a host", function()
     for _, found in ipairs(audit.list(host.store)) do
       if found.value.action == "rollback" then doors[#doors + 1] = found.value.via end
     end
-    assert.same(NAMES, doors)
+    assert.same({ "cli", "http", "repl", not absent and "http" or nil }, doors) -- the console talks HTTP
   end)
 end)

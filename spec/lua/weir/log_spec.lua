@@ -66,5 +66,7 @@ describe("a log", function()
     log = log_of.new { human = true, write = function(line) lines[#lines + 1] = line end }
     log:warn("slow\27[2J", { run = "r_1", text = "two words" })
     assert.matches('^%d%d:%d%d:%d%d warn  slow\\x1b%[2J run=r_1 text="two words"\n$', lines[1])
+    log:error("broken", { excerpt = "> 2 | x(\27[2J\n  3 | y", line = 2 })
+    assert.matches("error broken line=2\n    > 2 | x(\\x1b[2J\n      3 | y\n", lines[2], 1, true)
   end)
 end)

@@ -7,6 +7,7 @@ local fork_view = require "weir.view.fork"
 local history = require "weir.run.history"
 local json = require "weir.native.json"
 local lookup = require "weir.http.lookup"
+local migrate = require "weir.run.migrate"
 local native = require "weir.native.scheduler"
 local problem = require "weir.http.problem"
 local record_of = require "weir.view.record"
@@ -230,6 +231,21 @@ local function signal(call)
   return 202, { run = call.params.id, name = body.name }
 end
 
+-- A run that was at work goes on whatever came of it; one that is parked is woken by whoever serves the store.
+local function migrate_run(call)
+  local host, body, id = call.host, call.body, call.params.id
+  lookup.row(host, id)
+  local options = { dry_run = body.dry_run, by = call.who.name, via = "http",
+    go_on = function(run_id) go_on(recovery.open(host.engine, run_id)) end }
+  local ok, done = pcall(door.detached, function() return migrate.run(host.engine, id, body.to, options) end)
+  if not ok then
+    local found = type(done) == "table" and rawget(done, "divergence")
+    if found then done.extra = { divergence = { key = found.key, record = found.n, recorded = found.recorded } } end
+    error(done, 0)
+  end
+  return 200, { run = done.run, pipeline = done.pipeline, from = done.from, to = done.to, dry_run = body.dry_run == true }
+end
+
 -- Routes ---------------------------------------------------------------------------------------------
 
 local RUN, LINE, PLAN = schemas.ref "Run", schemas.ref "RunLine", schemas.ref "Plan"
@@ -276,6 +292,10 @@ return {
     object({ at = schemas.step, set = set, dry_run = { type = "boolean" } }, { "at" }),
     { [202] = { doc = "The new run.", schema = LINE }, [200] = { doc = "What it would keep and do again.", schema = PLAN } },
     fork_at),
+  action("migrate", "admin", "Binds a run that has not ended to another version of its definition, if its record answers what that asks.",
+    object({ to = { type = "string", pattern = "^([0-9a-f]{1,64}|latest)$" }, dry_run = { type = "boolean" } }, { "to" }),
+    { [200] = { doc = "It is bound to it; or, with `dry_run`, it could be.", schema = { type = "object" } },
+      [409] = { doc = "It cannot; `divergence` is the first place where they part.", schema = schemas.ref "Problem" } }, migrate_run),
   action("signal", "run", "Sends a signal to a run.",
     object({ name = { type = "string", minLength = 1, maxLength = 128 }, value = {} }, { "name" }),
     { [202] = { doc = "It is on disk.", schema = { type = "object" } } }, signal),

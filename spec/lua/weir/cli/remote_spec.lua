@@ -167,6 +167,8 @@ describe("a command about the store of a living host", function()
     assert.equal(8, result.status)
     assert.matches("this host serves the project", result.stderr, 1, true)
     assert.equal(0, weir({ "runs", "--store", folder .. "/.weir" }, { cwd = elsewhere }).status)
+    support.write(elsewhere, "pipelines/other.lua", READS)
+    assert.equal(0, weir({ "graph", elsewhere .. "/pipelines/other.lua" }).status)
     support.remove(elsewhere)
   end)
 

@@ -4,39 +4,13 @@ local json = require "weir.native.json"
 local process = require "weir.port.process"
 local socket = require "weir.port.socket"
 local support = dofile "spec/lua/weir/cli/support.lua"
+local terminals = dofile "spec/lua/weir/cli/terminal.lua"
 local uv = require "luv"
-
-local Terminal = {}
-Terminal.__index = Terminal
-
--- What was printed since the last call, up to a pattern.
-function Terminal:await(pattern)
-  while not self.seen:find(pattern) do
-    local piece = self.child.stdout:recv(30)
-    if not piece then error(("no '%s' in:\n%s"):format(pattern, self.seen), 2) end
-    self.seen = self.seen .. piece:gsub("\27%[[%d;?]*%a", "")
-  end
-  local _, last = self.seen:find(pattern)
-  local text = self.seen:sub(1, last)
-  self.seen = self.seen:sub(last + 1)
-  return text
-end
-
-function Terminal:press(keys)
-  assert(self.child.stdin:write(keys))
-end
-
-local function on_terminal(arguments, folder)
-  local command = "stty -echoctl cols 100; exec " .. uv.exepath() .. " " .. table.concat(arguments, " ")
-  local child = assert(process.start({ "script", "-qec", command, "/dev/null" },
-    { cwd = folder, env = support.environment { TERM = "xterm", LC_ALL = "C.UTF-8" }, pipe = true }))
-  return setmetatable({ child = child, seen = "" }, Terminal)
-end
 
 describe("weir repl", function()
   local folder, host, terminal, has_script
   setup(function()
-    has_script = process.run({ "script", "--version" }, {}) ~= nil
+    has_script = terminals.is_there()
     folder = support.folder()
     support.write(folder, "weir.lua", "return { listen = false }\n")
     host = support.start({ "serve", "--write" }, { cwd = folder })
@@ -48,12 +22,12 @@ describe("weir repl", function()
     support.remove(folder)
   end)
   after_each(function()
-    if terminal then terminal.child:close() end
+    if terminal then terminal:close() end
     terminal = nil
   end)
 
   local function open()
-    terminal = on_terminal({ "repl" }, folder)
+    terminal = terminals.start({ "repl" }, folder)
     terminal:await "weir> "
   end
 

@@ -13,6 +13,7 @@ return {
   { "POST", "/api/runs/{id}/resume", "run", body = "{}" },
   { "POST", "/api/runs/{id}/retry", "run", body = "{}" },
   { "POST", "/api/runs/{id}/fork", "run", body = '{"at":"x"}' },
+  { "POST", "/api/runs/{id}/migrate", "admin", body = '{"to":"latest"}' },
   { "POST", "/api/runs/{id}/signal", "run", body = '{"name":"x"}' },
   { "GET", "/api/approvals", "read" },
   { "POST", "/api/approvals", "decide", body = ('{"decision":"approve","where":{},"snapshot":"%s"}'):format(("0"):rep(64)) },

@@ -135,6 +135,37 @@ describe("the runs of the HTTP door", function()
     assert.equal(422, ask("POST", ("/api/runs/%s/signal"):format(id), {}).status)
   end)
 
+  it("binds a run that waits to another version, and says where the two part", function()
+    local text = [[
+local weir = require "weir"
+return weir.pipeline "moving" { weir.step "say" { agent = "echo", input = { text = "%s" } }, weir.wait "answer" { signal = "go" },
+  output = "%s" }
+]]
+    local function write(...)
+      local file = assert(io.open(world.folder .. "/pipelines/moving.lua", "w"))
+      file:write(text:format(...))
+      file:close()
+      ask("POST", "/api/modules/pipeline/moving/reload")
+    end
+    write("one", "$.say.text")
+    local id = ask("POST", "/api/runs", { pipeline = "moving" }).value.run
+    local before = until_status(id, "waiting").version
+    write("one", "the end")
+    local path = ("/api/runs/%s/migrate"):format(id)
+    local tried = ask("POST", path, { to = "latest", dry_run = true })
+    assert.same({ 200, before, true }, { tried.status, tried.value.from, tried.value.dry_run })
+    assert.equal(before, ask("GET", "/api/runs/" .. id).value.version)
+    assert.equal(200, ask("POST", path, { to = "latest" }).status)
+    assert.not_equal(before, ask("GET", "/api/runs/" .. id).value.version)
+    write("two", "the end")
+    local refused = ask("POST", path, { to = "latest" })
+    assert.same({ 409, "say" }, { refused.status, refused.value.divergence.key })
+    assert.equal(422, ask("POST", path, { to = "../x" }).status)
+    until_status(id, "waiting")
+    ask("POST", ("/api/runs/%s/signal"):format(id), { name = "go" })
+    assert.equal("the end", until_status(id, "finished").output)
+  end)
+
   it("tries again, and forks with another value", function()
     local id = ask("POST", "/api/runs?wait=30s", { pipeline = "hello", input = { name = "Ada" } }).value.run
     local plan = ask("POST", ("/api/runs/%s/retry"):format(id), { from = "greet", dry_run = true })

@@ -177,4 +177,36 @@ describe("migrating a run", function()
     assert.equal(run.id, went_on)
     assert.equal(assert(own.project:pipeline "work").version, own.store:row(run.id).version)
   end)
+
+  local under_way = {
+    { "its input was changed", A:gsub('"$.input.word"', '"else"'), "a" },
+    { "it was renamed", (A:gsub('"a"', '"z"')), "a" },
+    { "it was removed", "", "a" },
+    { "another step comes before it", B:gsub("${a.text} again", "new") .. A, "a" },
+  }
+  for _, case in ipairs(under_way) do
+    it("is refused when a step that was under way is not asked for in the same way: " .. case[1], function()
+      place:agent("count", "ctx:sleep(60) return { text = 'done' }")
+      place:write("pipelines/work.lua", pipeline(A, "", "1"))
+      own = place:life()
+      local run = own:start(assert(own.project:pipeline "work"), { word = "ebb" })
+      while #assert(own.store:load(run.id)) < 2 do require("weir.task").sleep(0.01) end -- its start is on disk
+      run:crash()
+      run:await_left()
+      place:write("pipelines/work.lua", pipeline(case[2], "", "1"))
+      own = place:life()
+      local found = divergence(run.id)
+      assert.equal(case[3], found.key)
+      assert.equal("begun", found.recorded)
+    end)
+  end
+
+  it("counts no step twice against the budget", function()
+    local function limited(text) return (text:gsub('pipeline "work" {', 'pipeline "work" { budget = { steps = 5 },')) end
+    local id = waiting(limited(pipeline(A .. BODY:format "y")), limited(pipeline(A .. BODY:format "y", "", '"$.body.text"')))
+    migrate.run(own, id, "latest")
+    own = place:life()
+    local ended = answer(id)
+    assert.equal("finished", ended.status, ended.error and ended.error.message)
+  end)
 end)
