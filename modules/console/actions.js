@@ -29,7 +29,7 @@ export const resume = (run) => dialog.attempt(() => api.post(["runs", run, "resu
 export function signal(run, waiting) {
   const names = (waiting ?? []).filter((wait) => wait.name).map((wait) => wait.name);
   const name = h("input", { type: "text", autocomplete: "off", list: "signal-names", value: names[0] ?? "" });
-  const value = forms.of({ description: "JSON, or nothing" }, "value");
+  const value = forms.of({ description: "JSON, or nothing" }, "value", false);
   dialog.open("Send a signal", [field("name", name), h("datalist", { id: "signal-names" }, names.map((one) => h("option", { value: one }))), value.node],
     [{ label: "Send", kind: "main", async does() {
       const read = value.read();

@@ -201,9 +201,9 @@ function make(name, schema, isRequired, root, isTop) {
  * A form. Gives {node, read(), write(value), refuse(errors)}: `read` gives the value, or null when fields do not fit,
  * which then say so; `refuse` shows what the host found ({path, message}) at its fields and gives what found none.
  */
-export function of(schema, label = "value") {
+export function of(schema, label = "value", isRequired = true) {
   const root = schema ?? {};
-  const field = make(label, deref(root, root), true, root, true);
+  const field = make(label, deref(root, root), isRequired, root, true);
   function read() {
     try {
       const value = field.read();

@@ -136,7 +136,7 @@ const STATES = { live: ["●", "live"], broken: ["◌", "not connected; trying a
 function showState(state) {
   const [sign, text] = STATES[state];
   replace($("live"), sign);
-  $("live").className = `live ${state}`;
+  $("live").className = `live is-${state}`;
   $("live").title = text;
   $("live").setAttribute("aria-label", text);
   if (state === "live") checkVersion();

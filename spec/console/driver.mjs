@@ -86,7 +86,7 @@ await check("takes the token out of the address and keeps it for the tab", async
   must((await page.evaluate(() => sessionStorage.getItem("weir.token"))) === token, "the token is not kept");
   must((await page.evaluate(() => localStorage.getItem("weir.token"))) === null, "the token is kept beyond the tab");
   await page.reload();
-  await page.waitForSelector("#live.live");
+  await page.waitForSelector("#live.is-live");
 });
 
 await check("says where a token comes from when there is none", async () => {
@@ -97,7 +97,7 @@ await check("says where a token comes from when there is none", async () => {
   must((await other.textContent("dialog")).includes("weir dev"), "it does not say where the token comes from");
   await other.fill("dialog input", token);
   await other.keyboard.press("Enter");
-  await other.waitForSelector("#live.live");
+  await other.waitForSelector("#live.is-live");
   await other.close();
 });
 
@@ -385,7 +385,7 @@ await check("says so when the host is a newer one than the page", async () => {
   must((await page.textContent("#bar")).includes("Reload the page"), "the bar says something else");
   await page.unroute("**/console/edition");
   await page.reload();
-  await page.waitForSelector("#live.live");
+  await page.waitForSelector("#live.is-live");
   must(await page.isHidden("#bar"), "it says so of its own host");
 });
 
