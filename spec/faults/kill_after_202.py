@@ -42,7 +42,8 @@ class Door(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
     def ask(self, method, path, body=None):
-        self.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"} if body else {})
+        is_sent = body is not None
+        self.request(method, path, json.dumps(body) if is_sent else None, {"Content-Type": "application/json"} if is_sent else {})
         answer = self.getresponse()
         return answer.status, json.loads(answer.read())
 
