@@ -37,6 +37,7 @@ describe("a host that lives while its agents change", function()
     support.write(folder, "weir.lua", 'return { listen = "127.0.0.1:0" }\n')
     support.write(folder, "pipelines/pinned.lua", PIPELINE:format("pinned", "pin"))
     support.write(folder, "pipelines/moving.lua", PIPELINE:format("moving", "next_step"))
+    support.write(folder, "pipelines/anew.lua", PIPELINE:format("anew", "restart"))
     support.write(folder, "modules/agents/writer.lua", WRITER:format "old")
     dev = terminals.start({ "dev" }, folder)
     assert.matches("/#token=", dev:await "\nrepl[^\n]+\n", 1, true)
@@ -70,18 +71,26 @@ describe("a host that lives while its agents change", function()
 
   local function has_begun(run) await(run, function(of) return of.data.first ~= nil end) end
 
+  local function newest(pipeline)
+    return support.lines(weir("runs", "--pipeline", pipeline, "--limit", "1", "--json"))[1].run
+  end
+
   local function say(line)
     repl:press(line .. "\r")
     return repl:await "weir> "
   end
 
   it("serves each run the version it is to have, keeps serving past a broken file, and is changed from its REPL", function()
-    local pinned, moving = start "pinned", start "moving"
-    has_begun(pinned)
-    has_begun(moving)
+    local pinned, moving, anew = start "pinned", start "moving", start "anew"
+    for _, run in ipairs { pinned, moving, anew } do has_begun(run) end
 
     support.write(folder, "modules/agents/writer.lua", WRITER:format "new")
     dev:await "reloaded[^\n]*agents/writer"
+    await(anew, function(of) return of.status == "cancelled" end)
+    dev:await "begun again"
+    local again = newest "anew"
+    has_begun(again)
+    assert.same({ anew, "new one" }, { shown(again).of.run, shown(again).data.first })
     local later = start "pinned"
     has_begun(later)
     assert.equal("new one", shown(later).data.first)
