@@ -1,7 +1,7 @@
 --- Runs that a host executes while a client watches them. What the client does to its own command, and that it goes,
 --- ends the watching; the run goes on.
 
-local client = require "weir.cli.client"
+local client = require "weir.serve.client"
 local failure = require "weir.failure"
 local interrupt = require "weir.cli.interrupt"
 local native = require "weir.native.scheduler"

@@ -1,6 +1,6 @@
 --- weir backup: a copy of the store.
 
-local client = require "weir.cli.client"
+local client = require "weir.serve.client"
 local clock = require "weir.port.clock"
 local duration = require "weir.duration"
 local session = require "weir.cli.session"

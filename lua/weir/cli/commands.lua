@@ -88,11 +88,14 @@ function M.only_looks(name)
   return SERVED[name] == "looks"
 end
 
+-- Commands that start a host, or talk to one for long, stand with the doors of hosts.
+local OF_DOORS = { serve = true, dev = true, repl = true, attach = true, eval = true }
+
 --- Loads a command by its name.
 ---@param name string one of `names`
 ---@return weir.cli.Command
 function M.load(name)
-  return require("weir.cli." .. name)
+  return require((OF_DOORS[name] and "weir.doors." or "weir.cli.") .. name)
 end
 
 return M

@@ -1,6 +1,6 @@
 --- weir export: a run with all that it needs, as one file.
 
-local client = require "weir.cli.client"
+local client = require "weir.serve.client"
 local failure = require "weir.failure"
 local files = require "weir.port.files"
 local session = require "weir.cli.session"

@@ -1,6 +1,6 @@
 --- weir import: takes a run from a file into the store.
 
-local client = require "weir.cli.client"
+local client = require "weir.serve.client"
 local failure = require "weir.failure"
 local session = require "weir.cli.session"
 local shape = require "weir.view.shape"

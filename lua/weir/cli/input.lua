@@ -1,6 +1,6 @@
 --- Values from the command line: the input of a run (--input, and --set over it), an answer (--answer).
 
-local client = require "weir.cli.client"
+local client = require "weir.serve.client"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 

@@ -1,6 +1,6 @@
 --- Ctrl-C and its like: the first asks the command to stop, the second ends the process.
 
-local client = require "weir.cli.client"
+local client = require "weir.serve.client"
 local status = require "weir.cli.status"
 local uv = require "luv"
 

@@ -1,7 +1,7 @@
 --- The thin client: where a living host has the store that a command is about, the host carries it out, and what
 --- it writes comes back over the host's socket. Loads little, so that looking is quick.
 
-local client_of = require "weir.cli.client"
+local client_of = require "weir.serve.client"
 local commands = require "weir.cli.commands"
 local json = require "weir.native.json"
 local latin1 = require "weir.text.latin1"
@@ -78,7 +78,7 @@ end
 
 local function terminals()
   local console = require("weir.cli.console").new()
-  local found = { stdin = require("luv").guess_handle(0) == "tty" }
+  local found = { stdin = system.is_terminal(0) }
   for _, name in ipairs { "out", "err" } do
     local stream = console[name]
     if stream.is_terminal then

@@ -1,6 +1,6 @@
 --- weir resume: goes on with runs that have not ended, in this process.
 
-local client = require "weir.cli.client"
+local client = require "weir.serve.client"
 local failure = require "weir.failure"
 local interrupt = require "weir.cli.interrupt"
 local progress = require "weir.cli.progress"

@@ -1,6 +1,6 @@
 --- Retries of every run that fits a query, side by side.
 
-local client = require "weir.cli.client"
+local client = require "weir.serve.client"
 local failure = require "weir.failure"
 local fork = require "weir.run.fork"
 local forking = require "weir.cli.forking"

@@ -1,6 +1,6 @@
 --- weir run: a pipeline, once, now, in this process.
 
-local client = require "weir.cli.client"
+local client = require "weir.serve.client"
 local failure = require "weir.failure"
 local input_of = require "weir.cli.input"
 local interrupt = require "weir.cli.interrupt"

@@ -1,6 +1,6 @@
 --- What commands work on: the project, its store, its pipelines, and runs named by people.
 
-local client = require "weir.cli.client"
+local client = require "weir.serve.client"
 local failure = require "weir.failure"
 local project = require "weir.project"
 local root = require "weir.root"

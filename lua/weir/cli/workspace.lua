@@ -1,6 +1,6 @@
 --- weir workspace: the documents that runs share, as a person reads and writes them.
 
-local client = require "weir.cli.client"
+local client = require "weir.serve.client"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local json = require "weir.native.json"

@@ -90,4 +90,11 @@ function M.file_names(folder)
   return names
 end
 
+--- Whether a descriptor of this process is a terminal: 0 standard input, 1 output, 2 errors. Does not wait.
+---@param fd integer
+---@return boolean
+function M.is_terminal(fd)
+  return uv.guess_handle(fd) == "tty"
+end
+
 return M

@@ -1,7 +1,7 @@
 --- Evaluates what people type while they are attached to a host. Each session has globals of its own; every line is a
 --- task of its own, so that it may wait, be cancelled, and take no more of the processor than others do.
 
-local client_of = require "weir.cli.client"
+local client_of = require "weir.serve.client"
 local complete = require "weir.repl.complete"
 local docs = require "weir.repl.docs"
 local environment_of = require "weir.registry.environment"

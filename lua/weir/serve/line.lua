@@ -1,30 +1,33 @@
 --- The socket at which a host takes requests: a JSON object a line, both ways. Who may connect is the owner alone.
 ---
 --- A request is {op, id, ...}; what is answered carries its id, and the last answer has a `status`. Requests of one
---- connection run side by side, each in a task; those that only look end with the connection, as evaluations do.
---- What carries bytes that are no UTF-8 has `latin1 = true`: each character of its text is one byte.
+--- connection run side by side, each in a task; those that only look end with the connection, as evaluations do. What
+--- the operations are is said by who opens the socket; `input` and `interrupt` belong to the protocol. What carries bytes
+--- that are no UTF-8 has `latin1 = true`: each character of its text is one byte.
 
-local client_of = require "weir.cli.client"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 local latin1 = require "weir.text.latin1"
 local native = require "weir.native.scheduler"
 local socket = require "weir.port.socket"
-local system = require "weir.port.system"
 local task = require "weir.task"
-local version = require "weir.version"
+local value_of = require "weir.value"
 
 local M = {}
 
 local BUFFER = 16384          -- bytes of output that are sent together
 local BEHIND = 1024 * 1024    -- bytes on their way, above which what happens on the way is not told any more
--- Who looks does not wait for steps that compute; what people evaluate may compute itself.
-local LANES = { command = 0, complete = 0, hello = 0, eval = 1 }
 local AT_ONCE = 64            -- requests of one connection
 local STDIN_MAX = 16 * 1024 * 1024
 
+---@class weir.LineOperation
+---@field lane integer 0: whoever asks does not wait for steps that compute
+---@field run fun(request: weir.LineRequest): table gives the last answer; may raise {code, message}
+
 ---@class weir.LineServer
 ---@field path string
+---@field operations table<string, weir.LineOperation>
+---@field status_of fun(err: table): integer the status of what an operation raised
 local Server = {}
 Server.__index = Server
 
@@ -36,10 +39,13 @@ end
 
 -- One request ---------------------------------------------------------------------------------------
 
----@class weir.Request
+---@class weir.LineRequest
 ---@field given table
 ---@field host weir.Host
+---@field session table of its connection; operations may keep what is theirs in it
 ---@field connection weir.Connection
+---@field client weir.Client|nil for whom it works; a signal at the client goes there
+---@field is_kept boolean|nil it is not ended with its connection
 local Request = {}
 Request.__index = Request
 
@@ -107,6 +113,22 @@ function Input:read(what)
   return text
 end
 
+--- What a command of the client writes to and reads from, as a console has them.
+---@param is_terminal boolean whether the client's standard input is one
+---@return table out
+---@return table err
+---@return table stdin
+function Request:streams(is_terminal)
+  self.out = setmetatable({ request = self, size = 0 }, Out)
+  return self.out, setmetatable({ request = self }, Err), setmetatable({ request = self, is_terminal = is_terminal }, Input)
+end
+
+--- Sends a piece of output. Waits while the client does not read.
+---@param text string
+function Request:print(text)
+  self:send(field("out", text))
+end
+
 local function take_input(request, given)
   local piece = { text = given.latin1 and latin1.decode(given.text) or given.text, is_last = given.last ~= false }
   local waiter = request.input_waiter
@@ -117,68 +139,15 @@ local function take_input(request, given)
   request.inputs[#request.inputs + 1] = piece
 end
 
--- What clients ask for --------------------------------------------------------------------------------
-
-local operations = {}
-
--- A command of the command line, as if it were given where the client stands.
-function operations.command(request)
-  local given = request.given
-  local arguments = {}
-  for index, argument in ipairs(given.arguments or {}) do arguments[index] = tostring(argument) end
-  local commands = require "weir.cli.commands"
-  if not commands.is_served(arguments[1]) then
-    failure.raise("invalid", "'weir %s' is no command that a host carries out", tostring(arguments[1]))
-  end
-  local terminals = type(given.terminal) == "table" and given.terminal or {}
-  local env = type(given.env) == "table" and given.env or {}
-  request.out = setmetatable({ request = request, size = 0 }, Out)
-  local client = { host = request.host, cwd = tostring(given.cwd or request.host.project.root), env = env,
-    stdin = setmetatable({ request = request, is_terminal = terminals.stdin == true }, Input) }
-  request.client = client
-  request.is_kept = not commands.only_looks(arguments[1])
-  client_of.enter(client)
-  local result = require("weir.cli").main(arguments, { stdout = request.out, stderr = setmetatable({ request = request }, Err),
-    env = function(name) return env[name] end, terminals = { out = terminals.out, err = terminals.err } })
-  return { status = result }
-end
-
--- Who is there.
-function operations.hello(request)
-  local host = request.host
-  return { status = 0, weir = version, project = host.project.root, store = host.settings.store, process = system.process_id(),
-    write = host.can_write }
-end
-
-local function evaluator(session, host)
-  session.evaluator = session.evaluator or require("weir.repl").new(host)
-  return session.evaluator
-end
-
--- An expression or a chunk of Lua, in the session of the connection.
-function operations.eval(request)
-  local given = request.given
-  return evaluator(request.session, request.host):eval(tostring(given.text or ""), {
-    width = math.tointeger(given.width), colours = given.colours == true,
-    write = function(text) request:send(field("out", text)) end,
-  })
-end
-
-function operations.complete(request)
-  local given = request.given
-  local from, candidates = evaluator(request.session, request.host):complete(tostring(given.text or ""), math.tointeger(given.cursor))
-  return { status = 0, from = from, candidates = candidates }
-end
-
 -- Requests of one connection --------------------------------------------------------------------------
 
 local function answer_failure(request, err)
   err = failure.of(err)
-  request:send { status = require("weir.cli.status").of_error(err), error = { code = err.code, message = err.message } }
+  request:send { status = request.session.server.status_of(err), error = { code = err.code, message = err.message } }
 end
 
-local function serve(request)
-  local ok, answer = pcall(operations[request.given.op], request)
+local function serve(request, operation)
+  local ok, answer = pcall(operation.run, request)
   if not ok then native.recover() end
   request.session.requests[request], request.session.count = nil, request.session.count - 1
   if request.is_over then return end
@@ -190,16 +159,18 @@ end
 local function start(session, given)
   local request = setmetatable({ given = given, host = session.host, connection = session.connection, session = session,
     inputs = {} }, Request)
-  if not operations[given.op] then
-    return answer_failure(request, failure.new("invalid", "there is no op '%s'; there are command, complete, eval, hello, input and "
-      .. "interrupt", tostring(given.op)))
+  local operation = session.server.operations[given.op]
+  if not operation then
+    local names = value_of.names(session.server.operations)
+    return answer_failure(request, failure.new("invalid", "there is no op '%s'; there are %s, input and interrupt", tostring(given.op),
+      table.concat(names, ", ")))
   end
   if session.count >= AT_ONCE then
     return answer_failure(request, failure.new("full", "%d requests of this connection are under way; wait for one of them", AT_ONCE))
   end
   session.count = session.count + 1
   session.requests[request] = true
-  request.task = native.start({ name = given.op, lane = LANES[given.op] }, function() serve(request) end)
+  request.task = native.start({ name = given.op, lane = operation.lane }, function() serve(request, operation) end)
 end
 
 -- What a signal at the client means: a command that waits says what it does then; others that only look, and
@@ -262,9 +233,11 @@ end
 --- Opens the socket of a host. Raises what listening refuses. Does not wait long.
 ---@param host weir.Host
 ---@param path string
+---@param operations table<string, weir.LineOperation>
+---@param status_of fun(err: table): integer
 ---@return weir.LineServer
-function M.start(host, path)
-  local self = setmetatable({ host = host, path = path, sessions = {} }, Server)
+function M.start(host, path, operations, status_of)
+  local self = setmetatable({ host = host, path = path, sessions = {}, operations = operations, status_of = status_of }, Server)
   local refusal = json.encode { status = 8, error = { code = "denied", message = "this host is another user's" } }
   local listener, message, code = socket.listen(path, function(connection) attend(self, connection) end, refusal)
   if not listener then failure.raise(code, "%s", message) end

@@ -6,6 +6,7 @@ local browser = dofile "spec/console/browser.lua"
 local http = require "weir.port.http"
 local json = require "weir.native.json"
 local log_of = require "weir.log"
+local operations = require "weir.doors.operations"
 local serve = require "weir.serve"
 local support = dofile "spec/lua/weir/cli/support.lua"
 
@@ -26,7 +27,7 @@ describe("the doors of a host", function()
     folder = support.folder()
     support.write(folder, "pipelines/ask.lua", ASK)
     support.write(folder, "modules/agents/note.lua", NOTE:format ".")
-    host = serve.start { folder = folder, listen = "127.0.0.1:0", write = true, env = function() end,
+    host = serve.start { folder = folder, open_line = operations.open, listen = "127.0.0.1:0", write = true, env = function() end,
       logger = log_of.new { write = function() end } }
   end)
   teardown(function()

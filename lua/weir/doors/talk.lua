@@ -3,6 +3,7 @@
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 local latin1 = require "weir.text.latin1"
+local operations = require "weir.doors.operations"
 local remote = require "weir.cli.remote"
 local status = require "weir.cli.status"
 local system = require "weir.port.system"
@@ -30,7 +31,7 @@ end
 local function private(arguments, context)
   local folder = system.temporary_folder "weir-repl"
   local host = require("weir.serve").start { folder = system.working_folder(), store = arguments.store or ":memory:", http = false,
-    write = true, watch = true, log = "error", env = context.console.env, socket = folder .. "/repl.sock",
+    open_line = operations.open, write = true, watch = true, log = "error", env = context.console.env, socket = folder .. "/repl.sock",
     logger = require("weir.log").new { human = true, write = function(line) context.err:write(line) end } }
   local self = over(assert(require("weir.port.socket").connect(folder .. "/repl.sock")))
   self.host, self.folder = host, folder

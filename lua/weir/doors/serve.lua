@@ -3,6 +3,7 @@
 local failure = require "weir.failure"
 local log = require "weir.log"
 local native = require "weir.native.scheduler"
+local operations = require "weir.doors.operations"
 local session = require "weir.cli.session"
 local shape = require "weir.view.shape"
 local signals = require "weir.port.signals"
@@ -105,8 +106,8 @@ function M.serve(context, arguments, options)
   local folder = enter(arguments.dir)
   local err = context.err
   local watching = watch_signals(context)
-  local host = start { folder = folder, store = arguments.store, listen = arguments.listen, log = arguments.log,
-    watch = options.watch, write = options.write, env = context.console.env,
+  local host = start { folder = folder, open_line = operations.open, store = arguments.store, listen = arguments.listen,
+    log = arguments.log, watch = options.watch, write = options.write, env = context.console.env,
     logger = log.new { human = err.is_terminal, colours = err.has_colours, write = function(line)
       err:write(line)
       err:flush()

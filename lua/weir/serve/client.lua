@@ -61,7 +61,7 @@ function Own.read(_, what) return io.stdin:read(what) end
 function M.stdin()
   local client = M.current()
   if client then return client.stdin end
-  return setmetatable({ is_terminal = require("luv").guess_handle(0) == "tty" }, Own)
+  return setmetatable({ is_terminal = system.is_terminal(0) }, Own)
 end
 
 return M

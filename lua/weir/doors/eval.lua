@@ -1,8 +1,8 @@
 --- weir eval: one expression, evaluated in the host of the project.
 
-local repl = require "weir.cli.repl"
+local repl = require "weir.doors.repl"
 local session = require "weir.cli.session"
-local talk = require "weir.cli.talk"
+local talk = require "weir.doors.talk"
 
 local M = {
   name = "eval",

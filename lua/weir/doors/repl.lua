@@ -1,12 +1,13 @@
 --- weir repl: talks Lua to the host of the project.
 
-local history = require "weir.cli.history"
+local history = require "weir.doors.history"
 local json = require "weir.native.json"
 local session = require "weir.cli.session"
 local signals = require "weir.port.signals"
 local status = require "weir.cli.status"
 local stdin = require "weir.port.stdin"
-local talk_of = require "weir.cli.talk"
+local system = require "weir.port.system"
+local talk_of = require "weir.doors.talk"
 local text = require "weir.cli.text"
 
 local M = {
@@ -144,7 +145,7 @@ end
 ---@return integer status
 function M.converse(context, talk)
   local ok, result = pcall(function()
-    local is_terminal = context.out.is_terminal and require("luv").guess_handle(0) == "tty"
+    local is_terminal = context.out.is_terminal and system.is_terminal(0)
     return is_terminal and at_terminal(context, talk) or from_stdin(context, talk)
   end)
   talk:close()

@@ -1,5 +1,5 @@
 -- weir repl, attach and eval: at a terminal (`script` makes one), and without.
-local history = require "weir.cli.history"
+local history = require "weir.doors.history"
 local json = require "weir.native.json"
 local process = require "weir.port.process"
 local socket = require "weir.port.socket"

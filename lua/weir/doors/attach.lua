@@ -1,7 +1,7 @@
 --- weir attach: talks Lua to a host that is named.
 
-local repl = require "weir.cli.repl"
-local talk = require "weir.cli.talk"
+local repl = require "weir.doors.repl"
+local talk = require "weir.doors.talk"
 
 local M = {
   name = "attach",

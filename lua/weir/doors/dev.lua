@@ -1,6 +1,6 @@
 --- weir dev: a host to work with: it loads files as they are saved, and whoever attaches may change things.
 
-local serve = require "weir.cli.serve"
+local serve = require "weir.doors.serve"
 
 local M = {
   name = "dev",
