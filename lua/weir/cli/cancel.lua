@@ -2,7 +2,7 @@
 --- holds the store: that process is named, and Ctrl-C there cancels it.
 
 local session = require "weir.cli.session"
-local shape = require "weir.cli.shape"
+local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 local text = require "weir.cli.text"
 

@@ -4,7 +4,7 @@ local clean = require("weir.cli.text").safe
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 local session = require "weir.cli.session"
-local shape = require "weir.cli.shape"
+local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 
 local M = {

@@ -3,7 +3,7 @@
 local json = require "weir.native.json"
 local session = require "weir.cli.session"
 local settings = require "weir.settings"
-local shape = require "weir.cli.shape"
+local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 local text = require "weir.cli.text"
 

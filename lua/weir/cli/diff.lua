@@ -3,9 +3,9 @@
 local compare = require "weir.run.compare"
 local json = require "weir.native.json"
 local progress = require "weir.cli.progress"
-local record_of = require "weir.cli.record"
+local record_of = require "weir.view.record"
 local session = require "weir.cli.session"
-local shape = require "weir.cli.shape"
+local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 local text = require "weir.cli.text"
 

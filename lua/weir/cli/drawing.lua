@@ -2,7 +2,7 @@
 --- of the record of a flow, which has none; colours of a record by status. Writers of Mermaid and DOT read
 --- it. Pure.
 
-local place = require "weir.cli.place"
+local place = require "weir.view.place"
 local text = require "weir.cli.text"
 
 local M = {}

@@ -1,8 +1,8 @@
 --- weir run --dry-run: what a pipeline would run, with the modules and their versions. Nothing is executed.
 
 local json = require "weir.native.json"
-local place = require "weir.cli.place"
-local shape = require "weir.cli.shape"
+local place = require "weir.view.place"
+local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 
 local M = {}

@@ -5,7 +5,7 @@ local fork_view = require "weir.view.fork"
 local input_of = require "weir.cli.input"
 local progress = require "weir.cli.progress"
 local run_command = require "weir.cli.run"
-local shape = require "weir.cli.shape"
+local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 local text = require "weir.cli.text"
 

@@ -40,7 +40,7 @@ local function overview(out)
 end
 
 local function as_json(out)
-  local shape = require "weir.cli.shape"
+  local shape = require "weir.view.shape"
   for _, name in ipairs(commands.names) do
     out:line(shape.line { command = name, summary = commands.by_name[name].summary })
   end

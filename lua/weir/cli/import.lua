@@ -3,7 +3,7 @@
 local client = require "weir.cli.client"
 local failure = require "weir.failure"
 local session = require "weir.cli.session"
-local shape = require "weir.cli.shape"
+local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 local text = require "weir.cli.text"
 local transfer = require "weir.run.transfer"

@@ -59,7 +59,7 @@ end
 
 local function report(context, err)
   if context.json then
-    context.out:line(require("weir.cli.shape").line(require("weir.cli.shape").refusal(err)))
+    context.out:line(require("weir.view.shape").line(require("weir.view.shape").refusal(err)))
   else
     local safe = require("weir.cli.text").safe
     context.err:line(context.err:paint("red", "weir: ") .. safe(err.message))

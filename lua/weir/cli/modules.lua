@@ -4,7 +4,7 @@
 local listing = require "weir.registry.listing"
 local modules_view = require "weir.view.modules"
 local session = require "weir.cli.session"
-local shape = require "weir.cli.shape"
+local shape = require "weir.view.shape"
 local text = require "weir.cli.text"
 
 local M = {

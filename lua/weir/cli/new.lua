@@ -2,7 +2,7 @@
 
 local failure = require "weir.failure"
 local json = require "weir.native.json"
-local shape = require "weir.cli.shape"
+local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 local uv = require "luv"
 

@@ -1,7 +1,7 @@
 --- weir pause: keeps a run from going on until somebody resumes it.
 
 local session = require "weir.cli.session"
-local shape = require "weir.cli.shape"
+local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 local waking = require "weir.run.waking"
 

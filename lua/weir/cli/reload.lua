@@ -3,7 +3,7 @@
 local modules_view = require "weir.view.modules"
 local revise = require "weir.registry.revise"
 local session = require "weir.cli.session"
-local shape = require "weir.cli.shape"
+local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 local text = require "weir.cli.text"
 local value_of = require "weir.value"

@@ -3,7 +3,7 @@
 local json = require "weir.native.json"
 local revise = require "weir.registry.revise"
 local session = require "weir.cli.session"
-local shape = require "weir.cli.shape"
+local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 
 local M = {

@@ -101,7 +101,7 @@ end
 ---@param run weir.Run
 ---@param arguments { json: boolean?, quiet: boolean?, store: string? }
 function M.report(context, run, arguments)
-  local shape = require "weir.cli.shape"
+  local shape = require "weir.view.shape"
   if arguments.json then
     context.out:line(shape.line(shape.live(run)))
   elseif run.status == "finished" then
@@ -172,7 +172,7 @@ local function detach(context, arguments, engine, definition, input)
   local run, first = engine:prepare_once(definition, input, { by = require("weir.port.system").user_name(), key = arguments.key })
   if run then require("weir.cli.attached").carry(run) end
   if arguments.json then
-    local shape = require "weir.cli.shape"
+    local shape = require "weir.view.shape"
     context.out:line(shape.line(run and shape.live(run) or shape.row(first, engine.store:row(first))))
   else
     context.out:line(run and run.id or first)

@@ -1,9 +1,9 @@
 --- weir runs: the runs of the store, the newest first.
 
 local progress = require "weir.cli.progress"
-local selection = require "weir.cli.selection"
+local selection = require "weir.view.selection"
 local session = require "weir.cli.session"
-local shape = require "weir.cli.shape"
+local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 local text = require "weir.cli.text"
 local waiting = require "weir.cli.waiting"

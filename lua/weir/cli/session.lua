@@ -96,6 +96,14 @@ function M.engine(here, store)
   return require("weir.run.engine").new(here, store, { patience = 0, near = NEAR })
 end
 
+-- What a host serves under a name goes on being served while its file cannot be loaded.
+local function served(here, name)
+  local definition, err = here:pipeline(name)
+  if definition then return definition end
+  if not err.details then error(err, 0) end
+  return nil, err.details
+end
+
 --- Finds the pipeline of a file or name and loads it. Raises `not_found`; for a definition with errors
 --- gives nil and all of them.
 ---@param here weir.Project
@@ -103,7 +111,10 @@ end
 ---@return weir.Definition|nil
 ---@return weir.DefinitionError[]|nil
 function M.load(here, name)
-  local file, message = here:pipeline_file(name:find "[/.]" and client.path(name) or name)
+  local is_file = name:find "[/.]" ~= nil
+  local host = client.host()
+  if host and host.project == here and not is_file and here:pipeline_file(name) then return served(here, name) end
+  local file, message = here:pipeline_file(is_file and client.path(name) or name)
   if not file then
     local hint = require("weir.suggest").hint(name, here:pipeline_names())
     failure.raise("not_found", "%s%s", message, hint)

@@ -2,7 +2,7 @@
 
 local input = require "weir.cli.input"
 local session = require "weir.cli.session"
-local shape = require "weir.cli.shape"
+local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 local waking = require "weir.run.waking"
 

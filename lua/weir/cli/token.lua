@@ -1,7 +1,7 @@
 --- weir token: a token for somebody who talks to the host over TCP.
 
 local session = require "weir.cli.session"
-local shape = require "weir.cli.shape"
+local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 
 local M = {

@@ -1,6 +1,6 @@
 --- weir version: of weir and of what it stands on.
 
-local shape = require "weir.cli.shape"
+local shape = require "weir.view.shape"
 
 local M = {
   name = "version",

@@ -225,15 +225,6 @@ function Registry:lookup(kind, name)
   return entry or self:swap({ loaded })[1]
 end
 
---- Loads the file again. On any failure the old version keeps serving. Waits.
----@return weir.RegistryEntry|nil
----@return table|nil err
-function Registry:reload(kind, name)
-  local loaded, err = self:load_aside(kind, name)
-  if not loaded then return nil, err end
-  return self:swap({ loaded })[1]
-end
-
 --- A version from its kept sources, loaded and checked like any other; it is not active. Waits.
 ---@param kind string
 ---@param name string

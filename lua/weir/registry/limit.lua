@@ -1,5 +1,5 @@
 --- Calls code of the user that has to be quick: a file that is loaded, a `setup`. It gets so long and no longer, in
---- a task of its own that comes before others, and whoever else runs here goes on meanwhile.
+--- a task of its own, and whoever else runs here goes on meanwhile.
 
 local failure = require "weir.failure"
 local scheduler = require "weir.native.scheduler"
@@ -9,8 +9,8 @@ local M = {}
 
 M.seconds = 1 -- that a file may load, and a setup may take
 
-local BUSY = 0.5   -- of these seconds this process has to have worked
-local PATIENCE = 5 -- times as long whatever the process did
+local LOOKS = 10    -- in that time at whether it is over
+local PATIENCE = 10 -- times as long, for what has not computed so much by then
 
 -- Where in the user's code an error was raised that does not say so itself, as one that comes from outside.
 local function place_of(err)
@@ -43,18 +43,16 @@ local function is_unlimited()
   return scheduler.is_virtual() or not scheduler.can_wait()
 end
 
--- On a machine that others keep from working a second passes with little done: the processor's time counts as well.
-local function watch(scope, work, is_done)
-  local from, worked = scheduler.now(), os.clock()
-  while not is_done() do
-    work:join(M.seconds)
-    local waited = scheduler.now() - from
-    local is_over = waited >= M.seconds and os.clock() - worked >= M.seconds * BUSY or waited >= M.seconds * PATIENCE
-    if is_over and not is_done() then return scope:cancel("it takes too long", "timeout") end
+-- What counts is the time that it has computed itself: others may keep it from that. One that waits is given more.
+local function watch(scope, work)
+  local from = scheduler.now()
+  while select(3, work:join(M.seconds / LOOKS)) == "timeout" do
+    local is_over = work:info().cpu >= M.seconds or scheduler.now() - from >= M.seconds * PATIENCE
+    if is_over then return scope:cancel("it takes too long", "timeout") end
   end
 end
 
---- Calls a function, for at most `seconds`. Waits, where that is possible. A cancellation of the caller does not reach it.
+--- Calls a function, for at most `seconds` of computing. Waits, where that is possible. A cancellation of the caller does not reach it.
 ---@param body fun(...): any
 ---@return boolean ok
 ---@return any ... its results, or the error {code, message, file?, line?}: `timeout` when it took too long
@@ -63,11 +61,11 @@ function M.call(body, ...)
   local results
   local arguments = table.pack(...)
   local within, err = task.within({ shield = true }, function(scope)
-    local work = scheduler.start({ name = "load", lane = 0 }, function()
+    local work = scheduler.start({ name = "load" }, function()
       results = table.pack(xpcall(body, explain, table.unpack(arguments, 1, arguments.n)))
       if not results[1] then scheduler.recover() end
     end)
-    watch(scope, work, function() return results ~= nil end)
+    watch(scope, work)
   end)
   if results and (within or not results[1]) then
     if results[1] then return table.unpack(results, 1, results.n) end

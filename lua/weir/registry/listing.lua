@@ -9,6 +9,7 @@ local value_of = require "weir.value"
 
 local M = {}
 
+local IDS = 20 -- of runs that are named with a version
 local UNFINISHED = { "running", "waiting", "in_doubt", "quarantined" }
 
 ---@class weir.VersionRow
@@ -19,20 +20,25 @@ local UNFINISHED = { "running", "waiting", "in_doubt", "quarantined" }
 ---@field file string|nil
 ---@field active boolean     new runs begin with it
 ---@field runs integer       that have not ended and hold it
+---@field run_ids string[]    some of them
 ---@field loaded_at integer|nil ms since 1970
 ---@field error string|nil   why the file's text does not serve
 ---@field doc string|nil
 
--- How many runs that have not ended hold what, by "modules/FULL@VERSION" and "definitions/VERSION".
+-- Which runs that have not ended hold what: {count, ids} by "modules/FULL@VERSION" and "definitions/VERSION".
 local function holders(engine)
-  local count, seen, flows = {}, {}, {}
-  local function add(pinned)
-    for key in pairs(pinned) do count[key] = (count[key] or 0) + 1 end
+  local held, seen, flows = {}, {}, {}
+  local function add(pinned, id)
+    for key in pairs(pinned) do
+      local own = held[key] or { count = 0, ids = {} }
+      own.count, held[key] = own.count + 1, own
+      if #own.ids < IDS then own.ids[#own.ids + 1] = id end
+    end
   end
   for _, status in ipairs(engine and engine.store and UNFINISHED or {}) do
     for found in pages.runs(engine.store, { status = status }) do
       local pinned = {}
-      if not seen[found.id] and pcall(pins.add_run, engine.store, pinned, flows, found.id) then add(pinned) end
+      if not seen[found.id] and pcall(pins.add_run, engine.store, pinned, flows, found.id) then add(pinned, found.id) end
       seen[found.id] = true
     end
   end
@@ -41,9 +47,9 @@ local function holders(engine)
     for full, version in pairs(run.binding.pins) do
       pinned[names.pipeline(full) and "definitions/" .. version or "modules/" .. full .. "@" .. version] = true
     end
-    if not seen[id] then add(pinned) end
+    if not seen[id] then add(pinned, id) end
   end
-  return count
+  return held
 end
 
 local function all_names(self)
@@ -64,7 +70,8 @@ local function new_row(full, fields)
   local kind, name = "pipeline", names.pipeline(full)
   if not name then kind, name = registry_type.split(full) end
   fields.full, fields.kind, fields.name = full, kind, name
-  fields.runs = fields.runs or 0
+  local held = fields.held or { count = 0, ids = {} }
+  fields.runs, fields.run_ids, fields.held = held.count, held.ids, nil
   return fields
 end
 
@@ -79,7 +86,7 @@ local function active_row(self, full)
   if not current then return new_row(full, { active = false, file = err.file, error = err.message }) end
   local key = names.pipeline(full) and "definitions/" .. current.version or "modules/" .. full .. "@" .. current.version
   return new_row(full, { active = true, version = current.version, file = current.file, loaded_at = current.loaded_at,
-    runs = self.held[key], error = error_of(self, full, current),
+    held = self.held[key], error = error_of(self, full, current),
     doc = current.module and current.module.doc or current.normal and current.normal.doc })
 end
 
@@ -108,7 +115,7 @@ local function older_of(self, full, active)
   for _, version in ipairs(value_of.names(versions)) do
     local file, loaded_at = older_version(self, full, version)
     rows[#rows + 1] = new_row(full, { active = false, version = version, file = file, loaded_at = loaded_at,
-      runs = self.held["modules/" .. full .. "@" .. version] })
+      held = self.held["modules/" .. full .. "@" .. version] })
   end
   table.sort(rows, function(a, b) return (a.loaded_at or 0) > (b.loaded_at or 0) end)
   return rows
@@ -124,7 +131,7 @@ local function older_definitions(self)
     if type(name) == "string" then
       by_name[name] = by_name[name] or {}
       local loaded_at = math.type(kept.loaded_at) == "integer" and kept.loaded_at or nil
-      table.insert(by_name[name], { version = version, file = kept.file, loaded_at = loaded_at, runs = self.held[key] })
+      table.insert(by_name[name], { version = version, file = kept.file, loaded_at = loaded_at, held = self.held[key] })
     end
   end
   return by_name

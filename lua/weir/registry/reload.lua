@@ -65,12 +65,20 @@ local function is_chosen(registry, full, version)
   return record ~= nil and record.instead_of == version
 end
 
+-- A module that is broken need not be told once more for each pipeline that names it.
+local function is_told(report, err)
+  for _, one in ipairs(report.failed) do
+    if one.file == err.file and one.line == err.line and err.message:find(one.message, 1, true) then return true end
+  end
+  return false
+end
+
 local function load_one(registry, report, full, overlay, is_forced)
   local current = names.current(registry, full)
   local loaded, err = names.load(registry, full, overlay)
   if not loaded and err.code == "not_found" and not registry.failed[full] then return note_removed(registry, report, full, current) end
   if not loaded then
-    report.failed[#report.failed + 1] = failed(full, err)
+    if not is_told(report, err) then report.failed[#report.failed + 1] = failed(full, err) end
     return nil
   end
   if current then current.is_removed = nil end

@@ -6,6 +6,7 @@ local json = require "weir.native.json"
 local suggest = require "weir.suggest"
 local value_of = require "weir.value"
 
+local UNKNOWN_MAX = 1000 -- names of an object
 local SUGGESTED = 20 -- errors for which the nearest name is looked for
 
 local M = {}
@@ -105,10 +106,25 @@ local function refuse_name(state, keyword, at, name, known)
   return false
 end
 
+-- More unknown names than anybody would read are not worth sorting and naming.
+local function has_too_many(value, known, patterns)
+  local count, unknown = 0, 0
+  for _ in next, value do count = count + 1 end
+  if count <= UNKNOWN_MAX then return false end
+  for name in next, value do
+    if not is_known(name, known, patterns) then unknown = unknown + 1 end
+    if unknown > UNKNOWN_MAX then return true end
+  end
+  return false
+end
+
 M.additionalProperties = function(compiler, inner, schema, at)
   local known, patterns = known_members(compiler, schema, at)
   local check = compiler:sub(inner, at)
   return on("object", function(value, state, seen)
+    if inner == false and has_too_many(value, known, patterns) then
+      return state:refuse("additionalProperties", at, ("has more than %d unknown names"):format(UNKNOWN_MAX))
+    end
     local fits = true
     for _, name in ipairs(value_of.names(value)) do
       if not is_known(name, known, patterns) then

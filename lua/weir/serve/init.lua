@@ -11,6 +11,8 @@ local native = require "weir.native.scheduler"
 local project_of = require "weir.project"
 local recovery = require "weir.run.recovery"
 local settings_of = require "weir.settings"
+local task = require "weir.task"
+local upgrade = require "weir.run.upgrade"
 local waking = require "weir.run.waking"
 
 local M = {}
@@ -140,6 +142,27 @@ local function open_http(self, options)
   if self.http.token then require("weir.log").secret(self.http.token) end
 end
 
+-- Runs of pipelines that say `upgrade = "restart"` begin again when what they use is reloaded.
+local function follow_upgrades(self)
+  local function go_on(run_id) recovery.go_on(self.engine, run_id) end
+  local function on_done(list)
+    for _, one in ipairs(list) do
+      if one.err then
+        self.log:warn("a run was not begun again", { run = one.from, error = one.err.message })
+      else
+        self.log:info("run begun again on what was reloaded", { run = one.from, now = one.to })
+      end
+    end
+  end
+  self.upgrades = native.spawn_root(function()
+    task.within({}, function(scope)
+      local stop = upgrade.follow(self.engine, { scope = scope, go_on = go_on, on_done = on_done })
+      local _ <close> = setmetatable({}, { __close = function() stop() end })
+      native.waiter():wait "reloads"
+    end)
+  end)
+end
+
 -- The socket for the owner, in the folder of the store.
 local function open_line(self, options)
   local folder = self.store:path()
@@ -191,6 +214,7 @@ local function open_all(self, options)
   open_registry(self)
   go_on_with_runs(self)
   self.house = house.start(self)
+  follow_upgrades(self)
   open_watch(self, options)
   open_http(self, options)
   open_line(self, options)
@@ -263,6 +287,7 @@ end
 
 local function close_rest(self)
   end_task(self.recovery)
+  end_task(self.upgrades)
   if self.service then self.service:close() end
   if self.house then self.house:close() end
   if self.feed then self.feed:close() end

@@ -37,6 +37,7 @@ describe("a host that lives while its agents change", function()
     support.write(folder, "weir.lua", 'return { listen = "127.0.0.1:0" }\n')
     support.write(folder, "pipelines/pinned.lua", PIPELINE:format("pinned", "pin"))
     support.write(folder, "pipelines/moving.lua", PIPELINE:format("moving", "next_step"))
+    support.write(folder, "pipelines/anew.lua", PIPELINE:format("anew", "restart"))
     support.write(folder, "modules/agents/writer.lua", WRITER:format "old")
     dev = terminals.start({ "dev" }, folder)
     assert.matches("/#token=", dev:await "\nrepl[^\n]+\n", 1, true)
@@ -61,11 +62,17 @@ describe("a host that lives while its agents change", function()
     return support.lines(weir("show", run, "--json"))[1]
   end
 
-  local function await(run, status)
+  local function await(run, holds)
     local ok = task.within({ timeout = 60 }, function()
-      while shown(run).status ~= status do task.sleep(0.05) end
+      while not holds(shown(run)) do task.sleep(0.05) end
     end)
     assert.is_true(ok, ("run %s is %s"):format(run, shown(run).status))
+  end
+
+  local function has_begun(run) await(run, function(of) return of.data.first ~= nil end) end
+
+  local function newest(pipeline)
+    return support.lines(weir("runs", "--pipeline", pipeline, "--limit", "1", "--json"))[1].run
   end
 
   local function say(line)
@@ -74,14 +81,18 @@ describe("a host that lives while its agents change", function()
   end
 
   it("serves each run the version it is to have, keeps serving past a broken file, and is changed from its REPL", function()
-    local pinned, moving = start "pinned", start "moving"
-    await(pinned, "waiting")
-    await(moving, "waiting")
+    local pinned, moving, anew = start "pinned", start "moving", start "anew"
+    for _, run in ipairs { pinned, moving, anew } do has_begun(run) end
 
     support.write(folder, "modules/agents/writer.lua", WRITER:format "new")
     dev:await "reloaded[^\n]*agents/writer"
+    await(anew, function(of) return of.status == "cancelled" end)
+    dev:await "begun again"
+    local again = newest "anew"
+    has_begun(again)
+    assert.same({ anew, "new one" }, { shown(again).of.run, shown(again).data.first })
     local later = start "pinned"
-    await(later, "waiting")
+    has_begun(later)
     assert.equal("new one", shown(later).data.first)
 
     support.write(folder, "modules/agents/writer.lua", "local M = {\n  kind = \"agent\" name = \"writer\",\n}\nreturn M\n")
@@ -89,12 +100,12 @@ describe("a host that lives while its agents change", function()
     assert.matches("reload failed", told)
     assert.matches("writer.lua:2:", told, 1, true)
     local despite = start "pinned"
-    await(despite, "waiting")
+    has_begun(despite)
     assert.equal("new one", shown(despite).data.first)
 
     repl = terminals.start({ "repl" }, folder)
     repl:await "weir> "
-    assert.matches("pinned  waiting", say(('run("%s")'):format(pinned)))
+    assert.matches(pinned .. "  pinned", say(('run("%s")'):format(pinned)))
     assert.matches('"new again"', say(('try("%s", "first", { input = { text = "again" } })'):format(pinned)))
     assert.matches('"new now"', say 'agents.writer { text = "now" }')
     say 'patch("agents/writer", "execute", function(_, input) return "patched " .. input.text end);'
@@ -104,7 +115,7 @@ describe("a host that lives while its agents change", function()
 
     for _, run in ipairs { pinned, moving, later, despite } do
       weir("signal", run, "go", "-q")
-      await(run, "finished")
+      await(run, function(of) return of.status == "finished" end)
     end
     assert.same({ "old one", "old two" }, shown(pinned).output)
     assert.same({ "old one", "new two" }, shown(moving).output)
@@ -112,8 +123,10 @@ describe("a host that lives while its agents change", function()
     assert.same({ "new one", "new two" }, shown(despite).output)
 
     support.write(folder, "modules/agents/writer.lua", WRITER:format "mended")
-    dev:await "reloaded[^\n]*agents/writer"
-    assert.equal("mended one", json.decode(weir("eval", 'agents.writer { text = "one" }')))
+    local is_mended = task.within({ timeout = 60 }, function()
+      while json.decode(weir("eval", 'agents.writer { text = "one" }')) ~= "mended one" do task.sleep(0.05) end
+    end)
+    assert.is_true(is_mended)
     dev:press "\3"
     assert.equal(0, assert(dev.child:wait(30)).status)
   end)

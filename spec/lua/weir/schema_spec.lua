@@ -335,6 +335,19 @@ describe("the short form", function()
     assert.is_true(value_of.equal({ ["$ref"] = "#/x" }, schema.object { ["$ref"] = "#/x" }))
   end)
 
+  it("name a thousand unknown members, and of more only that there are so many", function()
+    local check = assert(schema.compile { properties = { a = true }, additionalProperties = false })
+    local function errors_of(count)
+      local value = { a = 1 }
+      for n = 1, count do value["b" .. n] = n end
+      return select(2, check(value, "input"))
+    end
+    assert.equal(1000, #errors_of(1000))
+    local errors = errors_of(1001)
+    assert.equal(1, #errors)
+    assert.equal("input has more than 1000 unknown names", errors[1].message)
+  end)
+
   it("names the member that is wrong", function()
     local cases = {
       { { a = "strng" }, "a: 'strng' is no type; did you mean 'string'?" }, { { a = 3 }, "a: a type" },

@@ -169,6 +169,9 @@ return M
       return lines
     end
     assert.same({ "agent active 2", "agent old 1", "pipeline active 3" }, rows())
+    for _, row in ipairs(listing.rows(own.project, own, "agent")) do
+      if row.name == "talk" and not row.active then assert.same({ first.id }, row.run_ids) end
+    end
     own:cancel(first.id, "enough")
     assert.same({ "agent active 2", "pipeline active 2" }, rows())
     place:write("modules/agents/talk.lua", "broken")

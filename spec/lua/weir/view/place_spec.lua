@@ -1,4 +1,4 @@
-local place = require "weir.cli.place"
+local place = require "weir.view.place"
 
 local CHILD = { groups = { { name = "inside", steps = { { name = "one", agent = "echo" }, { name = "two", agent = "files" } } } } }
 local NORMAL = { groups = {

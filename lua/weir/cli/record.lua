@@ -1,3 +1,0 @@
---- The views of runs moved to where every door can use them.
-
-return require "weir.view.record"
