@@ -152,8 +152,7 @@ export function open(root, place) {
 
   // A run that has ended may begin another life: the stream is opened again while the page is.
   function listen() {
-    stream = follow(api.path(["runs", id, "stream"]), { onEvent: hear, isLast: ({ kind, data: said }) => (kind === "run" || kind === "now") && ENDED.has(said.status) && said.status !== "quarantined",
-      onState: (state) => live.state(state) });
+    stream = follow(api.path(["runs", id, "stream"]), { onEvent: hear, isLast: ({ kind, data: said }) => (kind === "run" || kind === "now") && ENDED.has(said.status) && said.status !== "quarantined" });
   }
 
   const ticking = setInterval(() => {
