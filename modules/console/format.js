@@ -78,10 +78,13 @@ export const version = (text) => (text ? String(text).slice(0, 12) : "");
 /** A text for a POSIX shell, as one word. */
 export const quoted = (text) => (/^[\w.,:@/=+-]+$/.test(text) ? text : `'${text.replace(/'/g, "'\\''")}'`);
 
+/** Whether a wait should be over by now: what goes on after a time is told by no event. */
+export const isOver = (wait, now = Date.now()) => Boolean(wait.until) && ms(wait.until) + 300 < now;
+
 /** What a run waits for, in a sentence. */
 export function waits(wait, now = Date.now()) {
   const what = { approval: "a decision", in_doubt: "a person: it is not known whether it happened", signal: "the signal", event: "an event",
-    sleep: "its time", timer: "its time", child: "a child run" }[wait.kind] ?? words(wait.kind);
+    sleep: "its time", timer: "its time", retry: "its next attempt", child: "a child run", pipeline: "a child run" }[wait.kind] ?? words(wait.kind);
   const name = wait.name ? ` '${wait.name}'` : "";
   return `${wait.step} waits for ${what}${name}` + (wait.since ? `, since ${brief(wait.since)}` : "") +
     (wait.until ? `, until ${brief(wait.until)} (${ago(wait.until, now)})` : "");

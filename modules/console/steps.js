@@ -80,6 +80,7 @@ export function note(steps, { kind, data }) {
   const when = data.at_ms ? new Date(data.at_ms).toISOString() : new Date().toISOString();
   if (kind === "waiting") step.status = "waiting";
   if (kind === "retry") step.attempt = (data.attempt ?? step.attempt) + 1;
+  if (kind !== "step") step.started_at ??= when;
   if (kind === "step") {
     step.status = data.status;
     if (data.status === "running") step.started_at ??= when;

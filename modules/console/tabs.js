@@ -149,7 +149,6 @@ export function stream() {
       else if (kind === "print") add(data.step ?? "run", visible(data.text), "printed");
       else if (kind === "log") add(data.step ?? "run", `${{ error: "✗", warn: "⚠" }[data.level] ?? "·"} ${visible(data.text)}`, `log ${data.level}`);
     },
-    state() {},
     show(root) {
       if (!node.isConnected) replace(root, node);
     },

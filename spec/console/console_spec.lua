@@ -69,14 +69,17 @@ local FAILING = [[
 local weir = require "weir"
 return weir.pipeline "failing" { weir.step "read" { agent = "files", options = { mode = "read" }, input = { path = "nothing.txt" } } }
 ]]
+-- Goes on beyond its words until there is a file named `enough`, so that nobody has to look quickly.
 local SPEAKER = [[
 local M = { kind = "agent", name = "speaker", api = 1 }
 function M.execute(ctx, input)
   if ctx.attempt == 1 then error("the tide went out") end
-  for number = 1, input.words do
+  local number = 0
+  repeat
+    number = number + 1
     ctx:emit(("word%d "):format(number))
-    ctx:sleep(0.1)
-  end
+    ctx:sleep(0.05)
+  until number >= input.words and ctx:process({ "test", "-e", "enough" }).status == 0
 end
 return M
 ]]

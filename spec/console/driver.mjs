@@ -3,7 +3,7 @@
 // ADDRESS is what `weir dev` prints, with the token; PROJECT is the project's folder, whose files are edited; PICTURES
 // takes screenshots. One line of JSON for each check: {"name", "ok", "error"}. Waiting is always for what is to come.
 
-import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { gzipSync } from "node:zlib";
 
@@ -170,6 +170,8 @@ await check("shows what a step streams as it comes, and the steps over time whil
   await press(page, "2");
   await page.waitForSelector(".graph .box.s-running");
   await press(page, "1");
+  await page.waitForSelector(".step .bar.s-running");
+  writeFileSync(`${project}/enough`, "");
   await page.waitForSelector(".run-head .s-finished");
   await page.waitForSelector(".step .mark");
 });
@@ -225,6 +227,7 @@ await check("draws groups, branches, and the items of a map as one", async () =>
 });
 
 await check("retries from a step, with a look at what it keeps", async () => {
+  rmSync(`${project}/enough`);
   await go(page, `/runs/${spoken}?step=speak`);
   await page.waitForFunction(() => document.querySelector(".panel h2")?.textContent === "speak");
   await page.waitForSelector(".panel-tools");
@@ -277,7 +280,7 @@ await check("tells who came too late who was first", async () => {
   const { run } = await start("tale", { topic: "late" });
   const approval = await until("the question", async () => (await ask("GET", `/api/approvals?run=${run}`)).items[0]);
   await go(page, `/approvals/${approval.id}`);
-  await page.waitForSelector(".question .fields textarea, .question .fields input");
+  await page.waitForFunction(() => document.querySelector(".question")?.textContent.includes("A tale about late"));
   await page.evaluate(() => { // the page is told of nothing until it has decided
     const send = window.fetch;
     window.fetch = (to, options) => (options?.method === "POST" || !String(to).includes("/api/approvals/") ? send(to, options) : new Promise(() => {}));
@@ -287,10 +290,10 @@ await check("tells who came too late who was first", async () => {
   await page.fill(".question .fields textarea", "Mine");
   await press(page, "Control+Enter");
   await page.waitForFunction(() => /Somebody was first: it was rejected by .*not today/.test(document.body.textContent));
-  await page.reload();
 });
 
 await check("shows text of a run as text, whatever it says", async () => {
+  await page.reload(); // with its own fetch again
   const { run } = await start("tale", { topic: "<img src=x onerror=\"window.harmed=1\"><script>window.harmed=1</script>\u202etxt" });
   const approval = await until("the question", async () => (await ask("GET", `/api/approvals?run=${run}`)).items[0]);
   await go(page, `/approvals/${approval.id}`);

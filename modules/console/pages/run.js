@@ -4,7 +4,7 @@
 import * as actions from "../actions.js";
 import * as api from "../api.js";
 import { calm, h, replace, visible } from "../dom.js";
-import { ENDED, between, version, waits } from "../format.js";
+import { ENDED, between, isOver, version, waits } from "../format.js";
 import * as graphs from "../graph.js";
 import * as panels from "../panel.js";
 import { button, facts, problem, runLink, status, time } from "../parts.js";
@@ -14,6 +14,7 @@ import { follow } from "../stream.js";
 import * as tabs from "../tabs.js";
 import * as timelines from "../timeline.js";
 
+const LONGEST_MS = 4000; // until a run is read again of which something is heard
 const TABS = [["timeline", "Timeline", "1"], ["graph", "Graph", "2"], ["data", "StepData", "3"], ["journal", "Journal", "4"], ["stream", "Stream", "5"]];
 
 /** Opens the page. */
@@ -132,13 +133,14 @@ export function open(root, place) {
     soon ??= setTimeout(() => {
       soon = null;
       load();
-    }, Math.max(wait, cost * 10));
+    }, Math.max(wait, Math.min(LONGEST_MS, cost * 5)));
   }
 
   function hear(event) {
     const { kind, data: said } = event;
     live.hear(event);
-    if (kind === "item" || kind === "metric" || kind === "progress") return;
+    if (kind === "metric" || kind === "progress") return;
+    if (kind === "item" && run?.steps.find((step) => step.key === said.step)?.status === "running") return;
     if (kind === "gap" || !run) return void loadSoon(0);
     const steps = note(run.steps, event);
     if (steps) run = { ...run, steps };
@@ -150,12 +152,12 @@ export function open(root, place) {
 
   // A run that has ended may begin another life: the stream is opened again while the page is.
   function listen() {
-    stream = follow(api.path(["runs", id, "stream"]), { onEvent: hear, isLast: ({ kind, data: said }) => (kind === "run" || kind === "now") && ENDED.has(said.status) && said.status !== "quarantined",
-      onState: (state) => live.state(state) });
+    stream = follow(api.path(["runs", id, "stream"]), { onEvent: hear, isLast: ({ kind, data: said }) => (kind === "run" || kind === "now") && ENDED.has(said.status) && said.status !== "quarantined" });
   }
 
   const ticking = setInterval(() => {
     if (!run || run.ended_at) return;
+    if (run.waiting?.some((wait) => isOver(wait))) loadSoon();
     const took = header.querySelector(".took");
     if (took) took.textContent = between(run.started_at);
     if (tab() === "timeline" && run.steps.length < 800) timeline.tick();

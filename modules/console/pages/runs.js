@@ -4,7 +4,7 @@
 import * as api from "../api.js";
 import { calm, h, replace } from "../dom.js";
 import * as events from "../events.js";
-import { ENDED, SIGNS, STATUSES, between, number, version, waits, words } from "../format.js";
+import { ENDED, SIGNS, STATUSES, between, isOver, number, version, waits, words } from "../format.js";
 import * as lists from "../list.js";
 import { head, nothing, problem, runLink, status, time } from "../parts.js";
 import * as router from "../router.js";
@@ -117,9 +117,15 @@ export function open(root, place) {
 
   const freshenSoon = calm(400, freshen);
 
-  // What an event says of a run that is further down than the newest page.
+  // What an event says of a run: of a new one a row at once, of others what has changed. The newest page is read soon after.
   function note({ kind, data }) {
     const at = runs.findIndex((run) => run.run === data.run);
+    if (at < 0 && data.status === "running" && !isLoading && !(data.run < runs[0]?.run)) {
+      const begun = { run: data.run, pipeline: data.pipeline, status: "running", started_at: new Date(data.at_ms ?? Date.now()).toISOString(), ended_at: null, error: null, waiting: [] };
+      if (fits(begun)) runs = [begun, ...runs];
+      list.node.hidden = runs.length === 0;
+      return;
+    }
     if (at < 0) return;
     const run = { ...runs[at] };
     if (kind === "run") Object.assign(run, { status: data.status, error: data.error ?? null, waiting: data.status === "waiting" ? run.waiting : [] });
@@ -158,6 +164,7 @@ export function open(root, place) {
   });
   const ticking = setInterval(() => {
     for (const cell of list.node.querySelectorAll(".c-took[data-from]")) cell.textContent = between(cell.dataset.from);
+    if (runs.slice(0, PAGE).some((run) => run.status === "running" && run.waiting?.some((wait) => isOver(wait)))) freshenSoon();
   }, 1000);
   api.get(["pipelines"]).then(({ items }) => replace(known, items.map((one) => h("option", { value: one.name })))).catch(() => {});
   show();
