@@ -1,7 +1,7 @@
 --- Where a command writes: data to stdout, messages to stderr. Knows what each of them is: a terminal,
 --- how wide, with colours or without. Colours only on a terminal, none with NO_COLOR.
 
-local uv = require "luv"
+local system = require "weir.port.system"
 
 local M = {}
 
@@ -38,21 +38,13 @@ function Stream:paint(style, text)
   return ("\27[%sm%s\27[0m"):format(codes, text)
 end
 
-local function terminal_size(stream)
-  local tty = stream.fd and uv.new_tty(stream.fd, false)
-  if not tty then return nil end
-  local width, height = tty:get_winsize()
-  tty:close()
-  if math.type(width) ~= "integer" or width <= 0 then return nil end
-  return width, height
-end
-
 --- Columns and rows; 80 and 24 where there is no terminal that says.
 ---@return integer width
 ---@return integer height
 function Stream:size()
   if self.terminal then return self.terminal.columns or WIDTH, self.terminal.rows or HEIGHT end
-  local width, height = terminal_size(self)
+  local width, height
+  if self.fd then width, height = system.window_size(self.fd) end
   width = width or math.tointeger(tonumber(self.env "COLUMNS")) or WIDTH
   return width, height or HEIGHT
 end
@@ -68,7 +60,7 @@ local function is_set(value)
 end
 
 local function new_stream(file, fd, env, terminal)
-  local is_terminal = terminal ~= nil or fd ~= nil and uv.guess_handle(fd) == "tty"
+  local is_terminal = terminal ~= nil or fd ~= nil and system.is_terminal(fd)
   local is_dumb = env "TERM" == "dumb"
   return setmetatable({ file = file, fd = fd, env = env, terminal = terminal, is_terminal = is_terminal,
     is_live = is_terminal and not is_dumb, has_colours = is_terminal and not is_dumb and not is_set(env "NO_COLOR") }, Stream)

@@ -97,4 +97,17 @@ function M.is_terminal(fd)
   return uv.guess_handle(fd) == "tty"
 end
 
+--- Columns and rows of a terminal; nil where a descriptor is none, or does not say. Does not wait.
+---@param fd integer
+---@return integer|nil columns
+---@return integer|nil rows
+function M.window_size(fd)
+  local tty = M.is_terminal(fd) and uv.new_tty(fd, false) -- luv loses the handle of one that is no terminal
+  if not tty then return nil end
+  local columns, rows = tty:get_winsize()
+  tty:close()
+  if math.type(columns) ~= "integer" or columns <= 0 then return nil end
+  return columns, rows
+end
+
 return M

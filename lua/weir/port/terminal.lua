@@ -1,7 +1,8 @@
 --- The terminal, a line at a time: edited by libedit, read by the loop, so that everything else goes on meanwhile.
 
-local keys = require "weir.repl.keys"
+local keys = require "weir.text.keys"
 local native = require "weir.native.scheduler"
+local system = require "weir.port.system"
 local uv = require "luv"
 
 local M = {}
@@ -161,11 +162,7 @@ end
 --- Columns of the window. Does not wait.
 ---@return integer
 function Terminal:columns()
-  local tty = uv.new_tty(1, false)
-  if not tty then return 80 end
-  local width = tty:get_winsize()
-  tty:close()
-  return math.type(width) == "integer" and width > 0 and width or 80
+  return (system.window_size(1)) or 80
 end
 
 --- To be called when the window has another size. Does not wait.

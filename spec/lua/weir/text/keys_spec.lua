@@ -1,4 +1,4 @@
-local keys = require "weir.repl.keys"
+local keys = require "weir.text.keys"
 
 describe("what a terminal sends", function()
   local function split(bytes)
