@@ -49,12 +49,14 @@ static const uint8_t *embedded_v4(const uint8_t b[16]) {
 
 static bool v6_allowed(const uint8_t b[16], weir_addresses policy) {
   static const uint8_t loopback[16] = { [15] = 1 };
-  static const uint8_t teredo[4] = { 0x20, 0x01 }, documentation[4] = { 0x20, 0x01, 0x0D, 0xB8 };
+  static const uint8_t documentation[4] = { 0x20, 0x01, 0x0D, 0xB8 };
   const uint8_t *v4 = embedded_v4(b);
   if (v4) return v4_allowed(v4_at(v4), policy);
   if (policy == WEIR_ADDRESSES_LOOPBACK) return memcmp(b, loopback, 16) == 0;
-  bool global = b[0] >> 5 == 1; /* 2000::/3 */
-  return global && !starts_with(b, teredo, 4) && !starts_with(b, documentation, 4);
+  bool global = b[0] >> 5 == 1;                                /* 2000::/3 */
+  bool protocol = b[0] == 0x20 && b[1] == 0x01 && b[2] < 2;    /* 2001::/23 */
+  bool newer = b[0] == 0x3F && b[1] == 0xFF && b[2] >> 4 == 0; /* 3fff::/20, documentation too */
+  return global && !protocol && !newer && !starts_with(b, documentation, 4);
 }
 
 bool weir_address_allowed(const struct sockaddr *address, weir_addresses policy) {

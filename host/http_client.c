@@ -124,10 +124,10 @@ static size_t on_header(char *line, size_t one, size_t size, void *context) {
   weir_http_transfer *t = context;
   (void)one;
   t->last_ms = uv_now(t->client->loop);
-  if (t->has_headers) return size; /* trailers */
   t->header_bytes += size;
   if (t->header_bytes > WEIR_HTTP_HEADER_BYTES)
     return stop_with(t, WEIR_LIMIT, "the headers pass 256 KiB");
+  if (t->has_headers) return size; /* trailers */
   const char *end = trim_end(line, line + size);
   if (end == line) {
     complete_headers(t);
@@ -146,7 +146,8 @@ static size_t on_body(char *bytes, size_t one, size_t size, void *context) {
   t->last_ms = uv_now(t->client->loop);
   if (t->redirecting) {
     t->redirect_bytes += size;
-    return t->redirect_bytes > REDIRECT_BODY_BYTES ? 0 : size;
+    if (t->redirect_bytes <= REDIRECT_BODY_BYTES) return size;
+    return stop_with(t, WEIR_LIMIT, "the body of a redirect passes 64 KiB");
   }
   if (!t->collecting && t->body.size > 0 && t->body.size + size > WEIR_HTTP_BUFFER_BYTES) {
     t->paused = true;
@@ -454,7 +455,7 @@ static weir_status status_of(CURLcode code) {
 }
 
 void weir_http_done(weir_http_transfer *t, CURLcode code) {
-  if (t->redirecting && t->outcome == WEIR_OK && (code == CURLE_OK || code == CURLE_WRITE_ERROR)) {
+  if (t->redirecting && t->outcome == WEIR_OK && code == CURLE_OK) {
     follow(t);
   } else if (t->denied) {
     weir_http_end(t, WEIR_DENIED, "the address is not allowed; see the option addresses");

@@ -14,7 +14,7 @@
 #include "status.h"
 
 #define WEIR_HTTP_REDIRECTS 3
-/* Of all headers of an answer; libcurl itself gives up past 300 KiB. */
+/* Of all headers and trailers of an answer; libcurl itself gives up past 300 KiB. */
 #define WEIR_HTTP_HEADER_BYTES (256 * 1024)
 #define WEIR_HTTP_BODY_BYTES (64 * 1024 * 1024) /* of a body, unless told otherwise */
 #define WEIR_HTTP_BUFFER_BYTES (256 * 1024)     /* that wait to be taken */

@@ -143,6 +143,7 @@ end
 function M.review(frame, step, key, input, draw)
   local earlier, refused_ms = earlier_drafts(frame, key)
   while true do
+    frame.draft = #earlier + 1
     local ok, output, label, attempt = draw(feedback_of(earlier[#earlier]), refused_ms)
     if not ok then return false, output, nil, attempt end
     local judged_ok, verdict = pcall(judged, frame, step, key, input, output, earlier)

@@ -145,8 +145,8 @@ local function flow_random(from, to)
     if from then return math.random(from) end
     return math.random()
   end
-  if to then return from - 1 + frame.run:draw(to - from + 1) end
-  return frame.run:draw(from)
+  if to then return from - 1 + frame.run:draw(to - from + 1, frame, frame.prefix) end
+  return frame.run:draw(from, frame, frame.prefix)
 end
 
 -- What a replay must see again: order, time, chance.

@@ -75,6 +75,7 @@ end
 
 local function load_one(registry, report, full, overlay, is_forced)
   local current = names.current(registry, full)
+  registry.failed[full] = nil -- noted again if it still cannot be loaded; without a file it is forgotten
   local loaded, err = names.load(registry, full, overlay)
   if not loaded and err.code == "not_found" and not registry.failed[full] then return note_removed(registry, report, full, current) end
   if not loaded then

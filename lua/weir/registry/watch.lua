@@ -13,6 +13,7 @@ local system = require "weir.port.system"
 local M = {}
 
 local SETTLE = 0.03 -- seconds from the first event of a burst until it is looked at
+local NOISE = 10 -- seconds; longer than it takes to go through all that the system holds
 local TREES = { "modules", "pipelines" }
 local EXTENSIONS = { lua = true, yaml = true, yml = true, json = true }
 
@@ -75,12 +76,22 @@ local function note(self, path)
   if self.waiter then self.waiter:wake() end
 end
 
+-- What is of no interest fills the system's queue as well: where that may have dropped something, all is looked at.
+local function note_noise(self)
+  local now = native.now()
+  if now - self.noise_since > NOISE then self.noise, self.noise_since = 0, now end
+  self.noise = self.noise + 1
+  if self.noise < self.overflow then return end
+  self.noise, self.is_stale, self.events = 0, true, self.overflow
+  if self.waiter then self.waiter:wake() end
+end
+
 local function on_event(self, folder, name)
   local path = name and folder .. "/" .. name
   if not path then
     self.is_stale = true
   elseif not is_file_of_user(name) then
-    if name:sub(1, 1) == "." then return end -- of editors, and the store
+    if name:sub(1, 1) == "." then return note_noise(self) end -- of editors, and the store
     self.is_stale = true                     -- a folder may have come or gone, or another stands in its place
     self.moved[path], self.moved[folder] = true, folder:sub(-#name - 1) == "/" .. name or self.moved[folder]
     path = nil
@@ -175,7 +186,8 @@ end
 function M.open(registry, options)
   options = options or {}
   local self = setmetatable({ registry = registry, roots = roots_of(registry), watches = {}, changed = {}, seen = {}, moved = {},
-    events = 0, settle = options.settle or SETTLE, overflow = options.overflow or port.queue_size() // 4 }, Watch)
+    events = 0, noise = 0, noise_since = 0, settle = options.settle or SETTLE,
+    overflow = options.overflow or port.queue_size() // 4 }, Watch)
   local ok, err = pcall(watch_folders, self)
   if not ok then
     self:close()

@@ -95,10 +95,12 @@ function methods:sleep(seconds)
   error(err, 0)
 end
 
---- A number drawn from the run's own generator: with no argument a float in [0, 1), with n an integer
---- from 1 to n. The same run draws the same numbers again after a crash.
+--- A number drawn from a generator of the flow's, or of the attempt's, own: with no argument a float in [0, 1), with n an
+--- integer from 1 to n. The same run draws the same numbers again after a crash.
 function methods:random(n)
-  return self._frame.run:draw(n)
+  local flow, frame = rawget(self, "_flow"), self._frame
+  if flow and flow.is_flow then return frame.run:draw(n, flow, flow.prefix) end
+  return frame.run:draw(n, self, ("%s#%d#%d"):format(self._key, frame.draft or 1, self.attempt))
 end
 
 local function charge(self, bytes)

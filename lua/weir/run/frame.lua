@@ -10,6 +10,7 @@ local M = {}
 ---@field branch string|nil   of the workspace; of the steps of a group of which not all count
 ---@field sync table|nil      the moment that the steps of its group read: {lsn, prefix, group, visit}
 ---@field held weir.Binding|nil what its step began with, if the run takes new versions as it goes
+---@field draft integer|nil  of a step with a critic: which one is made, from 1
 ---@field counters table|nil  of a flow: how often a name was used
 
 --- A frame inside another one.

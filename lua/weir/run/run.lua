@@ -58,10 +58,20 @@ function Run:notify(event)
   if listener then listener(event, self) end
 end
 
---- A float in [0, 1), or an integer from 1 to n, from the run's own generator.
-function Run:draw(n)
-  local state = (self.random_state or seed_of(self.of and self.of.seed or self.id)) + 0x9e3779b97f4a7c15
-  self.random_state = state
+--- A float in [0, 1), or an integer from 1 to n. Each flow and each attempt of a step draws from a generator of its own,
+--- seeded by the run and its place: what others draw meanwhile, or do not draw again in a replay, changes nothing for it.
+---@param n integer|nil
+---@param place table|nil what keeps the generator: the frame of a flow, the context of an attempt; default: the run
+---@param name string|nil of the place in the run; the same in every life
+function Run:draw(n, place, name)
+  place = place or self
+  local state = rawget(place, "random_state")
+  if not state then
+    local seed = self.of and self.of.seed or self.id
+    state = seed_of((name or "") == "" and seed or seed .. "/" .. name)
+  end
+  state = state + 0x9e3779b97f4a7c15
+  place.random_state = state
   local z = (state ~ (state >> 30)) * 0xbf58476d1ce4e5b9
   z = (z ~ (z >> 27)) * 0x94d049bb133111eb
   z = z ~ (z >> 31)

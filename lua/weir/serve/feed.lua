@@ -5,6 +5,7 @@
 --- missing events in silence. Nothing here is kept: the record of a run is its journal.
 
 local clock = require "weir.port.clock"
+local log = require "weir.log"
 local native = require "weir.native.scheduler"
 
 local M = {}
@@ -178,8 +179,20 @@ local function item_of(self, event, run)
   return require("weir.value").copy(event.item)
 end
 
+local SAID = { log = true, print = true } -- by agents: what is secret is masked, as it is in the log
+local DEPTH_MAX = 8
+
+local function masked(value, depth)
+  if type(value) == "string" then return log.redact(value) end
+  if type(value) ~= "table" or depth > DEPTH_MAX then return value end
+  local copy = {}
+  for name, one in next, value do copy[name] = masked(one, depth + 1) end
+  return copy
+end
+
 --- Publishes what a run notifies of, as an event of its kind with the run's id and pipeline. The items of its steps'
---- streams (kind `item`) are published only while somebody follows the run.
+--- streams (kind `item`) are published only while somebody follows the run. What was registered as secret is masked in
+--- errors and in what agents log and print, not in items.
 ---@param event table as runs notify of it
 ---@param run weir.Run
 function Feed:of_run(event, run)
@@ -194,7 +207,8 @@ function Feed:of_run(event, run)
   end
   if item ~= nil then data.item = item end
   local err = data.error
-  if type(err) == "table" then data.error = { code = err.code, message = err.message, step = err.step } end
+  if type(err) == "table" then data.error = { code = err.code, message = masked(err.message, 1), step = err.step } end
+  if SAID[event.kind] then data.text, data.fields = masked(data.text, 1), masked(data.fields, 1) end
   self:publish(event.kind, data)
 end
 

@@ -1,3 +1,4 @@
+local clock = require "weir.port.clock"
 local process = require "weir.port.process"
 local support = dofile "spec/lua/weir/cli/support.lua"
 
@@ -8,6 +9,8 @@ return weir.pipeline "talking" { weir.step "talk" { agent = "talk" }, output = "
 ]]
 local POINTS = { "before_request", "after_request" }
 local KILLS_MAX = 100 -- of one command
+local KILLS = math.tointeger(os.getenv "WEIR_KILLS") or 10 -- at random moments
+local MANY = 100 -- of which some come before and some after the change
 
 describe("a change of the version that serves, killed at every write", function()
   local folder
@@ -61,5 +64,33 @@ describe("a change of the version that serves, killed at every write", function(
   it("leaves the old one or the new one: reload", function()
     assert.equal(0, support.host({ "rollback", "talk" }, { cwd = folder }).status)
     sweep({ "reload", "talk" }, "one", "two")
+  end)
+
+  -- How long the command takes that is to be killed, in seconds.
+  local function measured(arguments)
+    local place, from = copy(), clock.now()
+    assert.equal(0, support.host(arguments, { cwd = place }).status)
+    local took = clock.now() - from
+    support.remove(place)
+    return took
+  end
+
+  it("leaves the old one or the new one, at whatever moment it is killed", function()
+    local serving, changes = "two", 0
+    local longest = 1.2 * measured { "rollback", "talk" }
+    for _ = 1, KILLS do
+      local is_back = serving == "two"
+      local child = support.start({ is_back and "rollback" or "reload", "talk" }, { cwd = folder })
+      clock.sleep(math.random() * longest)
+      child:kill "sigkill"
+      child:close()
+      local run = support.host({ "run", "talking", "--json" }, { cwd = folder })
+      assert.equal(0, run.status, run.stderr)
+      local output = support.lines(run.stdout)[1].output
+      assert.is_true(output == "one" or output == "two", output)
+      if output ~= serving then changes = changes + 1 end
+      serving = output
+    end
+    assert.is_true(KILLS < MANY or changes > 0 and changes < KILLS, changes)
   end)
 end)

@@ -89,6 +89,17 @@ return weir.pipeline "said" { weir.step "say" { agent = "ann", input = { text = 
     assert.equal("TWO", module "ann".execute().text)
   end)
 
+  it("forgets a broken file that has gone, and lets pass what changes with it", function()
+    assert(registry:lookup("agent", "talk"))
+    place:write("modules/agents/away.lua", "return {")
+    assert.same({ "agents/away" }, names_of(reload.changed(registry, { file "modules/agents/away.lua" }).failed))
+    place:remove "modules/agents/away.lua"
+    place:agent("talk", "return { text = 'two' }")
+    local report = reload.changed(registry, { file "modules/agents/away.lua", file "modules/agents/talk.lua" })
+    assert.same({}, report.failed)
+    assert.same({ "agents/talk" }, names_of(report.reloaded))
+  end)
+
   local broken = {
     { "a syntax error", "return {\n  kind = = 'agent' }", "invalid", 2, "unexpected symbol" },
     { "an error at load", "\n\nerror 'no luck'", "invalid", 3, "no luck" },

@@ -1,10 +1,16 @@
 local native = require "weir.native.scheduler"
 local process = require "weir.port.process"
+local processes = dofile "spec/lua/weir/cli/support.lua"
 local support = dofile "spec/lua/weir/registry/support.lua"
 local task = require "weir.task"
 local watch = require "weir.registry.watch"
 
 local PATIENCE = 60 -- seconds until a spec gives up
+local FLOOD = 100000 -- events that nobody reads meanwhile: more than the system holds
+local SAY = [[
+local weir = require "weir"
+return weir.pipeline "say" { weir.step "talk" { agent = "talk" } }
+]]
 
 describe("a watch over a project", function()
   local place, registry, open
@@ -94,6 +100,57 @@ describe("a watch over a project", function()
     for number = 1, 5 do place:agent("some" .. number, "return {}") end
     local seen = told "modules/agents/some5.lua"
     assert.is_true(seen[file "modules/agents/talk.lua"])
+  end)
+
+  -- Files that come and go; each is told of three times or more.
+  local function flood(name)
+    for number = 1, FLOOD // 3 do
+      local path = file("modules/agents/" .. name:format(number % 50))
+      local handle = assert(io.open(path, "wb"))
+      handle:write "x"
+      handle:close()
+      os.remove(path)
+    end
+  end
+
+  for what, name in pairs { ["files of editors"] = ".%d.swp", modules = "m%d.lua", ["other files"] = "m%d.txt" } do
+    it("hears of what comes behind a hundred thousand events of " .. what .. ", which the system drops", function()
+      place:write("weir.lua", "return { listen = false }")
+      place:write("pipelines/say.lua", SAY)
+      local host = processes.start({ "serve", "--watch", "--log", "info" }, { cwd = place.folder })
+      assert(processes.read_until(host.stderr, "host started"))
+      assert.equal(0, processes.host({ "run", "say", "-q" }, { cwd = place.folder }).status)
+      host:kill "sigstop" -- nobody reads what the system has to tell
+      flood(name)
+      place:agent("talk", "return { text = 'late' }")
+      host:kill "sigcont"
+      local came, err = task.within({ timeout = PATIENCE }, function()
+        assert(processes.read_until(host.stderr, "reloaded[^\n]*agents/talk"))
+      end)
+      host:close()
+      assert.is_true(came, err and err.message)
+    end)
+  end
+
+  it("comes to the last text of files that are written in pieces, moved, removed and made again by another process", function()
+    local reports = 0
+    registry:observe(function() reports = reports + 1 end)
+    local script = [[
+      for n in $(seq 1 60); do
+        printf 'return { kind = "agent", name = "talk", ' > talk.lua; printf 'api = 1, execute = function() return { text = "%d" } end }' $n >> talk.lua
+        mv talk.lua away.lua; mv away.lua talk.lua; rm talk.lua; printf 'return {' > .new; mv .new talk.lua
+      done
+      printf 'return { kind = "agent", name = "talk", api = 1, execute = function() return { text = "last" } end }' > .new; mv .new talk.lua]]
+    local ok = task.within({ timeout = PATIENCE }, function(scope)
+      task.spawn(watch.run, registry)
+      task.yield()
+      assert.equal(0, process.run({ "sh", "-c", script }, { cwd = file "modules/agents" }).status)
+      while assert(registry:lookup("agent", "talk")).module.execute().text ~= "last" do task.sleep(0.01) end
+      scope:cancel "enough"
+    end)
+    assert.is_false(ok)
+    assert.equal("last", assert(registry:lookup("agent", "talk")).module.execute().text)
+    assert.is_true(reports >= 1)
   end)
 
   it("reloads, again and again, until its task is cancelled, and leaves nothing open", function()

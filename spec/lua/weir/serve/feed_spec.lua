@@ -98,6 +98,20 @@ describe("a feed", function()
       follower:next().data)
   end)
 
+  it("masks what is secret in what agents log and print, and in errors", function()
+    local follower, run, secret = feed:follow(), { id = "r_1", plan = { name = "p" } }, "a-secret-of-the-feed-spec"
+    require("weir.log").secret(secret)
+    local fields = { list = { secret, 1 } }
+    feed:of_run({ kind = "log", step = "a", level = "info", text = "with " .. secret, fields = fields }, run)
+    feed:of_run({ kind = "print", step = "a", text = secret .. secret }, run)
+    feed:of_run({ kind = "step", step = "a", error = { code = "failed", message = "not " .. secret } }, run)
+    local first = follower:next().data
+    assert.same({ "with [secret]", { list = { "[secret]", 1 } } }, { first.text, first.fields })
+    assert.equal("[secret][secret]", follower:next().data.text)
+    assert.equal("not [secret]", follower:next().data.error.message)
+    assert.equal(secret, fields.list[1])
+  end)
+
   it("tells the items of a stream to those who follow that run, as they were then", function()
     local run, all = { id = "r_1", plan = { name = "p" } }, feed:follow()
     local function item(value) feed:of_run({ kind = "item", step = "a", item = value }, run) end
