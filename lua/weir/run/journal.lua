@@ -2,7 +2,7 @@
 --- is used. Entries are lists whose first element says what they are:
 ---   {"run", head}                                     the run's definition, input and pins
 ---   {"life", at_ms}                                   a process goes on with the run after one that ended
----   {"start", key, asked, attempt, at_ms}             an attempt has begun
+---   {"start", key, asked, attempt, at_ms, waits?}     an attempt has begun; true: one that only waits
 ---   {"attempt", key, attempt, from_ms, to_ms, error, delay, memory}  an attempt failed, another follows
 ---   {"draft", key, draft, memory}                     a draft was refused by its critic, another follows
 ---   {"step", key, asked, status, from_ms, to_ms, attempt, value, extra}  the outcome of a step
@@ -119,7 +119,7 @@ local READ = {
   start = function(self, entry)
     local key = entry[2]
     self.began[key], self.begun[key] = self.began[key] or entry[5], (self.begun[key] or 0) + 1
-    self.is_open = true
+    if entry[6] ~= true then self.is_open = true end
   end,
   attempt = function(self, entry)
     local attempts = self.attempts[entry[2]] or {}
@@ -231,9 +231,15 @@ function Journal:standing(key)
 end
 
 --- Says that an attempt begins; waits only while the journal is careful. The token lets its outcome
---- overtake it.
-function Journal:begin(key, asked, attempt, at_ms)
-  if self.is_careful then return self:append { "start", key, asked, attempt, at_ms } end
+--- overtake it. Of a step that only waits (for a person, a signal, a moment) no process dies.
+---@param key string
+---@param asked integer
+---@param attempt integer
+---@param at_ms integer
+---@param waits true|nil the step only waits
+function Journal:begin(key, asked, attempt, at_ms, waits)
+  if self.is_careful then return self:append { "start", key, asked, attempt, at_ms, waits } end
+  if waits then return self.handle:note_of("start", key, asked, attempt, at_ms, waits) end
   return self.handle:note_of("start", key, asked, attempt, at_ms)
 end
 

@@ -240,7 +240,7 @@ end
 
 -- A step that may be started only once says so on disk first.
 local function begin(journal, step, key, asked, from_ms)
-  if not step.once then return journal:begin(key, asked, 1, from_ms) end
+  if not step.once then return journal:begin(key, asked, 1, from_ms, step.kind.is_durable) end
   journal:append { "start", key, asked, 1, from_ms }
 end
 

@@ -2,6 +2,7 @@ local clock = require "weir.port.clock"
 local keeping = require "weir.run.keeping"
 local recovery = require "weir.run.recovery"
 local support = dofile "spec/lua/weir/run/support.lua"
+local task = require "weir.task"
 local waking = require "weir.run.waking"
 local weir = require "weir"
 
@@ -54,6 +55,27 @@ describe("a run over many lives", function()
     world.here.registry:put { kind = "agent", name = "kill", api = 1, options = { type = "object" }, execute = function() return "mended" end }
     recovery.open(world.engine, ids[2], { anyway = true }):execute()
     assert.equal("finished", world:row(ids[2]).status)
+  end)
+
+  it("is not set aside while it only waits, however often the process ends over that", function()
+    world = support.world({}, { patience = 1000 })
+    local definition = P "spec" { A "ask" {}, output = "$.ask.decision" }
+    world:life(1000)
+    local run = world.engine:start(world:define(definition), {})
+    for _ = 1, 6 do
+      clock.sleep(1) -- it stands in memory, and waits
+      world.mortal.writes = 0
+      run:crash()
+      clock.sleep(1)
+      world:life(1000)
+      run = recovery.open(world.engine, run.id)
+      task.spawn(function() run:execute() end)
+    end
+    clock.sleep(1)
+    assert.equal("running", world:row(run.id).status)
+    assert(world:decide(world:questions(run.id)[1].id, {}))
+    run:await_left()
+    assert.same({ "finished", "approve" }, { world:row(run.id).status, world:ending(run.id).value })
   end)
 
   it("is set aside also when it ends the process each time that it is woken", function()
