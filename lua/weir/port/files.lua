@@ -152,6 +152,29 @@ local function check_place(file, root, path)
   return refuse_escape(root, path)
 end
 
+local function folder_of(path) return path:match "^(.*)/[^/]*$" or "." end
+local function name_of(path) return path:match "[^/]*$" end
+
+--- A path through an open folder: it leads into that one, whatever takes the place of its name meanwhile.
+local function inside(folder, name) return ("/proc/self/fd/%d/%s"):format(folder.fd, name) end
+
+--- Opens a folder below a root, and makes it and those above it if it may. What is opened is looked at, not its name.
+local function open_below(root, folder, path, may_make)
+  local file, err = open(folder, "r", 0)
+  if not file and may_make and tostring(err):find "^ENOENT" then
+    local above <close>, message, code = open_below(root, folder_of(folder), path, true)
+    if not above then return nil, message, code end
+    local made, why = call(nil, uv.fs_mkdir, inside(above, name_of(folder)), 511) -- 0777, less the umask
+    if not made and not tostring(why):find "^EEXIST" then return refuse(path, why) end
+    file, err = open(inside(above, name_of(folder)), "r", 0)
+  end
+  if not file then return refuse(path, err) end
+  local is_fine, message, code = check_place(file, root, path)
+  if is_fine then return file end
+  File.__close(file)
+  return nil, message, code
+end
+
 -- Reading
 
 local function too_long(path, max_bytes)
@@ -202,9 +225,9 @@ function M.read(path, options)
   local file <close>, err = open(real, uv.constants.O_RDONLY | uv.constants.O_NONBLOCK, 0)
   if not file then return refuse(path, err) end
   if options.root then
-    local inside
-    inside, message, code = check_place(file, options.root, path)
-    if not inside then return nil, message, code end
+    local is_fine
+    is_fine, message, code = check_place(file, options.root, path)
+    if not is_fine then return nil, message, code end
   end
   local stat, stat_error = use(file, uv.fs_fstat)
   if not stat then return refuse(path, stat_error) end
@@ -224,8 +247,6 @@ end
 
 -- Writing
 
-local function folder_of(path) return path:match "^(.*)/[^/]*$" or "." end
-
 local function write_all(file, bytes)
   local written = 0
   while written < #bytes do
@@ -235,12 +256,6 @@ local function write_all(file, bytes)
     written = written + count
   end
   return use(file, uv.fs_fsync)
-end
-
-local function sync_folder(path)
-  local folder <close>, err = open(path == "" and "/" or path, "r", 0)
-  if not folder then return nil, err end
-  return use(folder, uv.fs_fsync)
 end
 
 --- Creates a folder and those above it. Waits.
@@ -277,11 +292,37 @@ local function write_aside(path, aside, bytes, mode)
   return ok, err
 end
 
+-- Puts bytes in the place of a file; `folder` is its folder, open, to be synced; `path` is for messages.
+local function put(real, aside, bytes, folder, path)
+  local stat = call(nil, uv.fs_stat, real)
+  if stat and stat.type ~= "file" then return refuse(path, stat.type == "directory" and "EISDIR" or "EACCES") end
+  local removed <close> = remover(aside)
+  local ok, err = write_aside(real, aside, bytes, stat and stat.mode & 511 or 420) -- 0777, 0644
+  if not ok then return refuse(path, err) end
+  removed.kept = true
+  ok, err = use(folder, uv.fs_fsync)
+  if not ok then return refuse(path, err) end
+  return true
+end
+
+local function name_aside()
+  return ".weir-" .. hash.sha256(hash.random(16)):sub(1, 16)
+end
+
+local function write_below(path, bytes, options)
+  local real, message, code = M.below(options.root, path)
+  if not real then return nil, message, code end
+  local folder <close>, why, which = open_below(options.root, folder_of(real), path, options.folders)
+  if not folder then return nil, why, which end
+  return put(inside(folder, name_of(real)), inside(folder, name_aside()), bytes, folder, path)
+end
+
 --- Writes a whole file: whoever reads it sees the old bytes or the new ones, also after a power cut. Waits.
 --- A link is replaced, not followed.
 ---@param path string
 ---@param bytes string
----@param options { root: string?, folders: boolean? }? `root`: as `below`; `folders`: create those above it
+---@param options { root: string?, folders: boolean? }? `root`: as `below`, also where a folder on the way is exchanged for a
+---  link meanwhile; `folders`: create those above it
 ---@return true?
 ---@return string? message
 ---@return string? code `not_found`, `denied`, `invalid`, `full`, `unavailable`, `failed`
@@ -289,47 +330,52 @@ function M.write(path, bytes, options)
   check_path(path)
   if type(bytes) ~= "string" then error("bytes must be a string", 2) end
   options = options or {}
-  local real, message, code = path, nil, nil
-  if options.root then real, message, code = M.below(options.root, path) end
-  if not real then return nil, message, code end
-  local folder = folder_of(real)
+  if options.root then return write_below(path, bytes, options) end
+  local folder = folder_of(path)
   if options.folders and folder ~= "." and folder ~= "" then
-    local made
-    made, message, code = M.make_folder(folder)
+    local made, message, code = M.make_folder(folder)
     if not made then return nil, message, code end
   end
-  local stat = call(nil, uv.fs_stat, real)
-  if stat and stat.type ~= "file" then return refuse(path, stat.type == "directory" and "EISDIR" or "EACCES") end
-  local aside = ("%s/.weir-%s"):format(folder, hash.sha256(hash.random(16)):sub(1, 16))
-  local removed <close> = remover(aside)
-  local ok, err = write_aside(real, aside, bytes, stat and stat.mode & 511 or 420) -- 0777, 0644
-  if not ok then return refuse(path, err) end
-  removed.kept = true
-  ok, err = sync_folder(folder)
-  if not ok then return refuse(folder, err) end
-  return true
+  local opened <close>, err = open(folder == "" and "/" or folder, "r", 0)
+  if not opened then return refuse(path, err) end
+  return put(path, ("%s/%s"):format(folder, name_aside()), bytes, opened, path)
 end
 
---- Removes a file, a link and not what it leads to; that it is gone is on disk. Waits.
----@param path string
----@param options { root: string? }? `root`: as `below`
----@return boolean? was_there
----@return string? message
----@return string? code `denied`, `invalid` (a folder), `unavailable`, `failed`
-function M.remove(path, options)
-  check_path(path)
-  local real, message, code = path, nil, nil
-  if options and options.root then real, message, code = M.below(options.root, path) end
-  if not real then return nil, message, code end
+local function unlink(real, folder, path)
   local removed, err = call(nil, uv.fs_unlink, real)
   if not removed then
     if tostring(err):find "^ENOENT" then return false end
     return refuse(path, err)
   end
   local ok
-  ok, err = sync_folder(folder_of(real))
+  ok, err = use(folder, uv.fs_fsync)
   if not ok then return refuse(path, err) end
   return true
+end
+
+--- Removes a file, a link and not what it leads to; that it is gone is on disk. Waits.
+---@param path string
+---@param options { root: string? }? `root`: as of `write`
+---@return boolean? was_there
+---@return string? message
+---@return string? code `denied`, `invalid` (a folder), `unavailable`, `failed`
+function M.remove(path, options)
+  check_path(path)
+  local real, root = path, options and options.root
+  local folder, message, code
+  if root then
+    real, message, code = M.below(root, path)
+    if not real then return nil, message, code end
+    folder, message, code = open_below(root, folder_of(real), path, false)
+  else
+    local err
+    folder, err = open(folder_of(path) == "" and "/" or folder_of(path), "r", 0)
+    if not folder then message, code = select(2, refuse(path, err)) end
+  end
+  if code == "not_found" then return false end
+  if not folder then return nil, message, code end
+  local opened <close> = folder
+  return unlink(root and inside(opened, name_of(real)) or path, opened, path)
 end
 
 -- Looking
@@ -363,7 +409,7 @@ local function type_of(path, given)
   return stat.type
 end
 
-local walk
+local walk, scan_folder
 
 local function add_entry(found, folder, prefix, name, given, options, depth)
   if name:sub(1, 1) == "." and not options.hidden then return true end
@@ -378,8 +424,24 @@ local function add_entry(found, folder, prefix, name, given, options, depth)
   return true
 end
 
+-- Below a root a folder is open while it is gone through, so that it stays the one that was looked at.
+local function walk_below(found, folder, prefix, options, depth)
+  local opened <close>, err = open(folder, "r", 0)
+  if not opened then return refuse(options.path, err) end
+  local is_fine, message, code = check_place(opened, options.root, options.path)
+  if not is_fine then
+    if depth > 1 then return true end -- a link that was a folder a moment ago
+    return nil, message, code
+  end
+  return scan_folder(found, ("/proc/self/fd/%d"):format(opened.fd), prefix, options, depth)
+end
+
 function walk(found, folder, prefix, options, depth)
   if depth > DEPTH then return nil, ("'%s': more than %d folders inside one another"):format(folder, DEPTH), "limit" end
+  return (options.root and walk_below or scan_folder)(found, folder, prefix, options, depth)
+end
+
+function scan_folder(found, folder, prefix, options, depth)
   local scan, err = call(nil, uv.fs_scandir, folder)
   if not scan then return refuse(folder, err) end
   for name, given in uv.fs_scandir_next, scan do
@@ -408,7 +470,7 @@ function M.list(path, options)
     if not matches then return nil, message, code end
   end
   local found = {}
-  local how = { recursive = options.recursive, hidden = options.hidden, matches = matches }
+  local how = { recursive = options.recursive, hidden = options.hidden, matches = matches, root = options.root, path = path }
   local ok
   ok, message, code = walk(found, (real:gsub("(.)/+$", "%1")), "", how, 1)
   if not ok then return nil, message, code end

@@ -118,7 +118,9 @@ local function swap(registry, records, changes)
   for _, change in ipairs(changes) do
     local name = names.pipeline(change.full)
     if name then
-      registry.definitions[name] = change.new
+      local old = registry.definitions[name]
+      if old then old.is_replaced = true end -- whoever holds it still begins no run with it
+      registry.definitions[name], change.new.is_replaced = change.new, nil
     else
       entries[#entries + 1] = change.new
     end

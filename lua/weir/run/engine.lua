@@ -189,6 +189,19 @@ local function asked_of(self, of, checked, key)
     of.name, key)
 end
 
+-- What a run begins with: a definition and the modules that serve with it. One that was looked up before a reload and is
+-- used after it gives way to its successor, so that the run has nothing of two reloads.
+local function hold(self, definition)
+  while true do
+    local of = self:plan_of(definition)
+    local held = binding.hold(self, of)
+    local serving = definition.is_replaced and self.project.registry.definitions[of.name]
+    if not serving then return of, held end
+    held:release()
+    definition = serving
+  end
+end
+
 --- Prepares a run of a definition: checks the input, pins what it uses and, with a store, keeps its start.
 --- Waits for the disk. Raises {code, message}: `invalid` input, `full`, `conflict` (the key has started a run), ...
 ---@param definition weir.Definition
@@ -198,10 +211,16 @@ end
 function Engine:prepare(definition, input, options)
   options = options or {}
   if self.is_stopping then failure.raise("closed", "the host is stopping and starts no more runs") end
-  local of = self:plan_of(definition)
-  local checked = checked_input(of, input)
-  local asked = options.key and asked_of(self, of, checked, options.key)
-  local run = new_run(self, of, binding.hold(self, of), checked, options)
+  local of, held = hold(self, definition)
+  local ok, checked, asked = pcall(function()
+    local fine = checked_input(of, input)
+    return fine, options.key and asked_of(self, of, fine, options.key)
+  end)
+  if not ok then
+    held:release()
+    error(checked, 0)
+  end
+  local run = new_run(self, of, held, checked, options)
   run.asked = asked
   if not is_kept(self, of) then return begun(run) end
   local kept, handle = pcall(keeping.begin, run)

@@ -74,6 +74,17 @@ describe("reloads under load", function()
     assert.is_true(#registry.versions:list() <= 2 * #AGENTS, #registry.versions:list())
   end)
 
+  it("a run whose definition was looked up before a reload begins with what serves after it", function()
+    own = place:life({ patience = 100 })
+    local before = assert(own.project:pipeline "talk")
+    assert.same({ "0", "0", "0", "0", "0" }, own:run(before, { number = 1 }).output)
+    save(1)
+    assert.same({}, reload.changed(own.project.registry, { place.folder .. "/lib/words.lua" }).failed)
+    assert.same({ "1", "1", "1", "1", "1" }, own:run(before, { number = 2 }).output)
+    assert.equal("invalid", require("weir.failure").of(select(2, pcall(own.run, own, before, { number = "no" }))).code)
+    assert.same({}, own.live)
+  end)
+
   it("a policy is swapped like any other module, with its state", function()
     local function policy(word)
       place:write("modules/policies/mine.lua", ([[
