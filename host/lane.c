@@ -99,20 +99,22 @@ void weir_lanes_remove(weir_lanes *lanes, weir_tenant *tenant, int lane, weir_re
   if (--lanes->lane[lane].count == 0) forget_debts(&lanes->lane[lane]);
 }
 
-static void end_turn(weir_lane *lane) {
+/* Whose turn is next. */
+static weir_flow *end_turn(weir_lane *lane) {
   weir_flow *flow = lane->current;
   lane->current = flow->next;
   flow->credit += QUANTUM;
   if (flow->credit > QUANTUM) flow->credit = QUANTUM;
   if (!flow->first && flow->credit >= 0) leave_ring(lane, flow);
+  return lane->current;
 }
 
 weir_ready *weir_lanes_first(weir_lanes *lanes, int lane) {
   weir_lane *of = &lanes->lane[lane];
-  if (of->count == 0) return NULL;
-  if (of->flows == 1) return of->current->first;
-  while (!of->current->first || of->current->credit <= 0) end_turn(of);
-  return of->current->first;
+  weir_flow *flow = of->current;
+  if (of->flows > 1)
+    while (flow && (!flow->first || flow->credit <= 0)) flow = end_turn(of);
+  return flow ? flow->first : NULL;
 }
 
 weir_ready *weir_lanes_at(weir_lanes *lanes, uint64_t index) {

@@ -104,7 +104,6 @@ struct weir_scheduler {
   lua_State *L;          /* the main thread */
   weir_memory *memory;
   weir_lanes lanes;
-  uint32_t picks;
   weir_heap timers;
   weir_turn *turn_first, *turn_last;
   weir_scope root;
@@ -114,7 +113,6 @@ struct weir_scheduler {
   /* what runs */
   weir_task *running;
   lua_State *volatile current; /* the coroutine that executes; NULL: none of ours */
-  bool can_wait;         /* every level below is able to yield */
   uint32_t closing;      /* depth of coroutine closing: nothing may yield */
   weir_yield yielding;
   /* preemption */
@@ -123,10 +121,12 @@ struct weir_scheduler {
   uint32_t ticks_at_resume;
   timer_t cpu_timer;
   bool has_cpu_timer;
+  bool can_wait;         /* every level below is able to yield */
   /* virtual time and seed */
   bool is_virtual, seeded;
   uint64_t random;
   uint32_t jitter;       /* largest number of instructions to a drawn preemption; 0: none */
+  uint32_t picks;        /* turns, so that now and then one begins with the lowest lane */
   int64_t virtual_ns, virtual_wall_ms;
   uint64_t preemptions;
   uint32_t looks;        /* draws the distance between two looks inside the library */
