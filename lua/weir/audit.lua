@@ -23,7 +23,7 @@ local SPACE = "audit"
 ---@param record { by: string?, via: string?, action: string, what: string, from: string?, to: string? }
 ---@return table operation
 function M.operation(record)
-  return { op = "put", space = SPACE, key = id.new "u", value = { at = clock.wall_ms(), by = record.by or system.user_name(),
+  return { op = "put", space = SPACE, key = id.in_a_row "u", value = { at = clock.wall_ms(), by = record.by or system.user_name(),
     via = record.via or "cli", action = record.action, what = record.what, from = record.from, to = record.to } }
 end
 

@@ -30,7 +30,7 @@ end
 local last_ms, last_prefix = -1, ""
 
 --- A new id. Two ids of different milliseconds sort by time.
----@param letter "r"|"a"|"s"|"u"
+---@param letter "r"|"a"|"s"
 ---@return string
 function M.new(letter)
   local ms = clock.wall_ms()
@@ -41,7 +41,7 @@ end
 local row_ms, row_order = -1, 0
 
 --- A new id that sorts after all that this process has been given in a row, whatever the clock does.
----@param letter "q"
+---@param letter "q"|"u"
 ---@return string
 function M.in_a_row(letter)
   local ms = clock.wall_ms()
