@@ -98,4 +98,12 @@ function M.show(value)
   return kind
 end
 
+--- A value as JSON has it: nil is null.
+---@param value any
+---@return any
+function M.or_null(value)
+  if value == nil then return json.null end
+  return value
+end
+
 return M

@@ -33,10 +33,7 @@ local function resolve(arguments)
   return format
 end
 
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
+local or_null = require("weir.value").or_null
 
 local function error_shape(entry)
   return { file = or_null(entry.file), line = or_null(entry.line), column = or_null(entry.column), field = or_null(entry.field),

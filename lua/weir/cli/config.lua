@@ -30,10 +30,7 @@ local function shown(value)
   return text.safe(encoded(value))
 end
 
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
+local or_null = require("weir.value").or_null
 
 local function print_json(context, settled)
   for _, name in ipairs(settings.names) do

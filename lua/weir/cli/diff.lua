@@ -28,10 +28,7 @@ end
 
 -- JSON -------------------------------------------------------------------------------------------
 
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
+local or_null = require("weir.value").or_null
 
 local function change_shapes(changes)
   local list = json.list {}

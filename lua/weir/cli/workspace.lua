@@ -100,10 +100,7 @@ end
 
 -- Shapes ---------------------------------------------------------------------------------------------
 
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
+local or_null = require("weir.value").or_null
 
 local function meta_shape(meta)
   return { type = or_null(meta.type), tags = json.list(meta.tags or {}), author = or_null(meta.author), run = or_null(meta.run),

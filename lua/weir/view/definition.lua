@@ -1,14 +1,10 @@
 --- A definition that a store keeps since runs have used it, as programs read it.
 
 local failure = require "weir.failure"
-local json = require "weir.native.json"
 
 local M = {}
 
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
+local or_null = require("weir.value").or_null
 
 --- Raises `not_found`.
 ---@param store weir.Store

@@ -5,10 +5,7 @@ local record_of = require "weir.view.record"
 
 local M = {}
 
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
+local or_null = require("weir.value").or_null
 
 --- What the steps of a run are done by, by key.
 ---@param store weir.Store

@@ -26,10 +26,7 @@ function M.list(here, only, engine)
   return list
 end
 
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
+local or_null = require("weir.value").or_null
 
 --- A version as programs read it.
 ---@param row weir.VersionRow

@@ -6,10 +6,7 @@ local shape = require "weir.view.shape"
 
 local M = {}
 
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
+local or_null = require("weir.value").or_null
 
 local function attempts_of(step)
   local list = json.list {}

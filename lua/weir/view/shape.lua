@@ -7,10 +7,7 @@ local M = {}
 
 local null = json.null
 
-local function or_null(value)
-  if value == nil then return null end
-  return value
-end
+local or_null = require("weir.value").or_null
 
 --- A time of a journal as programs read it, or null.
 ---@param ms integer|nil since 1970

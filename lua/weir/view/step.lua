@@ -11,10 +11,7 @@ local M = {}
 
 local known = history_of.known
 
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
+local or_null = require("weir.value").or_null
 
 local function drafts_of(history, key)
   local list = json.list {}

@@ -7,10 +7,7 @@ local shape = require "weir.view.shape"
 
 local M = {}
 
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
+local or_null = require("weir.value").or_null
 
 -- Of a declared pipeline the normal form is kept, which is written as YAML.
 local function source_of(kept)

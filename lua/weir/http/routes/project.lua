@@ -13,10 +13,7 @@ local revise = require "weir.registry.revise"
 local schemas = require "weir.http.schemas"
 local versions_view = require "weir.view.versions"
 
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
+local or_null = require("weir.value").or_null
 
 local function errors_of(err)
   local list = json.list {}

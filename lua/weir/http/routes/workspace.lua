@@ -17,10 +17,7 @@ local function view_of(call)
     author = call.who.name:sub(1, 64) })
 end
 
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
+local or_null = require("weir.value").or_null
 
 local function shape(document)
   return { name = document.name, scope = document.scope, version = document.version, value = document.value, type = or_null(document.type),
