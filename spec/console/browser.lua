@@ -5,7 +5,7 @@ local uv = require "luv"
 
 local M = {}
 
-local PLAYWRIGHT = os.getenv "WEIR_PLAYWRIGHT" or (os.getenv "HOME" or "") .. "/.cache/weir/node_modules/playwright-core"
+local PLAYWRIGHT = os.getenv "WEIR_PLAYWRIGHT" or (os.getenv "HOME" or "") .. "/.cache/weir/peers/node_modules/playwright-core"
 local CHROMIUM = os.getenv "WEIR_CHROMIUM" or "/usr/bin/chromium"
 
 --- Why no browser can be driven here; nil when one can.

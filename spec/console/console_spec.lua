@@ -1,5 +1,5 @@
 -- The console in a browser, against a host that lives. What is looked at stands in driver.mjs; needs Chromium
--- (WEIR_CHROMIUM, else /usr/bin/chromium) and playwright-core (WEIR_PLAYWRIGHT, else in ~/.cache/weir), see docs/console.md.
+-- (WEIR_CHROMIUM, else /usr/bin/chromium) and playwright-core (WEIR_PLAYWRIGHT, else where .ci/peers put it), see docs/console.md.
 local browser = dofile "spec/console/browser.lua"
 local json = require "weir.native.json"
 local support = dofile "spec/lua/weir/cli/support.lua"
