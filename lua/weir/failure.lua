@@ -48,6 +48,7 @@ local function of_table(err)
   failure.traceback = rawget(err, "traceback")
   failure.details = rawget(err, "details")
   failure.mismatch = rawget(err, "mismatch")
+  failure.class = rawget(err, "class")
   return failure
 end
 

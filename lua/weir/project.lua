@@ -7,6 +7,7 @@ local registry = require "weir.registry"
 local root_of = require "weir.root"
 local settings_of = require "weir.settings"
 local system = require "weir.port.system"
+local value_of = require "weir.value"
 
 local M = {}
 
@@ -98,6 +99,17 @@ function Project:pipeline_names()
   return names
 end
 
+-- A tool is an agent, a pipeline, or what an MCP server offers: that is asked only when it is needed.
+local function tool_declared(self, name, overlay)
+  local folder, rest = name:match "^(%a+)/(.+)$"
+  if folder == "pipelines" then return self:pipeline_file(rest) and {}, self:pipeline_names() end
+  if folder == "mcp" then
+    local servers = self.settings.mcp or {}
+    return servers[rest:match "^[^/]+"] and {}, value_of.names(servers)
+  end
+  return self.registry:declaration("agent", folder == "agents" and rest or name, overlay)
+end
+
 -- What the checker asks of names. A module that is there and broken is told once, in its own words.
 local function lookup(self, broken, overlay)
   return function(kind, name)
@@ -106,6 +118,12 @@ local function lookup(self, broken, overlay)
       return nil, self:pipeline_names()
     end
     if kind == "group" then return self.settings.groups and self.settings.groups[name] end
+    if kind == "model" then
+      local models = require("weir.model.catalog").new(self)
+      if models:has(name) then return {} end
+      return nil, models:names()
+    end
+    if kind == "tool" then return tool_declared(self, name, overlay) end
     local ok, declared, names = pcall(self.registry.declaration, self.registry, kind, name, overlay)
     if ok then return declared, names end
     local err = declared

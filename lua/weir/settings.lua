@@ -65,6 +65,33 @@ local function groups(value)
   return value
 end
 
+local AMOUNT = { type = "number", exclusiveMinimum = 0 }
+
+local MODELS = { type = "object", additionalProperties = {
+  type = "object", additionalProperties = false, required = { "use" }, properties = {
+  use = { type = "string", description = "a model module" }, options = { type = "object" }, provider = { type = "string" },
+  price = { type = "object", additionalProperties = false, required = { "input", "output" }, properties = {
+    input = { type = "number", minimum = 0 }, output = { type = "number", minimum = 0 }, cached = { type = "number", minimum = 0 } } },
+  limits = { type = "object", additionalProperties = false, properties = { requests_per_minute = AMOUNT, tokens_per_minute = AMOUNT,
+    concurrency = { type = "integer", minimum = 1 }, context = { type = "integer", minimum = 1 } } },
+  weight = { type = "number", minimum = 0 },
+  capabilities = { type = "object", additionalProperties = { type = "boolean" } } } } }
+
+local BUDGETS = { type = "array", items = { type = "object", additionalProperties = false, properties = {
+  per = { enum = { "day", "month", "ever" } }, pipeline = { type = "string" }, key = { type = "string" },
+  calls = AMOUNT, tokens = AMOUNT, usd = AMOUNT, seconds = AMOUNT, otherwise = { enum = { "fail", "pause", "ask" } } } } }
+
+-- What a schema says of a setting.
+local function fitting(schema)
+  local validate
+  return function(value, name)
+    validate = validate or assert(require("weir.schema").compile(schema, { trusted = true }))
+    local fits, errors = validate(value, name)
+    if fits then return value end
+    return nil, errors[1].message, true
+  end
+end
+
 local function any(value) return value end
 
 ---@class weir.Setting
@@ -86,8 +113,9 @@ M.all = {
   { name = "retention", check = any, doc = "how long runs are kept whose pipeline does not say" },
   { name = "groups", check = groups, doc = "people by group" },
   { name = "options", check = a_table, doc = "options by module" },
-  { name = "models", check = a_table, doc = "models by name" },
-  { name = "model", check = text, doc = "the model of steps that name none" },
+  { name = "models", check = fitting(MODELS), doc = "models by name: use, options, price, limits, weight, capabilities" },
+  { name = "model", env = "WEIR_MODEL", check = text, doc = "the model of steps that name none" },
+  { name = "budgets", check = fitting(BUDGETS), doc = "what runs may use together, per day, month or ever" },
   { name = "supervise", check = a_table, doc = "supervisors of every run" },
   { name = "roots", check = a_table, doc = "folders that agents may read" },
   { name = "hooks", check = a_table, doc = "webhooks by path" },
@@ -109,7 +137,7 @@ local function check_one(file, name, value)
     failure.raise("invalid", "%s: there is no setting '%s'%s; there are %s", file, tostring(name), suggest.hint(name, M.names),
       table.concat(M.names, ", "))
   end
-  local ok, wrong, is_whole = setting.check(value)
+  local ok, wrong, is_whole = setting.check(value, name)
   if ok == nil then failure.raise("invalid", is_whole and "%s: %s" or "%s: " .. name .. ": %s", file, wrong) end
 end
 

@@ -117,11 +117,17 @@ local function check_value(self, value, keys, place)
   check_references(self, references, keys, place)
 end
 
-local function check_condition(self, text, keys, place)
+-- A condition on what is not StepData: only that it can be read is looked at.
+local function check_text_of_condition(self, text, keys)
   if text == nil then return end
   local compiled, message = condition.compile(text)
-  if not compiled then return refuse_plainly(self, keys, ("%s: %s"):format(keys[#keys], message)) end
-  check_references(self, compiled.references, keys, place)
+  if compiled then return compiled end
+  refuse_plainly(self, keys, ("%s: %s"):format(keys[#keys], message))
+end
+
+local function check_condition(self, text, keys, place)
+  local compiled = check_text_of_condition(self, text, keys)
+  if compiled then check_references(self, compiled.references, keys, place) end
 end
 
 local function check_duration(self, value, keys)
@@ -291,7 +297,10 @@ local function check_common(self, step, keys, place)
   check_times(self, step, keys)
   check_critic(self, step.critic, below(keys, "critic"))
   check_model(self, step.model, below(keys, "model"))
-  find_each(self, "tool", step.tools, below(keys, "tools"))
+  for index, tool in ipairs(step.tools or {}) do
+    find(self, { "tool" }, tool.use, below(keys, "tools", index - 1, "use"))
+    check_text_of_condition(self, tool.approve_if, below(keys, "tools", index - 1, "approve_if"))
+  end
   check_after(self, step, keys, place)
 end
 

@@ -156,6 +156,12 @@ define("model", {
   { "policy", ref "module" }, { "options", ref "options" }, { "candidates", many(text()) }, { "needs", many(text()) },
 })
 
+define("tool", {
+  { "use", text "agents/NAME, pipelines/NAME, mcp/SERVER/TOOL" }, { "name", text "as the model sees it" }, { "options", ref "options" },
+  { "approve_if", condition "on its arguments: asks before it is called" }, { "sticky", flag "one yes is enough for the run" },
+  { "has_consequences", flag() }, { "is_trusted", flag() }, { "description", text() },
+}, { "use" })
+
 define("stream", {
   { "buffer", count(1, "items") }, { "on_full", one_of("wait", "drop_oldest", "drop_newest", "latest", "spill") },
   { "rate", { type = "number", exclusiveMinimum = 0, description = "items per second" } },
@@ -179,7 +185,7 @@ define("step", {
   { "timeout", ref "duration" }, { "idle_timeout", ref "duration" }, { "deadline", ref "duration" },
   { "critic", ref "critic" }, { "branch_label", text "a value, read after the step" }, { "optional", flag() },
   { "once", flag "never started twice" }, { "undo", ref "undo" }, { "model", either(text(), ref "model") },
-  { "tools", many(text()) }, { "stream", either({ type = "boolean" }, ref "stream") },
+  { "tools", many(ref "tool") }, { "stream", either({ type = "boolean" }, ref "stream") },
   { "post", either(text(), ref "post") }, { "cache", ref "duration" },
   { "groups", many(ref "group") }, { "output", anything "of its groups" },
 }, { "name" }, { oneOf = exactly_one(M.kinds), dependentRequired = { output = list { "groups" } } })
@@ -226,7 +232,7 @@ define("pipeline", {
   { "weir", { const = 1, errorMessage = "must be 1, the format this weir reads" } }, { "name", ref "pipeline_name" },
   { "doc", { type = "string" } }, { "input", { type = "object", description = "a JSON Schema" } },
   { "on", many(ref "trigger") }, { "queue", ref "queue" }, { "budget", ref "budget" },
-  { "durability", one_of("step", "group", "none") }, { "upgrade", one_of("pin", "next_step", "restart") },
+  { "durability", one_of("step", "group", "none") }, { "upgrade", one_of("pin", "next_step", "restart") }, { "on_disconnect", one_of("go_on", "cancel") },
   { "retention", ref "duration" }, { "supervise", many(ref "use") }, { "reflect", ref "reflect" },
   { "groups", many(ref "group", "a flow has none") }, { "output", anything() },
 }, { "weir", "name" })

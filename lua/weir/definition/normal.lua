@@ -175,6 +175,13 @@ local function expand_model(self, value)
   return copy
 end
 
+-- tools: [{use, ...}, ...]
+local function expand_tools(self, value)
+  if value == nil then return nil end
+  if is_object(value) and next(value) ~= nil then value = json.list { value } end
+  return each_item(self, as_list(value), function(_, tool) return as_use(tool) end)
+end
+
 local function expand_post(self, value)
   if not is_object(value) then return value end
   local copy = fresh(self, value)
@@ -202,7 +209,7 @@ function expand_step(self, value)
   for name, expand in pairs(STEP_FIELDS) do
     if copy[name] ~= nil then copy[name] = expand(self, copy[name]) end
   end
-  change(copy, "tools", as_list)
+  copy.tools = expand_tools(self, copy.tools)
   if copy.groups ~= nil then copy.groups = expand_members(self, copy.groups) end
   return copy
 end

@@ -115,6 +115,7 @@ local function keep_draft(frame, key, draft, at_ms)
   local kept = { at_ms = at_ms, usage = run:take_usage(key) }
   for name, value in pairs(draft) do kept[name] = value end
   run.journal:append { "draft", key, kept, run.memories and run.memories[key] }
+  run.journal:forget_inner(key)
 end
 
 -- Those of earlier lives, and when the latest was refused, ms since 1970.

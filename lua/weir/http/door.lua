@@ -79,10 +79,11 @@ local function authorize(self, call)
   if route then access_of.check_role(call.who, route.role) end
 end
 
-local function answer(self, request)
+local function answer(self, request, place)
   self.access:admit(request)
   local segments, query = target.parse(request:target())
   local route, params = self.router:find(request:method(), segments)
+  place.route = route
   local call = { host = self.host, request = request, route = route, params = params, streams = self.streams }
   authorize(self, call)
   if not route then error(params, 0) end
@@ -92,8 +93,8 @@ local function answer(self, request)
   if status then send(request, status, value, headers) end
 end
 
-local function refuse(self, request, raised)
-  local status, headers, body, is_internal = problem.of(raised)
+local function refuse(self, request, raised, route)
+  local status, headers, body, is_internal = problem.of(raised, route and route.refusal)
   if is_internal and self.host.log then
     local err = require("weir.failure").of(raised)
     self.host.log:error("a request failed", { method = request:method(), target = request:target(), error = err.message,
@@ -118,11 +119,12 @@ end
 function M.new(host, routes, access, http)
   local self = { host = host, router = routes, access = access, streams = http.streams }
   return function(request)
-    local ok, raised = xpcall(answer, explain, self, request)
+    local place = {} -- gets the route, which may have a shape of its own for refusals
+    local ok, raised = xpcall(answer, explain, self, request, place)
     if ok then return end
     native.recover()
     if native.cancelled() then return end -- the client has gone
-    refuse(self, request, raised)
+    refuse(self, request, raised, place.route)
   end
 end
 

@@ -56,11 +56,12 @@ end
 
 --- What was raised, as an answer.
 ---@param raised any {code, message, status?, headers?, run?, step?, details?, extra?}, or anything
+---@param shape (fun(problem: table): table)|nil makes something else of the problem details, for clients that know none
 ---@return integer status
 ---@return table<string, string> headers
 ---@return string body
 ---@return boolean is_internal whether it is to be logged
-function M.of(raised)
+function M.of(raised, shape)
   local own = type(raised) == "table" and raised or {}
   local err, internal = failure.of(raised), is_internal(raised)
   local status = rawget(own, "status") or STATUS[err.code] or 500
@@ -68,7 +69,8 @@ function M.of(raised)
     detail = internal and "something went wrong inside the host; its log says what" or err.message, run = rawget(own, "run"),
     step = err.step, errors = errors_of(err.details) }
   for name, more in pairs(rawget(own, "extra") or {}) do value[name] = more end
-  local headers = { ["Content-Type"] = M.content_type, ["Cache-Control"] = "no-store" }
+  if shape then value = shape(value) end
+  local headers = { ["Content-Type"] = shape and "application/json" or M.content_type, ["Cache-Control"] = "no-store" }
   for name, more in pairs(rawget(own, "headers") or {}) do headers[name] = more end
   if (status == 429 or status == 503) and not headers["Retry-After"] then headers["Retry-After"] = "1" end
   return status, headers, json.encode(value) or ('{"status":%d}'):format(status), internal

@@ -26,6 +26,7 @@ local BODY_DEPTH = 64
 ---@field is_raw boolean|nil the handler reads the body itself
 ---@field answers table<integer, { doc: string, schema: table|nil, type: string|nil }>
 ---@field doc string
+---@field refusal nil|fun(problem: table): table makes something else of the problem details of a refusal
 ---@field handler fun(call: weir.Call): integer|nil, any, table<string, string>|nil
 
 ---@class weir.Router

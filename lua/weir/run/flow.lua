@@ -74,23 +74,30 @@ local function compile(frame, what, node)
 end
 
 -- A step has a frame of its own: what its agent does is not the flow's doing.
-local function run_step(frame, node)
-  local step = compile(frame, "step", node)
+local function run_compiled(frame, step)
   local own = setmetatable({ is_flow = false }, { __index = frame })
-  local status, value = step_runner.run(own, step, frame.prefix .. occurrence(frame, step.name))
-  frame.at_ms = own.at_ms
+  local key = frame.prefix .. occurrence(frame, step.name)
+  local status, value = step_runner.run(own, step, key)
+  frame.at_ms, frame.latest_key = own.at_ms, key
   if status == "finished" then return value end
   if status == "skipped" then return nil end
   error(value, 0)
 end
 
-local function run_group(frame, node)
-  local group = compile(frame, "group", node)
+local function run_step(frame, node)
+  return run_compiled(frame, compile(frame, "step", node))
+end
+
+local function run_compiled_group(frame, group)
   group.name = occurrence(frame, group.name)
   for _, step in ipairs(group.steps) do step.key = group.name .. "/" .. step.name end
   group.is_bare = false
   local inner = frames.inner(frame, frame.prefix, setmetatable({}, { __index = frame.data }))
-  local err, order = group_runner.run(inner, group, 1)
+  return group_runner.run(inner, group, 1)
+end
+
+local function run_group(frame, node)
+  local err, order = run_compiled_group(frame, compile(frame, "group", node))
   if err then error(err, 0) end
   local outputs = {}
   for _, result in ipairs(order) do
@@ -106,6 +113,42 @@ local function method(constructor, runner)
       return runner(frame_of(self), unfinished(fields))
     end
   end
+end
+
+--- Runs a step that the library made: what a context asks of the world beside the steps that it names. Waits. Raises
+--- {code, message, step}.
+---@param ctx weir.Context
+---@param step table as a plan has it
+---@return any output
+function M.perform(ctx, step)
+  return run_compiled(frame_of(ctx), step)
+end
+
+--- The key of the latest step that a context ran by itself.
+---@param ctx weir.Context
+---@return string|nil
+function M.latest_key(ctx)
+  return frame_of(ctx).latest_key
+end
+
+--- Runs such steps side by side, and waits for all of them. Raises only when the run is cancelled or stopped.
+---@param ctx weir.Context
+---@param name string of the group they make
+---@param steps table[] whose names differ
+---@return table<string, { status: string, value: any }> outcomes by name
+function M.perform_all(ctx, name, steps)
+  local _, order = run_compiled_group(frame_of(ctx), { name = name, steps = steps, join = "all", is_single = #steps == 1, read = {} })
+  local outcomes = {}
+  for _, result in ipairs(order) do outcomes[result.step.name] = { status = result.status, value = result.value } end
+  return outcomes
+end
+
+--- Binds the modules and pipelines that such a step uses. Waits for the first use of each.
+---@param ctx weir.Context
+---@param modules string[]
+---@param pipelines string[]
+function M.pin(ctx, modules, pipelines)
+  frame_of(ctx).run:pin(modules, pipelines)
 end
 
 for _, name in ipairs { "step", "map", "approval", "speculate", "wait", "plan" } do

@@ -74,11 +74,13 @@ local VERDICT = {
 
 -- Streams ----------------------------------------------------------------------------------------
 
-local function connect(frame, group)
+local function connect(frame, group, visit)
   if not group.has_streams then return end
   frame.streams, frame.sources = {}, {}
   for _, step in ipairs(group.steps) do
-    if step.stream or group.read[step.name] then frame.streams[step.name] = stream.new(step.stream, frame.run, step.name) end
+    if step.stream or group.read[step.name] then
+      frame.streams[step.name] = stream.new(step.stream, frame.run, step.name, key_of(frame, group, step, visit))
+    end
   end
   for _, step in ipairs(group.steps) do
     if step.from then
@@ -93,7 +95,7 @@ end
 local function disconnect(frame, step, status, value)
   local own = frame.streams and frame.streams[step.name]
   if own then
-    if status == "finished" and own.count == 0 and value ~= nil then own:emit(value) end
+    if status == "finished" and own.count == 0 and not own:replay() and value ~= nil then own:emit(value) end
     if status == "failed" or status == "cancelled" then
       own:close(("the stream of step '%s' broke: %s"):format(step.name, value.message), value.code)
     else
@@ -275,7 +277,7 @@ end
 ---@return table[] order       outcomes in the order in which they came: {step, status, value, label}
 function M.run(frame, group, visit)
   frame.visit = visit
-  connect(frame, group)
+  connect(frame, group, visit)
   local order, results
   if group.is_single then
     order, results = run_single(frame, group, visit)

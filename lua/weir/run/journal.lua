@@ -9,6 +9,9 @@
 ---   {"choice", key, value}                            a choice among what runs side by side; "pin/NAME": of a version;
 ---                                                     "upgrade": pins of all that begins from now on;
 ---                                                     "migrate": {version, pins, at, by} of the definition that asks now
+---   {"turn", key, base, kept, may_use, message...}    a model is asked; see `weir.model.conversation`
+---   {"items", key, from, item...}                     items of a step's stream, from this one on; what was there before from
+---                                                     that one on holds no more
 ---   {"stop", at_ms, reason}                           the process was asked to stop: what was under way is no crash
 ---   {"ending", status, error, at_ms}                  the run will end so, once what it did is undone
 ---   {"end", status, value, at_ms}                     the run has ended
@@ -42,6 +45,9 @@ local M = {}
 ---@field versions table<string, string>|nil those that it has switched to
 ---@field versions_of table<string, table|false>|nil by key, of steps that were under way at a switch: what they began with;
 ---   false: `head_pins`
+---@field asking table<string, table> what calls of models without an outcome may have used, by key
+---@field streams table<string, any[]> items of streams, by the key of their step
+---@field unkept weir.Stream[]|false streams with items that are not written yet
 ---@field has_past boolean there are entries of an earlier life
 ---@field mismatch table|nil the error: something else was asked than was recorded, and a person has to look
 ---@field is_careful boolean starts are on disk before what they say begins
@@ -53,7 +59,7 @@ Journal.__index = Journal
 local NONE = setmetatable({}, { __newindex = function() end })
 Journal.recorded, Journal.attempts, Journal.drafts, Journal.memories, Journal.began, Journal.begun = NONE, NONE, NONE, NONE, NONE, NONE
 Journal.undos, Journal.usage, Journal.lives, Journal.steps, Journal.is_careful, Journal.has_past = NONE, NONE, 0, 0, false, false
-Journal.compares_kept, Journal.is_open = false, false
+Journal.compares_kept, Journal.is_open, Journal.streams, Journal.unkept = false, false, NONE, false
 
 local function add_usage(total, used)
   for name, amount in pairs(used) do total[name] = (total[name] or 0) + amount end
@@ -61,6 +67,15 @@ end
 
 local function is_kept(entry)
   return type(entry[9]) == "table" and entry[9].kept ~= nil
+end
+
+-- A call of a model whose outcome is there has used what that says; what it was asked in vain before stays counted.
+local function settle(self, key)
+  local asking = self.asking[key]
+  if not asking then return end
+  self.asking[key] = nil
+  asking.tokens, asking.usd = asking.tokens - asking.latest.tokens, asking.usd - asking.latest.usd
+  add_usage(self.usage, { tokens_estimated = asking.tokens, usd_estimated = asking.usd })
 end
 
 local function note_outcome(self, entry)
@@ -104,7 +119,13 @@ local READ = {
     self.compares_kept = type(of) == "table" and of.is_latest == true
     self.head_pins = entry[2].pins
   end,
+  turn = function(self, entry)
+    local asking = self.asking[entry[2]] or { tokens = 0, usd = 0 }
+    asking.tokens, asking.usd, asking.latest = asking.tokens + entry[5].tokens, asking.usd + entry[5].usd, entry[5]
+    self.asking[entry[2]] = asking
+  end,
   step = function(self, entry)
+    settle(self, entry[2])
     if not self.recorded[entry[2]] and entry[4] ~= "skipped" and not is_kept(entry) then self.steps = self.steps + 1 end
     self.recorded[entry[2]], self.began[entry[2]] = entry, nil
     progress(self)
@@ -140,6 +161,11 @@ local READ = {
   life = function(self)
     if self.is_open then self.lives, self.is_open = self.lives + 1, false end
   end,
+  items = function(self, entry)
+    local items = self.streams[entry[2]] or {}
+    for index = #items, entry[3], -1 do items[index] = nil end
+    self.streams[entry[2]] = table.move(entry, 4, #entry, #items + 1, items)
+  end,
   stop = progress,
   ending = function(self, entry) self.ending = entry end,
 }
@@ -153,11 +179,14 @@ function M.new(handle, entries, store)
   local self = setmetatable({ handle = handle, store = store, choices = {} }, Journal)
   if not entries then return self end
   self.has_past, self.recorded, self.attempts, self.drafts, self.memories = true, {}, {}, {}, {}
-  self.began, self.begun, self.undos, self.usage = {}, {}, {}, {}
+  self.began, self.begun, self.undos, self.usage, self.asking, self.streams = {}, {}, {}, {}, {}, {}
   for number, entry in ipairs(entries) do
     entry.n = number
     local read = READ[entry[1]]
     if read then read(self, entry) end
+  end
+  for _, asking in pairs(self.asking) do -- the process ended while it was asked
+    add_usage(self.usage, { tokens_estimated = asking.tokens, usd_estimated = asking.usd })
   end
   return self
 end
@@ -250,10 +279,25 @@ local function refusal(n, message, code)
   must(n, message, code)
 end
 
+--- A stream has items to be written before anything else is.
+---@param stream weir.Stream
+function Journal:note_stream(stream)
+  self.unkept = self.unkept or {}
+  self.unkept[#self.unkept + 1] = stream
+end
+
+-- What an outcome could rest on stands before it.
+local function keep_streams(self)
+  local streams = self.unkept
+  self.unkept = false
+  for _, stream in ipairs(streams) do stream:flush() end
+end
+
 --- Keeps the outcome of a step: key, asked, status, from_ms, to_ms, attempt, value, extra. Waits until it is
 --- on disk.
 ---@return table|nil refusal why the value cannot be kept (`invalid`, `limit`); nothing was written then
 function Journal:finish(token, ...)
+  if self.unkept then keep_streams(self) end
   self.is_careful = false
   return refusal(self.handle:append_of(token, "step", ...))
 end
@@ -263,6 +307,7 @@ end
 ---@param ... any as `finish`, after the token
 ---@return table|nil refusal code `conflict`: an operation was refused, nothing was written
 function Journal:finish_with(operations, ...)
+  if self.unkept then keep_streams(self) end
   self.is_careful = false
   operations[#operations + 1] = { op = "entry", journal = self.handle, entry = { "step", ... } }
   local results, message, code = self.store:batch(operations)
@@ -275,6 +320,7 @@ end
 ---@param row table|nil the run's row, when its status changes
 ---@param ended boolean|nil the run has ended
 function Journal:append(entry, row, ended)
+  if self.unkept then keep_streams(self) end
   must(self.handle:append(entry, row, ended))
 end
 
@@ -288,6 +334,7 @@ function Journal:append_with(operations, entry, is_last)
     self:append(entry)
     return true
   end
+  if self.unkept then keep_streams(self) end
   operations[#operations + 1] = { op = "entry", journal = self.handle, entry = entry }
   local results, message, code = self.store:batch(operations)
   if results == nil and code == "conflict" and not is_last then return false end
@@ -297,6 +344,7 @@ end
 
 --- Keeps an entry without waiting.
 function Journal:note(entry)
+  if self.unkept then keep_streams(self) end
   self.handle:note(entry)
 end
 
@@ -304,6 +352,12 @@ end
 function Journal:memory(key)
   local memory = self.memories[key]
   return type(memory) == "table" and value_of.copy(memory) or nil
+end
+
+--- What an attempt or a draft recorded below its step does not hold for the next one.
+---@param key string of the step
+function Journal:forget_inner(key)
+  if self.has_past then forget_inner(self, key) end
 end
 
 --- The failed attempts of earlier lives: how many, and when the next one may begin, ms since 1970. They are

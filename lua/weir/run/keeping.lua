@@ -255,7 +255,7 @@ end
 function M.park(run, due_ms)
   run.status = is_in_doubt(run) and "in_doubt" or "waiting"
   local row = M.row(run)
-  row.waiting, row.due_ms, row.active_s = waiting_of(run), due_ms, run.plan.limits.timeout and run.active_s or nil
+  row.waiting, row.due_ms, row.active_s = waiting_of(run), due_ms, run.plan.budget and run.plan.budget.seconds and run.active_s or nil
   local operations = {}
   drop_timers(operations, run, false, due_ms)
   if due_ms then
@@ -272,9 +272,10 @@ end
 ---@param store userdata
 ---@param run_id string
 ---@param row table its row
-function M.pause(store, run_id, row)
+---@param what string|nil what it is paused for
+function M.pause(store, run_id, row, what)
   local waiting = type(row.waiting) == "table" and row.waiting or {}
-  waiting[#waiting + 1] = { step = "", kind = "pause", since_ms = clock.wall_ms() }
+  waiting[#waiting + 1] = { step = "", kind = "pause", name = what, since_ms = clock.wall_ms() }
   row.status, row.waiting, row.is_paused = row.status == "in_doubt" and "in_doubt" or "waiting", waiting, true
   local handle = must(store:run(run_id, 1))
   must(store:batch { { op = "row", journal = handle, row = row, park = true } })

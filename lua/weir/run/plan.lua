@@ -61,7 +61,6 @@ end
 -- What a definition may say and weir checks and prints, but does not carry out. It is refused before a
 -- run begins, so that nothing that was asked for is silently left out.
 local KINDS_NOT_RUN = { speculate = "a speculation", plan = "a plan" }
-local FIELDS_NOT_RUN = { "model", "tools", "cache" }
 local APPROVAL_NOT_RUN = { "remind", "escalate" }
 local STREAMS_NOT_RUN = { spill = true }
 local TOP_NOT_RUN = { "supervise", "reflect" }
@@ -190,9 +189,6 @@ local function refuse_what_is_not_run(data)
   for field, what in pairs(KINDS_NOT_RUN) do
     if data[field] ~= nil then refuse("step '%s' is %s", data.name, what) end
   end
-  for _, field in ipairs(FIELDS_NOT_RUN) do
-    if data[field] ~= nil then refuse("step '%s' has '%s'", data.name, field) end
-  end
   if data.critic and data.critic.live then refuse("step '%s' has a live critic", data.name) end
   local stream = data.stream
   if type(stream) == "table" and STREAMS_NOT_RUN[stream.on_full] then
@@ -254,6 +250,7 @@ function compile_step(self, data, with_paths)
   step.retry = retry.policy(data.retry and { attempts = data.retry.attempts, backoff = seconds(data.retry.backoff),
     factor = data.retry.factor, max = seconds(data.retry.max), jitter = data.retry.jitter, on = data.retry.on, not_on = data.retry.not_on })
   step.timeout, step.idle_timeout, step.deadline = seconds(data.timeout), seconds(data.idle_timeout), seconds(data.deadline)
+  step.model, step.tools, step.cache = data.model, data.tools, seconds(data.cache)
   step.critic, step.stream, step.from = critic_of(self, data.critic), data.stream, from_of(data.from)
   if step.once then start_once(step) end
   step.label, step.undo, step.post = label_of(data), undo_of(self, data.undo), post_of(self, data.post)
@@ -328,12 +325,9 @@ local function input_checker(input)
   end
 end
 
-local function budget_of(data)
-  if not data then return nil end
-  if data.otherwise and data.otherwise ~= "fail" then
-    refuse("the budget has otherwise '%s'", data.otherwise)
-  end
-  return data
+-- Time that ends the run where it stands; a run that is paused or asks instead looks at it before each step.
+local function time_limit(budget)
+  if budget and (budget.otherwise or "fail") == "fail" then return budget.seconds end
 end
 
 local function sorted(set)
@@ -363,8 +357,8 @@ function M.compile(definition)
   end
   local self = { modules = {}, pipelines = {} }
   local plan = { name = data.name, version = definition.version, durability = data.durability or "step", upgrade = data.upgrade,
-    check_input = input_checker(data.input), input_schema = data.input, budget = budget_of(data.budget),
-    limits = { timeout = data.budget and data.budget.seconds }, reads_workspace = mentions(data.groups, "workspace") }
+    check_input = input_checker(data.input), input_schema = data.input, budget = data.budget,
+    limits = { timeout = time_limit(data.budget) }, reads_workspace = mentions(data.groups, "workspace") }
   if definition.kind == "flow" then
     plan.flow = definition.body
   else

@@ -57,14 +57,14 @@ local function withdraw(engine, id)
   end)
 end
 
-local function decided(run, record, state, kind)
+local function decided(run, record, state, kind, waits_as)
   local store = run.engine.store
   while state ~= "decided" do
     if record.due_ms and record.due_ms <= clock.wall_ms() then
       local expired, message, code = approval.expire(store, record.id, clock.wall_ms())
       if not expired and code ~= "conflict" then failure.raise(code, "%s", message) end
     else
-      parking.wait(run, record.step, { kind = kind, id = record.id, name = record.title, since_ms = record.asked_ms,
+      parking.wait(run, waits_as or record.step, { kind = kind, id = record.id, name = record.title, since_ms = record.asked_ms,
         due_ms = record.due_ms })
     end
     record, state = must(approval.get(store, record.id))
@@ -93,7 +93,8 @@ end
 ---@param frame table
 ---@param key string of the step in the journal
 ---@param fields table kind, title, show, input, form, who, not_initiator, quorum, due_ms, on_timeout as `weir.approval` keeps
----   them; occurrence: tells questions of one step apart, from 1
+---   them; occurrence: tells questions of one step apart, from 1; waits_as: the key under which it waits, where several steps
+---   ask the same
 ---@return table record of the decision
 function M.ask(frame, key, fields)
   local run = frame.run
@@ -106,7 +107,7 @@ function M.ask(frame, key, fields)
     record, state = approval.get(run.engine.store, record.id)
     must(record, state)
   end
-  local ok, result = pcall(decided, run, record, state, fields.kind)
+  local ok, result = pcall(decided, run, record, state, fields.kind, fields.waits_as)
   if ok then return result end
   if not run.interrupted then withdraw(run.engine, record.id) end
   error(result, 0)

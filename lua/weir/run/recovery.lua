@@ -2,6 +2,7 @@
 --- process ended more than once come after the rest and one by one, so that the one that ends it is found;
 --- the third time it is quarantined, and the others have gone on.
 
+local allowance = require "weir.run.allowance"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local journal = require "weir.run.journal"
@@ -87,6 +88,7 @@ function M.open(engine, run_id, options)
   else
     begun, why = pcall(keeping.wake, run)
   end
+  if begun then begun, why = pcall(allowance.resumed, run) end
   if begun then return run end
   abandon(run)
   error(why, 0)

@@ -14,6 +14,7 @@ local stream_of = require("weir.run.kinds.agent").open_stream
 local task = require "weir.task"
 local undo = require "weir.run.undo"
 local upgrade = require "weir.run.upgrade"
+require "weir.run.asking" -- what contexts ask of models
 
 local M = {}
 
@@ -79,31 +80,22 @@ function Run:draw(n, place, name)
   return n and 1 + math.floor(float * n) or float
 end
 
-local function over_budget(self, what, limit)
-  failure.raise("limit", "the run has used its budget of %s %s", tostring(limit), what)
-end
-
-local MEASURES = { tokens = true, usd = true }
+-- What is kept of what steps report: what counts against a budget, and what it is made of.
+local MEASURES = { tokens = true, usd = true, input_tokens = true, output_tokens = true, cached_tokens = true,
+  reasoning_tokens = true, tokens_estimated = true, usd_estimated = true }
 
 --- What the run has used of something, in this life and before.
----@param what "tokens"|"usd"
+---@param what string such as "tokens", "usd"
 ---@return number
 function Run:used(what)
   local before = self.journal and self.journal.usage[what] or 0
   return before + (self.usage and self.usage[what] or 0)
 end
 
---- Counts a step against the budget, before it begins. What is undone is not kept from it.
-function Run:spend_step()
-  if self.is_undoing then return end
-  self.steps = self.steps + 1
-  local budget = self.plan.budget
-  if not budget then return end
-  local before = self.journal and self.journal.steps or 0
-  if budget.steps and before + self.steps > budget.steps then over_budget(self, "steps", budget.steps) end
-  for what in pairs(MEASURES) do
-    if budget[what] and self:used(what) >= budget[what] then over_budget(self, what, budget[what]) end
-  end
+--- The seconds that the run was at work, in this life and before.
+---@return number
+function Run:active_seconds()
+  return (self.active_s or 0) + (self.from_s and clock.now() - self.from_s or 0)
 end
 
 --- Takes a number that a step reports; `tokens` and `usd` count against the budget.
@@ -223,7 +215,12 @@ local function keep_end(self)
 end
 
 local function keep_stop(self)
-  if self.journal then shielded(keeping.stop, self) end
+  if not self.journal then return end
+  shielded(keeping.stop, self)
+  if not self.pauses_for then return end
+  local row = keeping.row(self)
+  shielded(keeping.pause, self.engine.store, self.id, row, self.pauses_for)
+  self.status = row.status
 end
 
 local function scoped(scope, self)
@@ -316,9 +313,9 @@ end
 --- wrong: that is its status and error; only that what became of it could not be kept (`full`, `unavailable`).
 ---@return weir.Run self
 function Run:execute()
-  local from = clock.now()
+  self.from_s = clock.now()
   local status, result = attempt(self)
-  self.active_s = (self.active_s or 0) + clock.now() - from
+  self.active_s, self.from_s = self:active_seconds(), nil
   local ok, err = pcall(keep_what_became, self, status, result)
   announce(self, ok)
   if not ok then error(err, 0) end
@@ -339,6 +336,13 @@ function Run:stop(reason)
   if self.ended_ms or self.interrupted then return end
   self.interrupted, self.stop_reason = "stopped", reason or "stopped"
   if self.scope then self.scope:cancel(self.stop_reason) end
+end
+
+--- Stops the run where it stands, until somebody resumes it. Returns at once.
+---@param what string what it is paused for
+function Run:pause(what)
+  self.pauses_for = what
+  self:stop "paused"
 end
 
 --- Ends this life of the run as a crash of the process would: nothing is recorded any more. For specs. Returns at once.

@@ -1,6 +1,7 @@
 --- One step of a run: is it due, has it been done before, its attempts, its deadline, its critic, its
 --- outcome in the journal. What a step does (an agent, a map, a child run) is its kind's affair.
 
+local allowance = require "weir.run.allowance"
 local approval = require "weir.run.kinds.approval"
 local clock = require "weir.port.clock"
 local critic = require "weir.flow.critic"
@@ -113,7 +114,7 @@ local function timed(frame, step, key, input, attempt, feedback, from_ms)
 end
 
 local function recorded_error(err)
-  return { code = err.code, message = err.message, step = err.step, traceback = err.traceback }
+  return { code = err.code, message = err.message, step = err.step, traceback = err.traceback, class = err.class }
 end
 
 local function keep_attempt(frame, key, asked, entry)
@@ -123,6 +124,7 @@ local function keep_attempt(frame, key, asked, entry)
     err.stopped, err.usage = proof.take(frame), frame.run:take_usage(key)
     journal:append { "attempt", key, entry.attempt, entry.from_ms, entry.to_ms, err, entry.delay,
       frame.run.memories and frame.run.memories[key] }
+    journal:forget_inner(key)
   end
   frame.run:notify { kind = "retry", step = key, attempt = entry.attempt, error = entry.error, delay = entry.delay, asked = asked }
 end
@@ -219,8 +221,9 @@ end
 
 local function extra_of(frame, key, label, verdict, undo, stopped)
   local usage = frame.run.usage_of and frame.run:take_usage(key)
-  if label == nil and verdict == nil and undo == nil and usage == nil and stopped == nil then return nil end
-  return { label = label, verdict = verdict, undo = undo, usage = usage, stopped = stopped }
+  local model = rawget(frame, "asked_model")
+  if label == nil and verdict == nil and undo == nil and usage == nil and stopped == nil and model == nil then return nil end
+  return { label = label, verdict = verdict, undo = undo, usage = usage, stopped = stopped, model = model }
 end
 
 -- A step that is not needed any more commits nothing: what finished a moment too late was cancelled. When
@@ -362,7 +365,7 @@ local function journaled(frame, step, key, input)
   end
   native.check()
   if run.rehearsal then run.rehearsal:beyond(step, key) end
-  if run.plan.budget and not is_again then run:spend_step() end
+  if run.plan.budget and not is_again then allowance.spend(frame, key) end
   if run.plan.upgrade then frame.held = upgrade.held_for(run, key) end
   local from_ms = wall_ms()
   local began_ms = journal.began[key]
@@ -391,7 +394,7 @@ local function plain(frame, step, key, input)
     if not ok then return conclude(frame, false, locate(given, key)) end
   end
   frame.began_ms = nil
-  if run.plan.budget then run:spend_step() end
+  if run.plan.budget then allowance.spend(frame, key) end
   if run.plan.upgrade then frame.held = upgrade.held_for(run, key) end
   local listener, from = run.listener, nil
   if listener then

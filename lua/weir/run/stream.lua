@@ -1,15 +1,22 @@
 --- Streams between the steps of a group. A step that streams has one bounded channel for each reader;
 --- a full one makes it wait (or drops, by its policy). What was streamed is also kept, since it is the
 --- step's output when it returns nothing else.
+---
+--- In a run with a journal the items go there too, in batches, and always before an outcome that could rest on them: so a
+--- reader that goes on after a crash is given the same items, and what it did with them is found again. A step that is
+--- tried again says again what its readers have heard; that is left out, and only what is new goes to them.
 
 local channel = require "weir.native.channel"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
+local value_of = require "weir.value"
 
 local M = {}
 
 local DEFAULT_BUFFER = 64
+local BATCH, SOON = 256, 16 -- items that go to the journal together; so few when some time has passed
+local LATENCY = 0.1         -- seconds
 
 -- Those that have not ended, for people who look.
 local ongoing = setmetatable({}, { __mode = "k" })
@@ -25,12 +32,17 @@ Stream.__index = Stream
 ---@param options table|boolean|nil {buffer, on_full, rate}
 ---@param run weir.Run|nil
 ---@param step string|nil
+---@param key string|nil of the step in the run's journal; nil: its items are not kept there
 ---@return weir.Stream
-function M.new(options, run, step)
+function M.new(options, run, step, key)
   if type(options) ~= "table" then options = {} end
   local self = setmetatable({ run = run, step = step, readers = {}, items = {}, count = 0, buffer = options.buffer or DEFAULT_BUFFER,
     on_full = options.on_full or "wait", interval = options.rate and 1 / options.rate or false, due = 0,
-    on_item = false, tell = false }, Stream)
+    on_item = false, tell = false, blocked_s = 0, again = false, unkept = false }, Stream)
+  if key and run.journal then
+    self.key, self.recorded, self.kept, self.kept_at = key, run.journal.streams[key] or {}, 0, clock.now()
+    self.unkept = 0
+  end
   ongoing[self] = true
   return self
 end
@@ -57,17 +69,109 @@ local function pace(self)
   self.due = math.max(now, self.due) + self.interval
 end
 
+-- What stands in the journal already from an earlier life need not be written again; what differs goes on from there.
+local function is_recorded(self, count, item)
+  local recorded = self.recorded
+  if recorded[count] == nil then return false end
+  if value_of.equal(recorded[count], item) then return true end
+  self.recorded = table.move(recorded, 1, count - 1, 1, {})
+  return false
+end
+
+local function keep(self, count, item)
+  if self.kept == count - 1 and is_recorded(self, count, item) then
+    self.kept = count
+    return
+  end
+  local unkept = count - self.kept
+  if unkept == 1 then self.run.journal:note_stream(self) end
+  if unkept >= BATCH or unkept >= SOON and clock.now() - self.kept_at >= LATENCY then self:flush() end
+end
+
+--- Writes the items that are not in the journal yet. Does not wait.
+function Stream:flush()
+  local from = self.kept + 1
+  if from > self.count then return end
+  self.run.journal.handle:note(table.move(self.items, from, self.count, 4, { "items", self.key, from }))
+  self.kept, self.kept_at = self.count, clock.now()
+end
+
+-- A reader that is behind keeps the step waiting; how long, is known.
+local function send(self, reader, item)
+  local sent, _, code = reader:try_send(item)
+  if sent or code ~= "full" then return sent end
+  local from = clock.now()
+  sent = reader:send(item)
+  self.blocked_s = self.blocked_s + clock.now() - from
+  return sent
+end
+
+-- How many bytes two texts begin with alike.
+local function common(a, b)
+  local count = 0
+  while count < #a and a:byte(count + 1) == b:byte(count + 1) do count = count + 1 end
+  return count
+end
+
+-- What is said again by another attempt is compared with what was given out: text by bytes, anything else by items.
+-- Gives what is new of it.
+local function new_of(self, item)
+  local again = self.again
+  if again.text then
+    local rest = again.text:sub(again.at)
+    if type(item) == "string" and #item <= #rest and rest:sub(1, #item) == item then
+      again.at = again.at + #item
+      if again.at > #again.text then self.again = false end
+      return nil
+    elseif type(item) == "string" and item:sub(1, #rest) == rest then
+      self.again = false
+      return item:sub(#rest + 1)
+    end
+  elseif value_of.equal(self.items[again.at], item) then
+    again.at = again.at + 1
+    if again.at > again.count then self.again = false end
+    return nil
+  end
+  local same = again.text and type(item) == "string" and common(item, again.text:sub(again.at)) or 0
+  failure.raise("conflict", "what step '%s' streams in another attempt is not what its readers were given before, from %s %d on",
+    tostring(self.step), again.text and "byte" or "item", again.at + same)
+end
+
 --- Gives an item to every reader; waits for those that are behind. A reader that has gone is left out.
 function Stream:emit(item)
+  if self.again then
+    item = new_of(self, item)
+    if item == nil then return end
+  end
   if self.interval then pace(self) end
   local count = self.count + 1
   self.count, self.items[count] = count, item
   if self.on_item then self.on_item() end
+  if self.unkept then keep(self, count, item) end
   if self.tell then self.tell(item) end
   local readers = self.readers
   for index = #readers, 1, -1 do
-    if not readers[index]:send(item) then table.remove(readers, index) end
+    if not send(self, readers[index], item) then table.remove(readers, index) end
   end
+end
+
+--- Another attempt or draft begins. With no reader it begins anew. What readers were given stands: another attempt says it
+--- again, another draft is heard after it.
+---@param is_draft boolean
+function Stream:restart(is_draft)
+  if self.count == 0 then return end
+  if #self.readers == 0 then return self:reset() end
+  if is_draft then return end
+  local text = self:value()
+  self.again = { at = 1, count = self.count, text = type(text) == "string" and text or nil }
+end
+
+--- Gives the items of an earlier life to the readers, for a step that had finished then.
+---@return boolean whether there were any
+function Stream:replay()
+  local recorded = self.recorded or {}
+  for _, item in ipairs(recorded) do self:emit(item) end
+  return #recorded > 0
 end
 
 --- Ends the stream; with a code, readers get the error once they have read what was sent.
@@ -89,6 +193,7 @@ end
 --- Forgets what was sent by an attempt that failed before anybody could read it.
 function Stream:reset()
   self.items, self.count = {}, 0
+  if self.unkept then self.kept, self.recorded = 0, {} end
 end
 
 --- Reads a channel that an agent returned into the stream, to its end.

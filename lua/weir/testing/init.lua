@@ -128,6 +128,16 @@ local function stand_in(here, agents)
   end
 end
 
+-- Models that answer as the spec says. The only one, or the one that is named, is that of steps which name none.
+local function stand_in_models(here, models, model)
+  local names = {}
+  for name, chat in pairs(models or {}) do
+    here.registry:put { kind = "model", name = name, api = 1, options = { type = "object" }, chat = chat }
+    names[#names + 1] = name
+  end
+  here.settings.model = model or #names == 1 and names[1] or here.settings.model
+end
+
 -- Options of modules, as the project's settings would give them.
 local function set_options(here, modules)
   local options = {}
@@ -207,6 +217,8 @@ local function run_definition(what, text, options)
   options = options or {}
   local here = open_project()
   stand_in(here, options.agents)
+  stand_in_models(here, options.models, options.model)
+  here.settings.budgets = options.budgets or here.settings.budgets
   set_options(here, options.modules)
   local definition = definition_of(here, what, text)
   local store = assert(store_port.open(":memory:"))
@@ -237,7 +249,8 @@ end
 
 --- Runs a pipeline on a virtual clock, in a store of its own that is gone afterwards. Waits.
 ---@param what string|table a file, a name, or what weir.pipeline or weir.flow gave
----@param options table|nil input; agents: stand-ins by name, `function(ctx, input)`; decisions: what people decide, by
+---@param options table|nil input; agents: stand-ins by name, `function(ctx, input)`; models: stand-ins by name,
+---   `function(ctx, request)` as a model module's `chat`; model: the one of steps that name none; decisions: what people decide, by
 ---   step, {decision, by, answer, comment} or a function that gives it from the question; modules: options by full name
 ---   ("agents/files"); seed: draws the order of what runs side by side; jitter: instructions to a drawn preemption,
 ---   at most; crashes: how often the host is lost on the way, at drawn moments, and the run resumed;

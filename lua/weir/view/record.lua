@@ -34,6 +34,7 @@ end
 ---@field kept string|nil     the run that made its outcome, if another one did
 ---@field is_edited boolean|nil its output was changed when it was kept
 ---@field usage table<string, number>|nil tokens, usd
+---@field model table|nil     that answered: {name, why, timing}
 ---@field stopped weir.Stopped[]|nil what was under way when it was cancelled or ran out of time
 
 ---@class weir.view.Record
@@ -100,7 +101,8 @@ function READ.step(self, entry)
   step.from_ms = step.from_ms and math.min(step.from_ms, entry[5]) or entry[5]
   step.attempt = math.max(step.attempt, known(entry[7]) or 1)
   step.label, step.verdict, step.stopped = known(extra.label), known(extra.verdict), known(extra.stopped)
-  step.kept, step.is_edited = known(extra.kept), known(extra.edited)
+  step.kept, step.is_edited, step.model = known(extra.kept), known(extra.edited), known(extra.model)
+  if step.model then step.by = step.by or known(step.model.name) end
   add_usage(step, extra)
   if step.status == "finished" then
     step.output = entry[8]

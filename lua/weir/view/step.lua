@@ -1,5 +1,6 @@
 --- All that a journal knows of one step, as programs read it.
 
+local conversation = require "weir.model.conversation"
 local failure = require "weir.failure"
 local history_of = require "weir.run.history"
 local json = require "weir.native.json"
@@ -19,6 +20,15 @@ local function drafts_of(history, key)
     if entry[1] == "draft" and entry[2] == key then list[#list + 1] = entry[3] end
   end
   return list
+end
+
+-- What a model was asked and answered.
+local function messages_of(history, key)
+  local call = conversation.read(history.entries)[key]
+  if not call then return nil end
+  local messages = json.list(table.move(call.messages, 1, #call.messages, 1, {}))
+  messages[#messages + 1] = call.answer
+  return messages
 end
 
 local IS_STEP = { start = true, step = true, attempt = true, draft = true }
@@ -62,7 +72,7 @@ end
 ---@param run_id string
 ---@param key string of the step, as a journal has it
 ---@return table a step of a run with `input` (null when it cannot be made again), `output`, `drafts` (those that a
----  critic refused)
+---  critic refused), `messages` (what a model was asked and answered, if that is what it did)
 function M.of(engine, run_id, key)
   local step = find(record_of.load(engine.store, run_id), key)
   local history = history_of.load(engine, run_id)
@@ -70,6 +80,7 @@ function M.of(engine, run_id, key)
   result.run, result.pipeline, result.label = run_id, history.head.pipeline, or_null(step.label)
   result.input, result.output = or_null(input_of(history, key)), or_null(step.output)
   result.drafts = drafts_of(history, key)
+  result.messages = messages_of(history, key)
   return result
 end
 

@@ -47,7 +47,7 @@ function M.execute(frame, step, key, input, attempt, feedback)
   frame.current = ctx
   if attempt > 1 or feedback then
     local own = frame.streams and frame.streams[step.name]
-    if own and own.count > 0 and #own.readers == 0 then own:reset() end
+    if own then own:restart(feedback ~= nil) end
   end
   local module = (frame.held or frame.run).modules[step.module]
   local output

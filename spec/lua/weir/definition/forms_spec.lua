@@ -62,6 +62,7 @@ local PAIRS = {
   { "pipeline.budget", "top", "budget = { steps = 5 }", "budget: {steps: 5}" },
   { "pipeline.durability", "top", 'durability = "group"', "durability: group" },
   { "pipeline.upgrade", "top", 'upgrade = "pin"', "upgrade: pin" },
+  { "pipeline.on_disconnect", "top", 'on_disconnect = "cancel"', "on_disconnect: cancel" },
   { "pipeline.retention", "top", 'retention = "30d"', "retention: 30d" },
   { "pipeline.supervise", "top", 'supervise = "doctor"', "supervise:\n- use: doctor" },
   { "pipeline.reflect", "top", 'reflect = "tune"', "reflect: {use: tune}" },

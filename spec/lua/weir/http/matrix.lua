@@ -2,6 +2,9 @@
 --- without having said for whom. `body` is sent where a route takes one.
 
 return {
+  { "POST", "/v1/chat/completions", "run", body = '{"model":"weir/nobody","messages":[{"role":"user"}]}' },
+  { "GET", "/v1/models", "read" },
+  { "GET", "/v1/models/weir/{name}", "read" },
   { "POST", "/api/runs", "run", body = "{}" },
   { "GET", "/api/runs", "read" },
   { "GET", "/api/runs/{id}", "read" },

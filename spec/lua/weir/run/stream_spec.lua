@@ -186,3 +186,59 @@ describe("a stream between steps", function()
     end
   end)
 end)
+
+describe("a stream and another attempt of its step", function()
+  local function source(pieces_of)
+    return function(ctx)
+      for _, piece in ipairs(pieces_of(ctx.attempt)) do ctx:emit(piece) end
+      if ctx.attempt == 1 then error({ code = "unavailable", message = "cut" }) end
+    end
+  end
+
+  local function retried(pieces_of)
+    return testing.run(P "again" { G "g" { S "source" { agent = "source", stream = true, retry = { attempts = 2 } },
+      S "sink" { agent = "read", from = "source" } } }, { agents = { source = source(pieces_of), read = agents.read } })
+  end
+
+  it("give readers each byte once, however the text is cut the second time", function()
+    local of = retried(function(attempt) return attempt == 1 and { "the ", "tide ca" } or { "the tide", " came", " in" } end)
+    assert.same({ "the ", "tide ca", "me", " in" }, of.output.sink)
+    assert.equal("the tide came in", of.output.source)
+  end)
+
+  it("give readers each item once", function()
+    local of = retried(function(attempt) return attempt == 1 and { { n = 1 }, { n = 2 } } or { { n = 1 }, { n = 2 }, { n = 3 } } end)
+    assert.same({ { n = 1 }, { n = 2 }, { n = 3 } }, of.output.sink)
+  end)
+
+  it("fail with conflict where the second attempt says something else than was given out", function()
+    local of = retried(function(attempt) return attempt == 1 and { "the tide" } or { "the sea" } end)
+    assert.same({ "failed", "conflict" }, { of.status, of.error.code })
+    assert.matches("from byte 5 on", of.error.message)
+  end)
+end)
+
+describe("a stream and a crash", function()
+  it("gives a reader of a later life the same items, so that what it did with them is found again", function()
+    for seed = 1, 40 do
+      local done = {}
+      local of = testing.run(P "durable" { G "g" { S "source" { agent = "emit", input = { count = 40, prefix = "x" }, stream = { buffer = 4 } },
+        S "sink" { agent = "each", from = "source" } }, S "after" { agent = "quiet" }, output = "$.sink" },
+        { seed = seed, crashes = 3, agents = { emit = agents.emit, quiet = agents.quiet, each = function(ctx)
+          local heard = weir.list {}
+          for item in ctx:items() do
+            heard[#heard + 1] = ctx:step "note" { function()
+              done[item] = (done[item] or 0) + 1
+              return item
+            end }
+          end
+          return heard
+        end } })
+      assert.equal("finished", of.status)
+      assert.same(prefixed("x", 40), of.output)
+      local again = 0
+      for _, count in pairs(done) do again = again + count - 1 end
+      assert.is_true(again <= 3) -- at most what each crash cut off
+    end
+  end)
+end)

@@ -1,0 +1,189 @@
+--- /v1: each pipeline that takes messages, as a model that programs made for OpenAI can ask.
+
+local channel = require "weir.native.channel"
+local completion = require "weir.http.completion"
+local door = require "weir.http.door"
+local failure = require "weir.failure"
+local json = require "weir.native.json"
+local lookup = require "weir.http.lookup"
+local native = require "weir.native.scheduler"
+local problem = require "weir.http.problem"
+
+local PREFIX = "weir/"
+local BUFFER = 64 -- items between the run and the client
+local BEAT = 10   -- seconds between two comments while nothing comes
+
+local HEADERS = { ["Content-Type"] = "text/event-stream; charset=utf-8", ["Cache-Control"] = "no-store", ["X-Accel-Buffering"] = "no",
+  ["X-Content-Type-Options"] = "nosniff" }
+
+-- Models ---------------------------------------------------------------------------------------------
+
+local function properties_of(definition)
+  local input = definition.normal.input
+  if type(input) ~= "table" then return nil end
+  if input.type == "object" or input["$ref"] then return input.properties or {} end
+  return input
+end
+
+local function takes_messages(definition)
+  local properties = properties_of(definition)
+  return properties ~= nil and properties.messages ~= nil
+end
+
+local function model_of(definition)
+  return { id = PREFIX .. definition.name, object = "model", created = (definition.loaded_at or 0) // 1000, owned_by = "weir" }
+end
+
+local function list(call)
+  local data = json.list {}
+  for _, name in ipairs(call.host.project:pipeline_names()) do
+    local definition = call.host.project:pipeline(name)
+    if definition and takes_messages(definition) then data[#data + 1] = model_of(definition) end
+  end
+  return 200, { object = "list", data = data }
+end
+
+local function find(host, model)
+  local name = model:match "^weir/(.+)$" or model
+  local definition = lookup.definition(host, name)
+  if definition and takes_messages(definition) then return definition end
+  local err = problem.new(404, "not_found", "there is no model '%s'; GET /v1/models lists them", model:sub(1, 100))
+  error(err, 0)
+end
+
+local function show(call)
+  return 200, model_of(find(call.host, PREFIX .. call.params.name))
+end
+
+-- Runs -----------------------------------------------------------------------------------------------
+
+-- What the pipeline's input names, of what the request gives.
+local function input_of(definition, body)
+  local given, input = completion.read(body), {}
+  for name in pairs(properties_of(definition)) do input[name] = given[name] end
+  return input
+end
+
+-- The step whose text is the pipeline's answer, while it comes; nil: any that streams.
+local function source_of(normal)
+  local name = type(normal.output) == "string" and normal.output:match "^%$%.([a-z][a-z0-9_]*)"
+  if name then return name end
+  local last = normal.groups and normal.groups[#normal.groups]
+  return last and #last.steps == 1 and last.steps[1].name or nil
+end
+
+-- The run of a request, and the text that its answering step streams. Whoever goes away before it has ended leaves it, or
+-- cancels it where the pipeline says so.
+local function start(call, definition, wants_stream)
+  local host, texts = call.host, channel.new(BUFFER)
+  local source = source_of(definition.normal)
+  local function listener(event)
+    if event.kind == "item" and wants_stream and type(event.item) == "string" and (not source or event.step:match "[^/]+$" == source) then
+      texts:send(event.item)
+    elseif event.kind == "run" and event.status ~= "running" then
+      texts:close()
+    end
+  end
+  local run = door.detached(function()
+    return (host.engine:start(definition, input_of(definition, call.body), { by = call.who.name, listener = listener }))
+  end)
+  return run, texts
+end
+
+local function leaving(run, definition, texts)
+  return setmetatable({}, { __close = function()
+    texts:close()
+    if run.ended_ms or definition.normal.on_disconnect ~= "cancel" then return end
+    native.spawn_root(function() pcall(run.engine.cancel, run.engine, run.id, "the client has gone") end)
+  end })
+end
+
+local function head_of(run, call)
+  return { id = "chatcmpl-" .. run.id, created = run.started_ms // 1000, model = call.body.model }
+end
+
+local function ended(run)
+  if run.status == "finished" then return completion.answer(run.output) end
+  local err = run.error or failure.new("failed", "run %s is %s", run.id, tostring(run.status))
+  local raised = failure.new(err.code, "%s", err.message)
+  raised.run = run.id
+  error(raised, 0)
+end
+
+local function used_by(run)
+  return function(name) return run.used and run:used(name) or 0 end
+end
+
+local function refusal_event(run, raised)
+  local err = failure.of(raised)
+  return ("data: %s\n\n"):format(json.encode(completion.refusal { status = 500, detail = err.message, code = err.code, run = run.id }))
+end
+
+-- Sends what comes until the run has left the host; false: the client has gone.
+local function send_texts(request, head, texts)
+  local sent = 0
+  while true do
+    local text, _, code = texts:recv(BEAT)
+    if text then
+      sent = sent + #text
+      if not request:write(completion.piece(head, { content = text })) then return nil end
+    elseif code == "timeout" then
+      if not request:write ": still here\n\n" then return nil end
+    else
+      return sent
+    end
+  end
+end
+
+local function send_end(request, head, run, sent, wants_usage)
+  run:wait()
+  local ok, answer = pcall(ended, run)
+  if not ok then return request:write(refusal_event(run, answer)) end
+  if sent == 0 and answer.content ~= "" then request:write(completion.piece(head, { content = answer.content })) end
+  if answer.tool_calls then request:write(completion.piece(head, { tool_calls = completion.indexed(answer.tool_calls) })) end
+  request:write(completion.piece(head, {}, answer.finish))
+  if wants_usage then request:write(completion.last(head, completion.usage(used_by(run)))) end
+  request:write(completion.done)
+end
+
+local function stream(call, definition)
+  local run, texts = start(call, definition, true)
+  local _ <close> = leaving(run, definition, texts)
+  local head, request = head_of(run, call), call.request
+  local headers = { ["weir-run-id"] = run.id }
+  for name, text in pairs(HEADERS) do headers[name] = text end
+  if not request:stream(200, headers) then return end
+  request:write(completion.piece(head, { role = "assistant", content = "" }))
+  local sent = send_texts(request, head, texts)
+  if not sent then return end
+  local options = call.body.stream_options
+  send_end(request, head, run, sent, type(options) == "table" and options.include_usage == true)
+  request:close()
+end
+
+local function complete(call)
+  local definition = find(call.host, call.body.model)
+  if call.body.stream == true then return stream(call, definition) end
+  local run, texts = start(call, definition, false)
+  local _ <close> = leaving(run, definition, texts)
+  run:wait()
+  local answer = ended(run)
+  return 200, completion.whole(head_of(run, call), answer, completion.usage(used_by(run))), { ["weir-run-id"] = run.id }
+end
+
+-- Routes ---------------------------------------------------------------------------------------------
+
+local ANY = { type = "object" }
+
+return {
+  { method = "POST", path = "/v1/chat/completions", role = "run", accepts = "application/json", handler = complete,
+    refusal = completion.refusal,
+    doc = "A run of the pipeline that `model` names (weir/NAME), as OpenAI's chat completions. Fields that are not known are left out.",
+    body = { type = "object", required = { "model", "messages" }, properties = { model = { type = "string", minLength = 1, maxLength = 256 },
+      messages = { type = "array", minItems = 1, items = { type = "object", required = { "role" } } }, stream = { type = { "boolean", "null" } } } },
+    answers = { [200] = { doc = "The answer; with `stream` server-sent events.", schema = ANY } } },
+  { method = "GET", path = "/v1/models", role = "read", handler = list, refusal = completion.refusal, doc = "Pipelines that take messages.",
+    answers = { [200] = { doc = "The list.", schema = ANY } } },
+  { method = "GET", path = "/v1/models/weir/{name}", role = "read", handler = show, refusal = completion.refusal,
+    doc = "One of them.", answers = { [200] = { doc = "The model.", schema = ANY } } },
+}

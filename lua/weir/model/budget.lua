@@ -1,0 +1,112 @@
+--- Budgets that many runs share: of a day, a month or for ever, of all runs, of a pipeline's, or of those that ask with one
+--- key. What was used stands in the store, and what a call may use is added to it before the call, so that neither a
+--- restart nor a kill forgets any of it.
+
+local clock = require "weir.port.clock"
+local failure = require "weir.failure"
+local value_of = require "weir.value"
+
+local M = {}
+
+local SPACE = "spent"
+local MICRO = 1000000 -- sums are integers; money is counted in millionths
+
+local MEASURES = { "calls", "tokens", "usd", "seconds" }
+
+---@class weir.model.Budgets
+local Budgets = {}
+Budgets.__index = Budgets
+
+--- The budgets of the settings, kept in a store.
+---@param list table[]|nil the setting `budgets`
+---@param store userdata|nil
+---@return weir.model.Budgets
+function M.new(list, store)
+  return setmetatable({ list = list or {}, store = store }, Budgets)
+end
+
+local PERIOD = {
+  day = function(now_ms) return clock.rfc3339(now_ms):sub(1, 10) end,
+  month = function(now_ms) return clock.rfc3339(now_ms):sub(1, 7) end,
+  ever = function() return "ever" end,
+}
+
+-- What a budget counts under in its present period.
+local function account(budget, now_ms)
+  local period = PERIOD[budget.per or "day"](now_ms)
+  return ("%s/%s/%s"):format(period, budget.pipeline or "*", budget.key or "*")
+end
+
+local function applies(budget, place)
+  return (not budget.pipeline or budget.pipeline == place.pipeline) and (not budget.key or budget.key == place.key)
+end
+
+local function sum(self, name)
+  local value, message, code = self.store:get(SPACE, name)
+  if value == nil and code ~= "not_found" then failure.raise(code, "%s", message) end
+  return value or 0
+end
+
+local function scale(what) return what == "usd" and MICRO or what == "seconds" and 1000 or 1 end
+
+local function crossing_of(self, budget, what, now_ms)
+  local base = account(budget, now_ms)
+  local used = sum(self, base .. "/" .. what) / scale(what)
+  local grants = sum(self, ("%s/%s/granted"):format(base, what))
+  local limit = budget[what] * (1 + grants)
+  if used < limit then return nil end
+  return { what = what, limit = limit, used = used, otherwise = budget.otherwise, key = ("budget/%s/%s#%d"):format(base, what, grants + 1),
+    name = ("the budget of %g %s per %s%s"):format(limit, what, budget.per or "day",
+      budget.pipeline and (" of pipeline '%s'"):format(budget.pipeline) or budget.key and (" of key '%s'"):format(budget.key) or ""),
+    grant = function() self:grant(("%s/%s/granted"):format(base, what), grants) end }
+end
+
+--- Lets as much again be used in this period; several who were asked at once grant it once.
+function Budgets:grant(name, before)
+  local _, version = self.store:get(SPACE, name)
+  if sum(self, name) > before then return end
+  self.store:cas(SPACE, name, math.type(version) == "integer" and version or 0, before + 1)
+end
+
+--- The first budget of which nothing is left, or nil. Raises what the store says.
+---@param place { pipeline: string, key: string? }
+---@return table|nil crossing {what, limit, used, otherwise, key, name, grant}
+function Budgets:crossed(place)
+  if not self.store then return nil end
+  for _, budget in ipairs(self.list) do
+    for _, what in ipairs(applies(budget, place) and MEASURES or {}) do
+      local found = budget[what] and crossing_of(self, budget, what, clock.wall_ms())
+      if found then return found end
+    end
+  end
+end
+
+--- Whether any budget counts what a place uses.
+function Budgets:counts(place)
+  for _, budget in ipairs(self.store and self.list or {}) do
+    if applies(budget, place) then return true end
+  end
+  return false
+end
+
+--- Adds what was or may be used to every budget that it counts against; amounts may be negative. Waits for the disk.
+--- Raises what the store says.
+---@param place { pipeline: string, key: string? }
+---@param amounts { calls: number?, tokens: number?, usd: number?, seconds: number? }
+function Budgets:add(place, amounts)
+  local operations, now_ms = {}, clock.wall_ms()
+  for _, budget in ipairs(self.store and self.list or {}) do
+    if applies(budget, place) then
+      for _, what in ipairs(value_of.names(amounts)) do
+        local by = math.floor(amounts[what] * scale(what) + 0.5)
+        local key = account(budget, now_ms) .. "/" .. what
+        if by ~= 0 then operations[#operations + 1] = { op = "add", space = SPACE, key = key, by = by } end
+      end
+    end
+  end
+  if #operations == 0 then return end
+  local done, message, code = self.store:batch(operations)
+  if not done then failure.raise(code, "%s", message) end
+end
+
+return M

@@ -1,0 +1,106 @@
+--- The models that a project can ask, by name: those of its settings, and every model module as it is.
+--- `local/NAME` is the module NAME that needs no network. Never waits but for a module's first load.
+
+local failure = require "weir.failure"
+local suggest = require "weir.suggest"
+
+local M = {}
+
+M.DEFAULT = "local/textrank"
+
+---@class weir.model.Entry
+---@field name string
+---@field module string       full name, such as "models/openai"
+---@field provider string     what limits and breakers are shared by, default the module's name
+---@field options table
+---@field price table|nil     usd per 1,000,000 tokens: {input, output, cached}
+---@field limits table|nil    {requests_per_minute, tokens_per_minute, concurrency, context}
+---@field weight number|nil
+---@field capabilities table  {tools, schema, stream}
+---@field key string|nil      the secret it is asked with, for budgets
+
+---@class weir.model.Catalog
+local Catalog = {}
+Catalog.__index = Catalog
+
+--- The catalog of a project. Settings are read when they are asked for.
+---@param project weir.Project
+---@return weir.model.Catalog
+function M.new(project)
+  return setmetatable({ project = project }, Catalog)
+end
+
+local function declared(self, use)
+  local entry, err = self.project.registry:lookup("model", use)
+  if entry then return entry.module end
+  error(err, 0)
+end
+
+local function made(self, name, use, given)
+  local module = declared(self, use)
+  local options = given.options or {}
+  return { name = name, module = "models/" .. use, provider = given.provider or use, options = options,
+    price = given.price or module.price, limits = given.limits, weight = given.weight,
+    capabilities = given.capabilities or module.capabilities or {}, key = options.secret }
+end
+
+--- All names that can be asked for, sorted.
+---@return string[]
+function Catalog:names()
+  local seen, names = {}, {}
+  local function add(name)
+    if not seen[name] then seen[name], names[#names + 1] = true, name end
+  end
+  for name in pairs(self.project.settings.models or {}) do add(name) end
+  for _, name in ipairs(self.project.registry:names "model") do
+    add(declared(self, name).is_local and "local/" .. name or name)
+  end
+  table.sort(names)
+  return names
+end
+
+--- A model by its name. Raises `not_found`, `invalid` (its module cannot be loaded).
+---@param name string
+---@return weir.model.Entry
+function Catalog:find(name)
+  local given = (self.project.settings.models or {})[name]
+  if given then return made(self, name, given.use, given) end
+  local use = name:match "^local/(.+)$" or name
+  if self.project.registry:lookup("model", use) then return made(self, name, use, {}) end
+  local names = self:names()
+  failure.raise("not_found", "model '%s' is unknown%s; there are %s", name, suggest.hint(name, names), table.concat(names, ", "))
+end
+
+--- Whether a name can be asked for.
+---@param name string
+---@return boolean
+function Catalog:has(name)
+  return (self.project.settings.models or {})[name] ~= nil or self.project.registry:lookup("model", (name:gsub("^local/", ""))) ~= nil
+end
+
+local function fits(entry, needs)
+  for _, need in ipairs(needs or {}) do
+    if entry.capabilities[need] == false then return false end
+  end
+  return true
+end
+
+--- What a step's `model` names: the models to choose from and who chooses. Raises `not_found`, `invalid`.
+---@param spec string|{ candidates: string[]?, policy: string?, options: table?, needs: string[]? }|nil nil: the setting `model`
+---@return weir.model.Entry[] candidates
+---@return { use: string, options: table }|nil policy nil: in the order in which they stand
+function Catalog:choice(spec)
+  spec = spec or self.project.settings.model or M.DEFAULT
+  if type(spec) == "string" then return { self:find(spec) } end
+  local candidates = {}
+  for _, name in ipairs(spec.candidates or { self.project.settings.model or M.DEFAULT }) do
+    local entry = self:find(name)
+    if fits(entry, spec.needs) then candidates[#candidates + 1] = entry end
+  end
+  if #candidates == 0 then
+    failure.raise("not_found", "no model of %s can do %s", table.concat(spec.candidates or {}, ", "), table.concat(spec.needs or {}, ", "))
+  end
+  return candidates, spec.policy and { use = spec.policy, options = spec.options or {} } or nil
+end
+
+return M

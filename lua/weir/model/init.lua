@@ -1,0 +1,209 @@
+--- The models of an engine: which there are, what was measured of them, what they may still be asked, and one call of one of
+--- them. Who asks (`ctx:chat`) knows nothing of providers; a model module knows nothing of runs.
+
+local breaker = require "weir.model.breaker"
+local budget = require "weir.model.budget"
+local catalog = require "weir.model.catalog"
+local failure = require "weir.failure"
+local json = require "weir.native.json"
+local price = require "weir.model.price"
+local rates = require "weir.model.rates"
+local route = require "weir.model.route"
+local schema = require "weir.schema"
+local statistics = require "weir.model.statistics"
+
+local M = {}
+
+local BYTES_PER_TOKEN = 4  -- of what is sent, for estimates
+local ANSWER_TOKENS = 1000 -- of an answer whose length nobody limited, for estimates
+
+---@class weir.model.Service
+---@field catalog weir.model.Catalog
+---@field budgets weir.model.Budgets
+local Service = {}
+Service.__index = Service
+
+--- The models of an engine; made when they are asked for the first time.
+---@param engine weir.Engine
+---@return weir.model.Service
+function M.of(engine)
+  local service = engine.models
+  if not service then
+    local settings = engine.project.settings
+    service = setmetatable({ engine = engine, project = engine.project, catalog = catalog.new(engine.project),
+      statistics = statistics.new(engine.store), breakers = breaker.new(), rates = rates.new(),
+      budgets = budget.new(settings.budgets, engine.store) }, Service)
+    engine.models = service
+  end
+  return service
+end
+
+--- The candidates of a step's `model`, and who chooses among them. Raises `not_found`, `invalid`.
+function Service:choice(spec)
+  return self.catalog:choice(spec)
+end
+
+local function bytes_of(request)
+  local bytes = 0
+  for _, message in ipairs(request.messages) do bytes = bytes + #message.content end
+  return bytes
+end
+
+--- What a call may use at most, as far as one can say before it: what is sent, and as much as may be answered, at the highest
+--- price of the candidates.
+---@return { tokens: number, usd: number }
+function Service:estimate(candidates, request) -- luacheck: ignore 212
+  local usage = { input_tokens = bytes_of(request) // BYTES_PER_TOKEN + 1, output_tokens = request.max_tokens or ANSWER_TOKENS }
+  local usd = 0
+  for _, entry in ipairs(candidates) do usd = math.max(usd, price.usd(entry.price, usage) or 0) end
+  return { tokens = usage.input_tokens + usage.output_tokens, usd = usd }
+end
+
+-- What a model module is called with.
+local Caller = {}
+Caller.__index = Caller
+
+function Caller:emit(delta)
+  if delta.usage then
+    for name, amount in pairs(delta.usage) do self.usage[name] = amount end
+  end
+  return self.hear(delta)
+end
+
+function Caller:secret(name) -- luacheck: ignore 212
+  return require("weir.secret").handle(name)
+end
+
+-- However a call ends, what it has used is known to have been used.
+function Caller:close()
+  if self.is_settled then return end
+  self.is_settled = true
+  if self.settle then self.settle(self.usage) end
+end
+
+Caller.__close = Caller.close
+
+local function module_of(self, entry)
+  local found, err = self.project.registry:get(entry.module)
+  if not found then error(err, 0) end
+  return found
+end
+
+local function caller(self, entry, hear, settle)
+  local module = module_of(self, entry)
+  local options = self.project.registry:options(module, self.project:options_of(entry.module), entry.options)
+  return setmetatable({ options = options, hear = hear, settle = settle, usage = {} }, Caller), module
+end
+
+-- A module that raises has failed; a cancellation goes on.
+local function called(name, call, ...)
+  local results = table.pack(xpcall(call, failure.explain, ...))
+  if results[1] then return table.unpack(results, 2, results.n) end
+  local err = failure.of(results[2])
+  if err.code == "cancelled" then error(err, 0) end
+  return nil, ("model '%s': %s"):format(name, err.message), err.code, { class = err.class or "failed" }
+end
+
+-- An answer is its value, where a schema was asked for: all of it fits, or it is no answer.
+local function decode(request, response)
+  local value, message = response.value, nil
+  if value == nil then value, message = json.decode(response.message.content) end
+  if value == nil then return nil, ("is no JSON: %s"):format(message) end
+  local validate, why = schema.compile(request.schema)
+  if not validate then return nil, "could not be checked: " .. why end
+  local fits, errors = validate(value, "answer")
+  if not fits then return nil, "does not fit the schema: " .. errors[1].message end
+  response.value = value
+  return true
+end
+
+local function refuse(entry, what, code, detail)
+  return nil, ("model '%s'%s"):format(entry.name, what), code or "failed", detail or { class = "failed" }
+end
+
+local function is_response(response)
+  return type(response) == "table" and type(response.message) == "table" and type(response.message.content) == "string"
+end
+
+local function check(entry, request, response, message, code, detail)
+  if response == nil then return refuse(entry, ": " .. tostring(message), code, detail) end
+  if not is_response(response) then
+    return refuse(entry, " returned no response {message = {role, content}, finish, usage}", "invalid", { class = "protocol" })
+  end
+  response.usage = response.usage or {}
+  response.model = response.model or entry.name
+  if not request.schema or response.message.tool_calls then return response end
+  local ok, wrong = decode(request, response)
+  if ok then return response end
+  return refuse(entry, ": its answer " .. wrong, "invalid", { class = "protocol", usage = response.usage })
+end
+
+-- One call of one model. `place.used` hears what it has used, on every way out.
+local function call_one(self, place, entry, request, hear)
+  local counts = self.budgets:counts { pipeline = place.pipeline, key = entry.key }
+  if place.admit then place.admit(entry.key) end
+  local estimate = self:estimate({ entry }, request)
+  local account = { pipeline = place.pipeline, key = entry.key }
+  if counts then self.budgets:add(account, { calls = 1, tokens = estimate.tokens, usd = estimate.usd }) end
+  local function settle(usage)
+    local usd = price.usd(entry.price, usage)
+    place.used(entry.name, usage, usd, estimate)
+    if not counts or not usage.input_tokens or not usage.output_tokens then return end
+    local correction = { tokens = usage.input_tokens + usage.output_tokens - estimate.tokens, usd = (usd or estimate.usd) - estimate.usd }
+    pcall(self.budgets.add, self.budgets, account, correction) -- what is not corrected stays as high as it was estimated
+  end
+  local ctx <close>, module = caller(self, entry, hear, settle)
+  local response, message, code, detail = check(entry, request, called(entry.name, module.module.chat, ctx, request))
+  local usage = response and response.usage or detail and detail.usage
+  for name, amount in pairs(usage or {}) do ctx.usage[name] = amount end
+  return response, message, code, detail
+end
+
+--- Asks one of the candidates, as the policy chooses, and others when it fails. Waits.
+---@param place { pipeline: string, label: string, run: string, step: string, left: fun(): table, draw: fun(): number,
+---   used: fun(model: string, usage: table, usd: number|nil, estimate: table), admit: nil|fun(key: string|nil), decision: table|nil }
+---   gets `decision`: why which model was asked
+---@param candidates weir.model.Entry[]
+---@param policy { use: string, options: table }|nil
+---@param request weir.model.Request
+---@param hear fun(delta: table) hears what comes; waits while its reader is behind
+---@return weir.model.Response|nil
+---@return string? message
+---@return string? code
+---@return table? detail {class, ...}
+function Service:chat(place, candidates, policy, request, hear)
+  local module = policy and module_of(self, { module = "policies/" .. policy.use })
+  local options = module and self.project.registry:options(module, self.project:options_of("policies/" .. policy.use), policy.options)
+  return route.call({ candidates = candidates, policy = module and { name = policy.use, module = module.module, options = options },
+    label = place.label, statistics = self.statistics, breakers = self.breakers, rates = self.rates, left = place.left, draw = place.draw,
+    run = place.run, step = place.step, price = price.usd, emit = hear,
+    on_choice = function(decision) place.decision = decision end }, request, function(candidate, asked, emit)
+    return call_one(self, place, candidate, asked, emit)
+  end)
+end
+
+--- Asks for the vectors of texts. Waits.
+---@param spec string|table|nil
+---@param texts string[]
+---@return { vectors: number[][], usage: table, model: string }|nil
+---@return string? message
+---@return string? code
+---@return table? detail
+function Service:embed(spec, texts)
+  local last = { nil, "no model was asked", "unavailable" }
+  for _, entry in ipairs((self:choice(spec))) do
+    local ctx, module = caller(self, entry, function() end)
+    if module.module.embed then
+      last = table.pack(called(entry.name, module.module.embed, ctx, { texts = texts }))
+      if last[1] then
+        last[1].model = last[1].model or entry.name
+        return last[1]
+      end
+    else
+      last = { nil, ("model '%s' makes no vectors"):format(entry.name), "unavailable", { class = "invalid_request" } }
+    end
+  end
+  return table.unpack(last, 1, 4)
+end
+
+return M
