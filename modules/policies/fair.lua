@@ -3,7 +3,7 @@
 --- Robin", SIGCOMM 1995. Packets are runs, queues are keys, the size of a packet is a run's cost.
 
 local M = {
-  kind = "policy", name = "fair", api = 1,
+  kind = "policy", name = "fair", api = 1, serves = "queue",
   doc = "Deficit round robin over keys",
   options = {
     quantum = { type = "number", exclusiveMinimum = 0, default = 1 }, -- cost a key may spend when its turn comes

@@ -1,7 +1,7 @@
 --- First in, first out: whoever has waited longest is next.
 
 local M = {
-  kind = "policy", name = "fifo", api = 1,
+  kind = "policy", name = "fifo", api = 1, serves = "queue",
   doc = "Whoever has waited longest is next",
 }
 

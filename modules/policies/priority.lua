@@ -2,7 +2,7 @@
 --- that nobody starves (aging, as in operating systems' schedulers).
 
 local M = {
-  kind = "policy", name = "priority", api = 1,
+  kind = "policy", name = "priority", api = 1, serves = "queue",
   doc = "The highest priority first, raised by waiting",
   options = {
     age = { type = "number", minimum = 0, default = 60 }, -- seconds of waiting worth one more priority; 0: none

@@ -18,11 +18,20 @@ M.kinds = {
   skill = { folder = "skills", calls = { "execute" } },
 }
 
+--- The places that a policy can serve, and the calls that each makes. A policy names its place in `serves`: `pick` means
+--- another thing for runs in a queue than for models.
+M.places = {
+  queue = { "pick", "admit" },  -- which run is next, and whether a newcomer may wait
+  models = { "pick" },          -- which models are asked, in which order
+  retry = { "retry" },
+  remedy = { "remedy" },
+}
+
 M.folders = {}
 for kind, entry in pairs(M.kinds) do M.folders[entry.folder] = kind end
 
 local FIELDS = {}
-for name in ([[kind name api doc options setup needs gives atomic execute plan review watch judge propose admit pick
+for name in ([[kind name api doc options setup needs gives atomic serves execute plan review watch judge propose admit pick
   retry remedy on chat]]):gmatch "%S+" do FIELDS[name] = true end
 
 local function has_call(entry, module)
@@ -30,6 +39,17 @@ local function has_call(entry, module)
     if type(module[name]) == "function" then return true end
   end
   return false
+end
+
+local function place_refusal(module)
+  local calls = M.places[module.serves]
+  if not calls then
+    local names = require("weir.value").names(M.places)
+    return ("says serves = %s; a policy serves one of %s"):format(
+      type(module.serves) == "string" and "'" .. module.serves .. "'" or tostring(module.serves), table.concat(names, ", "))
+  end
+  if has_call({ calls = calls }, module) then return nil end
+  return ("serves '%s' and has no function '%s'"):format(module.serves, table.concat(calls, "' or '"))
 end
 
 --- What is wrong with a module, or nil.
@@ -46,6 +66,10 @@ function M.refusal(module, kind, name)
   if not has_call(entry, module) then
     return ("has no function '%s'"):format(table.concat(entry.calls, "' or '"))
   end
+  if kind == "policy" and module.serves ~= nil then
+    local refusal = place_refusal(module)
+    if refusal then return refusal end
+  end
   for field, value in pairs(module) do
     if type(field) ~= "string" then return "has entries without names" end
     if not FIELDS[field] and type(value) == "function" then
@@ -54,6 +78,13 @@ function M.refusal(module, kind, name)
   end
   if module.setup ~= nil and type(module.setup) ~= "function" then return "has a 'setup' that is no function" end
   return nil
+end
+
+--- The place that a policy serves; one that does not say so serves the queue.
+---@param module table of kind policy
+---@return string
+function M.place(module)
+  return module.serves or "queue"
 end
 
 return M

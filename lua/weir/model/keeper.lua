@@ -1,0 +1,119 @@
+--- Writes what changes often into the store, some seconds later and together: whoever says that a key has changed is not
+--- kept waiting, and a key that changes a hundred times meanwhile is written once. A process that is killed loses what
+--- changed in those seconds, and nothing else.
+
+local default_clock = require "weir.port.clock"
+local native = require "weir.native.scheduler"
+
+local M = {}
+
+local SECONDS = 2
+local BATCH = 200 -- operations of one transaction
+
+---@class weir.Keeper
+---@field problem string|nil why the latest writing failed; it is tried again
+local Keeper = {}
+Keeper.__index = Keeper
+
+--- A keeper. Without a store nothing is kept.
+---@param store weir.Store|nil
+---@param clock table|nil wall_ms(), now(), sleep(seconds)
+---@param seconds number|nil from a change to its writing, default 2
+---@return weir.Keeper
+function M.new(store, clock, seconds)
+  return setmetatable({ store = store, clock = clock or default_clock, seconds = seconds or SECONDS, changed = {}, count = 0 }, Keeper)
+end
+
+-- A task of nobody: what is written later does not belong to the step that changed it.
+local function write_later(self)
+  if self.task or self.is_closed then return end
+  self.task = native.spawn_root(function()
+    native.set_context(nil)
+    self.clock.sleep(self.seconds)
+    self.task = nil
+    self:flush()
+  end)
+end
+
+local function note(self, space, key, change)
+  local name = space .. " " .. key
+  if self.changed[name] == nil then self.count = self.count + 1 end
+  self.changed[name] = change
+end
+
+--- Has a key written soon. Does not wait.
+---@param space string
+---@param key string
+---@param make fun(): any gives the value at the moment when it is written
+function Keeper:put(space, key, make)
+  if not self.store then return end
+  note(self, space, key, { space = space, key = key, make = make })
+  write_later(self)
+end
+
+--- Has a key removed soon. Does not wait.
+function Keeper:delete(space, key)
+  if not self.store then return end
+  note(self, space, key, { space = space, key = key })
+  write_later(self)
+end
+
+local function operation_of(change)
+  if change.make then return { op = "put", space = change.space, key = change.key, value = change.make() } end
+  return { op = "delete", space = change.space, key = change.key }
+end
+
+local function write(self, batch)
+  local operations = {}
+  for index, change in ipairs(batch) do operations[index] = operation_of(change) end
+  local results, message, code = self.store:batch(operations)
+  if results then return true end
+  for _, change in ipairs(batch) do -- what has changed again meanwhile is newer
+    if self.changed[change.space .. " " .. change.key] == nil then note(self, change.space, change.key, change) end
+  end
+  return nil, message, code
+end
+
+local function take_batch(self)
+  local batch = {}
+  for name, change in pairs(self.changed) do
+    self.changed[name] = nil
+    batch[#batch + 1] = change
+    if #batch == BATCH then break end
+  end
+  self.count = self.count - #batch
+  return batch
+end
+
+--- Writes all that has changed. Waits.
+---@return true|nil
+---@return string|nil message
+---@return string|nil code as `store:batch`
+function Keeper:flush()
+  for _ = 1, math.ceil(self.count / BATCH) do
+    local ok, message, code = write(self, take_batch(self))
+    self.problem = message
+    if not ok then
+      write_later(self)
+      return nil, message, code
+    end
+  end
+  return true
+end
+
+--- Writes what is left and ends. To be called before the store is closed. Waits. Safe twice.
+---@return true|nil
+---@return string|nil message
+---@return string|nil code
+function Keeper:close()
+  if self.is_closed then return true end
+  self.is_closed = true
+  if self.task then
+    self.task:cancel "nothing more is kept"
+    self.task:join()
+    self.task = nil
+  end
+  return self:flush()
+end
+
+return M

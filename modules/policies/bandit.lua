@@ -1,0 +1,185 @@
+--- The model with the best reward, learnt from what comes back; one that is little known, or was not called for long, is
+--- tried now and then.
+---
+---   reward = success * (quality * Q + latency * L + cost * C) / (quality + latency + cost)
+---
+--- Q is the mean score of critics and people; L and C are the time and the money of the best model as a share of this one's.
+--- A part of which nobody knows anything is left out; a model of which a part is not known gets the best of the others,
+--- which makes it worth a try.
+---
+--- Source: Thompson sampling with Gaussian draws, Agrawal and Goyal, "Further Optimal Regret Bounds for Thompson Sampling",
+--- AISTATS 2013: a model's reward is drawn from a normal distribution around its mean that narrows with what is known.
+--- What is known decays by calls (the statistics keep the last ten or so) and by time (`half_life`), as in Raj and Kalyani,
+--- "Taming Non-stationary Bandits: A Bayesian Approach", 2017. A bad name is forgotten more slowly (`forget`).
+---
+--- It does not flap. At most `switches` changes of model fall into a minute, as far as it is up to the policy; a model
+--- stays until another is better by `margin`; and one that is not known to be better is tried only after `explore` seconds
+--- without a change. The price: a model that degrades within a minute after such a try may be kept until the minute is over.
+
+local M = {
+  kind = "policy", name = "bandit", api = 1, serves = "models",
+  doc = "The model with the best reward, learnt from critics, people, time and money",
+  options = {
+    quality = { type = "number", minimum = 0, default = 1 },
+    latency = { type = "number", minimum = 0, default = 0.2 },
+    cost = { type = "number", minimum = 0, default = 0.1 },
+    half_life = { type = "number", exclusiveMinimum = 0, default = 300 },  -- seconds; of what the latest calls say
+    forget = { type = "number", exclusiveMinimum = 0, default = 3600 },    -- seconds; of what all calls say
+    spread = { type = "number", minimum = 0, default = 0.15 },             -- standard deviation of one reward
+    margin = { type = "number", minimum = 0, default = 0.03 },
+    switches = { type = "integer", minimum = 1, default = 2 },             -- in a minute
+    explore = { type = "number", minimum = 0, default = 300 },             -- seconds
+  },
+}
+
+local MINUTE = 60
+local BEFORE = 2     -- what all calls say counts as so many
+local HOPE = 0.1     -- and as so many calls that went as well as anybody's
+local FREE = 0.000001 -- usd; nothing costs less than that in a comparison
+
+--- Keeps the options, which `pick` is not given. What it learns stands in the statistics, so a reload loses nothing.
+---@param options table
+---@return table state
+function M.setup(options)
+  local state = {}
+  for name in pairs(M.options) do state[name] = options[name] end
+  return state
+end
+
+-- How much the latest calls, and all, weigh now.
+local function weights_of(metrics, state)
+  local idle = metrics.idle_s
+  if not idle then return 0, 0 end
+  return 2 ^ (-idle / state.half_life), BEFORE * 2 ^ (-idle / state.forget)
+end
+
+local function mean(recent, count, slow, weight, best)
+  if not recent and not slow then return best end
+  local sum, n = best * HOPE, HOPE
+  if recent and count > 0 then sum, n = sum + recent * count, n + count end
+  if slow then sum, n = sum + slow * weight, n + weight end
+  return sum / n
+end
+
+local function usd_of(candidate, metrics)
+  local price, estimate = candidate.price, candidate.estimate
+  if price and estimate and price.input and price.output and estimate.input_tokens and estimate.output_tokens then
+    return (price.input * estimate.input_tokens + price.output * estimate.output_tokens) / 1e6
+  end
+  return metrics.usd_per_call
+end
+
+-- The best that is known of any.
+local function bests_of(candidates, of)
+  local best = {}
+  for _, candidate in ipairs(candidates) do
+    local metrics = of[candidate.name]
+    local score, seconds = metrics.recent.score or metrics.score, metrics.recent.seconds or metrics.total_p50
+    local usd = usd_of(candidate, metrics)
+    if score then best.score = math.max(best.score or 0, score) end
+    if seconds then best.seconds = math.min(best.seconds or math.huge, math.max(seconds, 1e-6)) end
+    if usd then best.usd = math.min(best.usd or math.huge, math.max(usd, FREE)) end
+  end
+  return best
+end
+
+-- Whether the latest calls are worse than all: no time for trying others out, since that would use up the changes of a minute.
+local function is_falling(metrics, state)
+  local recent = metrics.recent
+  local function fell(now, before) return now ~= nil and before ~= nil and now < before - state.margin end
+  return fell(recent.score, metrics.score) or fell(recent.success, metrics.success)
+end
+
+-- What a model's calls are worth on the whole, and how many of them that rests on.
+local function arm_of(candidate, metrics, best, state)
+  local recent, fresh, slow = metrics.recent, weights_of(metrics, state)
+  local sum, weights = 0, 0
+  if best.score and state.quality > 0 then
+    sum = sum + state.quality * mean(recent.score, recent.scores * fresh, metrics.score, slow, best.score)
+    weights = weights + state.quality
+  end
+  if best.seconds and state.latency > 0 then
+    local seconds = mean(recent.seconds, recent.calls * fresh, metrics.total_p50, slow, best.seconds)
+    sum = sum + state.latency * math.min(1, best.seconds / math.max(seconds, 1e-6))
+    weights = weights + state.latency
+  end
+  if best.usd and state.cost > 0 then
+    sum = sum + state.cost * math.min(1, best.usd / math.max(usd_of(candidate, metrics) or best.usd, FREE))
+    weights = weights + state.cost
+  end
+  local success = mean(recent.success, recent.calls * fresh, metrics.success, slow, 1)
+  return { name = candidate.name, mean = success * (weights > 0 and sum / weights or 1), n = recent.calls * fresh + slow,
+    is_new = metrics.calls == 0, is_falling = is_falling(metrics, state) }
+end
+
+-- Box and Muller's way from two even draws to a normal one.
+local function normal(draw)
+  return math.sqrt(-2 * math.log(1 - draw())) * math.cos(2 * math.pi * draw())
+end
+
+local function arms_of(candidates, metrics, state)
+  local best, arms = bests_of(candidates, metrics.of), {}
+  for index, candidate in ipairs(candidates) do
+    local arm = arm_of(candidate, metrics.of[candidate.name], best, state)
+    arm.drawn = arm.mean + state.spread / math.sqrt(1 + arm.n) * normal(metrics.draw)
+    arms[index] = arm
+  end
+  table.sort(arms, function(a, b)
+    if a.drawn ~= b.drawn then return a.drawn > b.drawn end
+    return a.name < b.name
+  end)
+  return arms
+end
+
+local function switches_within(last, seconds)
+  local count = 0
+  for _, age in ipairs(last.ages) do
+    if age < seconds then count = count + 1 end
+  end
+  return count
+end
+
+-- Why the one that was chosen last is left for another; nil: it is not.
+local function reason_to_leave(arm, other, last, state)
+  if other.drawn <= arm.drawn + state.margin then return nil end
+  if switches_within(last, MINUTE) >= state.switches then return nil end
+  if other.is_new then return "was never tried" end
+  if other.mean > arm.mean + state.margin then return "is better" end
+  if not arm.is_falling and switches_within(last, state.explore) == 0 then return "is tried again" end
+end
+
+local function first_of(arms, last, state)
+  local current
+  for _, arm in ipairs(arms) do
+    if last and arm.name == last.name then current = arm end
+  end
+  if not current then return arms[1], last and "takes over" or "is the first" end
+  for _, other in ipairs(arms) do
+    local why = other ~= current and reason_to_leave(current, other, last, state)
+    if why then return other, why end
+  end
+  return current, "stays"
+end
+
+--- Chooses by drawn rewards; the others follow as fallbacks, by theirs. Pure but for the draws; does not wait.
+---@param candidates weir.ModelCandidate[]
+---@param metrics { of: table<string, weir.ModelMetrics>, draw: fun(): number, last: { name: string, ages: number[] }? }
+---@param _ table request, not used
+---@param state table what `setup` returned
+---@return string[] names
+---@return string reason
+function M.pick(candidates, metrics, _, state)
+  local arms = arms_of(candidates, metrics, state)
+  local first, why = first_of(arms, metrics.last, state)
+  local names, others = { first.name }, {}
+  for _, arm in ipairs(arms) do
+    if arm ~= first then
+      names[#names + 1] = arm.name
+      others[#others + 1] = ("'%s' %.2f"):format(arm.name, arm.mean)
+    end
+  end
+  local reason = ("'%s' %s: reward %.2f"):format(first.name, why, first.mean)
+  return names, #others > 0 and ("%s; %s"):format(reason, table.concat(others, ", ")) or reason
+end
+
+return M
