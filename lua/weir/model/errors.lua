@@ -102,8 +102,10 @@ local VAGUE = { api_error = true, server_error = true, tokens = true, requests =
 
 -- What stands in the messages of those who have no code for it.
 local PHRASES = {
-  { "maximum context length", "context_length" }, { "context window", "context_length" }, { "context size", "context_length" },
-  { "prompt is too long", "context_length" }, { "exceeds the context", "context_length" }, { "input length and `max_tokens`", "context_length" },
+  { "maximum context length", "context_length" }, { "context window", "context_length" },
+  { "context size", "context_length" },
+  { "prompt is too long", "context_length" }, { "exceeds the context", "context_length" },
+  { "input length and `max_tokens`", "context_length" },
   { "exceed context limit", "context_length" },
 }
 
