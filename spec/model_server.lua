@@ -147,6 +147,7 @@ end
 
 OPENAI.words = { context = { "invalid_request_error", "too many tokens", "context_length_exceeded" }, overloaded = { "server_error", "busy", "server_overloaded" } }
 OPENAI.stream_error = function() return sse(OPENAI.error("server_error", "busy", "server_overloaded")) end
+OPENAI.number = "data: 42\n\n"
 OPENAI.garbage = "data: {\"choices\":[{\n\n"
 OPENAI.unknown = sse({ hello = "there" }, "news") .. ": ping\n\n"
 
@@ -200,6 +201,7 @@ function ANTHROPIC.error(kind, message) return { type = "error", error = { type 
 
 ANTHROPIC.words = { context = { "invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum" }, overloaded = { "overloaded_error", "busy" } }
 ANTHROPIC.stream_error = function() return event(ANTHROPIC.error("overloaded_error", "busy")) end
+ANTHROPIC.number = OPENAI.number
 ANTHROPIC.garbage = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\n\n"
 ANTHROPIC.unknown = event { type = "novelty", index = 7 } .. event { type = "ping" } .. event { type = "content_block_delta", index = 0, delta = { type = "sung_delta", song = "la" } }
 
@@ -229,6 +231,7 @@ function OLLAMA.error(_, message) return { error = message } end
 
 OLLAMA.words = { context = { "", "the prompt exceeds the context window" }, overloaded = { "", "busy" } }
 OLLAMA.stream_error = function() return line { error = "busy" } end
+OLLAMA.number = "42\n"
 OLLAMA.garbage = '{"message":\n'
 OLLAMA.unknown = line { model = "m-1", hello = "there" }
 

@@ -41,11 +41,6 @@ local SHOWN = 200                   -- bytes of a url in a message
 
 -- The request --------------------------------------------------------------------------------------
 
-local function handle_of(ctx, name)
-  if ctx.secret then return ctx:secret(name) end
-  return require("weir.secret").handle(name)
-end
-
 --- The headers of a request: the key's value is put in by the host, at the socket.
 ---@param ctx table
 ---@param ask weir.model.Ask
@@ -56,7 +51,7 @@ function M.headers(ctx, ask, is_stream)
   local headers = { ["content-type"] = "application/json", accept = is_stream and stream_type or "application/json" }
   for name, value in pairs(ask.headers or {}) do headers[name:lower()] = value end
   if ask.secret and ask.secret ~= "" then
-    headers[ask.secret_header or "authorization"] = { ask.secret_prefix or "Bearer ", handle_of(ctx, ask.secret) }
+    headers[ask.secret_header or "authorization"] = { ask.secret_prefix or "Bearer ", ctx:secret(ask.secret) }
   end
   return headers
 end
