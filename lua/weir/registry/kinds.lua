@@ -14,7 +14,7 @@ M.kinds = {
   policy = { folder = "policies", calls = { "admit", "pick", "retry", "remedy" } },
   supervisor = { folder = "supervisors", calls = { "on" } },
   watcher = { folder = "watchers", calls = { "watch" } },
-  model = { folder = "models", calls = { "chat" } },
+  model = { folder = "models", calls = { "chat", "embed" } },
   skill = { folder = "skills", calls = { "execute" } },
 }
 
@@ -32,7 +32,7 @@ for kind, entry in pairs(M.kinds) do M.folders[entry.folder] = kind end
 
 local FIELDS = {}
 for name in ([[kind name api doc options setup needs gives atomic serves execute plan review watch judge propose admit pick
-  retry remedy on chat]]):gmatch "%S+" do FIELDS[name] = true end
+  retry remedy on chat embed]]):gmatch "%S+" do FIELDS[name] = true end
 
 local function has_call(entry, module)
   for _, name in ipairs(entry.calls) do
