@@ -37,9 +37,11 @@ static const char *text_of_error(lua_State *L) {
 }
 
 void weir_host_report(weir_host *host, lua_State *L, const char *where) {
-  (void)host;
   const char *text = text_of_error(L);
+  weir_buffer shown = { 0 };
+  if (weir_secrets_redact(host->head.secrets, text, strlen(text) + 1, &shown)) text = shown.failed ? "" : (const char *)shown.bytes;
   fprintf(stderr, "weir: %s: %.*s\n", where && *where ? where : "a callback", REPORT_MAX, text);
+  weir_buffer_free(&shown);
   lua_pop(L, 1);
 }
 
@@ -99,11 +101,12 @@ weir_host *weir_host_new(const weir_host_options *options) {
   if (!host) return NULL;
   weir_memory_init(&host->memory, options->memory_bytes ? options->memory_bytes : MEMORY_BYTES,
                    options->task_memory_bytes ? options->task_memory_bytes : TASK_MEMORY_BYTES);
-  host->head = (weir_host_head){ &host->scheduler, &host->loop };
+  host->head = (weir_host_head){ &host->scheduler, &host->loop, weir_secrets_new() };
   host->memory.over = weir_preempt_over_memory;
   host->memory.listener = &host->scheduler;
   host->L = lua_newstate(weir_memory_allocate, &host->memory);
-  if (!host->L || uv_loop_init(&host->loop) != 0) {
+  if (!host->L || !host->head.secrets || uv_loop_init(&host->loop) != 0) {
+    weir_secrets_free(host->head.secrets);
     free(host);
     return NULL;
   }
@@ -176,6 +179,7 @@ void weir_host_free(weir_host *host) {
   uv_loop_close(&host->loop);
   weir_scheduler_free(&host->scheduler);
   weir_memory_free(&host->memory);
+  weir_secrets_free(host->head.secrets);
   free(host);
 }
 

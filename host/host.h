@@ -7,6 +7,7 @@
 #include <lua.h>
 #include <uv.h>
 
+#include "secret.h"
 #include "status.h"
 
 typedef struct weir_host weir_host;
@@ -30,6 +31,9 @@ weir_host *weir_host_of(lua_State *L);
 
 /* The host's event loop. Handles that must not keep the process alive are unref'd by their owner. */
 uv_loop_t *weir_host_loop(weir_host *host);
+
+/* What the host keeps secret; of the host that L belongs to. */
+weir_secrets *weir_secrets_of(lua_State *L);
 
 /* Say on stderr what failed where nobody waits for the answer; the error is on top of L. Never raises. */
 void weir_host_report(weir_host *host, lua_State *L, const char *where);

@@ -15,10 +15,21 @@
 #define REDIRECT_BODY_BYTES (64 * 1024) /* of a redirect's body, which nobody reads */
 #define NAME_CHARACTERS "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
+/* A text as people may see it. */
+static void copy_shown(const weir_http_transfer *t, const char *text, char *shown, size_t size) {
+  weir_buffer clean = { 0 };
+  bool has_secrets = t->client && weir_secrets_redact(t->client->secrets, text, strlen(text) + 1, &clean);
+  if (!has_secrets) snprintf(shown, size, "%s", text);
+  else snprintf(shown, size, "%s", clean.failed ? "" : (const char *)clean.bytes);
+  weir_buffer_free(&clean);
+}
+
 static void set_message(weir_http_transfer *t, weir_status status, const char *text) {
+  char shown[CURL_ERROR_SIZE];
   if (t->outcome != WEIR_OK) return; /* the first reason is the one that counts */
   t->outcome = status;
-  snprintf(t->message, sizeof t->message, "%s: %s", t->label, text);
+  copy_shown(t, text, shown, sizeof shown);
+  snprintf(t->message, sizeof t->message, "%s: %s", t->label, shown);
 }
 
 static weir_status refuse(weir_http_transfer *t, weir_status status, const char *text) {
@@ -210,9 +221,12 @@ static bool is_token(const char *text) {
   return *text && text[strspn(text, NAME_CHARACTERS)] == '\0';
 }
 
-static bool is_field_value(const char *text) {
-  for (; *text; text++)
-    if (((unsigned char)*text < 0x20 && *text != '\t') || *text == 0x7F) return false;
+static bool is_field_value(const weir_http_part *parts, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    for (size_t at = 0; at < parts[i].size; at++) {
+      unsigned char byte = (unsigned char)parts[i].bytes[at];
+      if ((byte < 0x20 && byte != '\t') || byte == 0x7F) return false;
+    }
   return true;
 }
 
@@ -228,19 +242,38 @@ static weir_status push_header(weir_http_transfer *t, const char *line) {
   return WEIR_OK;
 }
 
-weir_status weir_http_add_header(weir_http_transfer *t, const char *name, const char *value) {
+/* At the front, where those are that another origin never gets. */
+static weir_status push_secret_header(weir_http_transfer *t, const char *line) {
+  struct curl_slist *first = curl_slist_append(NULL, line);
+  if (!first) return refuse(t, WEIR_LIMIT, "no memory for the headers");
+  first->next = t->request_headers;
+  t->request_headers = first;
+  t->secret_lines++;
+  return WEIR_OK;
+}
+
+static void write_line(char *line, const char *name, const weir_http_part *parts, size_t count, size_t value_size) {
+  line = stpcpy(stpcpy(line, name), value_size > 0 ? ": " : ";"); /* curl's way to say: with an empty value */
+  for (size_t i = 0; i < count; i++) line = mempcpy(line, parts[i].bytes, parts[i].size);
+  *line = '\0';
+}
+
+weir_status weir_http_add_header(weir_http_transfer *t, const char *name, const weir_http_part *parts, size_t count,
+                                 bool secret) {
   char text[200];
-  if (!is_token(name) || !is_field_value(value) || is_framing(name)) {
+  if (!is_token(name) || !is_field_value(parts, count) || is_framing(name)) {
     const char *why = is_framing(name) ? "is set by the client" : "has a character that is not allowed";
     snprintf(text, sizeof text, "header '%.100s' %s", is_token(name) ? name : "?", why);
     return refuse(t, WEIR_INVALID, text);
   }
-  size_t size = strlen(name) + strlen(value) + 3;
+  size_t value_size = 0;
+  for (size_t i = 0; i < count; i++) value_size += parts[i].size;
+  size_t size = strlen(name) + value_size + 3;
   char *line = malloc(size);
   if (!line) return refuse(t, WEIR_LIMIT, "no memory for the headers");
-  if (*value) snprintf(line, size, "%s: %s", name, value);
-  else snprintf(line, size, "%s;", name); /* curl's way to say: with an empty value */
-  weir_status status = push_header(t, line);
+  write_line(line, name, parts, count, value_size);
+  weir_status status = secret ? push_secret_header(t, line) : push_header(t, line);
+  explicit_bzero(line, size);
   free(line);
   return status;
 }
@@ -265,8 +298,11 @@ static bool parse_url(weir_http_transfer *t, const char *text, char *origin, siz
     int length = snprintf(origin, origin_size, "%s://%s:%s", scheme, host, port);
     fine = length > 0 && (size_t)length < origin_size; /* a cut one would compare wrongly */
     char *shown = url_part(url, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT);
-    snprintf(t->label, sizeof t->label, "%s %s://%.200s%s%s%.200s", t->method, scheme, host,
-             shown ? ":" : "", shown ? shown : "", path ? path : "");
+    char shown_host[201], shown_path[201];
+    copy_shown(t, host, shown_host, sizeof shown_host);
+    copy_shown(t, path ? path : "", shown_path, sizeof shown_path);
+    snprintf(t->label, sizeof t->label, "%s %s://%s%s%s%s", t->method, scheme, shown_host, shown ? ":" : "",
+             shown ? shown : "", shown_path);
     curl_free(shown);
   }
   curl_free(scheme);
@@ -388,11 +424,20 @@ static bool is_harmless(const char *line) {
   return false;
 }
 
+/* Those with secrets come first. */
+static void free_headers(weir_http_transfer *t) {
+  struct curl_slist *line = t->request_headers;
+  for (; t->secret_lines > 0; t->secret_lines--, line = line->next) explicit_bzero(line->data, strlen(line->data));
+  curl_slist_free_all(t->request_headers);
+  t->request_headers = NULL;
+}
+
 /* Another origin gets no header that may be a key: only those that are known not to be. */
 static bool drop_credentials(weir_http_transfer *t) {
   struct curl_slist *kept = NULL;
+  size_t place = 0;
   for (struct curl_slist *line = t->request_headers; line; line = line->next) {
-    if (!is_harmless(line->data)) continue;
+    if (place++ < t->secret_lines || !is_harmless(line->data)) continue;
     struct curl_slist *longer = curl_slist_append(kept, line->data);
     if (!longer) {
       curl_slist_free_all(kept);
@@ -401,7 +446,7 @@ static bool drop_credentials(weir_http_transfer *t) {
     kept = longer;
   }
   curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, NULL);
-  curl_slist_free_all(t->request_headers);
+  free_headers(t);
   t->request_headers = kept;
   return true;
 }
@@ -522,7 +567,7 @@ void weir_http_collect(weir_http_transfer *t) {
 void weir_http_close(weir_http_transfer *t) {
   weir_http_leave_loop(t);
   if (t->easy) curl_easy_cleanup(t->easy);
-  curl_slist_free_all(t->request_headers);
+  free_headers(t);
   free(t->request_body);
   free(t->url);
   free(t->headers.bytes);

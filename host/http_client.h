@@ -3,7 +3,8 @@
  * A client holds the connections, which are used again; a transfer is one request and its answer, over
  * up to three redirects. What arrives waits in a bounded buffer: when nobody takes it, the transfer is
  * paused and the sender feels it. Ending a transfer early closes its connection at once. http and https
- * only, no proxy, the connected address is checked. Host thread only. `notify` is a hint to look again,
+ * only, no proxy, the connected address is checked. A header may hold the values of secrets: it is not sent to
+ * another origin, and what libcurl allocates is wiped when it is freed. Host thread only. `notify` is a hint to look again,
  * may come at any time from the loop, and must neither raise nor end a transfer. All handles are
  * unref'd: whoever waits keeps the loop going. */
 #ifndef WEIR_HTTP_CLIENT_H
@@ -11,6 +12,7 @@
 #include <uv.h>
 
 #include "http_address.h"
+#include "secret.h"
 #include "status.h"
 
 #define WEIR_HTTP_REDIRECTS 3
@@ -22,8 +24,9 @@
 typedef struct weir_http_client weir_http_client;
 typedef struct weir_http_transfer weir_http_transfer;
 
-/* NULL: no memory. Freeing ends all transfers, whose owners still close them. */
-weir_http_client *weir_http_client_new(uv_loop_t *loop);
+/* NULL: no memory. Freeing ends all transfers, whose owners still close them. No message shows a value of
+ * `secrets`, which outlives the client. */
+weir_http_client *weir_http_client_new(uv_loop_t *loop, const weir_secrets *secrets);
 void weir_http_client_free(weir_http_client *client);
 uint32_t weir_http_client_open(const weir_http_client *client); /* transfers that have not ended */
 
@@ -41,7 +44,14 @@ typedef struct {
 /* Made, given headers, started; NULL: no memory. Closing is due whatever happened in between. */
 weir_http_transfer *weir_http_new(weir_http_client *client, void (*notify)(void *context),
                                   void *context);
-weir_status weir_http_add_header(weir_http_transfer *transfer, const char *name, const char *value);
+typedef struct {
+  const char *bytes;
+  size_t size;
+} weir_http_part;
+
+/* A header whose value is all parts in one; `secret`: some of them are. Copied. */
+weir_status weir_http_add_header(weir_http_transfer *transfer, const char *name, const weir_http_part *parts,
+                                 size_t count, bool secret);
 weir_status weir_http_start(weir_http_transfer *transfer, const weir_http_request *request);
 void weir_http_close(weir_http_transfer *transfer);
 

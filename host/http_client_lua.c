@@ -6,6 +6,7 @@
 #include "binding.h"
 #include "http_client.h"
 #include "scheduler.h"
+#include "secret_lua.h"
 
 #include <dlfcn.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #define CONNECT_MS 10000
 #define MS_MAX 31536000000LL /* a year */
 #define PIECE_MAX (1LL << 40)
+#define PARTS_MAX 16 /* of a header's value in which secrets stand */
 
 typedef struct {
   weir_http_client *client;
@@ -127,18 +129,71 @@ static weir_http_request check_request(lua_State *L, bool *whole) {
   return request;
 }
 
+static int refuse_headers(lua_State *L) {
+  return luaL_error(L, "'headers' must map names to strings, numbers, secrets or lists of them");
+}
+
+/* A text, number or secret at index as a part of a value; a number has become a text on top of the stack, else
+ * nil stands there. */
+static weir_http_part check_part(lua_State *L, int index, bool *secret) {
+  weir_http_part part = { NULL, 0 };
+  weir_secret *of = weir_secret_test(L, index);
+  lua_pushnil(L);
+  if (of) {
+    part.bytes = weir_secret_value(of, &part.size);
+    if (!part.bytes) luaL_error(L, "secret '%s' was not loaded; weir.secret loads it", weir_secret_name(of));
+    *secret = true;
+    return part;
+  }
+  if (lua_type(L, index - 1) != LUA_TSTRING && lua_type(L, index - 1) != LUA_TNUMBER) refuse_headers(L);
+  lua_pushvalue(L, index - 1); /* a copy: tolstring would change a number in place */
+  lua_replace(L, -2);
+  part.bytes = lua_tolstring(L, -1, &part.size);
+  return part;
+}
+
+/* The name at index, which has no NUL byte; "" when it has, which no header is called. */
+static const char *check_name(lua_State *L, int index) {
+  size_t size;
+  if (lua_type(L, index) != LUA_TSTRING) refuse_headers(L);
+  const char *name = lua_tolstring(L, index, &size);
+  return strlen(name) == size ? name : "";
+}
+
 /* Adds one header whose name and value are at -2 and -1. */
 static weir_status add_header(lua_State *L, response *r) {
-  if (lua_type(L, -2) != LUA_TSTRING ||
-      !(lua_type(L, -1) == LUA_TSTRING || lua_type(L, -1) == LUA_TNUMBER))
-    luaL_error(L, "'headers' must map names to strings, numbers or lists of them");
-  size_t name_size, value_size;
-  const char *name = lua_tolstring(L, -2, &name_size);
-  lua_pushvalue(L, -1); /* a copy: tolstring would change the number in place */
-  const char *value = lua_tolstring(L, -1, &value_size);
-  bool whole = strlen(name) == name_size && strlen(value) == value_size;
-  weir_status status = weir_http_add_header(r->transfer, whole ? name : "", whole ? value : "");
+  bool secret = false;
+  const char *name = check_name(L, -2);
+  weir_http_part part = check_part(L, -1, &secret); /* name value text */
+  weir_status status = weir_http_add_header(r->transfer, name, &part, 1, secret);
   lua_pop(L, 1);
+  return status;
+}
+
+static bool has_secret(lua_State *L, int list, lua_Integer count) {
+  bool found = false;
+  for (lua_Integer i = 1; i <= count && !found; i++) {
+    lua_rawgeti(L, list, i);
+    found = weir_secret_test(L, -1) != NULL;
+    lua_pop(L, 1);
+  }
+  return found;
+}
+
+/* A list in which a secret stands is one value: all its parts in one. Name and list are at -2 and -1. */
+static weir_status add_joined(lua_State *L, response *r, lua_Integer count) {
+  weir_http_part parts[PARTS_MAX];
+  int list = lua_gettop(L);
+  bool secret = false;
+  if (count > PARTS_MAX) luaL_error(L, "a header with a secret has at most %d parts", PARTS_MAX);
+  luaL_checkstack(L, PARTS_MAX * 2 + 2, "parts of a header");
+  const char *name = check_name(L, list - 1);
+  for (lua_Integer i = 1; i <= count; i++) {
+    lua_rawgeti(L, list, i);                         /* ... part */
+    parts[i - 1] = check_part(L, -1, &secret);       /* ... part text: both stay until the header was added */
+  }
+  weir_status status = weir_http_add_header(r->transfer, name, parts, (size_t)count, secret);
+  lua_settop(L, list);
   return status;
 }
 
@@ -147,6 +202,7 @@ static weir_status add_headers(lua_State *L, response *r) {
   if (!lua_istable(L, -1)) return add_header(L, r);
   weir_status status = WEIR_OK;
   lua_Integer count = (lua_Integer)lua_rawlen(L, -1);
+  if (has_secret(L, lua_gettop(L), count)) return add_joined(L, r, count);
   for (lua_Integer i = 1; i <= count && status == WEIR_OK; i++) {
     lua_pushvalue(L, -2);  /* name list name */
     lua_rawgeti(L, -2, i); /* name list name value */
@@ -226,7 +282,7 @@ static int await_headers(lua_State *L, int status, lua_KContext context) {
  * connect_timeout = 10, max_bytes = 64 MiB, follow = 3, addresses = "any" | "public" | "loopback"}
  * -> response {status, headers, url} once its headers are there
  * | nil, message, "invalid", "unavailable", "denied", "timeout", "limit" or "closed". Times are
- * seconds. Waits. A repeated header is a list. */
+ * seconds. Waits. A repeated header is a list; a list in which handles of secrets stand is one value. */
 static int client_request(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
@@ -391,7 +447,7 @@ int luaopen_weir_native_http_client(lua_State *L) {
   client_box *box = lua_newuserdatauv(L, sizeof *box, 0); /* module client */
   box->client = NULL;
   luaL_setmetatable(L, CLIENT);
-  box->client = weir_http_client_new(weir_host_loop(weir_host_of(L)));
+  box->client = weir_http_client_new(weir_host_loop(weir_host_of(L)), weir_secrets_of(L));
   if (!box->client) return luaL_error(L, "http client: libcurl cannot start");
   luaL_setfuncs(L, functions, 1); /* module */
   return 1;

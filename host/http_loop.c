@@ -5,8 +5,10 @@
  * needs nothing but its handle. Nothing here is called by curl while it is in weir_http_done. */
 #include "http_loop.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 typedef struct {
@@ -106,14 +108,34 @@ static int on_timeout(CURLM *multi, long timeout_ms, void *context) {
   return uv_timer_start(&client->timer, on_time, (uint64_t)timeout_ms, 0);
 }
 
-weir_http_client *weir_http_client_new(uv_loop_t *loop) {
+/* libcurl copies the headers it is given, and lets go of the copies as they are: so what it frees is wiped. */
+
+static void wipe_and_free(void *block) {
+  if (block) explicit_bzero(block, malloc_usable_size(block));
+  free(block);
+}
+
+static void *wipe_and_move(void *block, size_t size) {
+  void *moved = malloc(size ? size : 1);
+  if (!moved || !block) return moved;
+  size_t held = malloc_usable_size(block);
+  memcpy(moved, block, held < size ? held : size);
+  wipe_and_free(block);
+  return moved;
+}
+
+static bool start_curl(void) {
+  return curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_and_free, wipe_and_move, strdup, calloc) == CURLE_OK;
+}
+
+weir_http_client *weir_http_client_new(uv_loop_t *loop, const weir_secrets *secrets) {
   weir_http_client *client = calloc(1, sizeof *client);
-  if (!client || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
-      !(client->multi = curl_multi_init())) {
+  if (!client || !start_curl() || !(client->multi = curl_multi_init())) {
     free(client);
     return NULL;
   }
   seal_descriptors();
+  client->secrets = secrets;
   client->loop = loop;
   uv_timer_init(loop, &client->timer);
   uv_unref((uv_handle_t *)&client->timer);

@@ -9,6 +9,7 @@
 
 struct weir_http_client {
   uv_loop_t *loop;
+  const weir_secrets *secrets;
   CURLM *multi;
   uv_timer_t timer; /* curl's; the client is freed when the loop has closed it */
   weir_http_transfer *first;
@@ -34,7 +35,8 @@ struct weir_http_transfer {
   char method[24];
   char *url, *request_body;
   size_t request_size;
-  struct curl_slist *request_headers;
+  struct curl_slist *request_headers; /* those that hold secrets come first */
+  size_t secret_lines;
   int redirects, redirects_left;
   int64_t idle_ms;
   int64_t deadline_ms; /* of the loop's clock */

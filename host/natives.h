@@ -14,4 +14,5 @@ int luaopen_weir_native_json(lua_State *L);
 int luaopen_weir_native_peer(lua_State *L);
 int luaopen_weir_native_registry(lua_State *L);
 int luaopen_weir_native_scheduler(lua_State *L);
+int luaopen_weir_native_secret(lua_State *L);
 #endif

@@ -7,13 +7,15 @@
 #include <string.h>
 
 #include "binding.h"
+#include "host.h"
 
 #define BUFFERS "weir.pack.buffers"
 
 typedef struct {
   lua_State *L;
   weir_buffer *out;
-  weir_buffer *scratch; /* array of text_key, used as a stack */
+  weir_buffer *scratch; /* array of text_key, used as a stack; texts without their secrets */
+  const weir_secrets *secrets; /* NULL: none are looked for */
   weir_pack_refusal *refusal;
   size_t limit; /* of out->size */
   unsigned depth;
@@ -117,6 +119,17 @@ static bool collect_keys(encoder *e, int index, uint32_t count, size_t base) {
   return true;
 }
 
+/* Without its secret a key could be another one's equal: such an object is refused instead. */
+static bool has_secret_key(const encoder *e, uint32_t count, size_t base) {
+  if (e->secrets == NULL) return false;
+  for (uint32_t i = 0; i < count; i++) {
+    text_key key;
+    memcpy(&key, e->scratch->bytes + base + i * sizeof key, sizeof key);
+    if (weir_secrets_find(e->secrets, key.bytes, key.size)) return true;
+  }
+  return false;
+}
+
 static weir_status encode_pairs(encoder *e, int index, uint32_t count, size_t base) {
   for (uint32_t i = 0; i < count; i++) {
     text_key key; /* copied: deeper objects may move the scratch memory */
@@ -138,7 +151,8 @@ static weir_status encode_object(encoder *e, int index, uint32_t count) {
   if (count == 0) return WEIR_OK;
   size_t base = e->scratch->size;
   if (!collect_keys(e, index, count, base)) return refuse(e, WEIR_LIMIT, "out of memory");
-  weir_status status = encode_pairs(e, index, count, base);
+  weir_status status = has_secret_key(e, count, base) ? refuse(e, WEIR_INVALID, "a key has the value of a secret in it")
+                                                      : encode_pairs(e, index, count, base);
   e->scratch->size = base;
   return status;
 }
@@ -180,12 +194,24 @@ static weir_status encode_number(encoder *e, int index) {
   return WEIR_OK;
 }
 
+/* A text in which values of secrets stand: their names are written in their place. */
+static weir_status encode_redacted(encoder *e, const char *bytes, size_t size, bool *is_redacted) {
+  size_t base = e->scratch->size;
+  *is_redacted = weir_secrets_redact(e->secrets, bytes, size, e->scratch);
+  if (e->scratch->failed) return refuse(e, WEIR_LIMIT, "out of memory");
+  if (*is_redacted) weir_pack_text(e->out, e->scratch->bytes + base, e->scratch->size - base);
+  e->scratch->size = base;
+  return WEIR_OK;
+}
+
 static weir_status encode_text(encoder *e, int index) {
   size_t size;
   const char *bytes = lua_tolstring(e->L, index, &size);
   if (size > WEIR_PACK_BYTES) return refuse(e, WEIR_LIMIT, "longer than 16 MiB");
-  weir_pack_text(e->out, bytes, size);
-  return WEIR_OK;
+  bool is_redacted = false;
+  weir_status status = e->secrets != NULL ? encode_redacted(e, bytes, size, &is_redacted) : WEIR_OK;
+  if (!is_redacted) weir_pack_text(e->out, bytes, size);
+  return status;
 }
 
 static weir_status encode_scalar(encoder *e, int index) {
@@ -224,9 +250,10 @@ static weir_status encode(encoder *e, int index) {
 weir_status weir_pack_value(lua_State *L, int index, weir_buffer *out, weir_pack_scratch *scratch,
                             weir_pack_refusal *refusal) {
   size_t before = out->size;
-  encoder e = { L, out, scratch, refusal, before + WEIR_PACK_BYTES, 0 };
+  const weir_secrets *secrets = weir_secrets_of(L);
+  encoder e = { L, out, scratch, weir_secrets_any(secrets) ? secrets : NULL, refusal, before + WEIR_PACK_BYTES, 0 };
   int top = lua_gettop(L);
-  scratch->size = 0;
+  weir_buffer_clear(scratch);
   luaL_checkstack(L, 8, "value to encode");
   weir_status status = encode(&e, lua_absindex(L, index));
   lua_settop(L, top);

@@ -1,6 +1,8 @@
 /* pack_lua.h - Lua values to MessagePack and back, for the bindings that store or send them.
  *
- * Plain data only: null, booleans, integers, floats, strings, lists, objects with string keys. */
+ * Plain data only: null, booleans, integers, floats, strings, lists, objects with string keys. Where the
+ * value of a loaded secret stands in a string, `[secret NAME]` is written instead: whatever is stored,
+ * sent or hashed has passed here. */
 #ifndef WEIR_PACK_LUA_H
 #define WEIR_PACK_LUA_H
 #include <lua.h>

@@ -9,4 +9,8 @@ weir_host *weir_host_of(lua_State *L) {
 }
 
 weir_scheduler *weir_scheduler_of(weir_host *host) { return ((weir_host_head *)(void *)host)->scheduler; }
+weir_secrets *weir_secrets_of(lua_State *L) {
+  weir_host *host = weir_host_of(L);
+  return host ? ((weir_host_head *)(void *)host)->secrets : NULL;
+}
 uv_loop_t *weir_host_loop(weir_host *host) { return ((weir_host_head *)(void *)host)->loop; }

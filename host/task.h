@@ -17,6 +17,7 @@
 #include "lane.h"
 #include "memory.h"
 #include "scheduler.h"
+#include "secret.h"
 
 #define WEIR_TICK_MS 5        /* of CPU time of the host's thread */
 #define WEIR_HARD_LIMIT_MS 1000
@@ -94,6 +95,7 @@ struct weir_scope {
 typedef struct {
   weir_scheduler *scheduler;
   uv_loop_t *loop;
+  weir_secrets *secrets;
 } weir_host_head;
 
 struct weir_scheduler {

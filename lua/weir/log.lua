@@ -6,6 +6,7 @@
 
 local clock = require "weir.port.clock"
 local json = require "weir.native.json"
+local secret = require "weir.native.secret"
 local settings = require "weir.settings"
 local visible = require "weir.text.visible"
 
@@ -37,15 +38,16 @@ function M.secret(value)
   return true
 end
 
---- A text with `[secret]` in the place of every registered secret.
+--- A text with `[secret]` in the place of every registered secret, and `[secret NAME]` in that of every loaded one.
 ---@param text string
 ---@return string
 function M.redact(text)
-  for _, secret in ipairs(longest_first) do
-    local from, to = text:find(secret, 1, true)
+  text = secret.redact(text)
+  for _, value in ipairs(longest_first) do
+    local from, to = text:find(value, 1, true)
     while from do
       text = text:sub(1, from - 1) .. MASK .. text:sub(to + 1)
-      from, to = text:find(secret, from + #MASK, true)
+      from, to = text:find(value, from + #MASK, true)
     end
   end
   return text

@@ -50,6 +50,7 @@ function M.open(folder)
   self.registry.pipeline = function(name) return self:pipeline(name) end
   self.registry.load_definition = function(kept) return self:definition_of(kept) end
   self.settings = read_settings(self)
+  require("weir.secret").configure(self.settings.secrets, root)
   return self
 end
 

@@ -92,6 +92,8 @@ local function fitting(schema)
   end
 end
 
+local function secrets(value) return require("weir.secret").check(value) end
+
 local function any(value) return value end
 
 ---@class weir.Setting
@@ -100,6 +102,7 @@ local function any(value) return value end
 ---@field default any
 ---@field check fun(value: any): any, string? the value, or nil and what is wrong with it
 ---@field of_text nil|fun(given: string): any what a text of the environment or a flag stands for
+---@field shown nil|fun(value: any): any what people may see of it
 ---@field doc string
 
 --- Every setting, in the order in which `weir config` lists them.
@@ -122,6 +125,8 @@ M.all = {
   { name = "hosts", check = a_table, doc = "more names by which the HTTP door is asked" },
   { name = "origins", check = a_table, doc = "origins of pages that may ask the HTTP door" },
   { name = "tokens", check = text, doc = "the file of the HTTP door's tokens" },
+  { name = "secrets", check = secrets, shown = function(value) return require("weir.secret").shown(value) end,
+    doc = "where the values of secrets come from" },
 }
 
 M.by_name, M.names = {}, {}
@@ -152,6 +157,16 @@ function M.check(file, given)
   table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
   for _, name in ipairs(names) do check_one(file, name, given[name]) end
   return given
+end
+
+--- A setting's value as people may see it.
+---@param name string
+---@param value any
+---@return any
+function M.shown(name, value)
+  local setting = M.by_name[name]
+  if value == nil or not setting.shown then return value end
+  return setting.shown(value)
 end
 
 -- All of them together --------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ local or_null = require("weir.value").or_null
 local function print_json(context, settled)
   for _, name in ipairs(settings.names) do
     local one = settled[name]
-    context.out:line(shape.line { name = name, value = or_null(one.value), origin = one.origin, where = one.where })
+    context.out:line(shape.line { name = name, value = or_null(settings.shown(name, one.value)), origin = one.origin, where = one.where })
   end
 end
 
@@ -44,7 +44,7 @@ local function print_table(context, settled, with_origin)
   for _, name in ipairs(settings.names) do
     local one = settled[name]
     if one.value ~= nil or with_origin then
-      rows[#rows + 1] = { name, shown(one.value), with_origin and context.out:paint("dim", one.where) or nil }
+      rows[#rows + 1] = { name, shown(settings.shown(name, one.value)), with_origin and context.out:paint("dim", one.where) or nil }
     end
   end
   for _, line in ipairs(text.columns(rows)) do context.out:line(line) end

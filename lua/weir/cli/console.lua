@@ -1,6 +1,7 @@
 --- Where a command writes: data to stdout, messages to stderr. Knows what each of them is: a terminal,
 --- how wide, with colours or without. Colours only on a terminal, none with NO_COLOR.
 
+local secret = require "weir.native.secret"
 local system = require "weir.port.system"
 
 local M = {}
@@ -15,10 +16,10 @@ local WIDTH, HEIGHT = 80, 24
 local Stream = {}
 Stream.__index = Stream
 
---- Writes text as it is.
+--- Writes text as it is, without the values of secrets.
 ---@param text string
 function Stream:write(text)
-  local ok, why = self.file:write(text)
+  local ok, why = self.file:write(secret.redact(text))
   if not ok then self.failed = why end
 end
 

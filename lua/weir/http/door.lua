@@ -6,6 +6,7 @@ local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local problem = require "weir.http.problem"
 local router = require "weir.http.router"
+local secret = require "weir.native.secret"
 local target = require "weir.http.target"
 
 local M = {}
@@ -41,7 +42,7 @@ local function send(request, status, value, more)
     body, message = json.encode(value)
     if not body then problem.raise(500, "corrupt", "the answer cannot be written as JSON: %s", message) end
   end
-  request:respond(status, with(OF_JSON, more), body)
+  request:respond(status, with(OF_JSON, more), secret.redact(body))
 end
 
 local function body_text(request)
@@ -100,7 +101,7 @@ local function refuse(self, request, raised, route)
     self.host.log:error("a request failed", { method = request:method(), target = request:target(), error = err.message,
       traceback = err.traceback })
   end
-  request:respond(status, headers, body)
+  request:respond(status, headers, body and secret.redact(body))
   return status
 end
 

@@ -7,6 +7,7 @@
 
 local json = require "weir.native.json"
 local scheduler = require "weir.native.scheduler"
+local secret = require "weir.native.secret"
 
 local M = {}
 
@@ -22,7 +23,7 @@ local HEADERS = { ["Content-Type"] = "text/event-stream", ["Cache-Control"] = "n
 ---@param data any plain data
 ---@return string
 function M.event(id, kind, data)
-  local text = json.encode(data) or '{"code":"invalid"}'
+  local text = secret.redact(json.encode(data) or '{"code":"invalid"}')
   return ("%sevent: %s\ndata: %s\n\n"):format(id and ("id: %s\n"):format(id) or "", kind, text)
 end
 

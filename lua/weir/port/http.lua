@@ -2,6 +2,7 @@
 
 local client = require "weir.native.http_client"
 local proof = require "weir.proof"
+local secret = require "weir.secret"
 
 local M = {}
 
@@ -52,12 +53,15 @@ Response.__close = Response.close
 
 --- Sends a request and waits until the headers of the answer are there. The body is read with
 --- `response:read()`; what is not read stays on the other side. Closed with the variable that holds it.
----@param request table url, method ("GET"), headers, body, timeout and idle_timeout in seconds, max_bytes,
+---@param request table url, method ("GET"), headers (values: strings, handles of secrets; a list of strings is a header that is
+---   repeated, one with a handle in it is one value, such as { "Bearer ", handle }), body, timeout and idle_timeout in seconds, max_bytes,
 ---   follow (redirects, 3), addresses ("any", "public", "loopback")
 ---@return weir.Response|nil response
 ---@return string? message
----@return string? code unavailable, denied, timeout, limit, invalid, closed
+---@return string? code unavailable, denied (an address, a secret), timeout, limit, invalid, closed
 function M.open(request)
+  local loaded, why, denied = secret.load_of_headers(type(request) == "table" and request.headers or nil)
+  if not loaded then return nil, why, denied end
   local _ <close> = setmetatable({ url = type(request) == "table" and request.url }, Asking)
   local transfer, message, code = client.request(request)
   if not transfer then return nil, message, code end

@@ -11,6 +11,7 @@ local proof = require "weir.proof"
 local scheduler = require "weir.native.scheduler"
 local task = require "weir.task"
 local uv = require "luv"
+local variables = require "weir.secret.variables"
 
 local M = {}
 
@@ -21,8 +22,6 @@ local TURN_PIECES = 16           -- moved before other tasks have a turn
 local GRACE = 0.2                -- seconds between SIGTERM and SIGKILL
 local LAST = 5                   -- seconds for the kernel to end what was killed
 local MEMBERS = 0.1              -- the same for the other members of a group, once its leader has exited
-
-local SECRET_WORDS = { "KEY", "TOKEN", "SECRET", "PASSW", "CREDENTIAL" }
 
 local CODES = {
   ENOENT = "not_found", ENOTDIR = "not_found", EACCES = "denied", EPERM = "denied", E2BIG = "limit",
@@ -51,7 +50,8 @@ local function await_change(child, what, seconds)
   return waiter:wait(what, seconds)
 end
 
--- What the child writes comes through pipes: {fd, poll, armed}; fd is nil once closed.
+-- What the child writes comes through pipes: {fd, poll, armed, take}; fd is nil once closed. Where somebody else takes the
+-- bytes, only how many they were is known here.
 
 local function close_pipe(pipe)
   if not pipe.fd then return end
@@ -69,6 +69,12 @@ local function arm(child, pipe)
     pipe.armed = false
     ring(child)
   end)
+end
+
+local function take_now(pipe)
+  local size = pipe.take(pipe.name, pipe.fd)
+  if not size then close_pipe(pipe) end
+  return size
 end
 
 --- The next bytes; "" when there are none now, nil at the end.
@@ -93,22 +99,16 @@ end
 
 -- Starting
 
-local function is_secret(name, secrets)
-  local upper = name:upper()
-  for _, word in ipairs(SECRET_WORDS) do
-    if upper:find(word, 1, true) then return true end
-  end
-  for _, secret in ipairs(secrets or {}) do
-    if secret == name then return true end
-  end
-  return false
+local function environment_of(options)
+  if options.env then return options.env end
+  local environment = variables.harmless()
+  for _, name in ipairs(options.secrets or {}) do environment[name] = nil end
+  return environment
 end
 
 local function list_environment(options)
   local list = {}
-  for name, value in pairs(options.env or uv.os_environ()) do
-    if options.env or not is_secret(name, options.secrets) then table.insert(list, name .. "=" .. value) end
-  end
+  for name, value in pairs(environment_of(options)) do table.insert(list, name .. "=" .. value) end
   table.sort(list)
   return list
 end
@@ -175,7 +175,7 @@ local function on_exit(child, status, signal)
   ring(child)
 end
 
-local function new_pipe(fd) return { fd = fd, poll = uv.new_poll(fd) } end
+local function new_pipe(fd, name, take) return { fd = fd, poll = uv.new_poll(fd), name = name, take = take } end
 
 local function spawn(args, options)
   local label = ("command '%s'"):format(args[1])
@@ -192,7 +192,7 @@ local function spawn(args, options)
     return refuse_spawn(label, options, pid, spawn_name)
   end
   child.process, child.pid = process, pid
-  child.out, child.err = new_pipe(ours[2]), new_pipe(ours[3])
+  child.out, child.err = new_pipe(ours[2], "stdout", options.take), new_pipe(ours[3], "stderr", options.take)
   if ours[1] then
     child.input = uv.new_pipe(false)
     child.input:open(ours[1])
@@ -278,15 +278,22 @@ Child.__close = close
 
 -- Running to the end
 
-local function collect(child, pipe, into, name, limit)
+-- How many bytes came, and the bytes, unless somebody else has them.
+local function next_bytes(pipe)
+  if pipe.take then return pipe.fd and take_now(pipe) or 0 end
   local bytes = read_now(pipe)
-  if not bytes or bytes == "" then return false end
-  into.size = into.size + #bytes
+  return bytes and #bytes or 0, bytes
+end
+
+local function collect(child, pipe, into, name, limit)
+  local size, bytes = next_bytes(pipe)
+  if size == 0 then return false end
+  into.size = into.size + size
   if into.size > limit then
     return nil, ("%s: %s passed %d bytes and was stopped; raise max_bytes, or use less output"):format(
       child.label, name, limit), "limit"
   end
-  table.insert(into, bytes)
+  if bytes then table.insert(into, bytes) end
   return true
 end
 
@@ -326,10 +333,12 @@ end
 ---@field stdin string? its input; otherwise the input is empty
 ---@field pipe boolean? `start` only: the input is what is written to `child.stdin`
 ---@field cwd string? folder to run in
----@field env table<string, string>? the whole environment; default: the host's, without what looks like a secret
+---@field env table<string, string>? the whole environment; default: the host's, without what holds a secret or looks like one
 ---@field secrets string[]? further names that are not inherited
 ---@field timeout number? seconds for the whole
 ---@field max_bytes integer? of stdout and of stderr each, default 1 MiB (`run` only)
+---@field take (fun(stream: "stdout"|"stderr", descriptor: integer): integer?)? `run` only: reads what the child writes in our
+---   stead and gives how many bytes it was, 0 when there are none now, nil at the end; the result has none of them
 ---@field keep boolean? leave the other members of the group alive when the leader has exited
 
 --- Runs a program to its end. Waits. A status other than 0 is a result, not an error.

@@ -3,13 +3,15 @@
 
 local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
+local secret = require "weir.native.secret"
+local variables = require "weir.secret.variables"
 
 local M = {}
 
 local RESULT_MAX = 64 << 20 -- bytes that one call may build
 local GLOBALS = { "assert", "error", "getmetatable", "ipairs", "next", "pairs", "pcall", "rawequal", "rawget", "rawlen",
   "rawset", "select", "tonumber", "tostring", "type", "_VERSION" }
-local OS = { "clock", "date", "difftime", "getenv", "time" }
+local OS = { "clock", "date", "difftime", "time" }
 local SOURCE_MAX = 256 << 10
 
 local function copy(library)
@@ -97,7 +99,7 @@ local function print_for(...)
   local frame = native.context()
   local ctx = frame and frame.current
   if ctx then return ctx:print(text) end
-  io.stderr:write(text:sub(1, 4096), "\n")
+  io.stderr:write(secret.redact(text):sub(1, 4096), "\n")
 end
 
 -- The flow that runs now, or nil: of a declared pipeline's file, of a module, of no run at all.
@@ -149,6 +151,15 @@ local function flow_random(from, to)
   return frame.run:draw(from, frame, frame.prefix)
 end
 
+-- What is a secret is used by its handle only.
+local function harmless_getenv(variable)
+  local name = variables.owner(variable)
+  if name then
+    failure.raise("denied", "the variable '%s' holds the secret '%s', which no module reads; use ctx:secret \"%s\"", variable, name, name)
+  end
+  return os.getenv(variable)
+end
+
 -- What a replay must see again: order, time, chance.
 local function make_repeatable(environment)
   environment.pairs = sorted_pairs
@@ -168,6 +179,7 @@ function M.new(require_function, is_repeatable)
     print = print_for }
   for _, name in ipairs(GLOBALS) do environment[name] = _G[name] end
   for _, name in ipairs(OS) do environment.os[name] = os[name] end
+  environment.os.getenv = harmless_getenv
   environment.string.dump = nil
   environment._G = environment
   environment.load = safe_load(environment)

@@ -55,6 +55,8 @@ local function outside(self, what)
   failure.raise("denied", "the agent asks for %s, which reaches out of the host; allow it with effects = true", what)
 end
 
+function Context:secret(name) return require("weir.secret").handle(name) end -- luacheck: ignore 212
+
 function Context:http(request)
   outside(self, "an HTTP request")
   return require("weir.port.http").fetch(request)

@@ -173,6 +173,14 @@ function methods:items(step)
   return sources:items(step)
 end
 
+--- A handle of a secret, for what sends it: { authorization = { "Bearer ", ctx:secret "API_KEY" } }. Lua never has its
+--- value. Does not wait.
+---@param name string as weir.lua's `secrets` names it, or a variable of the environment
+---@return weir.SecretHandle
+function methods:secret(name)
+  return require("weir.secret").handle(name)
+end
+
 --- An HTTP request. Waits.
 ---@param request { method: string?, url: string, headers: table?, body: string?, timeout: number? }
 ---@return table|nil response {status, headers, body}, or nil, message, code

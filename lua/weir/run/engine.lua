@@ -42,6 +42,7 @@ Engine.__index = Engine
 ---@param options { patience: number?, near: number? }|nil
 function M.new(project, store, options)
   options = options or {}
+  require("weir.secret").load_known()
   if store then active.attach(project.registry, store) end
   return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }),
     versions = setmetatable({}, { __mode = "v" }), live = {}, opening = {}, waking = {}, handles = setmetatable({}, { __mode = "v" }),

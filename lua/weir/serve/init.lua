@@ -184,20 +184,17 @@ local function open_registry(self)
   registry:observe(function(report) self:tell_reload(report) end)
 end
 
-local SECRET_WORDS = { "KEY", "TOKEN", "SECRET", "PASSW", "CREDENTIAL" }
-
--- What the environment keeps secret does not reach the log.
+-- What the environment keeps secret does not reach the log. What holds a loaded secret is known to the host.
 local function hide_secrets()
-  for name, value in pairs(require("weir.port.system").environment()) do
-    for _, word in ipairs(SECRET_WORDS) do
-      if name:upper():find(word, 1, true) then require("weir.log").secret(value) end
-    end
+  local variables = require "weir.secret.variables"
+  for _, name in ipairs(require("weir.native.secret").variables()) do
+    if variables.looks_secret(name) and not variables.owner(name) then require("weir.log").secret(os.getenv(name)) end
   end
 end
 
 local function new_host(options)
-  hide_secrets()
   local project = project_of.open(options.folder)
+  hide_secrets()
   local settled = settings_of.resolve(project, { store = options.store, listen = options.listen, log = options.log }, options.env)
   local settings = {}
   for name, one in pairs(settled) do settings[name] = one.value end

@@ -9,6 +9,7 @@ local failure = require "weir.failure"
 local json = require "weir.native.json"
 local latin1 = require "weir.text.latin1"
 local native = require "weir.native.scheduler"
+local secret = require "weir.native.secret"
 local socket = require "weir.port.socket"
 local task = require "weir.task"
 local value_of = require "weir.value"
@@ -55,7 +56,8 @@ function Request:send(answer)
   if self.is_over then return end
   answer.id = self.given.id
   local text, message = json.encode(answer)
-  self.connection:write((text or json.encode { id = answer.id, err = "weir: an answer cannot be written: " .. message }) .. "\n")
+  text = text or json.encode { id = answer.id, err = "weir: an answer cannot be written: " .. message }
+  self.connection:write(secret.redact(text) .. "\n")
 end
 
 -- Where a command of the client writes its data: in pieces.

@@ -48,6 +48,7 @@ function Context:sleep(seconds) self.slept = (self.slept or 0) + seconds end
 function Context:now() return self.time or 0 end
 function Context:random(n) return n and 1 or 0 end -- luacheck: ignore 212
 function Context:atomic(body, ...) return body(...) end -- luacheck: ignore 212
+function Context:secret(name) return require("weir.secret").handle(name) end -- luacheck: ignore 212
 function Context:emit(item) self.emitted[#self.emitted + 1] = item end
 
 function Context:publish(event)
