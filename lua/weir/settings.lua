@@ -65,6 +65,8 @@ local function groups(value)
   return value
 end
 
+local function mcp_servers(value) return require("weir.mcp.settings").check(value) end
+
 local function any(value) return value end
 
 ---@class weir.Setting
@@ -88,6 +90,7 @@ M.all = {
   { name = "options", check = a_table, doc = "options by module" },
   { name = "models", check = a_table, doc = "models by name" },
   { name = "model", check = text, doc = "the model of steps that name none" },
+  { name = "mcp", check = mcp_servers, doc = "servers of tools by name, over the Model Context Protocol" },
   { name = "supervise", check = a_table, doc = "supervisors of every run" },
   { name = "roots", check = a_table, doc = "folders that agents may read" },
   { name = "hooks", check = a_table, doc = "webhooks by path" },
