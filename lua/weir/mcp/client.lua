@@ -200,7 +200,9 @@ end
 
 -- The same with what the server's tool and the server are called, where it is not said yet.
 local function at_tool(self, name, message)
-  if message:sub(1, #self.label) == self.label then message = message:sub(#self.label + 1):gsub("^: ", "", 1) end
+  if message:sub(1, #self.label) == self.label then
+    message = message:sub(#self.label + 1):gsub("^ ", "the server ", 1):gsub("^: ", "", 1)
+  end
   return ("%s, tool '%s': %s"):format(self.label, name, (message:gsub("^tools/call: ", "", 1)))
 end
 

@@ -7,14 +7,14 @@ local M = {}
 
 local NAME = "^%a[%w_-]*$"
 local NAME_BYTES = 64
-local VARIABLE = "^[^=%z]+$"
+local VARIABLE = "^[^=\0]+$"
 local TOKEN = "^[%w!#$%%&'*+.^_`|~-]+$"
 local OWN_HEADERS = { accept = true, ["content-type"] = true, ["content-length"] = true, host = true, connection = true,
   ["transfer-encoding"] = true, ["last-event-id"] = true }
 local ERAS = { modern = true, legacy = true }
 
 local function text(value, what)
-  if type(value) == "string" and value ~= "" and not value:find "%z" then return true end
+  if type(value) == "string" and value ~= "" and not value:find("\0", 1, true) then return true end
   return nil, ("%s: a text expected, got %s"):format(what, value_of.show(value))
 end
 
@@ -46,7 +46,7 @@ local function variable(name, value, what)
   if type(name) ~= "string" or not name:find(VARIABLE) then
     return nil, ("%s: '%s' is no name of a variable"):format(what, tostring(name))
   end
-  if type(value) ~= "string" or value:find "%z" then
+  if type(value) ~= "string" or value:find("\0", 1, true) then
     return nil, ("%s.%s: a text expected, got %s"):format(what, name, value_of.show(value))
   end
   return true
