@@ -5,6 +5,7 @@ local clock_port = require "weir.port.clock"
 local failure = require "weir.failure"
 local hedge = require "weir.model.hedge"
 local native = require "weir.native.scheduler"
+local price = require "weir.model.price"
 
 local M = {}
 
@@ -32,10 +33,7 @@ end
 ---@param usage table|nil
 ---@return number|nil usd
 function M.usd(candidate, usage)
-  local price = candidate.price
-  if not (price and usage and price.input and price.output and usage.input_tokens and usage.output_tokens) then return nil end
-  local cached = usage.cached_tokens or 0
-  return ((usage.input_tokens - cached) * price.input + cached * (price.cached or price.input) + usage.output_tokens * price.output) / 1e6
+  return price.usd(candidate.price, usage)
 end
 
 -- Lanes: a call under way ------------------------------------------------------------------------------

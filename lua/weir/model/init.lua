@@ -1,20 +1,18 @@
 --- The models of an engine: which there are, what was measured of them, what they may still be asked, and one call of one of
 --- them. Who asks (`ctx:chat`) knows nothing of providers; a model module knows nothing of runs.
 
-local breaker = require "weir.model.breaker"
 local budget = require "weir.model.budget"
 local catalog = require "weir.model.catalog"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 local price = require "weir.model.price"
-local rates = require "weir.model.rates"
 local route = require "weir.model.route"
 local schema = require "weir.schema"
-local statistics = require "weir.model.statistics"
 
 local M = {}
 
 local BYTES_PER_TOKEN = 4  -- of what is sent, for estimates
+local ORDERED = "ordered"  -- the policy of those who name none
 local ANSWER_TOKENS = 1000 -- of an answer whose length nobody limited, for estimates
 
 ---@class weir.model.Service
@@ -30,8 +28,7 @@ function M.of(engine)
   local service = engine.models
   if not service then
     local settings = engine.project.settings
-    service = setmetatable({ engine = engine, project = engine.project, catalog = catalog.new(engine.project),
-      statistics = statistics.new(engine.store), breakers = breaker.new(), rates = rates.new(),
+    service = setmetatable({ project = engine.project, catalog = catalog.new(engine.project), router = route.new(engine.store),
       budgets = budget.new(settings.budgets, engine.store) }, Service)
     engine.models = service
   end
@@ -43,18 +40,17 @@ function Service:choice(spec)
   return self.catalog:choice(spec)
 end
 
-local function bytes_of(request)
+local function estimate_of(request)
   local bytes = 0
   for _, message in ipairs(request.messages) do bytes = bytes + #message.content end
-  return bytes
+  return { input_tokens = bytes // BYTES_PER_TOKEN + 1, output_tokens = request.max_tokens or ANSWER_TOKENS }
 end
 
 --- What a call may use at most, as far as one can say before it: what is sent, and as much as may be answered, at the highest
 --- price of the candidates.
 ---@return { tokens: number, usd: number }
 function Service:estimate(candidates, request) -- luacheck: ignore 212
-  local usage = { input_tokens = bytes_of(request) // BYTES_PER_TOKEN + 1, output_tokens = request.max_tokens or ANSWER_TOKENS }
-  local usd = 0
+  local usage, usd = estimate_of(request), 0
   for _, entry in ipairs(candidates) do usd = math.max(usd, price.usd(entry.price, usage) or 0) end
   return { tokens = usage.input_tokens + usage.output_tokens, usd = usd }
 end
@@ -83,14 +79,14 @@ end
 
 Caller.__close = Caller.close
 
-local function module_of(self, entry)
-  local found, err = self.project.registry:get(entry.module)
+local function module_of(self, full)
+  local found, err = self.project.registry:get(full)
   if not found then error(err, 0) end
   return found
 end
 
 local function caller(self, entry, hear, settle)
-  local module = module_of(self, entry)
+  local module = module_of(self, entry.module)
   local options = self.project.registry:options(module, self.project:options_of(entry.module), entry.options)
   return setmetatable({ options = options, hear = hear, settle = settle, usage = {} }, Caller), module
 end
@@ -159,8 +155,13 @@ local function call_one(self, place, entry, request, hear)
   return response, message, code, detail
 end
 
+--- Writes what was measured, before the store is closed. Waits.
+function Service:close()
+  self.router:close()
+end
+
 --- Asks one of the candidates, as the policy chooses, and others when it fails. Waits.
----@param place { pipeline: string, label: string, run: string, step: string, left: fun(): table, draw: fun(): number,
+---@param place { pipeline: string, label: string, run: string, step: string, left: fun(): table,
 ---   used: fun(model: string, usage: table, usd: number|nil, estimate: table), admit: nil|fun(key: string|nil), decision: table|nil }
 ---   gets `decision`: why which model was asked
 ---@param candidates weir.model.Entry[]
@@ -172,14 +173,15 @@ end
 ---@return string? code
 ---@return table? detail {class, ...}
 function Service:chat(place, candidates, policy, request, hear)
-  local module = policy and module_of(self, { module = "policies/" .. policy.use })
-  local options = module and self.project.registry:options(module, self.project:options_of("policies/" .. policy.use), policy.options)
-  return route.call({ candidates = candidates, policy = module and { name = policy.use, module = module.module, options = options },
-    label = place.label, statistics = self.statistics, breakers = self.breakers, rates = self.rates, left = place.left, draw = place.draw,
-    run = place.run, step = place.step, price = price.usd, emit = hear,
-    on_choice = function(decision) place.decision = decision end }, request, function(candidate, asked, emit)
-    return call_one(self, place, candidate, asked, emit)
-  end)
+  policy = policy or { use = ORDERED }
+  local full = "policies/" .. policy.use
+  local module = module_of(self, full)
+  local options = self.project.registry:options(module, self.project:options_of(full), policy.options)
+  for _, entry in ipairs(candidates) do entry.estimate = estimate_of(request) end
+  local choice = { router = self.router, candidates = candidates, label = place.label, left = place.left, emit = hear,
+    policy = { name = policy.use, module = module.module, state = self.project.registry:state(module, options) },
+    options = self.project.settings.routing, on_choice = function(decision) place.decision = decision end }
+  return route.call(choice, request, function(candidate, asked, emit) return call_one(self, place, candidate, asked, emit) end)
 end
 
 --- Asks for the vectors of texts. Waits.

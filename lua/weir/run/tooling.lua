@@ -55,7 +55,7 @@ local MCP = { name = "mcp" }
 
 function MCP.execute(frame, step, key, input)
   local tool = step.tool
-  local result, message, code = M.house(frame.run.engine):call(tool.of, tool.tool, input, { elicit = elicit(frame, key),
+  local result, message, code = M.house(frame.run.engine):call(("mcp/%s/%s"):format(tool.of, tool.tool), input, { elicit = elicit(frame, key),
     on_progress = function(progress) frame.run:notify { kind = "progress", step = key, progress = progress } end })
   if not result then failure.raise(failure.codes[code] and code or "failed", "%s", message) end
   return result

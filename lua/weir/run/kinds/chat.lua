@@ -83,7 +83,6 @@ local function ask(frame, key, asked, emit)
   local estimate = service:estimate(candidates, asked.request)
   local reservation <close> = allowance.reserve(frame, key, estimate)
   local place = { pipeline = run.plan.name, label = asked.label, run = run.id, step = key, left = function() return allowance.left(run) end,
-    draw = function() return run:draw() end,
     admit = function(model_key)
       allowance.shared(frame, key, function() return service.budgets:crossed { pipeline = run.plan.name, key = model_key } end)
     end,
