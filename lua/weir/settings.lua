@@ -120,8 +120,6 @@ M.all = {
   { name = "models", check = fitting(MODELS), doc = "models by name: use, options, price, limits, weight, capabilities" },
   { name = "model", env = "WEIR_MODEL", check = text, doc = "the model of steps that name none" },
   { name = "budgets", check = fitting(BUDGETS), doc = "what runs may use together, per day, month or ever" },
-  { name = "models", check = a_table, doc = "models by name" },
-  { name = "model", check = text, doc = "the model of steps that name none" },
   { name = "mcp", check = mcp_servers, doc = "servers of tools by name, over the Model Context Protocol" },
   { name = "supervise", check = a_table, doc = "supervisors of every run" },
   { name = "roots", check = a_table, doc = "folders that agents may read" },

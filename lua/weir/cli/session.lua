@@ -70,6 +70,8 @@ function M.open_present_store(here, given)
   return M.open_store(here, given)
 end
 
+local engines = setmetatable({}, { __mode = "k" }) -- by store
+
 --- Hands an open store to `body` and closes it, also when `body` raises; a host's stays open. Waits.
 ---@param store userdata
 ---@param body fun(store: userdata): ...
@@ -77,6 +79,7 @@ function M.with_store(store, body, ...)
   local host = client.host()
   if host and host.store == store then return body(store, ...) end
   local results = table.pack(pcall(body, store, ...))
+  if engines[store] then engines[store]:close() end
   store:close()
   if not results[1] then error(results[2], 0) end
   return table.unpack(results, 2, results.n)
@@ -93,7 +96,9 @@ local NEAR = 60 -- seconds
 function M.engine(here, store)
   local host = client.host()
   if host and host.store == store then return host.engine end
-  return require("weir.run.engine").new(here, store, { patience = 0, near = NEAR })
+  local engine = require("weir.run.engine").new(here, store, { patience = 0, near = NEAR })
+  if store then engines[store] = engine end
+  return engine
 end
 
 -- What a host serves under a name goes on being served while its file cannot be loaded.

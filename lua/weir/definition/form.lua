@@ -232,7 +232,8 @@ define("pipeline", {
   { "weir", { const = 1, errorMessage = "must be 1, the format this weir reads" } }, { "name", ref "pipeline_name" },
   { "doc", { type = "string" } }, { "input", { type = "object", description = "a JSON Schema" } },
   { "on", many(ref "trigger") }, { "queue", ref "queue" }, { "budget", ref "budget" },
-  { "durability", one_of("step", "group", "none") }, { "upgrade", one_of("pin", "next_step", "restart") }, { "on_disconnect", one_of("go_on", "cancel") },
+  { "durability", one_of("step", "group", "none") }, { "upgrade", one_of("pin", "next_step", "restart") },
+  { "on_disconnect", one_of("go_on", "cancel") },
   { "retention", ref "duration" }, { "supervise", many(ref "use") }, { "reflect", ref "reflect" },
   { "groups", many(ref "group", "a flow has none") }, { "output", anything() },
 }, { "weir", "name" })

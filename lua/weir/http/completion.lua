@@ -39,7 +39,8 @@ end
 local ROLES = { developer = "system", ["function"] = "tool" }
 
 local function message_of(message)
-  local made = { role = ROLES[message.role] or message.role, content = text_of(message.content), tool_call_id = known(message.tool_call_id) }
+  local made = { role = ROLES[message.role] or message.role, content = text_of(message.content),
+    tool_call_id = known(message.tool_call_id) }
   if known(message.tool_calls) then
     made.tool_calls = json.list {}
     for index, call in ipairs(message.tool_calls) do made.tool_calls[index] = call_of(call) end

@@ -32,9 +32,12 @@ local NEAR = 5     -- seconds within which a time has to be due, for a run to st
 ---@field patience number seconds that a run which only waits stays in memory
 ---@field near number seconds within which what only time ends is waited for in memory
 ---@field observe nil|fun(event: table, run: weir.Run) hears what every run notifies of, and that one begins or goes on
+---@field models weir.model.Service|nil once a run has asked a model
+---@field mcp weir.mcp.House|nil once a run has asked for a tool of a server
 ---@field decide nil|fun(record: table): table|nil answers what people are asked, for specs
 local Engine = {}
 Engine.__index = Engine
+Engine.__close = function(self) self:close() end
 
 --- An engine.
 ---@param project weir.Project
@@ -462,6 +465,13 @@ function Engine:cancel(run_id, reason, options)
   if not ok then return give_up(self, run_id, row, reason, failure.of(run)) end
   if not run.journal.ending then keeping.ending(run, "cancelled", failure.new("cancelled", reason)) end
   return run:execute()
+end
+
+--- Ends what runs have opened and share: what was measured of models is written, MCP servers are ended. Before the store is
+--- closed. Safe twice. Waits.
+function Engine:close()
+  if self.models then self.models:close() end
+  if self.mcp then self.mcp:close() end
 end
 
 --- Stops every run of this process where it stands; no new one is started. They go on in another life.

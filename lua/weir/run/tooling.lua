@@ -73,7 +73,8 @@ end
 local KINDS = { agent = agent_kind, pipeline = child_kind, mcp = MCP, ["function"] = FUNCTION }
 
 local function has_consent(run, tool)
-  return tool.sticky and run.journal and (run.journal.choices[STICKY:format(tool.name)] or run.consents and run.consents[tool.name])
+  if not tool.sticky or not run.journal then return false end
+  return run.journal.choices[STICKY:format(tool.name)] ~= nil or run.consents ~= nil and run.consents[tool.name] == true
 end
 
 -- Whether a person has to let a call through: always where somebody else's text may have asked for it, else as the

@@ -290,6 +290,7 @@ local function close_rest(self)
   if self.service then self.service:close() end
   if self.house then self.house:close() end
   if self.feed then self.feed:close() end
+  if self.engine then self.engine:close() end
   self.store:close()
 end
 

@@ -228,7 +228,7 @@ local function run_definition(what, text, options)
   if not options.real_time then native.use_virtual_clock(seed, options.jitter or (seed and JITTER or 0)) end
   local events, crash = {}, crasher(options.crashes or 0)
   local ok, run, published = task.within({}, function()
-    local own = engine.new(here, store)
+    local own <close> = engine.new(here, store)
     own.decide = decider(options.decisions or {})
     local life = { listener = function(event, of)
       events[#events + 1] = event

@@ -179,8 +179,9 @@ return {
   { method = "POST", path = "/v1/chat/completions", role = "run", accepts = "application/json", handler = complete,
     refusal = completion.refusal,
     doc = "A run of the pipeline that `model` names (weir/NAME), as OpenAI's chat completions. Fields that are not known are left out.",
-    body = { type = "object", required = { "model", "messages" }, properties = { model = { type = "string", minLength = 1, maxLength = 256 },
-      messages = { type = "array", minItems = 1, items = { type = "object", required = { "role" } } }, stream = { type = { "boolean", "null" } } } },
+    body = { type = "object", required = { "model", "messages" }, properties = {
+      model = { type = "string", minLength = 1, maxLength = 256 }, stream = { type = { "boolean", "null" } },
+      messages = { type = "array", minItems = 1, items = { type = "object", required = { "role" } } } } },
     answers = { [200] = { doc = "The answer; with `stream` server-sent events.", schema = ANY } } },
   { method = "GET", path = "/v1/models", role = "read", handler = list, refusal = completion.refusal, doc = "Pipelines that take messages.",
     answers = { [200] = { doc = "The list.", schema = ANY } } },
