@@ -54,8 +54,8 @@ end
 local MCP = { name = "mcp" }
 
 function MCP.execute(frame, step, key, input)
-  local tool = step.tool
-  local result, message, code = M.house(frame.run.engine):call(("mcp/%s/%s"):format(tool.of, tool.tool), input, { elicit = elicit(frame, key),
+  local full = ("mcp/%s/%s"):format(step.tool.of, step.tool.tool)
+  local result, message, code = M.house(frame.run.engine):call(full, input, { elicit = elicit(frame, key),
     on_progress = function(progress) frame.run:notify { kind = "progress", step = key, progress = progress } end })
   if not result then failure.raise(failure.codes[code] and code or "failed", "%s", message) end
   return result
