@@ -142,14 +142,7 @@ function M.new(options)
     if type(data.error) == "table" then data.error = { code = data.error.code, message = data.error.message } end
     self.host.feed:publish(event.kind, data)
   end
-  for place, name in pairs { [3] = "prepare", [2] = "reopen" } do -- what a living host's engine does by itself
-    local own = engine[name]
-    engine[name] = function(of, ...)
-      local arguments = table.pack(...)
-      arguments[place] = setmetatable({ listener = observe }, { __index = arguments[place] })
-      return own(of, table.unpack(arguments, 1, math.max(arguments.n, place)))
-    end
-  end
+  engine.observe = observe
   self.service = waking.serve(engine, function(of, id) recovery.go_on(of, id) end)
   local given = { listen = "127.0.0.1:0" }
   for name, value in pairs(options) do given[name] = value end
