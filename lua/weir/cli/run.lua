@@ -29,6 +29,7 @@ function M.declare(parser)
   parser:option("--set", "set one value of the input; may be repeated"):argname("a.b=V"):count "*"
   parser:option("--key", "an equal key, with the same input, gives the run that was started first"):argname "K"
   session.declare_store(parser)
+  parser:option("--model", "the model of steps that name none"):argname "NAME"
   parser:option("--seed", "run on a virtual clock, in an order drawn from N"):argname("N"):convert(math.tointeger)
   parser:flag("--dry-run", "say what would run, and run nothing")
   parser:flag("--detach", "start it in the host that serves the store, print its id, and do not wait")
@@ -167,9 +168,16 @@ local function again(context, arguments, engine, id)
   return status.of_run(row.status)
 end
 
+-- The model that is named has to be there.
+local function model_of(engine, arguments)
+  if arguments.model then require("weir.model.catalog").new(engine.project):find(arguments.model) end
+  return arguments.model
+end
+
 -- The host has it from here on.
 local function detach(context, arguments, engine, definition, input)
-  local run, first = engine:prepare_once(definition, input, { by = require("weir.port.system").user_name(), key = arguments.key })
+  local run, first = engine:prepare_once(definition, input, { by = require("weir.port.system").user_name(), key = arguments.key,
+    model = model_of(engine, arguments) })
   if run then require("weir.cli.attached").carry(run) end
   if arguments.json then
     local shape = require "weir.view.shape"
@@ -184,7 +192,8 @@ local function execute(context, arguments, engine, definition, input)
   if arguments.detach then return detach(context, arguments, engine, definition, input) end
   local display
   local run, first = engine:prepare_once(definition, input, { id = id_of(arguments, engine.store),
-    by = require("weir.port.system").user_name(), key = arguments.key, listener = function(event) display:notify(event) end })
+    by = require("weir.port.system").user_name(), key = arguments.key, model = model_of(engine, arguments),
+    listener = function(event) display:notify(event) end })
   if not run then return again(context, arguments, engine, first) end
   display = progress.new(context.console, { quiet = arguments.quiet, plain = arguments.seed ~= nil })
   local interrupted, goes_on = M.execute(context, display, run)
@@ -209,7 +218,8 @@ end
 -- What runs on a virtual clock has no place among runs of real times, unless somebody says which.
 local function with_engine(context, arguments, here, definition, input)
   if definition.normal.durability == "none" then
-    return execute(context, arguments, session.engine(here, nil), definition, input)
+    local engine <close> = session.engine(here, nil)
+    return execute(context, arguments, engine, definition, input)
   end
   check_project(here)
   local path = arguments.store or arguments.seed and ":memory:" or nil

@@ -2,6 +2,7 @@
 --- (https://prometheus.io/docs/instrumenting/exposition_formats/). Counts begin with the host; no run stands in a label.
 
 local native = require "weir.native.scheduler"
+local stream = require "weir.run.stream"
 
 local M = {}
 
@@ -21,7 +22,8 @@ local function family() return { series = {}, count = 0 } end
 --- Counters of a host.
 ---@return weir.Metrics
 function M.new()
-  return setmetatable({ runs = family(), steps = family(), seconds = family(), reloads = family(), gaps = 0 }, Metrics)
+  return setmetatable({ runs = family(), steps = family(), seconds = family(), reloads = family(), gaps = 0,
+    asked = family(), tokens = family(), usd = family(), first = family(), blocked = family() }, Metrics)
 end
 
 local function escape(text)
@@ -47,9 +49,9 @@ local function series_of(of, list, new)
   return of.series[key]
 end
 
-local function add(of, list)
+local function add(of, list, by)
   local one = series_of(of, list, function() return { value = 0 } end)
-  one.value = one.value + 1
+  one.value = one.value + (by or 1)
 end
 
 local function observe(of, list, seconds)
@@ -58,6 +60,19 @@ local function observe(of, list, seconds)
   for index, limit in ipairs(BUCKETS) do
     if seconds <= limit then one.buckets[index] = (one.buckets[index] or 0) + 1 end
   end
+end
+
+local DIRECTIONS = { input = "input_tokens", output = "output_tokens", cached = "cached_tokens", reasoning = "reasoning_tokens" }
+
+local function note_model(self, data)
+  local provider, model = data.provider or "", data.model or ""
+  add(self.asked, { "provider", provider, "model", model, "outcome", data.outcome or "cached" })
+  for direction, name in pairs(DIRECTIONS) do
+    local count = data.usage and data.usage[name]
+    if count then add(self.tokens, { "provider", provider, "model", model, "direction", direction }, count) end
+  end
+  if data.usd then add(self.usd, { "provider", provider, "model", model }, data.usd) end
+  if data.timing and data.timing.first_token_s then observe(self.first, { "provider", provider, "model", model }, data.timing.first_token_s) end
 end
 
 --- Counts an event of the host's feed. Does not wait.
@@ -70,6 +85,10 @@ function Metrics:note(event)
   elseif event.kind == "step" and STEP_ENDS[data.status] then
     add(self.steps, { "pipeline", pipeline, "state", data.status })
     if type(data.seconds) == "number" then observe(self.seconds, { "pipeline", pipeline }, data.seconds) end
+  elseif event.kind == "model" then
+    note_model(self, data)
+  elseif event.kind == "stream" then
+    add(self.blocked, { "channel", pipeline .. "/" .. (data.name or "") }, data.blocked_s)
   elseif event.kind == "reload" or event.kind == "reload_failed" then
     add(self.reloads, { "module", data.name or "", "result", event.kind == "reload" and "ok" or "failed" })
   end
@@ -89,7 +108,7 @@ end
 --- Counts what a feed says until it is closed. Waits.
 ---@param feed weir.Feed
 function Metrics:follow(feed)
-  local follower = feed:follow { kinds = { "run", "step", "reload", "reload_failed" } }
+  local follower = feed:follow { kinds = { "run", "step", "model", "stream", "reload", "reload_failed" } }
   local _ <close> = setmetatable({}, { __close = function() follower:close() end })
   while true do
     local event, why = follower:next()
@@ -171,6 +190,18 @@ local function write_store(lines, host)
   write_value(lines, "weir_checkpoint_bytes_total", "counter", "Bytes that were committed.", stats.bytes)
 end
 
+-- Items that wait in the streams between steps, by pipeline and step.
+local function write_depths(lines)
+  local depths = family()
+  for _, one in ipairs(stream.open_ones()) do
+    local depth = 0
+    for _, reader in ipairs(one.readers) do depth = depth + reader:stats().count end
+    add(depths, { "channel", ("%s/%s"):format(one.run and one.run.plan.name or "", one.step or "") }, depth)
+  end
+  head(lines, "weir_channel_depth", "gauge", "Items that wait in the streams between steps.")
+  for _, key in ipairs(sorted(depths)) do lines[#lines + 1] = ("weir_channel_depth{%s} %d"):format(key, depths.series[key].value) end
+end
+
 --- The text. Waits for its turns.
 ---@param host weir.Host
 ---@return string
@@ -182,6 +213,12 @@ function Metrics:text(host)
   write_counter(lines, "weir_steps_total", "Steps that have ended, by pipeline and state.", self.steps)
   write_histogram(lines, "weir_step_duration_seconds", "How long steps took.", self.seconds)
   write_counter(lines, "weir_reloads_total", "Modules that were loaded again, by result.", self.reloads)
+  write_counter(lines, "weir_model_requests_total", "Calls of models, by what came of them.", self.asked)
+  write_counter(lines, "weir_model_tokens_total", "Tokens of calls of models, as far as their providers count them.", self.tokens)
+  write_counter(lines, "weir_model_cost_usd_total", "What calls of models cost, as far as their prices are known.", self.usd)
+  write_histogram(lines, "weir_model_first_token_seconds", "How long models took to their first word.", self.first)
+  write_counter(lines, "weir_channel_blocked_seconds_total", "How long steps waited for who reads their stream.", self.blocked)
+  write_depths(lines)
   local live = 0
   for _ in pairs(host.engine.live) do live = live + 1 end
   write_value(lines, "weir_runs_live", "gauge", "Runs that are at work in this process.", live)

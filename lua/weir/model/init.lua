@@ -134,6 +134,13 @@ local function check(entry, request, response, message, code, detail)
   return refuse(entry, ": its answer " .. wrong, "invalid", { class = "protocol", usage = response.usage })
 end
 
+-- All calls together: of a try that failed, of one that lost a race.
+local function add(place, usage, usd)
+  place.usage = place.usage or {}
+  for name, amount in pairs(usage) do place.usage[name] = (place.usage[name] or 0) + amount end
+  if usd then place.usd = (place.usd or 0) + usd end
+end
+
 -- One call of one model. `place.used` hears what it has used, on every way out.
 local function call_one(self, place, entry, request, hear)
   local counts = self.budgets:counts { pipeline = place.pipeline, key = entry.key }
@@ -144,6 +151,7 @@ local function call_one(self, place, entry, request, hear)
   local function settle(usage)
     local usd = price.usd(entry.price, usage)
     place.used(entry.name, usage, usd, estimate)
+    add(place, usage, usd)
     if not counts or not usage.input_tokens or not usage.output_tokens then return end
     local correction = { tokens = usage.input_tokens + usage.output_tokens - estimate.tokens, usd = (usd or estimate.usd) - estimate.usd }
     pcall(self.budgets.add, self.budgets, account, correction) -- what is not corrected stays as high as it was estimated

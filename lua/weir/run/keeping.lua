@@ -185,7 +185,8 @@ end
 function M.begin(run)
   local handle = run.engine.store:new_run(run.id, 1)
   local head = { format = M.FORMAT, pipeline = run.plan.name, version = run.plan.version, input = run.input,
-    pins = run.binding.pins, at = run.started_ms, key = run.key, asked = run.asked, parent = run.parent_id, by = run.by }
+    pins = run.binding.pins, at = run.started_ms, key = run.key, asked = run.asked, parent = run.parent_id, by = run.by,
+    model = run.model }
   local operations = {}
   if run.asked then operations[1] = starts.claim(run.key, run.id, run.asked) end
   binding_operations(run, operations)

@@ -180,6 +180,10 @@ function Stream:close(reason, code)
   ongoing[self] = nil
   self.ended, self.reason, self.code = true, reason, code
   for _, reader in ipairs(self.readers) do reader:close(reason, code) end
+  local run = self.run
+  if run and run.listener then
+    run:notify { kind = "stream", step = self.key, name = self.step, items = self.count, blocked_s = self.blocked_s }
+  end
 end
 
 --- What was streamed, as one value: strings joined, else a list.

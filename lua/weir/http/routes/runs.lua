@@ -1,5 +1,6 @@
 --- /api/runs: starting, listing, looking, and what is done to one.
 
+local catalog = require "weir.model.catalog"
 local door = require "weir.http.door"
 local failure = require "weir.failure"
 local fork = require "weir.run.fork"
@@ -60,8 +61,9 @@ local function start(call)
   local input = body.input
   if input == nil then input = {} end
   local key = key_of(call)
+  if body.model then catalog.new(host.project):find(body.model) end
   local run, is_new = door.detached(function()
-    return host.engine:start(definition, input, { key = key, by = call.who.name })
+    return host.engine:start(definition, input, { key = key, by = call.who.name, model = body.model })
   end)
   wait_for(run, seconds)
   local has_ended = run.ended_ms ~= nil
@@ -261,8 +263,8 @@ return {
   { method = "POST", path = "/api/runs", role = "run", accepts = JSON, handler = start,
     doc = "Starts a run. Its start is on disk before the answer. An equal key with an equal body gives the first run.",
     query = { wait = { type = "string", maxLength = 20 } },
-    body = object({ pipeline = schemas.pipeline_name, input = {}, key = { type = "string", minLength = 1, maxLength = 256 } },
-      { "pipeline" }),
+    body = object({ pipeline = schemas.pipeline_name, input = {}, key = { type = "string", minLength = 1, maxLength = 256 },
+      model = { type = "string", minLength = 1, maxLength = 128 } }, { "pipeline" }),
     answers = { [202] = { doc = "It has begun.", schema = LINE },
       [200] = { doc = "It has ended within `wait`, or the key had started it before.", schema = LINE } } },
   { method = "GET", path = "/api/runs", role = "read", handler = list, doc = "Lists runs, the newest first.",

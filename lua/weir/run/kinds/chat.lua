@@ -76,6 +76,12 @@ local function keep_turn(run, key, asked, estimate)
   end
 end
 
+local function provider_of(candidates, model)
+  for _, entry in ipairs(candidates) do
+    if entry.name == model then return entry.provider end
+  end
+end
+
 local function ask(frame, key, asked, emit)
   local run = frame.run
   local service = models.of(run.engine)
@@ -94,9 +100,10 @@ local function ask(frame, key, asked, emit)
   local decision = place.decision or {}
   frame.asked_model = { name = decision.model, why = decision, timing = timing(flow, clock.now() - began) }
   reservation:close()
-  if not response then refuse(message, code, detail) end
-  run:notify { kind = "model", step = key, model = decision.model, decision = decision, usage = response.usage,
+  run:notify { kind = "model", step = key, model = decision.model, provider = provider_of(candidates, decision.model),
+    outcome = response and "ok" or detail and detail.class or code, decision = decision, usage = place.usage, usd = place.usd,
     timing = frame.asked_model.timing }
+  if not response then refuse(message, code, detail) end
   return response
 end
 
