@@ -4,13 +4,15 @@ local testing = require "weir.testing"
 local MODULES = {
   agents = { "chunk", "combine", "command", "digest_page", "echo", "files", "http", "keywords", "summarize" },
   critics = { "agreement", "rubric" },
+  models = { "anthropic", "compatible", "extractive", "hashing", "keywords", "ollama", "openai" },
   policies = { "fair", "fifo", "priority" },
 }
-local KINDS = { agents = "agent", critics = "critic", policies = "policy" }
-local CALLS = { agent = { "execute" }, critic = { "review" }, policy = { "pick", "admit" } }
+local KINDS = { agents = "agent", critics = "critic", models = "model", policies = "policy" }
+local CALLS = { agent = { "execute" }, critic = { "review" }, model = { "chat" }, policy = { "pick", "admit" } }
+local OTHER_CALLS = { ["models/hashing"] = { "embed" } }
 
 describe("what a module says", function()
-  for _, folder in ipairs({ "agents", "critics", "policies" }) do
+  for _, folder in ipairs({ "agents", "critics", "models", "policies" }) do
     for _, name in ipairs(MODULES[folder]) do
       local path = folder .. "/" .. name
 
@@ -20,7 +22,7 @@ describe("what a module says", function()
         assert.equal(name, module.name)
         assert.equal(1, module.api)
         assert.is_truthy(module.doc and #module.doc > 0 and not module.doc:find("%.$"))
-        for _, call in ipairs(CALLS[module.kind]) do assert.equal("function", type(module[call])) end
+        for _, call in ipairs(OTHER_CALLS[path] or CALLS[module.kind]) do assert.equal("function", type(module[call])) end
       end)
 
       it("declares options whose defaults fit, and what it needs and gives: " .. path, function()

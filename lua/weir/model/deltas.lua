@@ -80,7 +80,7 @@ local function add_usage(self, usage)
   for name, count in pairs(usage) do self.usage[name] = count end
 end
 
---- Takes a delta. Later usage goes over earlier. `restart` takes back all text after its bytes.
+--- Takes a delta. Later usage goes over earlier. `restart` takes back the text after so many bytes, and all tool calls.
 ---@param delta table
 function Collector:add(delta)
   if delta.text then self.text[#self.text + 1] = delta.text end
@@ -88,7 +88,7 @@ function Collector:add(delta)
   if delta.refusal then self.refusal[#self.refusal + 1] = delta.refusal end
   if delta.tool_call then add_call(self, delta.tool_call) end
   if delta.usage then add_usage(self, delta.usage) end
-  if delta.restart then self.text = { self:text_so_far():sub(1, delta.restart) } end
+  if delta.restart then self.text, self.calls = { self:text_so_far():sub(1, delta.restart) }, {} end
 end
 
 --- The text that has come.

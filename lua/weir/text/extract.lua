@@ -35,7 +35,7 @@ local SEMICOLONS = 2      -- with more, it is a list
 local function is_markdown(part, markup)
   if markup ~= "auto" then return markup == "markdown" end
   if part.source then return markdown.is_markdown(part.source) end
-  return part.text:find("^#+ ") ~= nil or part.text:find("\n#+ ") ~= nil or part.text:find("\n```") ~= nil
+  return markdown.looks_like(part.text)
 end
 
 local function is_quotable(text, words, ended)

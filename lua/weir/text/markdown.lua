@@ -17,6 +17,13 @@ function M.is_markdown(path)
   return extension == "md" or extension == "markdown" or extension == "mkd" or extension == "mdx"
 end
 
+--- Tells whether a text looks like Markdown: it has a heading or a code fence. Does not yield.
+---@param text string
+---@return boolean
+function M.looks_like(text)
+  return text:find("^#+ ") ~= nil or text:find("\n#+ ") ~= nil or text:find("\n```") ~= nil
+end
+
 --- Reads a line as the opening of a code fence. Does not yield.
 ---@param line string
 ---@return string? fence  the fence itself: three or more backticks or tildes

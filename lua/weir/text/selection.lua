@@ -152,21 +152,29 @@ end
 
 local WIDE_END = "[\227\239][\128-\191][\128-\191]$" -- the text ends in a full-width character
 
---- Writes sentences as text: a blank between two, a new paragraph for each source, line breaks
---- (those of a Markdown quotation too) and other white space inside a sentence made single blanks. Does not yield.
+--- Writes sentences as the pieces of a text, one for each: what stands between two of them begins the later one's: a
+--- blank, or a new paragraph for each source. Line breaks (those of a Markdown quotation too) and other white space inside
+--- a sentence are made single blanks. Does not yield.
 ---@param sentences weir.text.Sentence[]  by source, then by position
----@return string text
-function M.text(sentences)
-  local parts, before = {}, nil
+---@return string[] pieces
+function M.pieces(sentences)
+  local pieces, before = {}, nil
   for index, sentence in ipairs(sentences) do
     local line = sentence.text:gsub("\n[ \t]*>[ \t]?", " "):gsub("%s+", " ")
     if index > 1 then
-      local tight = parts[#parts]:find(WIDE_END)
-      parts[#parts + 1] = sentence.source ~= before and "\n\n" or tight and "" or " "
+      local tight = pieces[index - 1]:find(WIDE_END)
+      line = (sentence.source ~= before and "\n\n" or tight and "" or " ") .. line
     end
-    parts[#parts + 1], before = line, sentence.source
+    pieces[index], before = line, sentence.source
   end
-  return table.concat(parts)
+  return pieces
+end
+
+--- Writes sentences as text, see `pieces`. Does not yield.
+---@param sentences weir.text.Sentence[]  by source, then by position
+---@return string text
+function M.text(sentences)
+  return table.concat(M.pieces(sentences))
 end
 
 return M
