@@ -1,10 +1,12 @@
 --- The models in the order in which they are named; each is the fallback of the one before.
 
+local weir = require "weir"
+
 local M = {
   kind = "policy", name = "ordered", api = 1, serves = "models",
   doc = "Models in the order in which they are named",
   options = {
-    order = { type = "array", items = { type = "string" }, default = {} }, -- these first; the others as the settings name them
+    order = { type = "array", items = { type = "string" }, default = weir.list {} }, -- these first; the others as the settings name them
   },
 }
 

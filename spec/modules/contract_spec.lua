@@ -4,10 +4,11 @@ local testing = require "weir.testing"
 local MODULES = {
   agents = { "chunk", "combine", "command", "digest_page", "echo", "files", "http", "keywords", "summarize" },
   critics = { "agreement", "rubric" },
-  policies = { "fair", "fifo", "priority" },
+  policies = { "fair", "fifo", "priority", "ordered", "weighted", "fastest", "cheapest", "least_busy", "bandit", "deadline" },
 }
 local KINDS = { agents = "agent", critics = "critic", policies = "policy" }
-local CALLS = { agent = { "execute" }, critic = { "review" }, policy = { "pick", "admit" } }
+local CALLS = { agent = { "execute" }, critic = { "review" }, policy = { "pick" } }
+local PLACES = { queue = { "pick", "admit" }, models = { "pick" } }
 
 describe("what a module says", function()
   for _, folder in ipairs({ "agents", "critics", "policies" }) do
@@ -20,7 +21,7 @@ describe("what a module says", function()
         assert.equal(name, module.name)
         assert.equal(1, module.api)
         assert.is_truthy(module.doc and #module.doc > 0 and not module.doc:find("%.$"))
-        for _, call in ipairs(CALLS[module.kind]) do assert.equal("function", type(module[call])) end
+        for _, call in ipairs(module.serves and PLACES[module.serves] or CALLS[module.kind]) do assert.equal("function", type(module[call])) end
       end)
 
       it("declares options whose defaults fit, and what it needs and gives: " .. path, function()
