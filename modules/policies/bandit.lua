@@ -142,10 +142,32 @@ end
 -- Why the one that was chosen last is left for another; nil: it is not.
 local function reason_to_leave(arm, other, last, state)
   if other.drawn <= arm.drawn + state.margin then return nil end
-  if switches_within(last, MINUTE) >= state.switches then return nil end
-  if other.is_new then return "was never tried" end
   if other.mean > arm.mean + state.margin then return "is better" end
+  if other.is_new then return "was never tried" end
   if not arm.is_falling and switches_within(last, state.explore) == 0 then return "is tried again" end
+end
+
+local function best_by_mean(arms)
+  local best = arms[1]
+  for _, arm in ipairs(arms) do
+    if arm.mean > best.mean then best = arm end
+  end
+  return best
+end
+
+-- The last change of a minute leads to where it is best to stay.
+local function change_to(arms, current, last, state)
+  local left = state.switches - switches_within(last, MINUTE)
+  if left <= 0 then return nil end
+  if left == 1 and state.switches > 1 then
+    local best = best_by_mean(arms)
+    if best.mean > current.mean + state.margin and best.drawn > current.drawn then return best, "is better" end
+    return nil
+  end
+  for _, other in ipairs(arms) do
+    local why = other ~= current and reason_to_leave(current, other, last, state)
+    if why then return other, why end
+  end
 end
 
 local function first_of(arms, last, state)
@@ -154,10 +176,8 @@ local function first_of(arms, last, state)
     if last and arm.name == last.name then current = arm end
   end
   if not current then return arms[1], last and "takes over" or "is the first" end
-  for _, other in ipairs(arms) do
-    local why = other ~= current and reason_to_leave(current, other, last, state)
-    if why then return other, why end
-  end
+  local other, why = change_to(arms, current, last, state)
+  if other then return other, why end
   return current, "stays"
 end
 

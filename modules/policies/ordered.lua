@@ -6,7 +6,7 @@ local M = {
   kind = "policy", name = "ordered", api = 1, serves = "models",
   doc = "Models in the order in which they are named",
   options = {
-    order = { type = "array", items = { type = "string" }, default = weir.list({}) }, -- these first; the others as the settings name them
+    order = { type = "array", items = { type = "string" }, default = weir.list {} }, -- these first; the others as the settings name them
   },
 }
 

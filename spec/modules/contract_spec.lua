@@ -5,10 +5,11 @@ local MODULES = {
   agents = { "chunk", "combine", "command", "digest_page", "echo", "files", "http", "keywords", "summarize" },
   critics = { "agreement", "rubric" },
   models = { "anthropic", "compatible", "extractive", "hashing", "keywords", "ollama", "openai" },
-  policies = { "fair", "fifo", "priority" },
+  policies = { "fair", "fifo", "priority", "ordered", "weighted", "fastest", "cheapest", "least_busy", "bandit", "deadline" },
 }
 local KINDS = { agents = "agent", critics = "critic", models = "model", policies = "policy" }
-local CALLS = { agent = { "execute" }, critic = { "review" }, model = { "chat" }, policy = { "pick", "admit" } }
+local CALLS = { agent = { "execute" }, critic = { "review" }, model = { "chat" }, policy = { "pick" } }
+local PLACES = { queue = { "pick", "admit" }, models = { "pick" } }
 local OTHER_CALLS = { ["models/hashing"] = { "embed" } }
 
 describe("what a module says", function()
@@ -22,7 +23,8 @@ describe("what a module says", function()
         assert.equal(name, module.name)
         assert.equal(1, module.api)
         assert.is_truthy(module.doc and #module.doc > 0 and not module.doc:find("%.$"))
-        for _, call in ipairs(OTHER_CALLS[path] or CALLS[module.kind]) do assert.equal("function", type(module[call])) end
+        local calls = OTHER_CALLS[path] or module.serves and PLACES[module.serves] or CALLS[module.kind]
+        for _, call in ipairs(calls) do assert.equal("function", type(module[call])) end
       end)
 
       it("declares options whose defaults fit, and what it needs and gives: " .. path, function()

@@ -8,6 +8,7 @@ local decisions = require "weir.model.decisions"
 local default_clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local keeper = require "weir.model.keeper"
+local native = require "weir.native.scheduler"
 local random = require "weir.port.random"
 local reaction = require "weir.model.reaction"
 local statistics = require "weir.model.statistics"
@@ -119,6 +120,11 @@ local function lack_of(view, request)
   if limits.context and needed > limits.context then return "context" end
 end
 
+-- Asked as often as it may be (the second of a race counts, too), or not worth asking again.
+local function is_used(one, view)
+  return one.used[view.name] or (one.counts[view.name] or 0) >= one.options.attempts
+end
+
 -- Those that may be asked now, and those that have to be waited for.
 local function sort_out(one)
   local ready, waiting, lacks = {}, {}, nil
@@ -128,7 +134,7 @@ local function sort_out(one)
       view.state, view.ready_in, lacks = "unfit", 0, lack
     else
       one.router.admission:look(view)
-      if not one.used[view.name] then table.insert(view.ready_in > 0 and waiting or ready, view) end
+      if not is_used(one, view) then table.insert(view.ready_in > 0 and waiting or ready, view) end
     end
   end
   return ready, waiting, lacks
@@ -179,11 +185,21 @@ local function must_be_list(policy, names)
   failure.raise("invalid", "policy '%s': pick has to return a list of names, got %s", policy.name, type(names))
 end
 
+-- A policy never waits and keeps the processor; one that raises fails the call, by name.
+local function pick(one, ready)
+  local policy = one.choice.policy
+  local ok, names, reason = pcall(native.atomic, policy.module.pick, ready, one.metrics, one.request, policy.state)
+  if ok then return names, reason end
+  native.recover()
+  local err = failure.of(names)
+  failure.raise(err.code, "policy '%s': %s", policy.name, err.message)
+end
+
 -- Asks the policy. Only the first choice of a call counts as one.
 local function choose(one, ready)
   local policy = one.choice.policy
   one.metrics = metrics_for(one, ready)
-  local names, reason = policy.module.pick(ready, one.metrics, one.request, policy.state)
+  local names, reason = pick(one, ready)
   must_be_list(policy, names)
   local order = in_order(names, ready)
   if #order == 0 then failure.raise("invalid", "policy '%s' has chosen none of %d models that are ready", policy.name, #ready) end
@@ -264,7 +280,7 @@ end
 local function unused(one, order, from)
   local list = {}
   for index = from, #order do
-    if not one.used[order[index].name] then list[#list + 1] = order[index] end
+    if not is_used(one, order[index]) then list[#list + 1] = order[index] end
   end
   return list
 end
@@ -294,7 +310,7 @@ end
 
 local function try_all(one, order, is_forced)
   for index, view in ipairs(order) do
-    if not one.used[view.name] then
+    if not is_used(one, view) then
       local outcome = try(one, view, unused(one, order, index + 1), is_forced)
       if outcome then return outcome end
       local refusal = look_at_budget(one)
