@@ -88,11 +88,12 @@ end
 ---@return table|nil result
 ---@return string|nil message
 ---@return string|nil code
----@return { error: table|nil, status: integer|nil, session_lost: boolean|nil }|nil detail
+---@return { error: table|nil, status: integer|nil, lost: string|nil }|nil detail
 function Session:request(method, params, options)
+  if self.greeting then self:regreet(options.timeout) end
   local answer, message, code, detail = exchange(self, method, params, options)
-  if detail and detail.session_lost and self.era == "legacy" then
-    local ok, why, what = self:regreet(options.timeout)
+  if detail and detail.lost and self.era == "legacy" then
+    local ok, why, what = self:regreet(options.timeout, detail.lost)
     if not ok then return nil, why, what end
     answer, message, code, detail = exchange(self, method, params, options)
   end
@@ -202,15 +203,17 @@ end
 
 --- Greets a server anew that has forgotten the session. Those who ask for it at once share one greeting. Waits.
 ---@param timeout number|nil seconds
+---@param lost string|nil the session that the server does not know any more
 ---@return true|nil
 ---@return string|nil message
 ---@return string|nil code
-function Session:regreet(timeout)
+function Session:regreet(timeout, lost)
   if self.greeting then
     local waiter = native.waiter()
     table.insert(self.greeting, waiter)
     return waiter:wait("a session", timeout)
   end
+  if self.transport.session_id ~= lost then return true end -- somebody else was faster
   local waiting = {}
   self.greeting = waiting
   self.log:info("mcp: a server has forgotten the session; it is greeted anew", { server = self.name })
