@@ -337,13 +337,15 @@ end
 
 --- Reads the stream on which a server with a handshake speaks unasked, until it ends.
 ---@param headers table
+---@param on_open fun() it listens; does not wait
 ---@return boolean had_one false: the server has no such stream
 ---@return number|nil seconds that it asks to wait before coming back
-function Http:listen(headers)
+function Http:listen(headers, on_open)
   local response <close> = open(self, "GET", nil, headers)
   if not response then return true end
   if response.status == 405 or response.status == 404 then return false end
   if response.status ~= 200 or type_of(response) ~= "text/event-stream" then return response.status >= 500 end
+  on_open()
   local exchange = { owner = self, method = "GET", on_message = function(message) self.handlers.on_message(message) end }
   read_events(self, response, exchange)
   return true, exchange.retry_ms and math.min(exchange.retry_ms / 1000, RETURN_MAX)

@@ -260,20 +260,23 @@ function Session:take(message)
   end
 end
 
+-- From now on changes are heard; of what was listed before, one may have been missed.
+local function now_listens(self)
+  if self.has_listed then self:tools_changed() end
+end
+
 local function follow_modern(self)
   local function on_message(message)
     if message.method == "notifications/tools/list_changed" then self:tools_changed() end
+    if message.method == "notifications/subscriptions/acknowledged" then now_listens(self) end
   end
   local answer = exchange(self, "subscriptions/listen", { notifications = { toolsListChanged = true } }, { on_message = on_message })
-  if self.transport.ended or answer and answer.error then return false end
-  self:tools_changed() -- while nobody listened they may have
-  return true
+  return not self.transport.ended and not (answer and answer.error)
 end
 
 local function follow_legacy(self)
-  local was_there, seconds = self.transport:listen(headers_of(self))
-  if not was_there then return false end
-  return not self.transport.ended, seconds
+  local was_there, seconds = self.transport:listen(headers_of(self), function() now_listens(self) end)
+  return was_there and not self.transport.ended, seconds
 end
 
 local function way_of_following(self)
@@ -445,6 +448,7 @@ end
 ---@return string|nil code
 ---@return string|nil next
 function Session:page(cursor, timeout)
+  self.has_listed = true
   local result, message, code = self:request("tools/list", { cursor = cursor }, { timeout = timeout })
   if not result then return nil, message, code end
   if type(result.tools) ~= "table" or not (json.is_list(result.tools) or next(result.tools) == nil) then
