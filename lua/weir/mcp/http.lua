@@ -92,7 +92,7 @@ end
 
 local function late(self, exchange)
   if self.ended then return nil, self.ended.message, self.ended.code end
-  return nil, ("%s: no answer to %s within %g seconds"):format(self.label, exchange.method, exchange.timeout), "timeout"
+  return nil, ("%s: no answer to %s within %.3g seconds"):format(self.label, exchange.method, exchange.timeout), "timeout"
 end
 
 -- Asking --------------------------------------------------------------------------------------------
@@ -136,21 +136,26 @@ local function code_of(status)
 end
 
 -- A refusal may have an answer of JSON-RPC as its body.
-local function refused(self, response, body, id)
-  local status = response.status
-  local list = status >= 400 and status ~= 401 and status ~= 403 and status < 500 and body and messages.decode(body)
+local function answer_in(body, status, id)
+  if not body or status < 400 or status >= 500 or status == 401 or status == 403 then return nil end
+  local list = messages.decode(body)
   local answer = list and list[1]
-  local is_lost = status == 404 and self.session_id ~= nil
-  if answer and messages.is_object(answer.error) and not is_lost and (answer.id == json.null or messages.own_id(answer.id) == id) then
-    return answer
-  end
+  if not answer or not messages.is_object(answer.error) then return nil end
+  return (answer.id == json.null or messages.own_id(answer.id) == id) and answer or nil
+end
+
+local function refused(self, response, body, exchange)
+  local status = response.status
+  local is_lost = status == 404 and exchange.session_id ~= nil
+  local answer = not is_lost and answer_in(body, status, exchange.id)
+  if answer then return answer end
   local said = body and body ~= "" and (": " .. visible.plain(visible.head(body, 200))) or ""
   if status >= 300 and status < 400 then
     said = (": it leads to '%s'; put that into `url` if it is right"):format(visible.plain(tostring(response.headers.location)))
   end
   if is_lost then said = ": it has forgotten the session" end
   return nil, ("%s: answered with status %d%s%s"):format(self.label, status, said, is_lost and "" or HINTS[status] or ""),
-    is_lost and "unavailable" or code_of(status), { status = status, session_lost = is_lost }
+    is_lost and "unavailable" or code_of(status), { status = status, lost = is_lost and exchange.session_id or nil }
 end
 
 local function unreadable(self, why)
@@ -216,7 +221,7 @@ end
 
 local function read_refusal(self, response, exchange)
   local in_time, body = before(exchange, function() return body_of(response, ERROR_BYTES) end)
-  return refused(self, response, in_time and body or nil, exchange.id)
+  return refused(self, response, in_time and body or nil, exchange)
 end
 
 local function read_answer(self, response, exchange)
@@ -248,6 +253,7 @@ local function come_back(self, exchange)
 end
 
 local function ask(self, body, exchange)
+  exchange.session_id = self.session_id
   local in_time, response, message, code = before(exchange, function() return open(self, "POST", body, exchange.headers) end)
   if not in_time then return late(self, exchange) end
   if not response then return no_connection(self, message, code) end
@@ -290,7 +296,8 @@ end
 ---@return table|nil answer the whole message, with `result` or `error`
 ---@return string|nil message
 ---@return string|nil code `timeout`, `unavailable`, `denied`, `limit`, `full`, `invalid`, `failed`, `not_found`, `conflict`
----@return { status: integer, session_lost: boolean }|nil detail of an answer that HTTP refuses
+---@return { status: integer, lost: string|nil }|nil detail of an answer that HTTP refuses; lost: the session that the server
+---   does not know any more
 function Http:exchange(message, options)
   if self.ended then return nil, self.ended.message, self.ended.code end
   local body, why, what = json.encode(message, { max_bytes = messages.BYTES })
@@ -330,13 +337,15 @@ end
 
 --- Reads the stream on which a server with a handshake speaks unasked, until it ends.
 ---@param headers table
+---@param on_open fun() it listens; does not wait
 ---@return boolean had_one false: the server has no such stream
 ---@return number|nil seconds that it asks to wait before coming back
-function Http:listen(headers)
+function Http:listen(headers, on_open)
   local response <close> = open(self, "GET", nil, headers)
   if not response then return true end
   if response.status == 405 or response.status == 404 then return false end
   if response.status ~= 200 or type_of(response) ~= "text/event-stream" then return response.status >= 500 end
+  on_open()
   local exchange = { owner = self, method = "GET", on_message = function(message) self.handlers.on_message(message) end }
   read_events(self, response, exchange)
   return true, exchange.retry_ms and math.min(exchange.retry_ms / 1000, RETURN_MAX)

@@ -88,11 +88,12 @@ end
 ---@return table|nil result
 ---@return string|nil message
 ---@return string|nil code
----@return { error: table|nil, status: integer|nil, session_lost: boolean|nil }|nil detail
+---@return { error: table|nil, status: integer|nil, lost: string|nil }|nil detail
 function Session:request(method, params, options)
+  if self.greeting then self:regreet(options.timeout) end
   local answer, message, code, detail = exchange(self, method, params, options)
-  if detail and detail.session_lost and self.era == "legacy" then
-    local ok, why, what = self:regreet(options.timeout)
+  if detail and detail.lost and self.era == "legacy" then
+    local ok, why, what = self:regreet(options.timeout, detail.lost)
     if not ok then return nil, why, what end
     answer, message, code, detail = exchange(self, method, params, options)
   end
@@ -202,15 +203,17 @@ end
 
 --- Greets a server anew that has forgotten the session. Those who ask for it at once share one greeting. Waits.
 ---@param timeout number|nil seconds
+---@param lost string|nil the session that the server does not know any more
 ---@return true|nil
 ---@return string|nil message
 ---@return string|nil code
-function Session:regreet(timeout)
+function Session:regreet(timeout, lost)
   if self.greeting then
     local waiter = native.waiter()
     table.insert(self.greeting, waiter)
     return waiter:wait("a session", timeout)
   end
+  if self.transport.session_id ~= lost then return true end -- somebody else was faster
   local waiting = {}
   self.greeting = waiting
   self.log:info("mcp: a server has forgotten the session; it is greeted anew", { server = self.name })
@@ -257,20 +260,23 @@ function Session:take(message)
   end
 end
 
+-- From now on changes are heard; of what was listed before, one may have been missed.
+local function now_listens(self)
+  if self.has_listed then self:tools_changed() end
+end
+
 local function follow_modern(self)
   local function on_message(message)
     if message.method == "notifications/tools/list_changed" then self:tools_changed() end
+    if message.method == "notifications/subscriptions/acknowledged" then now_listens(self) end
   end
   local answer = exchange(self, "subscriptions/listen", { notifications = { toolsListChanged = true } }, { on_message = on_message })
-  if self.transport.ended or answer and answer.error then return false end
-  self:tools_changed() -- while nobody listened they may have
-  return true
+  return not self.transport.ended and not (answer and answer.error)
 end
 
 local function follow_legacy(self)
-  local was_there, seconds = self.transport:listen(headers_of(self))
-  if not was_there then return false end
-  return not self.transport.ended, seconds
+  local was_there, seconds = self.transport:listen(headers_of(self), function() now_listens(self) end)
+  return was_there and not self.transport.ended, seconds
 end
 
 local function way_of_following(self)
@@ -442,6 +448,7 @@ end
 ---@return string|nil code
 ---@return string|nil next
 function Session:page(cursor, timeout)
+  self.has_listed = true
   local result, message, code = self:request("tools/list", { cursor = cursor }, { timeout = timeout })
   if not result then return nil, message, code end
   if type(result.tools) ~= "table" or not (json.is_list(result.tools) or next(result.tools) == nil) then

@@ -75,7 +75,7 @@ local function refuse_ended(self)
 end
 
 local function late(self, what, seconds)
-  return nil, ("%s: no answer to %s within %g seconds"):format(self.label, what, seconds), "timeout"
+  return nil, ("%s: no answer to %s within %.3g seconds"):format(self.label, what, seconds), "timeout"
 end
 
 local function submit(self, entry, deadline)
