@@ -13,6 +13,7 @@
 #include "http_loop.h"
 
 #define REDIRECT_BODY_BYTES (64 * 1024) /* of a redirect's body, which nobody reads */
+#define HOST_DENIED "the host is not among those that may be asked; see the option hosts"
 #define NAME_CHARACTERS "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 /* A text as people may see it. */
@@ -283,9 +284,35 @@ static char *url_part(CURLU *url, CURLUPart part, unsigned flags) {
   return curl_url_get(url, part, &text, flags) == CURLUE_OK ? text : NULL;
 }
 
-/* Take the URL apart: the origin, for redirects, and the label, for messages. False: not a URL
- * of http. */
-static bool parse_url(weir_http_transfer *t, const char *text, char *origin, size_t origin_size) {
+static bool matches(const char *host, const char *pattern) {
+  if (strncmp(pattern, "*.", 2) != 0) return strcasecmp(host, pattern) == 0;
+  size_t size = strlen(host), below = strlen(pattern + 1);
+  return size > below && strcasecmp(host + size - below, pattern + 1) == 0;
+}
+
+static bool is_allowed_host(const weir_http_transfer *t, const char *host) {
+  for (size_t i = 0; i < t->host_count; i++)
+    if (matches(host, t->hosts[i])) return true;
+  return t->hosts == NULL;
+}
+
+static bool copy_hosts(weir_http_transfer *t, const weir_http_request *request) {
+  if (!request->hosts) return true;
+  t->hosts = calloc(request->host_count + 1, sizeof *t->hosts);
+  if (!t->hosts) return false;
+  for (; t->host_count < request->host_count; t->host_count++)
+    if (!(t->hosts[t->host_count] = strdup(request->hosts[t->host_count]))) return false;
+  return true;
+}
+
+static void free_hosts(weir_http_transfer *t) {
+  for (size_t i = 0; i < t->host_count; i++) free(t->hosts[i]);
+  free(t->hosts);
+}
+
+/* Take the URL apart: the origin, for redirects, and the label, for messages. INVALID: not a URL of http;
+ * DENIED: of a host that may not be asked. */
+static weir_status parse_url(weir_http_transfer *t, const char *text, char *origin, size_t origin_size) {
   CURLU *url = curl_url();
   bool fine = url && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK;
   char *scheme = fine ? url_part(url, CURLUPART_SCHEME, 0) : NULL;
@@ -305,12 +332,13 @@ static bool parse_url(weir_http_transfer *t, const char *text, char *origin, siz
              shown ? shown : "", shown_path);
     curl_free(shown);
   }
+  bool allowed = fine && is_allowed_host(t, host);
   curl_free(scheme);
   curl_free(host);
   curl_free(port);
   curl_free(path);
   curl_url_cleanup(url);
-  return fine;
+  return allowed ? WEIR_OK : fine ? WEIR_DENIED : WEIR_INVALID;
 }
 
 #define SET(option, value) (fine = fine && curl_easy_setopt(t->easy, option, value) == CURLE_OK)
@@ -379,7 +407,7 @@ static bool copy_request(weir_http_transfer *t, const weir_http_request *request
   t->has_body = request->body != NULL;
   t->request_size = request->body_size;
   if (t->has_body) t->request_body = malloc(request->body_size + 1);
-  if (!t->url || (t->has_body && !t->request_body)) return false;
+  if (!t->url || (t->has_body && !t->request_body) || !copy_hosts(t, request)) return false;
   if (t->has_body) memcpy(t->request_body, request->body, request->body_size);
   t->max_bytes = request->max_bytes;
   t->redirects = t->redirects_left = request->redirects;
@@ -405,8 +433,9 @@ weir_status weir_http_start(weir_http_transfer *t, const weir_http_request *requ
   if (!is_token(request->method) || strlen(request->method) >= sizeof t->method)
     return refuse(t, WEIR_INVALID, "the method must be a short token such as GET");
   if (!copy_request(t, request)) return refuse(t, WEIR_LIMIT, "no memory for the request");
-  if (!parse_url(t, t->url, t->origin, sizeof t->origin))
-    return refuse(t, WEIR_INVALID, "the url must be http://... or https://...");
+  weir_status status = parse_url(t, t->url, t->origin, sizeof t->origin);
+  if (status == WEIR_DENIED) return refuse(t, status, HOST_DENIED);
+  if (status != WEIR_OK) return refuse(t, status, "the url must be http://... or https://...");
   t->easy = curl_easy_init();
   if (!t->easy || !silence_curl(t) || !set_limits(t, request) || !set_callbacks(t) || !set_method(t) ||
       !set_url(t) || !weir_http_join_loop(t))
@@ -459,17 +488,27 @@ static void change_method(weir_http_transfer *t) {
   t->has_body = false;
 }
 
-static bool go_to(weir_http_transfer *t, const char *location) {
+static weir_status go_to(weir_http_transfer *t, const char *location) {
   char origin[sizeof t->origin];
   char *url = strdup(location);
-  if (!url) return false;
+  if (!url) return WEIR_LIMIT;
   free(t->url);
   t->url = url;
   change_method(t);
-  if (!parse_url(t, t->url, origin, sizeof origin)) return false;
-  if (strcmp(origin, t->origin) != 0 && !drop_credentials(t)) return false;
+  weir_status status = parse_url(t, t->url, origin, sizeof origin);
+  if (status != WEIR_OK) return status;
+  if (strcmp(origin, t->origin) != 0 && !drop_credentials(t)) return WEIR_LIMIT;
   memcpy(t->origin, origin, sizeof origin);
-  return set_method(t) && set_url(t) && weir_http_join_loop(t);
+  return set_method(t) && set_url(t) && weir_http_join_loop(t) ? WEIR_OK : WEIR_UNAVAILABLE;
+}
+
+static const char *why_not_followed(weir_status status) {
+  switch (status) {
+  case WEIR_DENIED: return "redirected here: " HOST_DENIED;
+  case WEIR_INVALID: return "redirected to a url that is not of http or https";
+  case WEIR_LIMIT: return "no memory for the redirect";
+  default: return "libcurl refuses the redirect";
+  }
 }
 
 static void follow(weir_http_transfer *t) {
@@ -485,8 +524,8 @@ static void follow(weir_http_transfer *t) {
   t->redirecting = false;
   t->headers.size = 0;
   t->header_bytes = t->redirect_bytes = 0;
-  if (!location || !go_to(t, location))
-    weir_http_end(t, WEIR_INVALID, "redirected to a url that is not of http or https");
+  weir_status status = location ? go_to(t, location) : WEIR_INVALID;
+  if (status != WEIR_OK) weir_http_end(t, status, why_not_followed(status));
 }
 
 static weir_status status_of(CURLcode code) {
@@ -568,6 +607,7 @@ void weir_http_close(weir_http_transfer *t) {
   weir_http_leave_loop(t);
   if (t->easy) curl_easy_cleanup(t->easy);
   free_headers(t);
+  free_hosts(t);
   free(t->request_body);
   free(t->url);
   free(t->headers.bytes);

@@ -39,6 +39,10 @@ typedef struct {
   uint64_t max_bytes;                      /* of the body */
   int redirects; /* to follow, 0..WEIR_HTTP_REDIRECTS; 0: hand the answer out */
   weir_addresses addresses;
+  /* Names that may be asked, also by a redirect: "example.org", "*.example.org" for all below one; copied.
+   * NULL: any. */
+  const char *const *hosts;
+  size_t host_count;
 } weir_http_request;
 
 /* Made, given headers, started; NULL: no memory. Closing is due whatever happened in between. */

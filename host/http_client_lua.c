@@ -18,6 +18,7 @@
 #define CONNECT_MS 10000
 #define MS_MAX 31536000000LL /* a year */
 #define PIECE_MAX (1LL << 40)
+#define HOSTS_MAX 256
 #define PARTS_MAX 16 /* of a header's value in which secrets stand */
 
 typedef struct {
@@ -110,6 +111,25 @@ static weir_addresses addresses_field(lua_State *L) {
   return WEIR_ADDRESSES_LOOPBACK;
 }
 
+/* The names stay on the stack, and the list of pointers to them in a userdata of its own. */
+static void hosts_field(lua_State *L, weir_http_request *request) {
+  if (lua_getfield(L, 1, "hosts") == LUA_TNIL) return; /* ... list */
+  if (!lua_istable(L, -1)) luaL_error(L, "'hosts' must be a list of names");
+  int list = lua_gettop(L);
+  size_t count = lua_rawlen(L, list);
+  if (count > HOSTS_MAX) luaL_error(L, "'hosts' has more than %d names", HOSTS_MAX);
+  luaL_checkstack(L, (int)count + 4, "hosts");
+  const char **hosts = lua_newuserdatauv(L, (count + 1) * sizeof *hosts, 0); /* ... list pointers */
+  for (size_t i = 0; i < count; i++) {
+    size_t size;
+    if (lua_rawgeti(L, list, (lua_Integer)i + 1) != LUA_TSTRING) luaL_error(L, "'hosts' must be a list of names");
+    hosts[i] = lua_tolstring(L, -1, &size);
+    if (strlen(hosts[i]) != size) luaL_error(L, "'hosts' has a name with a NUL byte");
+  }
+  request->hosts = hosts;
+  request->host_count = count;
+}
+
 /* Reads the fields of the table at 1; what the request points to stays on the stack. */
 static weir_http_request check_request(lua_State *L, bool *whole) {
   size_t method_size = 3, url_size = 0;
@@ -125,6 +145,7 @@ static weir_http_request check_request(lua_State *L, bool *whole) {
   request.max_bytes = (uint64_t)integer_field(L, "max_bytes", WEIR_HTTP_BODY_BYTES, PIECE_MAX);
   request.redirects = (int)integer_field(L, "follow", WEIR_HTTP_REDIRECTS, WEIR_HTTP_REDIRECTS);
   request.addresses = addresses_field(L);
+  hosts_field(L, &request);
   *whole = request.url && strlen(request.method) == method_size && strlen(request.url) == url_size;
   return request;
 }
@@ -279,7 +300,8 @@ static int await_headers(lua_State *L, int status, lua_KContext context) {
 }
 
 /* client.request{url =, method = "GET", headers = {}, body =, timeout = 300, idle_timeout = 60,
- * connect_timeout = 10, max_bytes = 64 MiB, follow = 3, addresses = "any" | "public" | "loopback"}
+ * connect_timeout = 10, max_bytes = 64 MiB, follow = 3, addresses = "any" | "public" | "loopback",
+ * hosts = { "example.org", "*.example.org" }}
  * -> response {status, headers, url} once its headers are there
  * | nil, message, "invalid", "unavailable", "denied", "timeout", "limit" or "closed". Times are
  * seconds. Waits. A repeated header is a list; a list in which handles of secrets stand is one value. */

@@ -42,6 +42,8 @@ struct weir_http_transfer {
   int64_t deadline_ms; /* of the loop's clock */
   uint64_t max_bytes;
   weir_addresses addresses;
+  char **hosts; /* that may be asked; NULL: any */
+  size_t host_count;
   bool has_body;
   char origin[400]; /* scheme://host:port */
   /* answer */

@@ -7,13 +7,15 @@ local M = {}
 ---@class weir.HttpRequest
 ---@field url string                http or https
 ---@field method string|nil         default GET
----@field headers table<string, string|string[]>|nil
+---@field headers table<string, string|number|weir.SecretHandle|table>|nil a list is a header that is repeated; with a handle
+---  in it, it is one value, such as { "Bearer ", handle }
 ---@field body string|nil
 ---@field timeout number|nil        seconds for the whole, default 300
 ---@field idle_timeout number|nil   seconds between two signs of life, default 60
 ---@field connect_timeout number|nil seconds until connected, default 10
 ---@field max_bytes integer|nil     of the body, default 64 MiB
 ---@field follow integer|nil        redirects, 0..3, default 3
+---@field hosts string[]|nil         that may be asked, also by a redirect; "*.example.org": all below it; default any
 ---@field addresses "any"|"public"|"loopback"|nil which addresses may be connected to; default any
 
 ---@class weir.HttpResponse

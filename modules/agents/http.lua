@@ -91,7 +91,7 @@ local function request_of(ctx, input)
   return {
     method = (input.method or ctx.options.method):upper(), url = input.url, headers = headers, body = body,
     timeout = ctx.options.timeout, max_bytes = ctx.options.max_bytes, addresses = ctx.options.addresses,
-    follow = ctx.options.hosts and 0 or nil, -- a redirect could lead to a host that is not allowed
+    hosts = ctx.options.hosts, -- a redirect could lead to a host that is not allowed
   }
 end
 
@@ -99,7 +99,7 @@ end
 ---@param ctx weir.Context
 ---@param input { url: string, method: string?, headers: table<string, string>?, body: any }
 ---@return { status: integer, headers: table<string, string>, body: any }?  with `json` the body is decoded;
----  header names are in lower case. Where `hosts` is set, redirects are not followed.
+---  header names are in lower case. Three redirects are followed, where `hosts` is set to one of these only.
 ---@return string? message
 ---@return string? code  failed (a status that is not accepted), invalid (url, body, an answer that is no JSON),
 ---  denied (host), and those of ctx:http: unavailable, timeout, limit

@@ -155,4 +155,64 @@ describe("a request to public addresses only", function()
     end
     assert.same({ [PUBLIC] = true }, reached)
   end)
+
+  describe("by a name", function()
+    local resolver, given
+
+    -- A name server: each name has a list of answers, which are lists of addresses; the last one stays.
+    before_each(function()
+      resolver, given = uv.new_udp(), {}
+      handles[#handles + 1] = resolver
+      assert(resolver:bind("127.0.0.1", 53))
+      resolver:recv_start(function(_, question, from)
+        if not question or resolver:is_closing() then return end
+        local name, at = "", 13
+        while question:byte(at) > 0 do
+          name = name .. question:sub(at + 1, at + question:byte(at)) .. "."
+          at = at + question:byte(at) + 1
+        end
+        local kind = question:sub(at + 1, at + 2)
+        local records, count = "", 0
+        local answers = kind == "\0\1" and given[name:lower()]
+        if answers then
+          for _, address in ipairs(#answers > 1 and table.remove(answers, 1) or answers[1]) do
+            records = records .. "\xC0\x0C\0\1\0\1\0\0\0\0\0\4" .. string.char(octets(address))
+            count = count + 1
+          end
+        end
+        resolver:send(question:sub(1, 2) .. "\x81\x80\0\1" .. string.pack(">I2I2I2", count, 0, 0) .. question:sub(13, at + 4) .. records,
+          from.ip, from.port)
+      end)
+    end)
+
+    local function url_of(name) return ("http://%s:%d/"):format(name, port) end
+
+    it("is held to the address that is connected to, when the name had another one a moment before", function()
+      for index, address in ipairs(V4) do
+        local name = ("changes-%d.example.org"):format(index)
+        given[name .. "."] = { { PUBLIC }, { address } }
+        local waiter, addresses = require("weir.native.scheduler").waiter(), nil
+        uv.getaddrinfo(name, nil, { family = "inet", socktype = "stream" }, function(_, found)
+          addresses = found
+          waiter:wake()
+        end)
+        waiter:wait("a name", 10)
+        assert.equal(PUBLIC, addresses[1].addr) -- whoever checks the name first finds nothing against it
+        assert.equal("denied", (select(2, ask(url_of(name), "public"))), address)
+      end
+      assert.equal(0, came)
+    end)
+
+    it("is held to it too when a redirect leads to such a name, and when one answer has addresses of both kinds", function()
+      given["good.example.org."] = { { PUBLIC } }
+      given["turns.example.org."] = { { "127.0.0.1" } }
+      given["mixed.example.org."] = { { "127.0.0.1", PUBLIC } }
+      assert.equal(204, (ask(url_of "good.example.org", "public")))
+      answer = ("HTTP/1.1 302 Found\r\nContent-Length: 0\r\nConnection: close\r\nLocation: %s\r\n\r\n"):format(url_of "turns.example.org")
+      assert.equal("denied", (select(2, ask(url_of "good.example.org", "public"))))
+      answer = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
+      ask(url_of "mixed.example.org", "public")
+      assert.same({ [PUBLIC] = true }, reached)
+    end)
+  end)
 end)

@@ -313,6 +313,31 @@ describe("http client", function()
     assert.equal(1, server.tcp.accepted)
   end)
 
+  it("asks only the hosts that it may, after each redirect too", function()
+    local other, port = "http://localhost:", nil
+    serve {
+      ["/"] = echo,
+      ["/in"] = function(send) send(answer("302 Found", "", "Location: /\r\n")) end,
+      ["/out"] = function(send) send(answer("302 Found", "", ("Location: %s%s/\r\n"):format(other, port))) end,
+      ["/odd"] = function(send) send(answer("302 Found", "", ("Location: http://127.0.0.1@localhost:%s/\r\n"):format(port))) end,
+    }
+    port = server.url:match "%d+$"
+    for _, path in ipairs { "/", "/in" } do assert.equal(200, server:get(path, { hosts = { "no.example", "127.0.0.1" } }).status) end
+    assert.equal(200, server:get("/out", { hosts = { "127.0.0.1", "LOCALHOST" } }).status)
+    local before = server.tcp.accepted
+    for _, path in ipairs { "/out", "/odd" } do
+      local response, message, code = server:get(path, { hosts = { "127.0.0.1", "*.localhost", "ocalhost" } })
+      assert.is_nil(response)
+      assert.equal("denied", code)
+      assert.matches("GET http://localhost:" .. port .. "/: redirected here: the host is not among those that may be asked", message, 1, true)
+    end
+    assert.equal("denied", select(3, server:get("/", { hosts = {} })))
+    assert.equal("denied", select(3, server:get("/", { hosts = { "*.127.0.0.1", "27.0.0.1", "127.0.0.1." } })))
+    assert.equal(before, server.tcp.accepted)
+    assert.has_error(function() server:get("/", { hosts = "127.0.0.1" }) end)
+    assert.has_error(function() server:get("/", { hosts = { 1 } }) end)
+  end)
+
   it("closes the socket at once when the task is cancelled", function()
     serve {
       ["/hang"] = function() task.sleep(2) end,

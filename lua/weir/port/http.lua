@@ -55,10 +55,11 @@ Response.__close = Response.close
 --- `response:read()`; what is not read stays on the other side. Closed with the variable that holds it.
 ---@param request table url, method ("GET"), headers (values: strings, handles of secrets; a list of strings is a header that is
 ---   repeated, one with a handle in it is one value, such as { "Bearer ", handle }), body, timeout and idle_timeout in seconds, max_bytes,
----   follow (redirects, 3), addresses ("any", "public", "loopback")
+---   follow (redirects, 3), addresses ("any", "public", "loopback"), hosts (names that may be asked, also by a redirect;
+---   "*.example.org" is all below it)
 ---@return weir.Response|nil response
 ---@return string? message
----@return string? code unavailable, denied (an address, a secret), timeout, limit, invalid, closed
+---@return string? code unavailable, denied (an address, a host, a secret), timeout, limit, invalid, closed
 function M.open(request)
   local loaded, why, denied = secret.load_of_headers(type(request) == "table" and request.headers or nil)
   if not loaded then return nil, why, denied end

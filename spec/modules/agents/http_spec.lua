@@ -41,9 +41,11 @@ describe("agent http", function()
     end
   end)
 
-  it("follows no redirect where hosts are named", function()
+  it("has redirects held to the hosts that are named", function()
     local _, _, _, asked = run({ url = "http://example.org" }, { hosts = { "example.org" } }, answer(200, ""))
-    assert.equal(0, asked.follow)
+    assert.same({ "example.org" }, asked.hosts)
+    _, _, _, asked = run({ url = "http://example.org" }, {}, answer(200, ""))
+    assert.is_nil(asked.hosts)
   end)
 
   it("fails on a status that is not accepted and quotes the answer", function()
