@@ -77,6 +77,12 @@ local MODELS = { type = "object", additionalProperties = {
   weight = { type = "number", minimum = 0 },
   capabilities = { type = "object", additionalProperties = { type = "boolean" } } } } }
 
+local ROUTING = { type = "object", additionalProperties = false, properties = {
+  attempts = { type = "integer", minimum = 1 }, backoff = AMOUNT, backoff_max = AMOUNT, patience = AMOUNT, wait_max = AMOUNT,
+  all_cooling = { enum = { "wait", "fail", "last_resort" } }, last_resort = { type = "string" },
+  hedge = { oneOf = { { const = "p95" }, AMOUNT } }, on = { type = "object", additionalProperties = { type = "string" } },
+  resume = { enum = { "retry", "continue", "none" } } } }
+
 local BUDGETS = { type = "array", items = { type = "object", additionalProperties = false, properties = {
   per = { enum = { "day", "month", "ever" } }, pipeline = { type = "string" }, key = { type = "string" },
   calls = AMOUNT, tokens = AMOUNT, usd = AMOUNT, seconds = AMOUNT, otherwise = { enum = { "fail", "pause", "ask" } } } } }
@@ -119,6 +125,7 @@ M.all = {
   { name = "options", check = a_table, doc = "options by module" },
   { name = "models", check = fitting(MODELS), doc = "models by name: use, options, price, limits, weight, capabilities" },
   { name = "model", env = "WEIR_MODEL", check = text, doc = "the model of steps that name none" },
+  { name = "routing", check = fitting(ROUTING), doc = "what is done when a model fails: attempts, backoff, hedge, resume, ..." },
   { name = "budgets", check = fitting(BUDGETS), doc = "what runs may use together, per day, month or ever" },
   { name = "mcp", check = mcp_servers, doc = "servers of tools by name, over the Model Context Protocol" },
   { name = "supervise", check = a_table, doc = "supervisors of every run" },

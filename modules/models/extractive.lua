@@ -13,7 +13,7 @@ local selection = require "weir.text.selection"
 local tokens = require "weir.text.tokens"
 
 local M = {
-  kind = "model", name = "extractive", api = 1,
+  kind = "model", name = "extractive", api = 1, is_local = true, price = { input = 0, output = 0 },
   doc = "Answers with the most telling sentences of the text it is given",
   options = {
     method = { enum = salience.methods, default = "textrank" },

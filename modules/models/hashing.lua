@@ -7,7 +7,7 @@ local json = require "weir.json"
 local tokens = require "weir.text.tokens"
 
 local M = {
-  kind = "model", name = "hashing", api = 1,
+  kind = "model", name = "hashing", api = 1, is_local = true, price = { input = 0, output = 0 },
   doc = "Embeddings by hashing, which need nothing and are the same everywhere",
   options = {
     dimensions = { type = "integer", minimum = 8, maximum = 4096, default = 256 },

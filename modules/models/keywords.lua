@@ -12,7 +12,7 @@ local offline = require "weir.model.offline"
 local terms = require "weir.text.terms"
 
 local M = {
-  kind = "model", name = "keywords", api = 1,
+  kind = "model", name = "keywords", api = 1, is_local = true, price = { input = 0, output = 0 },
   doc = "Answers with the words a text is about",
   options = {
     method = { enum = terms.methods, default = "tfidf" },

@@ -1,12 +1,13 @@
 --- weir models: what the calls of the project's models were like, and what another policy would have chosen.
 
+local catalog = require "weir.model.catalog"
 local client = require "weir.serve.client"
 local clock = require "weir.port.clock"
 local duration = require "weir.duration"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 local kinds = require "weir.registry.kinds"
-local named = require "weir.model.named"
+local models = require "weir.model"
 local session = require "weir.cli.session"
 local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
@@ -55,7 +56,7 @@ local or_null = value_of.or_null
 -- The calls of a host share one; without a host there is what the store has.
 local function router_of(store)
   local host = client.host()
-  if host and host.store == store and host.engine.router then return host.engine.router, true end
+  if host and host.store == store then return models.of(host.engine).router, true end
   return require("weir.model.route").new(store), false
 end
 
@@ -68,7 +69,7 @@ end
 -- A line for each model of the settings, then for those that only the statistics know.
 local function rows_of(here, router, is_live, with_labels)
   local rows, seen = {}, {}
-  for _, candidate in ipairs(named.of(here)) do
+  for _, candidate in ipairs(catalog.new(here):all()) do
     seen[candidate.name] = candidate
     candidate.state = candidate_state(router, is_live, candidate)
     rows[#rows + 1] = { candidate = candidate, metrics = router.statistics:of(candidate.name) }

@@ -1,12 +1,18 @@
 --- The models that a project can ask, by name: those of its settings, and every model module as it is.
---- `local/NAME` is the module NAME that needs no network. Never waits but for a module's first load.
+--- `local/NAME` is the module NAME that needs no network, or the extractive one with the method NAME. Never waits but for a
+--- module's first load.
 
 local failure = require "weir.failure"
+local salience = require "weir.text.salience"
 local suggest = require "weir.suggest"
 
 local M = {}
 
 M.DEFAULT = "local/textrank"
+
+local EXTRACTIVE = "extractive" -- the module whose methods are models of their own
+local METHOD = {}
+for _, method in ipairs(salience.methods) do METHOD["local/" .. method] = method end
 
 ---@class weir.model.Entry
 ---@field name string
@@ -53,7 +59,13 @@ function Catalog:names()
   end
   for name in pairs(self.project.settings.models or {}) do add(name) end
   for _, name in ipairs(self.project.registry:names "model") do
-    add(declared(self, name).is_local and "local/" .. name or name)
+    if not declared(self, name).is_local then
+      add(name)
+    elseif name == EXTRACTIVE then
+      for local_name in pairs(METHOD) do add(local_name) end
+    else
+      add("local/" .. name)
+    end
   end
   table.sort(names)
   return names
@@ -65,17 +77,29 @@ end
 function Catalog:find(name)
   local given = (self.project.settings.models or {})[name]
   if given then return made(self, name, given.use, given) end
+  if METHOD[name] then return made(self, name, EXTRACTIVE, { options = { method = METHOD[name] } }) end
   local use = name:match "^local/(.+)$" or name
   if self.project.registry:lookup("model", use) then return made(self, name, use, {}) end
   local names = self:names()
   failure.raise("not_found", "model '%s' is unknown%s; there are %s", name, suggest.hint(name, names), table.concat(names, ", "))
 end
 
+--- The models that the settings name, and those that need nothing.
+---@return weir.model.Entry[] sorted by name
+function Catalog:all()
+  local list = {}
+  for _, name in ipairs(self:names()) do
+    if name:find "^local/" or (self.project.settings.models or {})[name] then list[#list + 1] = self:find(name) end
+  end
+  return list
+end
+
 --- Whether a name can be asked for.
 ---@param name string
 ---@return boolean
 function Catalog:has(name)
-  return (self.project.settings.models or {})[name] ~= nil or self.project.registry:lookup("model", (name:gsub("^local/", ""))) ~= nil
+  return METHOD[name] ~= nil or (self.project.settings.models or {})[name] ~= nil
+    or self.project.registry:lookup("model", (name:gsub("^local/", ""))) ~= nil
 end
 
 local function fits(entry, needs)

@@ -51,7 +51,8 @@ M.classes = {
 ---@return weir.model.Action[]
 function M.actions(detail)
   if detail.at_once then return { "fall_back" } end
-  return M.classes[detail.class].actions
+  local known = M.classes[detail.class]
+  return known and known.actions or { "fail" }
 end
 
 --- A refusal of a class.

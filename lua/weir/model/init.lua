@@ -6,6 +6,7 @@ local catalog = require "weir.model.catalog"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 local price = require "weir.model.price"
+local resume = require "weir.model.resume"
 local route = require "weir.model.route"
 local schema = require "weir.schema"
 
@@ -134,6 +135,12 @@ local function check(entry, request, response, message, code, detail)
   return refuse(entry, ": its answer " .. wrong, "invalid", { class = "protocol", usage = response.usage })
 end
 
+local function copy(request)
+  local own = {}
+  for name, value in pairs(request) do own[name] = value end
+  return own
+end
+
 -- All calls together: of a try that failed, of one that lost a race.
 local function add(place, usage, usd)
   place.usage = place.usage or {}
@@ -157,10 +164,18 @@ local function call_one(self, place, entry, request, hear)
     pcall(self.budgets.add, self.budgets, account, correction) -- what is not corrected stays as high as it was estimated
   end
   local ctx <close>, module = caller(self, entry, hear, settle)
-  local response, message, code, detail = check(entry, request, called(entry.name, module.module.chat, ctx, request))
+  local asked = copy(request)
+  asked.stream = entry.capabilities.stream ~= false
+  local response, message, code, detail = check(entry, request, called(entry.name, module.module.chat, ctx, asked))
   local usage = response and response.usage or detail and detail.usage
   for name, amount in pairs(usage or {}) do ctx.usage[name] = amount end
   return response, message, code, detail
+end
+
+-- A stream that broke is a choice of its own when it goes on.
+local function note_choice(place, decision)
+  decision.before = place.decision
+  place.decision = decision
 end
 
 --- Writes what was measured, before the store is closed. Waits.
@@ -176,20 +191,25 @@ end
 ---@param policy { use: string, options: table }|nil
 ---@param request weir.model.Request
 ---@param hear fun(delta: table) hears what comes; waits while its reader is behind
+---@param can_roll_back boolean it knows { restart = BYTES }: what came after them is taken back
 ---@return weir.model.Response|nil
 ---@return string? message
 ---@return string? code
 ---@return table? detail {class, ...}
-function Service:chat(place, candidates, policy, request, hear)
+function Service:chat(place, candidates, policy, request, hear, can_roll_back)
   policy = policy or { use = ORDERED }
   local full = "policies/" .. policy.use
   local module = module_of(self, full)
   local options = self.project.registry:options(module, self.project:options_of(full), policy.options)
-  for _, entry in ipairs(candidates) do entry.estimate = estimate_of(request) end
-  local choice = { router = self.router, candidates = candidates, label = place.label, left = place.left, emit = hear,
+  local routing = self.project.settings.routing or {}
+  local choice = { router = self.router, candidates = candidates, label = place.label, left = place.left,
     policy = { name = policy.use, module = module.module, state = self.project.registry:state(module, options) },
-    options = self.project.settings.routing, on_choice = function(decision) place.decision = decision end }
-  return route.call(choice, request, function(candidate, asked, emit) return call_one(self, place, candidate, asked, emit) end)
+    options = routing, on_choice = function(decision) note_choice(place, decision) end }
+  return resume.call(function(asked, emit)
+    choice.emit = emit
+    for _, entry in ipairs(candidates) do entry.estimate = estimate_of(asked) end
+    return route.call(choice, asked, function(candidate, one, give) return call_one(self, place, candidate, one, give) end)
+  end, request, hear, { policy = routing.resume, can_roll_back = can_roll_back })
 end
 
 --- Asks for the vectors of texts. Waits.

@@ -5,38 +5,29 @@
 ---   resume     as retry, if the one that ran the call says how to go on; else as retry while nothing was given out
 ---   fail       nobody else is asked: the request itself is at fault, or somebody has to do something
 
+local errors = require "weir.model.errors"
+
 local M = {}
-
-local ACTIONS = {
-  auth = "fail", invalid_request = "fail", redirect = "fail", refusal = "fail", cancelled = "fail",
-  not_found = "fall_back", context_length = "fall_back", too_large = "fall_back",
-  conflict = "retry", rate_limit = "retry", overloaded = "retry", server = "retry", timeout = "retry", connection = "retry",
-  protocol = "retry", cut = "resume",
-}
-
-local SAME_ONLY = { conflict = true } -- another model would not help
 
 --- The classes, sorted.
 ---@type string[]
-M.classes = require("weir.value").names(ACTIONS)
+M.classes = require("weir.value").names(errors.classes)
 
 --- What to do about a refusal.
----@param detail { class: string?, fall_back: boolean? }|nil fall_back: a retry could not help, such as when a name cannot
----  be resolved
+---@param detail weir.model.Detail|nil
 ---@param given table<string, string>|nil actions by class, in the place of the table's
 ---@return "retry"|"fall_back"|"resume"|"fail"
 function M.to(detail, given)
   local class = detail and detail.class
-  local action = given and given[class] or ACTIONS[class] or "fail"
-  if action == "retry" and detail.fall_back then return "fall_back" end
-  return action
+  return given and given[class] or errors.actions(detail or {})[1]
 end
 
 --- Whether another model is asked once this one has had all its attempts.
 ---@param class string|nil
 ---@return boolean
 function M.goes_on(class)
-  return not SAME_ONLY[class]
+  local known = errors.classes[class]
+  return known ~= nil and (known.actions[1] == "resume" or known.actions[2] == "fall_back" or known.actions[1] == "fall_back")
 end
 
 --- Seconds until the next attempt at the same model: what the server asked for, and a little of its own so that not all come

@@ -83,7 +83,7 @@ describe("a call of a model", function()
 
   virtual("falls back at once when the refusal says that a retry cannot help", function()
     local choice = choice_of { "a", "b" }
-    local call, calls = models { a = refuses("connection", { fall_back = true }), b = answers "b" }
+    local call, calls = models { a = refuses("connection", { at_once = true }), b = answers "b" }
     assert.is_truthy(route.call(choice, {}, call))
     assert.same({ a = 1, b = 1 }, calls)
   end)
