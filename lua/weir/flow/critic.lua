@@ -153,6 +153,7 @@ function M.review(frame, step, key, input, draw)
       err.step = err.step or key
       return false, err, nil, attempt
     end
+    if verdict.score then frame.run:score(key, verdict.score, "critic") end
     frame.run:notify { kind = "verdict", step = key, verdict = verdict.verdict, score = verdict.score, advice = verdict.advice }
     if verdict.verdict == "approve" then return true, output, label, attempt, summary(verdict) end
     if verdict.verdict == "edit" then return true, verdict.value, label, attempt, summary(verdict) end

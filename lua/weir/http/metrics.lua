@@ -72,7 +72,8 @@ local function note_model(self, data)
     if count then add(self.tokens, { "provider", provider, "model", model, "direction", direction }, count) end
   end
   if data.usd then add(self.usd, { "provider", provider, "model", model }, data.usd) end
-  if data.timing and data.timing.first_token_s then observe(self.first, { "provider", provider, "model", model }, data.timing.first_token_s) end
+  local first_s = data.timing and data.timing.first_token_s
+  if first_s then observe(self.first, { "provider", provider, "model", model }, first_s) end
 end
 
 --- Counts an event of the host's feed. Does not wait.

@@ -172,6 +172,15 @@ local function call_one(self, place, entry, request, hear)
   return response, message, code, detail
 end
 
+--- Says how good an answer was. Does not wait.
+---@param model string
+---@param label string|nil
+---@param score number 0..1
+---@param source "critic"|"person"
+function Service:score(model, label, score, source)
+  self.router.statistics:score(model, label, math.min(1, math.max(0, score)), source)
+end
+
 -- A stream that broke is a choice of its own when it goes on.
 local function note_choice(place, decision)
   decision.before = place.decision

@@ -130,6 +130,29 @@ function Run:move_usage(from, to)
   self.usage_of[to] = own
 end
 
+--- Notes which model answered inside a step, in this life: what becomes of the answer says how good the model is.
+---@param key string of the call
+---@param model string
+---@param label string
+function Run:note_answer(key, model, label)
+  self.answers = self.answers or {}
+  self.answers[key] = { model = model, label = label }
+end
+
+--- Scores the models that answered inside a step since it was scored last.
+---@param key string of the step
+---@param score number 0..1
+---@param source "critic"|"person"
+function Run:score(key, score, source)
+  local models = self.answers and self.engine.models
+  for call, answer in pairs(models and self.answers or {}) do
+    if call:sub(1, #key + 1) == key .. "/" then
+      self.answers[call] = nil
+      models:score(answer.model, answer.label, score, source)
+    end
+  end
+end
+
 --- Notes how a finished step is undone, should the run fail or be cancelled.
 ---@param key string of the step
 ---@param how { agent: string, options: table?, input: any }

@@ -11,6 +11,7 @@ local random = require "weir.port.random"
 local registry = require "weir.registry"
 local store_port = require "weir.port.store"
 local task = require "weir.task"
+local value_of = require "weir.value"
 local waking = require "weir.run.waking"
 
 local M = {}
@@ -123,19 +124,16 @@ local function definition_of(here, what, text)
   error(table.concat(lines, "\n"), 3)
 end
 
-local function stand_in(here, agents)
-  for name, execute in pairs(agents or {}) do
-    here.registry:put { kind = "agent", name = name, api = 1, options = { type = "object" }, execute = execute }
+local function stand_in(here, kind, call, given)
+  for name, body in pairs(given or {}) do
+    here.registry:put { kind = kind, name = name, api = 1, options = { type = "object" }, [call] = body }
   end
 end
 
 -- Models that answer as the spec says. The only one, or the one that is named, is that of steps which name none.
 local function stand_in_models(here, models, model)
-  local names = {}
-  for name, chat in pairs(models or {}) do
-    here.registry:put { kind = "model", name = name, api = 1, options = { type = "object" }, chat = chat }
-    names[#names + 1] = name
-  end
+  stand_in(here, "model", "chat", models)
+  local names = value_of.names(models or {})
   here.settings.model = model or #names == 1 and names[1] or here.settings.model
 end
 
@@ -217,7 +215,8 @@ end
 local function run_definition(what, text, options)
   options = options or {}
   local here = open_project()
-  stand_in(here, options.agents)
+  stand_in(here, "agent", "execute", options.agents)
+  stand_in(here, "critic", "review", options.critics)
   stand_in_models(here, options.models, options.model)
   here.settings.budgets = options.budgets or here.settings.budgets
   set_options(here, options.modules)
@@ -250,7 +249,8 @@ end
 
 --- Runs a pipeline on a virtual clock, in a store of its own that is gone afterwards. Waits.
 ---@param what string|table a file, a name, or what weir.pipeline or weir.flow gave
----@param options table|nil input; agents: stand-ins by name, `function(ctx, input)`; models: stand-ins by name,
+---@param options table|nil input; agents: stand-ins by name, `function(ctx, input)`; critics: stand-ins by name,
+---   `function(ctx, draft)`; models: stand-ins by name,
 ---   `function(ctx, request)` as a model module's `chat`; model: the one of steps that name none; decisions: what people decide, by
 ---   step, {decision, by, answer, comment} or a function that gives it from the question; modules: options by full name
 ---   ("agents/files"); seed: draws the order of what runs side by side; jitter: instructions to a drawn preemption,

@@ -104,6 +104,7 @@ local function ask(frame, key, asked, emit)
     outcome = response and "ok" or detail and detail.class or code, decision = decision, usage = place.usage, usd = place.usd,
     timing = frame.asked_model.timing }
   if not response then refuse(message, code, detail) end
+  run:note_answer(key, decision.model, asked.label)
   return response
 end
 
