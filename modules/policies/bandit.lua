@@ -32,6 +32,8 @@ local M = {
   },
 }
 
+local max, min, sqrt = math.max, math.min, math.sqrt
+
 local MINUTE = 60
 local BEFORE = 2     -- what all calls say counts as so many
 local HOPE = 0.1     -- and as so many calls that went as well as anybody's
@@ -77,9 +79,9 @@ local function first_look(candidates, of)
     local recent = metrics.recent
     local score, seconds, usd = recent.score or metrics.score, recent.seconds or metrics.total_p50, usd_of(candidate, metrics)
     if score and (not best_score or score > best_score) then best_score = score end
-    if seconds and (not best_seconds or seconds < best_seconds) then best_seconds = math.max(seconds, 1e-6) end
-    if usd and (not best_usd or usd < best_usd) then best_usd = math.max(usd, FREE) end
-    arms[index] = { name = candidate.name, metrics = metrics, usd = usd, is_new = metrics.calls == 0 }
+    if seconds and (not best_seconds or seconds < best_seconds) then best_seconds = max(seconds, 1e-6) end
+    if usd and (not best_usd or usd < best_usd) then best_usd = max(usd, FREE) end
+    arms[index] = { name = candidate.name, metrics = metrics, usd = usd, is_new = metrics.calls == 0, mean = 0, n = 0, drawn = 0 }
   end
   return arms, { score = best_score, seconds = best_seconds, usd = best_usd }
 end
@@ -95,10 +97,10 @@ local function value(arm, best, state)
   end
   if best.seconds and state.latency > 0 then
     local seconds = mean(recent.seconds, count, metrics.total_p50, slow, best.seconds)
-    sum, weights = sum + state.latency * math.min(1, best.seconds / math.max(seconds, 1e-6)), weights + state.latency
+    sum, weights = sum + state.latency * min(1, best.seconds / max(seconds, 1e-6)), weights + state.latency
   end
   if best.usd and state.cost > 0 then
-    sum, weights = sum + state.cost * math.min(1, best.usd / math.max(arm.usd or best.usd, FREE)), weights + state.cost
+    sum, weights = sum + state.cost * min(1, best.usd / max(arm.usd or best.usd, FREE)), weights + state.cost
   end
   local success = mean(recent.success, count, metrics.success, slow, 1)
   arm.mean, arm.n = success * (weights > 0 and sum / weights or 1), count + slow
@@ -111,9 +113,10 @@ local function is_falling(metrics, margin)
     or recent.success ~= nil and success ~= nil and recent.success < success - margin
 end
 
--- Box and Muller's way from two even draws to a normal one.
-local function normal(draw)
-  return math.sqrt(-2 * math.log(1 - draw())) * math.cos(2 * math.pi * draw())
+-- Box and Muller's way from two even draws to two normal ones.
+local function normals(draw)
+  local radius, angle = sqrt(-2 * math.log(1 - draw())), 2 * math.pi * draw()
+  return radius * math.cos(angle), radius * math.sin(angle)
 end
 
 local function is_before(a, b)
@@ -123,9 +126,11 @@ end
 
 local function arms_of(candidates, metrics, state)
   local arms, best = first_look(candidates, metrics.of)
+  local normal, spare
   for _, arm in ipairs(arms) do
     value(arm, best, state)
-    arm.drawn = arm.mean + state.spread / math.sqrt(1 + arm.n) * normal(metrics.draw)
+    if spare then normal, spare = spare, nil else normal, spare = normals(metrics.draw) end
+    arm.drawn = arm.mean + state.spread / sqrt(1 + arm.n) * normal
   end
   table.sort(arms, is_before)
   return arms
