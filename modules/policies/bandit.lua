@@ -32,6 +32,8 @@ local M = {
   },
 }
 
+local max, min, sqrt = math.max, math.min, math.sqrt
+
 local MINUTE = 60
 local BEFORE = 2     -- what all calls say counts as so many
 local HOPE = 0.1     -- and as so many calls that went as well as anybody's
@@ -69,65 +71,68 @@ local function usd_of(candidate, metrics)
   return metrics.usd_per_call
 end
 
--- The best that is known of any.
-local function bests_of(candidates, of)
-  local best = {}
-  for _, candidate in ipairs(candidates) do
+-- An arm for each candidate, and the best that is known of any.
+local function first_look(candidates, of)
+  local arms, best_score, best_seconds, best_usd = {}, nil, nil, nil
+  for index, candidate in ipairs(candidates) do
     local metrics = of[candidate.name]
-    local score, seconds = metrics.recent.score or metrics.score, metrics.recent.seconds or metrics.total_p50
-    local usd = usd_of(candidate, metrics)
-    if score then best.score = math.max(best.score or 0, score) end
-    if seconds then best.seconds = math.min(best.seconds or math.huge, math.max(seconds, 1e-6)) end
-    if usd then best.usd = math.min(best.usd or math.huge, math.max(usd, FREE)) end
+    local recent = metrics.recent
+    local score, seconds, usd = recent.score or metrics.score, recent.seconds or metrics.total_p50, usd_of(candidate, metrics)
+    if score and (not best_score or score > best_score) then best_score = score end
+    if seconds and (not best_seconds or seconds < best_seconds) then best_seconds = max(seconds, 1e-6) end
+    if usd and (not best_usd or usd < best_usd) then best_usd = max(usd, FREE) end
+    arms[index] = { name = candidate.name, metrics = metrics, usd = usd, is_new = metrics.calls == 0, mean = 0, n = 0, drawn = 0 }
   end
-  return best
-end
-
--- Whether the latest calls are worse than all: no time for trying others out, since that would use up the changes of a minute.
-local function is_falling(metrics, state)
-  local recent = metrics.recent
-  local function fell(now, before) return now ~= nil and before ~= nil and now < before - state.margin end
-  return fell(recent.score, metrics.score) or fell(recent.success, metrics.success)
+  return arms, { score = best_score, seconds = best_seconds, usd = best_usd }
 end
 
 -- What a model's calls are worth on the whole, and how many of them that rests on.
-local function arm_of(candidate, metrics, best, state)
+local function value(arm, best, state)
+  local metrics = arm.metrics
   local recent, fresh, slow = metrics.recent, weights_of(metrics, state)
-  local sum, weights = 0, 0
+  local count, sum, weights = recent.calls * fresh, 0, 0
   if best.score and state.quality > 0 then
-    sum = sum + state.quality * mean(recent.score, recent.scores * fresh, metrics.score, slow, best.score)
-    weights = weights + state.quality
+    sum = state.quality * mean(recent.score, recent.scores * fresh, metrics.score, slow, best.score)
+    weights = state.quality
   end
   if best.seconds and state.latency > 0 then
-    local seconds = mean(recent.seconds, recent.calls * fresh, metrics.total_p50, slow, best.seconds)
-    sum = sum + state.latency * math.min(1, best.seconds / math.max(seconds, 1e-6))
-    weights = weights + state.latency
+    local seconds = mean(recent.seconds, count, metrics.total_p50, slow, best.seconds)
+    sum, weights = sum + state.latency * min(1, best.seconds / max(seconds, 1e-6)), weights + state.latency
   end
   if best.usd and state.cost > 0 then
-    sum = sum + state.cost * math.min(1, best.usd / math.max(usd_of(candidate, metrics) or best.usd, FREE))
-    weights = weights + state.cost
+    sum, weights = sum + state.cost * min(1, best.usd / max(arm.usd or best.usd, FREE)), weights + state.cost
   end
-  local success = mean(recent.success, recent.calls * fresh, metrics.success, slow, 1)
-  return { name = candidate.name, mean = success * (weights > 0 and sum / weights or 1), n = recent.calls * fresh + slow,
-    is_new = metrics.calls == 0, is_falling = is_falling(metrics, state) }
+  local success = mean(recent.success, count, metrics.success, slow, 1)
+  arm.mean, arm.n = success * (weights > 0 and sum / weights or 1), count + slow
 end
 
--- Box and Muller's way from two even draws to a normal one.
-local function normal(draw)
-  return math.sqrt(-2 * math.log(1 - draw())) * math.cos(2 * math.pi * draw())
+-- Whether the latest calls are worse than all: no time for trying others out, since that would use up the changes of a minute.
+local function is_falling(metrics, margin)
+  local recent, score, success = metrics.recent, metrics.score, metrics.success
+  return recent.score ~= nil and score ~= nil and recent.score < score - margin
+    or recent.success ~= nil and success ~= nil and recent.success < success - margin
+end
+
+-- Box and Muller's way from two even draws to two normal ones.
+local function normals(draw)
+  local radius, angle = sqrt(-2 * math.log(1 - draw())), 2 * math.pi * draw()
+  return radius * math.cos(angle), radius * math.sin(angle)
+end
+
+local function is_before(a, b)
+  if a.drawn ~= b.drawn then return a.drawn > b.drawn end
+  return a.name < b.name
 end
 
 local function arms_of(candidates, metrics, state)
-  local best, arms = bests_of(candidates, metrics.of), {}
-  for index, candidate in ipairs(candidates) do
-    local arm = arm_of(candidate, metrics.of[candidate.name], best, state)
-    arm.drawn = arm.mean + state.spread / math.sqrt(1 + arm.n) * normal(metrics.draw)
-    arms[index] = arm
+  local arms, best = first_look(candidates, metrics.of)
+  local normal, spare
+  for _, arm in ipairs(arms) do
+    value(arm, best, state)
+    if spare then normal, spare = spare, nil else normal, spare = normals(metrics.draw) end
+    arm.drawn = arm.mean + state.spread / sqrt(1 + arm.n) * normal
   end
-  table.sort(arms, function(a, b)
-    if a.drawn ~= b.drawn then return a.drawn > b.drawn end
-    return a.name < b.name
-  end)
+  table.sort(arms, is_before)
   return arms
 end
 
@@ -144,7 +149,7 @@ local function reason_to_leave(arm, other, last, state)
   if other.drawn <= arm.drawn + state.margin then return nil end
   if other.mean > arm.mean + state.margin then return "is better" end
   if other.is_new then return "was never tried" end
-  if not arm.is_falling and switches_within(last, state.explore) == 0 then return "is tried again" end
+  if switches_within(last, state.explore) == 0 and not is_falling(arm.metrics, state.margin) then return "is tried again" end
 end
 
 local function best_by_mean(arms)
@@ -191,15 +196,15 @@ end
 function M.pick(candidates, metrics, _, state)
   local arms = arms_of(candidates, metrics, state)
   local first, why = first_of(arms, metrics.last, state)
-  local names, others = { first.name }, {}
+  local names, next_arm = { first.name }, nil
   for _, arm in ipairs(arms) do
     if arm ~= first then
       names[#names + 1] = arm.name
-      others[#others + 1] = ("'%s' %.2f"):format(arm.name, arm.mean)
+      next_arm = next_arm or arm
     end
   end
-  local reason = ("'%s' %s: reward %.2f"):format(first.name, why, first.mean)
-  return names, #others > 0 and ("%s; %s"):format(reason, table.concat(others, ", ")) or reason
+  if not next_arm then return names, ("'%s' %s: reward %.2f"):format(first.name, why, first.mean) end
+  return names, ("'%s' %s: reward %.2f; next '%s' %.2f"):format(first.name, why, first.mean, next_arm.name, next_arm.mean)
 end
 
 return M

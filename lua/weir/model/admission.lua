@@ -65,7 +65,7 @@ local function state_of(self, candidate, now)
   local state, ready_in = one:state(now)
   if ready_in > 0 then return state, ready_in end
   if is_busy(self, candidate) or state == "half_open" and one.probing then return "busy", LOOK_AGAIN end
-  local wait = self.rates:ready_in(candidate, tokens_of(candidate), now)
+  local wait = candidate.limits and self.rates:ready_in(candidate, tokens_of(candidate), now) or 0
   if wait > 0 then return "cooling", wait end
   return state, 0
 end

@@ -15,7 +15,7 @@ Rates.__index = Rates
 --- Rates with nothing used.
 ---@return weir.Rates
 function M.new()
-  return setmetatable({ buckets = {} }, Rates)
+  return setmetatable({ buckets = {}, of = {} }, Rates)
 end
 
 local function bucket_of(self, name, per_minute, now)
@@ -24,17 +24,38 @@ local function bucket_of(self, name, per_minute, now)
     bucket = { level = per_minute, at = now, per_minute = per_minute }
     self.buckets[name] = bucket
   end
-  bucket.level = math.min(per_minute, bucket.level + math.max(0, now - bucket.at) * per_minute / MINUTE)
+  return bucket
+end
+
+local function fill(bucket, now)
+  bucket.level = math.min(bucket.per_minute, bucket.level + math.max(0, now - bucket.at) * bucket.per_minute / MINUTE)
   bucket.at = now
   return bucket
 end
 
+local function is_of(found, candidate, limits)
+  return found and found.provider == candidate.provider and found.per_minute == limits.requests_per_minute
+    and found.tokens_per_minute == limits.tokens_per_minute
+end
+
+-- The buckets of a candidate are found once, and again when its limits have changed.
+local function found_of(self, candidate, limits, now)
+  local found = self.of[candidate.name]
+  if is_of(found, candidate, limits) then return found end
+  local requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
+  local name = ("%s %s %s"):format(candidate.provider or candidate.name, requests or "-", tokens or "-")
+  found = { provider = candidate.provider, per_minute = requests, tokens_per_minute = tokens,
+    requests = requests and bucket_of(self, "requests " .. name, requests, now),
+    tokens = tokens and bucket_of(self, "tokens " .. name, tokens, now) }
+  self.of[candidate.name] = found
+  return found
+end
+
 local function buckets_of(self, candidate, now)
   local limits = candidate.limits
-  local requests, tokens = limits and limits.requests_per_minute, limits and limits.tokens_per_minute
-  if not requests and not tokens then return nil end
-  local name = ("%s %s %s"):format(candidate.provider or candidate.name, requests or "-", tokens or "-")
-  return requests and bucket_of(self, "requests " .. name, requests, now), tokens and bucket_of(self, "tokens " .. name, tokens, now)
+  if not limits or not (limits.requests_per_minute or limits.tokens_per_minute) then return nil end
+  local found = found_of(self, candidate, limits, now)
+  return found.requests and fill(found.requests, now), found.tokens and fill(found.tokens, now)
 end
 
 -- More than the bucket holds can never be there: such a call goes when it is full.

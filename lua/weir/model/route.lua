@@ -65,7 +65,8 @@ end
 
 ---@class weir.ModelChoice what `call` is given
 ---@field router weir.Router
----@field candidates weir.ModelCandidate[] from the catalog; not changed. Their `estimate` is set by the caller
+---@field candidates weir.ModelCandidate[] a table each, made for this call: their `estimate` is the caller's; `state`, `ready_in`
+---  and `running` are put in here
 ---@field policy { name: string, module: table, state: any } module: of kind policy, serving models; state: what its `setup` returned
 ---@field label string|nil the task label
 ---@field options table|nil over `defaults`
@@ -86,23 +87,16 @@ end
 ---@field hedged { model: string, after_s: number, won: boolean, wasted: table?, wasted_usd: number? }|nil
 
 local function options_of(given)
+  if not given then return M.defaults end
   local options = {}
   for name, value in pairs(M.defaults) do options[name] = value end
   for name, value in pairs(given or {}) do options[name] = value end
   return options
 end
 
-local function view_of(entry)
-  local view = {}
-  for name, value in pairs(entry) do view[name] = value end
-  return view
-end
-
 local function begin(choice, request, call)
-  local one = { choice = choice, router = choice.router, request = request, call = call, options = options_of(choice.options),
-    views = {}, counts = {}, used = {}, attempts = {}, outcomes = {}, waited = 0, left = {} }
-  for index, entry in ipairs(choice.candidates) do one.views[index] = view_of(entry) end
-  return one
+  return { choice = choice, router = choice.router, request = request, call = call, options = options_of(choice.options),
+    views = choice.candidates, counts = {}, used = {}, attempts = {}, outcomes = {}, waited = 0, left = {} }
 end
 
 local function refuse(one, code, class, message, ...)
@@ -113,11 +107,12 @@ end
 
 -- Why a model cannot do what is asked; nil: it can, as far as is known.
 local function lack_of(view, request)
-  local can, limits, estimate = view.capabilities or {}, view.limits or {}, view.estimate or {}
-  if request.tools and #request.tools > 0 and can.tools == false then return "tools" end
-  if request.schema and can.schema == false then return "schema" end
-  local needed = (estimate.input_tokens or 0) + (request.max_tokens or 0)
-  if limits.context and needed > limits.context then return "context" end
+  local can, limits = view.capabilities, view.limits
+  if can and can.tools == false and request.tools and #request.tools > 0 then return "tools" end
+  if can and can.schema == false and request.schema then return "schema" end
+  if not (limits and limits.context) then return nil end
+  local needed = (view.estimate and view.estimate.input_tokens or 0) + (request.max_tokens or 0)
+  if needed > limits.context then return "context" end
 end
 
 -- Asked as often as it may be (the second of a race counts, too), or not worth asking again.
@@ -395,6 +390,24 @@ local function several(one)
   end
   if #one.attempts < 2 then return "" end
   return (" (after %d attempts at %s)"):format(#one.attempts, table.concat(names, ", "))
+end
+
+--- Which models would be asked now, in which order. Nothing is called, counted or logged; a policy that draws may draw otherwise
+--- next time. Does not wait.
+---@param choice weir.ModelChoice
+---@param request table
+---@return string[] names empty when none is ready
+---@return string reason
+---@return { name: string, state: string, ready_in: number, running: integer }[] candidates
+function M.preview(choice, request)
+  local one = begin(choice, request)
+  one.left = choice.left and choice.left() or {}
+  local ready = sort_out(one)
+  if #ready == 0 then return {}, "no model is ready", snapshot(one) end
+  one.metrics = metrics_for(one, ready)
+  local names, reason = pick(one, ready)
+  must_be_list(choice.policy, names)
+  return names, reason or "", snapshot(one)
 end
 
 --- Has a model answer. Waits; raises when it is cancelled (every call has ended then).

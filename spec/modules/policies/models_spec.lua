@@ -164,7 +164,7 @@ describe("policy bandit", function()
   it("says what it expects of each model", function()
     local names, reason = pick("bandit", { { "poor", nil, scored(0.4) }, { "good", nil, scored(0.9) } }, nil, { spread = 0 })
     assert.equal("good poor", names)
-    assert.matches("^'good' is the first: reward 0%.92; 'poor' 0%.5%d$", reason)
+    assert.matches("^'good' is the first: reward 0%.92; next 'poor' 0%.5%d$", reason)
   end)
 
   it("stays with a model while no other is better by the margin", function()

@@ -186,6 +186,18 @@ describe("a call of a model", function()
     assert.equal("policy 'mine': pick has to return a list of names, got string", err.message)
   end)
 
+  virtual("can be looked at before it is made, and then counts for nothing", function()
+    local choice = choice_of { "a", { name = "b", module = "m" } }
+    choice.router.admission:leave(assert(choice.router.admission:enter(choice.candidates[2])), { ok = false, class = "rate_limit", retry_after = 9 })
+    local names, reason, candidates = route.preview(choice, {})
+    assert.same({ "a" }, names)
+    assert.equal("'a' is the first that is ready", reason)
+    assert.equal("cooling", candidates[2].state)
+    assert.equal(0, choice.router.statistics:of("a").calls)
+    assert.is_nil(choice.router.statistics:last())
+    assert.same({ {}, "no model is ready" }, { table.unpack({ route.preview(choice_of {}, {}) }, 1, 2) })
+  end)
+
   it("knows what to do about every class", function()
     for _, class in ipairs(reaction.classes) do
       assert.is_truthy(({ retry = 1, fall_back = 1, fail = 1, resume = 1 })[reaction.to { class = class }])
