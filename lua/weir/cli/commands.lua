@@ -48,7 +48,7 @@ M.families = {
   } },
   { title = "modules, tests, this machine", entries = {
     { name = "modules", summary = "list modules and pipelines in their versions" },
-    { name = "mcp", summary = "list MCP servers and their tools" },
+    { name = "mcp", summary = "list MCP servers and their tools; call one" },
     { name = "models", summary = "list models: how well they work, what they cost; ask another policy" },
     { name = "reload", summary = "have files serve as they are now" },
     { name = "migrate", summary = "bind runs to another version of their pipeline" },

@@ -1,5 +1,6 @@
---- weir mcp: the servers of tools that the settings name, and what they offer.
+--- weir mcp: the servers of tools that the settings name, what they offer, and calling it by hand.
 
+local client_of = require "weir.mcp.client"
 local failure = require "weir.failure"
 local house_of = require "weir.mcp.house"
 local json = require "weir.native.json"
@@ -12,16 +13,17 @@ local text = require "weir.cli.text"
 
 local M = {
   name = "mcp",
-  summary = "Lists the MCP servers of the project and their tools.",
-  examples = { "mcp list", "mcp list files", "mcp list --json" },
+  summary = "Lists the MCP servers of the project and their tools, and calls a tool.",
+  examples = { "mcp list", "mcp list files --json", "mcp call mcp/files/read '{\"path\": \"notes.md\"}'" },
   notes = "Servers stand in `weir.lua`: mcp = { NAME = { command = {...} } or { url = \"...\" } }. Each is started, or\n"
-    .. "reached, and asked; then it is let go of.\n"
-    .. "Exit status: 0 all answered, 1 one of them did not, 6 there is no such server.",
+    .. "reached, and asked; then it is let go of. WHAT is a server for list, mcp/SERVER/TOOL for call.\n"
+    .. "Exit status: 0 done, 1 a server did not answer, or the tool says that it failed, 6 no such server or tool.",
 }
 
 function M.declare(parser)
-  parser:argument("action", "what to do"):choices { "list" }
-  parser:argument("server", "only this one"):argname("SERVER"):args "?"
+  parser:argument("action", "what to do"):choices { "list", "call" }
+  parser:argument("what", "see below"):argname("WHAT"):args "?"
+  parser:argument("arguments", "call: an object as JSON; {}"):argname("ARGUMENTS"):args "?"
 end
 
 local or_null = require("weir.value").or_null
@@ -83,10 +85,9 @@ local function names_of(house, given)
   failure.raise(code, "%s", message)
 end
 
-function M.run(arguments, context)
-  local settled = settings_of.resolve(session.project(), {}, context.console.env)
-  local house <close> = house_of.new(settled.mcp.value)
-  local names = names_of(house, arguments.server)
+local function list_all(arguments, context, house)
+  if arguments.arguments then failure.raise("invalid", "mcp list takes at most one SERVER; `weir help mcp` has examples") end
+  local names = names_of(house, arguments.what)
   if #names == 0 and not context.json then context.err:line "there are no MCP servers; the setting `mcp` in weir.lua names them" end
   local result = status.finished
   for _, found in ipairs(look_at(house, names)) do
@@ -94,6 +95,42 @@ function M.run(arguments, context)
     if found.error then result = status.failed end
   end
   return result
+end
+
+local function arguments_of(given)
+  if not given then return {} end
+  local value, message = json.decode(given)
+  if value == nil then failure.raise("invalid", "ARGUMENTS: %s", message) end
+  if type(value) ~= "table" or json.is_list(value) then
+    failure.raise("invalid", "ARGUMENTS: an object expected, such as '{\"text\": \"ebb\"}'")
+  end
+  return value
+end
+
+local function refuse(message, code)
+  local err = failure.new(code, "%s", message)
+  if code == "unavailable" then err.status = status.failed end -- otherwise it is the store that is meant
+  error(err, 0)
+end
+
+local function call_one(arguments, context, house)
+  if not arguments.what then failure.raise("invalid", "mcp call takes mcp/SERVER/TOOL and its arguments; `weir help mcp` has examples") end
+  local result, message, code = house:call(arguments.what, arguments_of(arguments.arguments))
+  if not result then refuse(message, code) end
+  if context.json then
+    context.out:line(shape.line { content = result.content, structured = or_null(result.structured), is_error = result.is_error })
+  else
+    local to = result.is_error and context.err or context.out
+    to:line(text.safe(client_of.text_of(result)))
+  end
+  return result.is_error and status.failed or status.finished
+end
+
+function M.run(arguments, context)
+  local here = session.project()
+  local settled = settings_of.resolve(here, {}, context.console.env)
+  local house <close> = house_of.new(settled.mcp.value, { folder = here.root })
+  return (arguments.action == "call" and call_one or list_all)(arguments, context, house)
 end
 
 return M

@@ -25,13 +25,14 @@ House.__index = House
 
 --- The MCP servers of a host. Opens nothing yet.
 ---@param settings table<string, weir.mcp.Settings>|nil the setting `mcp`
----@param options { log: weir.Log|nil, on_tools_changed: (fun(server: string))|nil }|nil on_tools_changed: a server says that its
----   tools have changed, or it was started again; called by a task of the house; may wait
+---@param options { folder: string|nil, log: weir.Log|nil, on_tools_changed: (fun(server: string))|nil }|nil folder: of the
+---   project, where servers run that do not say where; on_tools_changed: a server says that its tools have changed, or it was
+---   started again; called by a task of the house; may wait
 ---@return weir.mcp.House to be closed
 function M.new(settings, options)
   options = options or {}
   return setmetatable({ settings = settings or {}, log = options.log or require("weir.log").new { write = function() end },
-    on_tools_changed = options.on_tools_changed, places = {} }, House)
+    on_tools_changed = options.on_tools_changed, folder = options.folder, places = {} }, House)
 end
 
 --- Names of the servers, sorted. Does not wait.
@@ -40,11 +41,18 @@ function House:names() return value_of.names(self.settings) end
 
 -- Servers -------------------------------------------------------------------------------------------
 
+-- A folder that does not say where it begins is one of the project.
+local function placed(self, settings)
+  local cwd = settings.cwd
+  if not settings.command or not self.folder or cwd and cwd:sub(1, 1) == "/" then return settings end
+  return setmetatable({ cwd = cwd and self.folder .. "/" .. cwd or self.folder }, { __index = settings })
+end
+
 -- One server: its client while it has one, the task that keeps it, those who wait for it, how often it has ended.
 local function place_of(self, name)
   local place = self.places[name]
   if not place then
-    place = { name = name, settings = self.settings[name], waiters = {}, ends = 0, starts = 0 }
+    place = { name = name, settings = placed(self, self.settings[name]), waiters = {}, ends = 0, starts = 0 }
     self.places[name] = place
   end
   return place

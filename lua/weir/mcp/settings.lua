@@ -49,6 +49,9 @@ local function variable(name, value, what)
   if type(value) ~= "string" or value:find("\0", 1, true) then
     return nil, ("%s.%s: a text expected, got %s"):format(what, name, value_of.show(value))
   end
+  if value:find "^secret://" then
+    return nil, ("%s.%s: a secret goes into headers only; let `%s` stand alone to hand down the host's variable"):format(what, name, name)
+  end
   return true
 end
 

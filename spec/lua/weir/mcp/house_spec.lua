@@ -49,7 +49,7 @@ describe("the mcp servers of a host", function()
     assert.is_nil(uv.fs_stat(folder .. "/modern"))
     assert.equal("hello", assert(house:call("mcp/one/echo", { text = "hello" })).content[1].text)
     assert.equal("echo", assert(house:lookup "mcp/one/echo").name)
-    assert.equal(16, #house:tools "one")
+    assert.equal(17, #house:tools "one")
   end)
 
   it("that nobody knows are refused with what may have been meant", function()
@@ -171,14 +171,36 @@ describe("the mcp servers of a host", function()
       project { one = settings "legacy", two = settings "modern", gone = { command = { "no-such-server" } } }
       local result = cli.host({ "mcp", "list" }, { cwd = folder })
       assert.equal(1, result.status)
-      assert.matches("one  stdio, MCP 2025%-11%-25, 16 tools\n  mcp/one/echo +echo of a spec\n", result.stdout)
-      assert.matches("two  stdio, MCP 2026%-07%-28, 16 tools\n", result.stdout)
+      assert.matches("one  stdio, MCP 2025%-11%-25, 17 tools\n  mcp/one/echo +echo of a spec\n", result.stdout)
+      assert.matches("two  stdio, MCP 2026%-07%-28, 17 tools\n", result.stdout)
       assert.matches("failed: mcp server 'gone': command 'no-such-server'", result.stderr, 1, true)
       result = cli.host({ "mcp", "list", "two", "--json" }, { cwd = folder })
       assert.equal(0, result.status)
       local line = json.decode(result.stdout)
       assert.same({ "two", "modern", "mcp/two/echo", "2026-07-28" }, { line.server, line.era, line.tools[1].name, line.version })
       assert.equal(6, cli.host({ "mcp", "list", "tow" }, { cwd = folder }).status)
+    end)
+
+    it_works("runs a server in the folder of the project, unless it says where", function()
+      project { one = { command = { "python3", "server.py" } } }
+      cli.write(folder, "server.py", "import os\nopen('was_here', 'w').close()\nos._exit(0)\n")
+      cli.write(folder, "deep/er/x", "")
+      assert.equal(1, cli.host({ "mcp", "list" }, { cwd = folder .. "/deep/er" }).status)
+      assert.truthy(uv.fs_stat(folder .. "/was_here"))
+    end)
+
+    it_works("calls one tool by hand", function()
+      project { one = settings "legacy" }
+      local result = cli.host({ "mcp", "call", "mcp/one/echo", '{"text":"gr\xC3\xBCn\27[2J"}' }, { cwd = folder })
+      assert.same({ 2, "" }, { result.status, result.stdout }) -- that is no JSON
+      result = cli.host({ "mcp", "call", "mcp/one/echo", '{"text":"ebb\\u001b[2J"}' }, { cwd = folder })
+      assert.same({ 0, "ebb\\x1b[2J\n" }, { result.status, result.stdout })
+      result = cli.host({ "mcp", "call", "mcp/one/typed", '{"n":3}', "--json" }, { cwd = folder })
+      assert.same({ content = {}, structured = { n = 3 }, is_error = false }, json.decode(result.stdout))
+      assert.equal(6, cli.host({ "mcp", "call", "mcp/one/nothing" }, { cwd = folder }).status)
+      assert.equal(2, cli.host({ "mcp", "call", "mcp/one/echo", "[]" }, { cwd = folder }).status)
+      assert.equal(2, cli.host({ "mcp", "call" }, { cwd = folder }).status)
+      assert.equal(1, cli.host({ "mcp", "call", "mcp/one/die" }, { cwd = folder }).status)
     end)
 
     it("says that there are none", function()
@@ -206,6 +228,7 @@ describe("the mcp servers of a host", function()
       ["mcp = { a = { url = 'http://x', headers = { ['Mcp-Name'] = 'x' } } }"] = "mcp.a.headers.Mcp-Name: weir sets this header itself",
       ["mcp = { a = { url = 'http://x', headers = { k = 'a\\nb' } } }"] = "mcp.a.headers.k: a text on one line expected",
       ["mcp = { a = { command = { 'ls' }, env = { X = 1 } } }"] = "mcp.a.env.X: a text expected, got integer 1",
+      ["mcp = { a = { command = { 'ls' }, env = { X = 'secret://X' } } }"] = "mcp.a.env.X: a secret goes into headers only",
       ["mcp = { a = { command = { 'ls' }, env = { 'X=1' } } }"] = "mcp.a.env: a name that stands alone is a variable to hand down",
       ["mcp = { a = { command = { 'ls' }, era = 'old' } }"] = "mcp.a.era: modern or legacy expected",
       ["mcp = { a = { command = { 'ls' }, timeout = 0 } }"] = "mcp.a.timeout: seconds above 0 expected",

@@ -9,7 +9,7 @@ import time
 
 MODE = sys.argv[1] if len(sys.argv) > 1 else "legacy"
 MODERN = "2026-07-28"
-cancelled, held, asked = [], [], {}
+cancelled, hanging, held, asked = [], [], [], {}
 tools = {}
 
 
@@ -19,7 +19,7 @@ def tool(name, **more):
     tools[name] = entry
 
 
-for each in "echo hang progress ask die env long garbled stray wrong error gather cancelled grow ask_in_modern".split():
+for each in "echo hang progress ask die env long garbled stray wrong error gather cancelled left grow ask_in_modern".split():
     tool(each)
 tool("typed", inputSchema={"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]},
      outputSchema={"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
@@ -121,7 +121,11 @@ def call(id, params):
         tool("extra%d" % len(tools))
         send({"method": "notifications/tools/list_changed"})
         answer(id, text("grown"))
-    elif name != "hang":
+    elif name == "left":  # calls that hang, and nobody has said that nobody waits
+        answer(id, text(json.dumps({"seen": len(hanging), "left": sorted(set(hanging) - set(cancelled))})))
+    elif name == "hang":
+        hanging.append(id)
+    else:
         refuse(id, -32602, "Unknown tool: " + name)
 
 

@@ -195,7 +195,7 @@ describe("mcp over standard streams", function()
   describe("the list of tools", function()
     it_works("is read page by page", function()
       assert(open "pages")
-      assert.equal(16, #client:tools())
+      assert.equal(17, #client:tools())
       assert.equal("on", text_of(client:call("echo", { text = "on" })))
     end)
 
