@@ -105,8 +105,10 @@ local function tool_declared(self, name, overlay)
   local folder, rest = name:match "^(%a+)/(.+)$"
   if folder == "pipelines" then return self:pipeline_file(rest) and {}, self:pipeline_names() end
   if folder == "mcp" then
-    local servers = self.settings.mcp or {}
-    return servers[rest:match "^[^/]+"] and {}, value_of.names(servers)
+    local servers, tool = self.settings.mcp or {}, rest:match "/(.*)$"
+    local names = value_of.names(servers)
+    for index, server in ipairs(names) do names[index] = ("mcp/%s/%s"):format(server, tool or "*") end
+    return servers[rest:match "^[^/]+"] and {}, names
   end
   return self.registry:declaration("agent", folder == "agents" and rest or name, overlay)
 end

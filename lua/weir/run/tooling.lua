@@ -7,6 +7,7 @@ local condition = require "weir.condition"
 local context = require "weir.run.context"
 local failure = require "weir.failure"
 local flow = require "weir.run.flow"
+local json = require "weir.native.json"
 local offer = require "weir.tool.offer"
 local question = require "weir.run.question"
 local retry = require "weir.run.retry"
@@ -22,14 +23,29 @@ function M.house(engine)
   return engine.mcp
 end
 
+-- What a server offers is asked once in a step, and is the same in each of its attempts and lives.
+local function served(ctx, server)
+  local run = ctx._frame.run
+  local function ask()
+    local tools, message, code = M.house(run.engine):tools(server)
+    if not tools then failure.raise(code or "unavailable", "%s", message) end
+    local list = json.list {}
+    for index, tool in ipairs(tools) do
+      list[index] = { name = tool.name, description = tool.description, parameters = tool.parameters }
+    end
+    return list
+  end
+  if not run.journal then return ask() end
+  return run.journal:choice(("%s/tools of %s"):format(ctx._key, server), ask)
+end
+
 --- The tools that a step offers, the same ones in every life of the run. Waits. Raises `not_found`, `invalid`, `unavailable`.
 ---@param ctx weir.Context
 ---@param given any[]
 ---@return weir.Tool[]
 function M.offered(ctx, given)
   local run = ctx._frame.run
-  local function house() return M.house(run.engine) end
-  local tools = offer.all(run.engine.project, given, house)
+  local tools = offer.all(run.engine.project, given, function(server) return served(ctx, server) end)
   local modules, pipelines = {}, {}
   for _, tool in ipairs(tools) do
     if tool.source == "agent" then modules[#modules + 1] = "agents/" .. tool.of end

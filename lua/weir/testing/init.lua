@@ -218,7 +218,7 @@ local function run_definition(what, text, options)
   stand_in(here, "agent", "execute", options.agents)
   stand_in(here, "critic", "review", options.critics)
   stand_in_models(here, options.models, options.model)
-  here.settings.budgets = options.budgets or here.settings.budgets
+  for name, value in pairs(options.settings or {}) do here.settings[name] = value end
   set_options(here, options.modules)
   local definition = definition_of(here, what, text)
   local store = assert(store_port.open(":memory:"))
@@ -251,7 +251,8 @@ end
 ---@param what string|table a file, a name, or what weir.pipeline or weir.flow gave
 ---@param options table|nil input; agents: stand-ins by name, `function(ctx, input)`; critics: stand-ins by name,
 ---   `function(ctx, draft)`; models: stand-ins by name,
----   `function(ctx, request)` as a model module's `chat`; model: the one of steps that name none; decisions: what people decide, by
+---   `function(ctx, request)` as a model module's `chat`; model: the one of steps that name none; settings: in the place of
+---   those of weir.lua; decisions: what people decide, by
 ---   step, {decision, by, answer, comment} or a function that gives it from the question; modules: options by full name
 ---   ("agents/files"); seed: draws the order of what runs side by side; jitter: instructions to a drawn preemption,
 ---   at most; crashes: how often the host is lost on the way, at drawn moments, and the run resumed;

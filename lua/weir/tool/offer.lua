@@ -54,20 +54,17 @@ function RESOLVE.pipelines(project, name)
     has_consequences = true, is_trusted = false } }
 end
 
+-- What a server says of its tools is no reason to trust it: the owner may say that one has no consequences.
 local function mcp_tool(server, tool)
-  local hints = tool.annotations or {}
-  return { source = "mcp", of = server, tool = tool.name, name = server .. "_" .. tool.name,
-    description = tool.description or tool.title or "", parameters = tool.parameters or tool.inputSchema or { type = "object" },
-    has_consequences = hints.readOnlyHint ~= true, is_trusted = false }
+  return { source = "mcp", of = server, tool = tool.name, name = server .. "_" .. tool.name, description = tool.description,
+    parameters = tool.parameters, has_consequences = true, is_trusted = false }
 end
 
-function RESOLVE.mcp(_, rest, house)
+function RESOLVE.mcp(_, rest, tools_of)
   local server, wanted = rest:match "^([^/]+)/(.+)$"
   if not server then failure.raise("invalid", "tool 'mcp/%s': write mcp/SERVER/TOOL, or mcp/SERVER/* for all", rest) end
-  local tools, message, code = house():tools(server)
-  if not tools then failure.raise(code or "unavailable", "%s", message) end
   local found, names = {}, {}
-  for _, tool in ipairs(tools) do
+  for _, tool in ipairs(tools_of(server)) do
     names[#names + 1] = tool.name
     if wanted == "*" or tool.name == wanted then found[#found + 1] = mcp_tool(server, tool) end
   end
@@ -77,12 +74,12 @@ function RESOLVE.mcp(_, rest, house)
   return found
 end
 
-local function resolve(project, name, house)
+local function resolve(project, name, tools_of)
   local folder, rest = name:match "^(%a+)/(.+)$"
   if not folder then folder, rest = "agents", name end
   local found = RESOLVE[folder]
   if not found then failure.raise("not_found", "tool '%s': write an agent, agents/NAME, pipelines/NAME or mcp/SERVER/TOOL", name) end
-  return found(project, rest, house)
+  return found(project, rest, tools_of)
 end
 
 -- A tool that is a function of the one who asks.
@@ -107,9 +104,9 @@ local function with(tools, given)
   return tools
 end
 
-local function resolved(project, given, house)
-  if type(given) == "string" then return resolve(project, given, house) end
-  if given.use then return with(resolve(project, given.use, house), given) end
+local function resolved(project, given, tools_of)
+  if type(given) == "string" then return resolve(project, given, tools_of) end
+  if given.use then return with(resolve(project, given.use, tools_of), given) end
   return with(of_function(given), given)
 end
 
@@ -128,12 +125,12 @@ end
 --- The tools that are offered. Waits where an MCP server is asked for its own. Raises `not_found`, `invalid`, `unavailable`.
 ---@param project weir.Project
 ---@param given any[] names, {use, approve_if, sticky, ...}, or functions {name, description, parameters, call}
----@param house fun(): table gives the MCP servers
+---@param tools_of fun(server: string): table[] what an MCP server offers: {name, description, parameters}
 ---@return weir.Tool[]
-function M.all(project, given, house)
+function M.all(project, given, tools_of)
   local list, seen = {}, {}
   for _, one in ipairs(given) do
-    for _, tool in ipairs(resolved(project, one, house)) do add(list, seen, tool) end
+    for _, tool in ipairs(resolved(project, one, tools_of)) do add(list, seen, tool) end
   end
   return list
 end

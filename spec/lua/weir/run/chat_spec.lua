@@ -151,7 +151,7 @@ describe("a budget of tokens", function()
     local of = run(function(ctx)
       for index = 1, 10 do ctx:chat { prompt = "call " .. index, max_tokens = 10 } end
       return "all"
-    end, { m = says("x", { input_tokens = 50, output_tokens = 50 }) }, { budgets = { { per = "day", tokens = 250 } } })
+    end, { m = says("x", { input_tokens = 50, output_tokens = 50 }) }, { settings = { budgets = { { per = "day", tokens = 250 } } } })
     assert.same({ "failed", "limit" }, { of.status, of.error.code })
     assert.matches("budget of 250 tokens per day", of.error.message)
   end)
