@@ -233,11 +233,9 @@ function READERS.ndjson()
   return {
     push = function(bytes) return take(reader:push(bytes)) end,
     finish = function()
-      if reader:is_inside() then -- a last line that is whole is a value, one that is not was cut
-        local values = reader:finish()
-        return take(values or {})
-      end
-      return take(reader:finish())
+      local values, message, code = reader:finish()
+      if code == "closed" then return {} end -- it was cut within a line: no end mark has come
+      return take(values, message, code)
     end,
   }
 end
