@@ -21,6 +21,7 @@ local M = {
     schema = { enum = { "json_schema", "json_object", "none" }, default = "json_schema" }, -- else the model is told
     strict = { type = "boolean", default = true },
     reasoning = { type = "boolean", default = false },     -- the server knows reasoning_effort
+    metadata = { type = "boolean", default = false },      -- send the request's metadata
   },
 }
 
@@ -34,7 +35,7 @@ local M = {
 function M.chat(ctx, request)
   local options = ctx.options
   return openai.chat(ctx, request, { max_tokens = options.max_tokens_field, usage = options.usage, schema = options.schema,
-    strict = options.strict, reasoning = options.reasoning })
+    strict = options.strict, reasoning = options.reasoning, metadata = options.metadata })
 end
 
 --- Asks for embeddings. Waits.

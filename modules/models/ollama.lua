@@ -73,7 +73,7 @@ end
 local function read(answer, value)
   local message = object(value.message) or {}
   answer.model = answer.model or value.model
-  answer:text(message.thinking, "reasoning")
+  answer:text(message.thinking or message.reasoning_content, "reasoning")
   answer:text(message.content)
   for _, call in ipairs(object(message.tool_calls) or {}) do
     local called = object(call) and object(call["function"])

@@ -15,6 +15,7 @@ local M = {
     timeout = "number?",                                   -- seconds for the whole answer
     idle_timeout = "number?",                              -- seconds between two signs of life
     strict = { type = "boolean", default = true },         -- structured output keeps to the schema to the letter
+    metadata = { type = "boolean", default = false },      -- send the request's metadata, which the provider then keeps
   },
 }
 
@@ -27,7 +28,7 @@ local M = {
 ---@return weir.model.Detail? detail
 function M.chat(ctx, request)
   return openai.chat(ctx, request, { max_tokens = "max_completion_tokens", usage = true, schema = "json_schema",
-    strict = ctx.options.strict, reasoning = true })
+    strict = ctx.options.strict, reasoning = true, metadata = ctx.options.metadata })
 end
 
 --- Asks for embeddings. Waits.

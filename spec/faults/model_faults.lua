@@ -93,7 +93,7 @@ M.faults = {
       local body = require("weir.json").encode(dialect.wire.whole "The mill")
       reply:raw(("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"):format(#body - 10, body))
     end },
-  { name = "a body without end", class = "timeout", request = { idle_timeout = 0.3 }, streams = false,
+  { name = "a body without end", class = "timeout", request = { idle_timeout = 0.5 }, streams = false,
     serve = function(reply) reply:raw "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"choices\":" end },
   { name = "a body that comes byte by byte and never ends", class = "timeout", request = { timeout = 1.5 }, streams = false,
     serve = function(reply)
@@ -106,10 +106,10 @@ M.faults = {
       flood(reply, (" "):rep(MIB))
     end },
   { name = "a connection that is closed before the answer", class = "connection", serve = function(reply) reply:close() end },
-  { name = "an answer that does not begin", class = "timeout", request = { idle_timeout = 0.3 }, serve = function() end },
-  { name = "a stream that stops for ever", class = "timeout", text = "The mïll", request = { idle_timeout = 0.3 }, streams = true,
+  { name = "an answer that does not begin", class = "timeout", request = { idle_timeout = 0.5 }, serve = function() end },
+  { name = "a stream that stops for ever", class = "timeout", text = "The mïll", request = { idle_timeout = 0.5 }, streams = true,
     serve = after_text(function() end) },
-  { name = "a stream that stops before anything", class = "timeout", text = "", request = { idle_timeout = 0.3 }, streams = true, serve = begin },
+  { name = "a stream that stops before anything", class = "timeout", text = "", request = { idle_timeout = 0.5 }, streams = true, serve = begin },
   { name = "a stream that sends nothing but signs of life", class = "timeout", text = "The mïll", request = { timeout = 1.5 }, streams = true,
     serve = after_text(function(reply)
       while reply:chunk "\n" do require("weir.task").sleep(0.02) end

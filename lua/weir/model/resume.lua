@@ -150,8 +150,9 @@ end
 
 local function take_call(self, piece)
   local known, own = self.given.calls[piece.index], own_call(self, piece)
+  if not self.compares then return give_call(self.given, piece) end
   self.own[#self.own + 1] = piece
-  if self.restarted or not known or not self.compares then return give_call(self.given, piece) end
+  if self.restarted or not known then return give_call(self.given, piece) end
   local text, arguments = known.arguments:whole(), piece.arguments or ""
   local same = own.at < #text and common(text, own.at, arguments) or 0
   own.at = own.at + same

@@ -24,6 +24,7 @@ local WHOLE_MAX = 16 << 20          -- bytes of an answer that comes whole
 local STREAM_MAX = 64 << 20         -- of all events together
 local ERROR_MAX, ERROR_WAIT = 65536, 5 -- bytes and seconds for the body of an error
 local END_WAIT = 0.25               -- seconds that a stream's end may take after its end mark
+local PIECE = 32768                 -- bytes of a stream that are looked at before others run
 local REDIRECTS = 3
 local SHOWN = 200                   -- bytes of a url in a message
 
@@ -233,11 +234,9 @@ function READERS.ndjson()
   return {
     push = function(bytes) return take(reader:push(bytes)) end,
     finish = function()
-      if reader:is_inside() then -- a last line that is whole is a value, one that is not was cut
-        local values = reader:finish()
-        return take(values or {})
-      end
-      return take(reader:finish())
+      local values, message, code = reader:finish()
+      if code == "closed" then return {} end -- it was cut within a line: no end mark has come
+      return take(values, message, code)
     end,
   }
 end
@@ -277,7 +276,7 @@ end
 local function read_stream(where, response, answer, dialect, format)
   local reader = READERS[format](where)
   while true do
-    local bytes, message, code = response:read()
+    local bytes, message, code = response:read(PIECE)
     if not bytes then
       if message and not answer.finish then return refuse_broken(answer, message, code) end
       return at_end(where, reader, answer, dialect)
@@ -291,6 +290,7 @@ local function read_stream(where, response, answer, dialect, format)
     elseif outcome then
       return refuse_said(where, outcome, function(...) return answer:refuse(...) end)
     end
+    task.yield() -- what has come is worked off in small pieces, others run between them
   end
 end
 

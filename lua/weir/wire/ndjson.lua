@@ -5,6 +5,7 @@
 
 local json = require "weir.native.json"
 local lines = require "weir.wire.lines"
+local partial = require "weir.wire.partial"
 
 local M = {}
 
@@ -55,15 +56,21 @@ function Reader:push(bytes)
   return values
 end
 
+-- Whether a text is the beginning of some JSON.
+local function is_beginning(text)
+  return partial.reader():push(text) ~= nil
+end
+
 --- Gives the value of a last line that no line end has ended. Does not yield.
 ---@return any[]|nil values one or none
 ---@return string|nil message
----@return string|nil code as for `push`
+---@return string|nil code as for `push`; `closed`: the line stops in the middle of a value
 function Reader:finish()
   if self.refusal then return refuse(self) end
-  local values = {}
-  if read(self, self.lines:rest(), values) then return refuse(self) end
-  return values
+  local values, line = {}, self.lines:rest()
+  if not read(self, line, values) then return values end
+  if self.refusal[2] == "invalid" and is_beginning(line) then self.refusal[2] = "closed" end
+  return refuse(self)
 end
 
 --- Whether a line has begun that has not ended.

@@ -81,6 +81,8 @@ local function close(self)
   return complete(self, top.value)
 end
 
+local LITERALS = { ["true"] = true, ["false"] = false, ["null"] = json.null }
+
 local function name_member(self, name)
   local around = self.stack[#self.stack]
   if around.names[name] then return refuse(self, ("the name '%s' stands twice in one object"):format(name:sub(1, 40))) end
@@ -94,6 +96,7 @@ end
 local function end_token(self)
   local text, is_key = table.concat(self.pieces), self.token == "text" and self.is_key
   self.pieces, self.token = {}, nil
+  if LITERALS[text] ~= nil then return complete(self, LITERALS[text]) end
   local value, message, code = json.decode(text, { max_bytes = self.max_bytes })
   if message then return refuse(self, ("before byte %d: %s"):format(self.at, message), code) end
   if is_key then return name_member(self, value) end
@@ -137,6 +140,20 @@ local function begin_text(self, is_key)
   self.token, self.is_key, self.is_escaped, self.pieces = "text", is_key, false, { '"' }
   return true
 end
+
+local PLAIN = '^[]-~ !#-[]*()"' -- to the quotation mark that ends it: no backslash, nothing above ASCII or below a blank
+
+-- A text that stands whole in the bytes and is plain ASCII needs no codec: where it ends, or nil.
+local function plain_text(self, bytes, from)
+  local last = bytes:match(PLAIN, from + 1)
+  if not last then return nil end
+  local text = bytes:sub(from + 1, last - 1)
+  local is_key = self.expect == "key" or self.expect == "first_key"
+  if is_key then return name_member(self, text) and last + 1 end
+  return complete(self, text) and last + 1
+end
+
+local TAKES_TEXT = { value = true, first_item = true, key = true, first_key = true }
 
 local VALUE = {
   ["{"] = function(self) return open(self, false) end,
@@ -197,6 +214,10 @@ local function step(self, bytes, from)
   local at = bytes:find("[^ \t\r\n]", from)
   if not at then return #bytes + 1 end
   self.at = self.size + at
+  if bytes:byte(at) == 34 and TAKES_TEXT[self.expect] then
+    local next_at = plain_text(self, bytes, at)
+    if next_at ~= nil then return next_at end
+  end
   return STEP[self.expect](self, bytes:sub(at, at)) and at + 1
 end
 

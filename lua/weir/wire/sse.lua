@@ -10,7 +10,9 @@ local M = {}
 
 local MAX_BYTES = 1 << 20
 local BOM = "\xEF\xBB\xBF"
-local COLON = 58 -- begins a comment
+local LF, COLON = 10, 58 -- a colon begins a comment
+
+local byte, find, sub = string.byte, string.find, string.sub
 
 ---@class weir.wire.Event
 ---@field event string|nil its type; nil is "message"
@@ -79,6 +81,23 @@ local function without_mark(self, bytes)
   return bytes:sub(1, #BOM) == BOM and bytes:sub(#BOM + 1) or bytes
 end
 
+-- The commonest event by far is one line of data and an empty line: those that stand whole at the beginning of the bytes.
+-- Gives where the first other line begins.
+local function take_plain(self, bytes, events)
+  local from, id, max_bytes = 1, self.id, self.max_bytes
+  while sub(bytes, from, from + 5) == "data: " do
+    local at = find(bytes, "\n", from + 6, true)
+    if not at or byte(bytes, at + 1) ~= LF or at - from > max_bytes then break end
+    events[#events + 1] = { data = sub(bytes, from + 6, at - 1), id = id }
+    from = at + 2
+  end
+  return from
+end
+
+local function is_between(self, bytes)
+  return self.lines.size == 0 and #self.data == 0 and not self.event and not find(bytes, "\r", 1, true) and not self.lines.skips_lf
+end
+
 local function refuse(self)
   return nil, ("an event has more than %d bytes"):format(self.max_bytes), "limit"
 end
@@ -94,6 +113,7 @@ function Reader:push(bytes)
   local events = {}
   local rest = without_mark(self, bytes)
   if not rest then return events end
+  if is_between(self, rest) then rest = sub(rest, take_plain(self, rest, events)) end
   self.is_long = self.lines:push(rest, function(line)
     if self.size + #line > self.max_bytes then return true end
     events[#events + 1] = take_line(self, line)

@@ -17,6 +17,7 @@ local M = {}
 ---@field schema "json_schema"|"json_object"|"none" how structured output is asked for
 ---@field strict boolean        the server is to keep to the schema
 ---@field reasoning boolean     whether reasoning_effort is understood
+---@field metadata boolean      whether the request's metadata is sent
 
 -- Writing ------------------------------------------------------------------------------------------
 
@@ -84,7 +85,8 @@ function M.body(request, model, flavour)
     model = model, messages = write_messages(request.messages), tools = tools,
     tool_choice = tools and tool_choice(request.tool_choice),
     stop = request.stop and #request.stop > 0 and json.list(request.stop) or nil,
-    temperature = request.temperature, top_p = request.top_p, seed = request.seed, metadata = request.metadata,
+    temperature = request.temperature, top_p = request.top_p, seed = request.seed,
+    metadata = flavour.metadata and request.metadata or nil,
     reasoning_effort = flavour.reasoning and request.reasoning or nil, stream = request.stream or nil,
     stream_options = request.stream and flavour.usage and { include_usage = true } or nil,
   }

@@ -5,6 +5,7 @@ local errors = require "weir.model.errors"
 local loopback = dofile "spec/loopback.lua"
 local model_faults = dofile "spec/faults/model_faults.lua"
 local model_server = dofile "spec/model_server.lua"
+local resume = require "weir.model.resume"
 local task = require "weir.task"
 local testing = require "weir.testing"
 
@@ -54,6 +55,51 @@ describe("a provider that means ill", function()
         it(("gives '%s': %s, %s, %s"):format(class, fault.name, name, stream and "streamed" or "whole"), function()
           server = model_server.serve(function(request, reply) fault.serve(reply, dialect, name, request) end)
           check(fault, class, ask(name, server.url, request_of(fault, stream)))
+        end)
+      end
+    end
+  end
+
+  -- The first answer goes wrong, the second is good: `rest` is what another model would add.
+  local function through(fault, name, policy, second)
+    local dialect, count = model_server.dialects[name], 0
+    server = model_server.serve(function(request, reply)
+      count = count + 1
+      if count == 1 then return fault.serve(reply, dialect, name, request) end
+      reply:begin(dialect.wire.content_type)
+      reply:chunk(model_server.stream(dialect.wire, second))
+      reply:finish()
+    end)
+    local module, parts = testing.module("models/" .. name), {}
+    local ctx = model_server.context(testing, module, { url = server.url .. dialect.base, model = "m", secret = "" })
+    local request = request_of(fault, true)
+    request.messages, request.timeout, request.idle_timeout = { { role = "user", content = "Hello" } }, request.timeout or PATIENCE, request.idle_timeout or PATIENCE
+    local function call(asked, emit)
+      function ctx.emit(_, delta) emit(delta) end
+      if count > 0 then asked.timeout, asked.idle_timeout = PATIENCE, PATIENCE end -- only the first is to be slow
+      return module.chat(ctx, asked)
+    end
+    local response, message = resume.call(call, request, function(delta) parts[#parts + 1] = delta.text end, { policy = policy, attempts = 1 })
+    return response, table.concat(parts), message
+  end
+
+  for _, fault in ipairs(model_faults.faults) do
+    if fault.streams and fault.text ~= "" then
+      for _, name in ipairs(fault.dialects and { "openai", "compatible", "anthropic" } or model_server.names) do
+        it(("doubles and loses no text of a stream that goes on: %s, %s"):format(fault.name, name), function()
+          local class = fault.class == "stream" and model_server.dialects[name].stream_class or fault.class
+          local first = errors.classes[class].actions[1]
+          for policy, second in pairs { retry = { "The m", "ïll tur", "ns" }, continue = { " tur", "ns" } } do
+            local response, text, message = through(fault, name, policy, second)
+            if first == "retry" or first == "resume" then
+              assert.equal("The mïll turns", response and response.message.content, message)
+              assert.equal("The mïll turns", text)
+            else
+              assert.is_nil(response)
+              assert.equal("The mïll", text)
+            end
+            server.close()
+          end
         end)
       end
     end

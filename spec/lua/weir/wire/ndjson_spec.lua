@@ -35,7 +35,8 @@ describe("NDJSON", function()
   it("is refused where it stops in the middle", function()
     local _, message, code = read { '{"a":1}\n{"a"' }
     assert.matches("^line 2: ", message)
-    assert.equal("invalid", code)
+    assert.equal("closed", code)
+    assert.equal("invalid", select(3, read { '{"a":1}\n{malformed' }))
   end)
 
   it("is refused where a line is too long, ended or not", function()

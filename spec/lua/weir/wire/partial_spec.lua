@@ -76,6 +76,31 @@ describe("a JSON text that grows", function()
     end
   end)
 
+  it("agrees with the strict codec on texts with a mistake in them, in pieces drawn by lot", function()
+    local seed = 7
+    local function draw(n)
+      seed = (seed * 1103515245 + 12345) % 2147483648
+      return seed // 65536 % n
+    end
+    local spare = '{}[]",:\\ 0123456789.eE+-truefalsn\n\t\195\164\255\0u'
+    for _ = 1, 4000 do
+      local text = GOOD[draw(#GOOD) + 1]
+      for _ = 1, draw(3) do
+        local at, pick = draw(#text + 1), draw(#spare) + 1
+        text = text:sub(1, at) .. (draw(3) > 0 and spare:sub(pick, pick) or "") .. text:sub(at + 1 + draw(2))
+      end
+      local pieces, from = {}, 1
+      while from <= #text do
+        local size = draw(5) + 1
+        pieces[#pieces + 1], from = text:sub(from, from + size - 1), from + size
+      end
+      local expected, problem = json.decode(text)
+      local found, message = read(pieces)
+      assert.equal(problem == nil, found ~= nil, ("%q: %s, %s"):format(text, problem, message))
+      if found then assert.equal(json.encode(expected), json.encode(found[#found].value)) end
+    end
+  end)
+
   it("reads byte by byte", function()
     for _, text in ipairs(GOOD) do
       local pieces = {}
