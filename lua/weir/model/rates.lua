@@ -28,8 +28,9 @@ local function bucket_of(self, name, per_minute, now)
 end
 
 local function fill(bucket, now)
-  bucket.level = math.min(bucket.per_minute, bucket.level + math.max(0, now - bucket.at) * bucket.per_minute / MINUTE)
-  bucket.at = now
+  if now <= bucket.at then return bucket end
+  local level = bucket.level + (now - bucket.at) * bucket.per_minute / MINUTE
+  bucket.level, bucket.at = level < bucket.per_minute and level or bucket.per_minute, now
   return bucket
 end
 
@@ -61,7 +62,7 @@ end
 -- More than the bucket holds can never be there: such a call goes when it is full.
 local function wait_of(bucket, wanted)
   if not bucket then return 0 end
-  local lack = math.min(wanted, bucket.per_minute) - bucket.level
+  local lack = (wanted < bucket.per_minute and wanted or bucket.per_minute) - bucket.level
   return lack > 1e-9 and lack * MINUTE / bucket.per_minute or 0
 end
 
