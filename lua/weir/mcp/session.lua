@@ -144,7 +144,7 @@ end
 -- True when the server is modern, false when it is to be asked as a legacy one, or nil, message, code.
 local function discover(self, timeout)
   self.era, self.version = "modern", messages.MODERN
-  if self.transport.kind == "stdio" then timeout = math.min(timeout, PROBE_SECONDS) end
+  if self.transport.kind == "stdio" then timeout = math.min(timeout / 3, PROBE_SECONDS) end
   local answer, message, code, detail = exchange(self, "server/discover", {}, { timeout = timeout, is_quiet = true })
   if not answer then
     if is_no_answer(self, code, detail) then return false end

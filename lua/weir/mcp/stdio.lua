@@ -41,10 +41,10 @@ Stdio.__index = Stdio
 ---@param env table|nil names to hand down as a list, values by name
 ---@return table<string, string>
 function M.environment(env)
-  local own, result = require("weir.port.system").environment(), {}
-  for _, name in ipairs(INHERITED) do result[name] = own[name] end
+  local result = {}
+  for _, name in ipairs(INHERITED) do result[name] = os.getenv(name) end
   for name, value in pairs(env or {}) do
-    if type(name) == "number" then result[value] = own[value] else result[name] = value end
+    if type(name) == "number" then result[value] = os.getenv(value) else result[name] = value end
   end
   return result
 end

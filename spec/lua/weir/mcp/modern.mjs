@@ -15,12 +15,15 @@ const text = (words) => ({ content: [{ type: 'text', text: words }] })
 const none = z.object({})
 const confirmation = z.object({ confirm: z.boolean() })
 
-async function count({ to }, ctx) {
+async function say(ctx, progress, total) {
   const progressToken = ctx.mcpReq._meta?.progressToken
+  if (progressToken === undefined) return
+  await ctx.mcpReq.notify({ method: 'notifications/progress', params: { progressToken, progress, total } })
+}
+
+async function count({ to }, ctx) {
   for (let progress = 1; progress <= to; progress++) {
-    if (progressToken !== undefined) {
-      await ctx.mcpReq.notify({ method: 'notifications/progress', params: { progressToken, progress, total: to } })
-    }
+    await say(ctx, progress, to)
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
   return { ...text(String(to)), structuredContent: { to } }
@@ -32,7 +35,9 @@ async function deploy({ env }, ctx) {
 }
 
 async function hang(_, ctx) {
-  await new Promise((resolve) => ctx.mcpReq.signal.addEventListener('abort', resolve))
+  const end = new Promise((resolve) => ctx.mcpReq.signal.addEventListener('abort', resolve))
+  await say(ctx, 1)
+  await end
   aborted++
   return text('')
 }

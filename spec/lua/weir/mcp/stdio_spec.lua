@@ -84,7 +84,7 @@ describe("mcp over standard streams", function()
   end)
 
   it_works("takes a server for a legacy one that does not answer the first question", function()
-    assert(open("mute", nil, { open_timeout = 1 }))
+    assert(open("mute", nil, { open_timeout = 6 }))
     assert.equal("legacy", client:about().era)
   end)
 
@@ -239,9 +239,9 @@ describe("mcp over standard streams", function()
     it_works("of a legacy server are put in the middle of the call, and the time for them does not count", function()
       assert(open "legacy")
       local question
-      local result = client:call("ask", {}, { timeout = 2, elicit = function(given)
+      local result = client:call("ask", {}, { timeout = 3, elicit = function(given)
         question = given
-        task.sleep(2.1)
+        task.sleep(3.1)
         return { action = "accept", content = { name = "Ada" } }
       end })
       assert.equal("your name?", question.message)
