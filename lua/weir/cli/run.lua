@@ -14,7 +14,7 @@ local M = {
   name = "run",
   summary = "Runs a pipeline, once, now. Its output goes to stdout, what happens on the way to stderr.",
   examples = { "run hello --set name=Ada", "run pipelines/digest.lua --set path=docs --set words=200",
-    "run review --input @input.json --json", "run review --dry-run" },
+    "run review --input @input.json --json", "run review --dry-run", "run news --record answers.jsonl" },
   notes = "Exit status: 0 finished, 1 failed, 2 the pipeline or its input is wrong, 3 waiting, 4 in doubt, 5 cancelled,\n"
     .. "8 refused (the store is in use, the key has started something else), 75 the store failed, 130 interrupted. A run\n"
     .. "that only waits is left in the store, with what it waits for and the command that answers. Ctrl-C cancels the run\n"
@@ -31,6 +31,8 @@ function M.declare(parser)
   session.declare_store(parser)
   parser:option("--model", "the model of steps that name none"):argname "NAME"
   parser:option("--seed", "run on a virtual clock, in an order drawn from N"):argname("N"):convert(math.tointeger)
+  parser:option("--record", "write every HTTP exchange into FILE"):argname "FILE"
+  parser:option("--replay", "answer HTTP requests from a recording; no network is used"):argname "FILE"
   parser:flag("--dry-run", "say what would run, and run nothing")
   parser:flag("--detach", "start it in the host that serves the store, print its id, and do not wait")
   parser:flag("-q --quiet", "say nothing on the way")
@@ -230,7 +232,18 @@ local function with_engine(context, arguments, here, definition, input)
   end)
 end
 
+-- What a host records would be that of other runs too.
+local function check_tape(arguments)
+  if not arguments.record and not arguments.replay then return end
+  if arguments.record and arguments.replay then failure.raise("invalid", "--record and --replay: one of them at a time") end
+  if client.host() or arguments.detach then
+    failure.raise("invalid", "--record and --replay go with a run in a process of its own, and a host serves this store; name another "
+      .. "with --store, such as --store :memory:")
+  end
+end
+
 local function check_host(arguments)
+  check_tape(arguments)
   if arguments.seed and client.host() then
     failure.raise("invalid", "--seed makes the clock virtual, which is no host's: run it in a process of its own")
   end
@@ -238,6 +251,35 @@ local function check_host(arguments)
   local err = failure.new("unavailable", "--detach leaves the run to a host, and none serves this store; start one with `weir serve`")
   err.status = status.no_host
   error(err, 0)
+end
+
+-- The recording that is read or written while the run goes on; nil: none.
+local function tape_of(arguments)
+  if not arguments.record and not arguments.replay then return nil end
+  local tape = require "weir.port.tape"
+  local own, message, code
+  if arguments.record then own, message, code = tape.recorder(arguments.record)
+  else own, message, code = tape.player(arguments.replay) end
+  if own then return own end
+  local err = failure.new(code, "%s", message)
+  err.status = status.usage
+  error(err, 0)
+end
+
+local function say_tape(context, arguments, own)
+  local closed, message = own:close()
+  if not closed then context.err:line(context.err:paint("yellow", "warning: ") .. text.safe(message)) end
+  if arguments.quiet or not arguments.replay or own.left == 0 then return end
+  local left = text.count(own.left, "exchange")
+  context.err:line(("%s of %d in '%s' not asked for"):format(left, own.count, text.safe(arguments.replay)))
+end
+
+local function with_tape(context, arguments, ...)
+  local own = tape_of(arguments)
+  if not own then return with_engine(context, arguments, ...) end
+  local result = require("weir.port.tape").within(own, with_engine, context, arguments, ...)
+  say_tape(context, arguments, own)
+  return result
 end
 
 function M.run(arguments, context)
@@ -252,7 +294,7 @@ function M.run(arguments, context)
   local input = input_of.build(arguments.input, arguments.set, schema)
   local checked = check_input(plan, input, schema)
   if arguments.dry_run then return require("weir.cli.dry_run").run(context, here, definition, checked, arguments) end
-  return with_engine(context, arguments, here, definition, input)
+  return with_tape(context, arguments, here, definition, input)
 end
 
 return M

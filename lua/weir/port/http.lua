@@ -3,6 +3,7 @@
 local client = require "weir.native.http_client"
 local proof = require "weir.proof"
 local secret = require "weir.secret"
+local tape = require "weir.port.tape"
 
 local M = {}
 
@@ -51,6 +52,13 @@ end
 
 Response.__close = Response.close
 
+-- What stands in a header is looked up now, that it may be waited for.
+local function ask(request)
+  local loaded, message, code = secret.load_of_headers(request.headers)
+  if not loaded then return nil, message, code end
+  return client.request(request)
+end
+
 --- Sends a request and waits until the headers of the answer are there. The body is read with
 --- `response:read()`; what is not read stays on the other side. Closed with the variable that holds it.
 ---@param request table url, method ("GET"), headers (values: strings, handles of secrets; a list of strings is a header that is
@@ -61,10 +69,9 @@ Response.__close = Response.close
 ---@return string? message
 ---@return string? code unavailable, denied (an address, a host, a secret), timeout, limit, invalid, closed
 function M.open(request)
-  local loaded, why, denied = secret.load_of_headers(type(request) == "table" and request.headers or nil)
-  if not loaded then return nil, why, denied end
-  local _ <close> = setmetatable({ url = type(request) == "table" and request.url }, Asking)
-  local transfer, message, code = client.request(request)
+  if type(request) ~= "table" then error(("request: a table expected, got %s"):format(type(request)), 2) end
+  local _ <close> = setmetatable({ url = request.url }, Asking)
+  local transfer, message, code = tape.request(request, ask)
   if not transfer then return nil, message, code end
   return setmetatable({ transfer = transfer, status = transfer.status, headers = transfer.headers, url = transfer.url }, Response)
 end

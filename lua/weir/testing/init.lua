@@ -10,6 +10,7 @@ local recovery = require "weir.run.recovery"
 local random = require "weir.port.random"
 local registry = require "weir.registry"
 local store_port = require "weir.port.store"
+local tape = require "weir.port.tape"
 local task = require "weir.task"
 local value_of = require "weir.value"
 local waking = require "weir.run.waking"
@@ -212,8 +213,7 @@ local function decider(decisions)
   end
 end
 
-local function run_definition(what, text, options)
-  options = options or {}
+local function with_definition(what, text, options)
   local here = open_project()
   stand_in(here, "agent", "execute", options.agents)
   stand_in(here, "critic", "review", options.critics)
@@ -247,6 +247,15 @@ local function run_definition(what, text, options)
   return result_of(run, events, published)
 end
 
+-- Recorded answers in the place of the network, or a recording of what it answers.
+local function run_definition(what, text, options)
+  options = options or {}
+  if not options.replay and not options.record then return with_definition(what, text, options) end
+  local own, message = (options.replay and tape.player or tape.recorder)(options.replay or options.record)
+  if not own then error(message, 3) end
+  return tape.within(own, with_definition, what, text, options)
+end
+
 --- Runs a pipeline on a virtual clock, in a store of its own that is gone afterwards. Waits.
 ---@param what string|table a file, a name, or what weir.pipeline or weir.flow gave
 ---@param options table|nil input; agents: stand-ins by name, `function(ctx, input)`; critics: stand-ins by name,
@@ -256,7 +265,8 @@ end
 ---   step, {decision, by, answer, comment} or a function that gives it from the question; modules: options by full name
 ---   ("agents/files"); seed: draws the order of what runs side by side; jitter: instructions to a drawn preemption,
 ---   at most; crashes: how often the host is lost on the way, at drawn moments, and the run resumed;
----   real_time: keeps the real clock, for processes and sockets
+---   real_time: keeps the real clock, for processes and sockets; replay: a recording that answers what the run asks by HTTP,
+---   record: a file to record that into (see `weir.port.tape`)
 ---@return weir.TestRun
 function M.run(what, options)
   return run_definition(what, nil, options)
