@@ -207,10 +207,12 @@ static enum MHD_Result refuse(weir_http_exchange *x, unsigned status, const char
   const char *title = status == 400   ? "Bad Request"
                       : status == 413 ? "Content Too Large"
                                       : "Request Header Fields Too Large";
-  int size = snprintf(
-      text, sizeof text,
-      "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"%s\",\"code\":\"%s\"}",
-      title, status, why, status == 400 ? "invalid" : "limit");
+  const char *code = status == 400 ? "invalid" : "limit";
+  int size =
+      snprintf(text, sizeof text,
+               "{\"type\":\"urn:weir:problem:%s\",\"title\":\"%s\",\"status\":%u,\"detail\":\"%s\","
+               "\"code\":\"%s\"}",
+               code, title, status, why, code);
   struct MHD_Response *response =
       MHD_create_response_from_buffer((size_t)size, text, MHD_RESPMEM_MUST_COPY);
   if (!response) return MHD_NO;

@@ -159,7 +159,11 @@ typedef struct {
   uint32_t limit;
   bool reverse;
   bool damaged; /* a damaged row is found too, with nothing in it (`size` 0); else it is CORRUPT */
+  weir_slice contains; /* bytes that a row has to contain, or empty: all fit */
+  uint32_t looks;      /* rows that may be looked at, or 0: any number. Where that ends the listing, the
+                        * last found is the run looked at last, with nothing in it and WEIR_RUN_REST */
 } weir_run_query;
+#define WEIR_RUN_REST UINT64_MAX /* as a `number`: there may be more behind this run */
 weir_status weir_store_runs(weir_client *client, const weir_run_query *query, weir_result *result);
 
 /* Ids of journals that have entries, with a row or without, in order: those after `after`. */

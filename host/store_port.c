@@ -191,6 +191,7 @@ void weir_port_free(weir_port *port) {
   port->slabs = NULL;
   port->free = NULL;
   weir_result_free(&port->result);
+  weir_buffer_free(&port->field);
   weir_buffer_free(&port->scratch);
 }
 

@@ -40,6 +40,7 @@ typedef struct {
   void *slabs;
   uint64_t in_flight; /* batches */
   weir_result result; /* of the read under way */
+  weir_buffer field;  /* of a listing, as it stands in a row */
   weir_pack_scratch scratch;
 } weir_port;
 

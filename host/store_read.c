@@ -368,6 +368,20 @@ static bool run_of_status(const weir_run_query *query, MDB_val key, weir_slice *
   return true;
 }
 
+static bool does_contain(weir_slice row, weir_slice wanted) {
+  return wanted.size == 0 || memmem(row.bytes, row.size, wanted.bytes, wanted.size) != NULL;
+}
+
+/* A row that was found and does not fit is taken back. */
+static void drop_unfit(weir_result *result, uint32_t count, weir_slice wanted) {
+  if (weir_result_count(result) == count) return;
+  weir_found found = weir_result_at(result, count);
+  weir_slice row = { result->bytes.bytes + found.at, found.size };
+  if (result->bytes.failed || result->found.failed || does_contain(row, wanted)) return;
+  result->bytes.size = found.id_at;
+  result->found.size -= sizeof found;
+}
+
 static weir_status list_runs(weir_store *store, MDB_txn *txn, const weir_run_query *query,
                              weir_result *result) {
   uint8_t bytes[WEIR_KEY_MAX + 1];
@@ -378,14 +392,21 @@ static weir_status list_runs(weir_store *store, MDB_txn *txn, const weir_run_que
   if (mdb_cursor_open(txn, store->table[by_status ? WEIR_STATUS : WEIR_RUNS], &cursor) != 0)
     return WEIR_CORRUPT;
   weir_status status = WEIR_OK;
+  uint32_t looked = 0;
   int rc = seek(cursor, start, query->reverse, true, &key, &value);
   while (rc == 0 && status == WEIR_OK && weir_result_count(result) < query->limit) {
+    uint32_t count = weir_result_count(result);
     run = weir_slice_of(key);
     if (by_status && !run_of_status(query, key, &run)) break;
     status = read_row(store, txn, run, query->status, result);
+    if (status == WEIR_OK) drop_unfit(result, count, query->contains);
     if (status == WEIR_CORRUPT && query->damaged && weir_map_sane(store, key)) {
       add_found(result, run, (weir_slice){ NULL, 0 }, 0);
       status = WEIR_OK;
+    }
+    if (status == WEIR_OK && ++looked == query->looks && weir_result_count(result) < query->limit) {
+      add_found(result, run, (weir_slice){ NULL, 0 }, WEIR_RUN_REST);
+      break;
     }
     rc = mdb_cursor_get(cursor, &key, &value, query->reverse ? MDB_PREV : MDB_NEXT);
   }

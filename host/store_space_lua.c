@@ -157,7 +157,7 @@ static int push_rows(lua_State *L, weir_port *port, const char *id, const char *
     lua_setfield(L, -2, id);
     if (found.size == 0) { /* no value takes no byte */
       lua_pushboolean(L, 1);
-      lua_setfield(L, -2, "damaged");
+      lua_setfield(L, -2, found.number == WEIR_RUN_REST ? "rest" : "damaged");
       lua_rawseti(L, -2, (lua_Integer)i + 1); /* list */
       continue;
     }
@@ -199,7 +199,27 @@ static int store_scan(lua_State *L) {
   return push_rows(L, port, "key", "value", "version");
 }
 
-/* store:runs([{status=, after=, limit=, reverse=, damaged=}]) -> list of {id=, row=} */
+#define LOOKS 2000 /* rows that one call looks at when it looks for some */
+
+/* The option `with`, {name, text}, as it stands in a row that has such a field. */
+static void field_option(lua_State *L, int index, weir_buffer *packed) {
+  if (lua_getfield(L, index, "with") != LUA_TNIL) { /* with */
+    luaL_checktype(L, -1, LUA_TTABLE);
+    for (lua_Integer i = 1; i <= 2; i++) {
+      size_t size;
+      lua_geti(L, -1, i); /* with text */
+      const char *bytes = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL;
+      if (bytes != NULL && size <= WEIR_RUN_ID_MAX)
+        weir_pack_text(packed, bytes, size);
+      else
+        packed->failed = true;
+      lua_pop(L, 1); /* with */
+    }
+  }
+  lua_pop(L, 1); /* */
+}
+
+/* store:runs([{status=, with=, after=, limit=, reverse=, damaged=}]) -> list of {id=, row=} */
 static int store_runs(lua_State *L) {
   weir_port *port = weir_port_check(L, 1);
   weir_run_query query = { .limit = SCAN_DEFAULT };
@@ -210,6 +230,11 @@ static int store_runs(lua_State *L) {
     query.limit = limit_option(L, 2);
     query.reverse = boolean_option(L, 2, "reverse");
     query.damaged = boolean_option(L, 2, "damaged");
+    weir_buffer_clear(&port->field);
+    field_option(L, 2, &port->field);
+    if (port->field.failed) return luaL_error(L, "option 'with' must be two short texts");
+    query.contains = (weir_slice){ port->field.bytes, port->field.size };
+    query.looks = query.contains.size > 0 ? LOOKS : 0;
   }
   if (query.status.size > WEIR_STATUS_MAX || query.after.size > WEIR_RUN_ID_MAX)
     return luaL_error(L, "option 'status' or 'after' is too long");

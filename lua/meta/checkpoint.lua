@@ -145,9 +145,11 @@ function Store:entries(run_id, after_n, limit) end
 function Store:row(run_id) end
 
 --- Runs in order of their ids, which is that of their start.
----@param query { status: string?, after: string?, limit: integer?, reverse: boolean?, damaged: boolean? }|nil limit:
----  1..1000, default 100; damaged: a run whose row is damaged is listed too, and says so instead of being refused
----@return { id: string, row: table|nil, damaged: true|nil }[]|nil
+---@param query { status: string?, with: { [1]: string, [2]: string }?, after: string?, limit: integer?, reverse: boolean?,
+---  damaged: boolean? }|nil limit: 1..1000, default 100; damaged: a run whose row is damaged is listed too, and says so instead
+---  of being refused; with: only rows in which a field and its text stand, wherever that may be. So many rows are then looked
+---  at in one call; where there may be more, the last of the list is the run after which to go on, with `rest`
+---@return { id: string, row: table|nil, damaged: true|nil, rest: true|nil }[]|nil
 ---@return string|nil message
 ---@return string|nil code `corrupt`, `unavailable`
 function Store:runs(query) end

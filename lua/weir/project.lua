@@ -221,12 +221,8 @@ end
 ---@return table|nil err as of `load_aside`
 function Project:pipeline(name)
   local active = self.registry.definitions
-  if active[name] then return active[name] end
-  local definition, err = self:load_aside(name)
-  if not definition then return nil, err end
-  if self.registry.choose then definition = self.registry.choose("pipelines/" .. name, definition) end
-  active[name] = active[name] or definition -- somebody else may have been faster
-  return active[name]
+  return self.registry:first("pipelines/" .. name, function() return active[name] end, function() return self:load_aside(name) end,
+    function(definition) active[name] = definition end)
 end
 
 --- A definition from what the store keeps of it. Waits. Raises `not_found` (a flow that was built in memory), `invalid`.

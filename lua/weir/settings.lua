@@ -2,6 +2,7 @@
 --- that over `weir.lua`, that over the default; each value knows where it came from. Reads nothing by itself but
 --- the environment; never waits.
 
+local duration = require "weir.duration"
 local failure = require "weir.failure"
 local suggest = require "weir.suggest"
 local value_of = require "weir.value"
@@ -101,7 +102,11 @@ end
 local function secrets(value) return require("weir.secret").check(value) end
 local function mcp_servers(value) return require("weir.mcp.settings").check(value) end
 
-local function any(value) return value end
+local function time_span(value)
+  local seconds, message = duration.parse(value)
+  if seconds then return value end
+  return nil, message
+end
 
 ---@class weir.Setting
 ---@field name string
@@ -120,7 +125,7 @@ M.all = {
     of_text = function(given) if is_off(given) then return false end return given end },
   { name = "log", env = "WEIR_LOG", default = "info", check = level, doc = "the least level that is logged" },
   { name = "events", env = "WEIR_EVENTS", check = text, doc = "the URL that published events are sent to" },
-  { name = "retention", check = any, doc = "how long runs are kept whose pipeline does not say" },
+  { name = "retention", check = time_span, doc = "how long runs are kept whose pipeline does not say" },
   { name = "groups", check = groups, doc = "people by group" },
   { name = "options", check = a_table, doc = "options by module" },
   { name = "models", check = fitting(MODELS), doc = "models by name: use, options, price, limits, weight, capabilities" },

@@ -193,6 +193,36 @@ describe("a store", function()
     assert.equal("r_4 r_6 r_8", ids { status = "waiting" })
   end)
 
+  it("lists runs in whose rows a field and its text stand, looking at some thousand in one call", function()
+    local store <close> = open()
+    for i = 1, 4500 do
+      local row = { status = i % 2 == 0 and "waiting" or "running", pipeline = i % 1500 == 0 and "rare" or "usual", i = i }
+      if i == 7 then row.error = { message = ("long "):rep(20000), code = "odd" } end
+      store:new_run(("r_%020d"):format(i), 1):append({ "start" }, row)
+    end
+    local function all(query)
+      local found, calls = {}, 0
+      repeat
+        local page = assert(store:runs(query))
+        local last = page[#page]
+        for _, run in ipairs(page) do
+          if not run.rest then found[#found + 1] = run.row.i end
+        end
+        query.after, calls = last and last.id, calls + 1
+      until not last or not last.rest and #page < (query.limit or 100)
+      return found, calls
+    end
+    assert.same({ { 1500, 3000, 4500 }, 3 }, { all { with = { "pipeline", "rare" } } })
+    assert.same({ 4500, 3000, 1500 }, (all { with = { "pipeline", "rare" }, reverse = true, limit = 1 }))
+    assert.same({ 1500, 3000, 4500 }, (all { with = { "pipeline", "rare" }, status = "waiting" }))
+    assert.same({ 7 }, (all { with = { "code", "odd" } }))
+    assert.equal(4497, #all { with = { "pipeline", "usual" }, limit = 1000 })
+    assert.same({}, (all { with = { "pipeline", "usua" } }))
+    for _, wrong in ipairs { { "pipeline" }, { 1, 2 }, { "a", ("x"):rep(1000) } } do
+      assert.is_false((pcall(store.runs, store, { with = wrong })))
+    end
+  end)
+
   it("compares and sets", function()
     local store <close> = open()
     local v1 = store:cas("goals", "a", 0, { n = 1 })

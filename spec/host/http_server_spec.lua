@@ -1,3 +1,4 @@
+local json = require "weir.native.json"
 local port = require "weir.port.server"
 local scheduler = require "weir.native.scheduler"
 local system = require "weir.port.system"
@@ -186,6 +187,18 @@ describe("http server", function()
       for _, body in ipairs(bodies) do assert.equal("?", body) end
     end)
   end
+
+  it("says why it refuses what it understands, as problem details", function()
+    serve(echo, { body_bytes = 1000 })
+    for status, bytes in pairs { [431] = "X-Long: " .. ("x"):rep(17000), [400] = "Host: b", [413] = "Content-Length: 1001" } do
+      local answer = send(("POST / HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n"):format(bytes)):answer()
+      local value = assert(json.decode(answer.body))
+      local code = status == 400 and "invalid" or "limit"
+      assert.same({ status, "application/problem+json", status, code, "urn:weir:problem:" .. code },
+        { answer.status, answer.headers["content-type"], value.status, value.code, value.type })
+      assert.is_true(#value.title > 0 and #value.detail > 0)
+    end
+  end)
 
   it("refuses a request of HTTP/1.1 without a Host", function()
     serve(echo)

@@ -22,7 +22,7 @@ function M.declare(parser)
 end
 
 local function of_run(store, given)
-  local record = record_of.load(store, (session.find_run(store, given)))
+  local record = record_of.load(store, (session.find_run(store, given)), session.live())
   if record.normal and record.normal.groups then return drawing.of_pipeline(record.normal, record) end
   return drawing.of_flow(record)
 end

@@ -71,7 +71,7 @@ function M.run(arguments, context)
   local here = session.project()
   return session.with_store(session.open_present_store(here, arguments.store), function(store)
     local found = selection.runs(store, { status = arguments.status, pipeline = arguments.pipeline, limit = arguments.limit,
-      damaged = true, since_ms = selection.since(arguments.since, "--since") })
+      damaged = true, live = session.live(), since_ms = selection.since(arguments.since, "--since") })
     if arguments.json then
       for _, entry in ipairs(found) do context.out:line(shape.line(shape.row(entry.id, entry.row or { status = "damaged" }))) end
     else

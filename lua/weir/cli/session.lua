@@ -101,6 +101,13 @@ function M.engine(here, store)
   return engine
 end
 
+--- The runs that the host executes in which a command runs; nil in a process of its own.
+---@return table<string, weir.Run>|nil
+function M.live()
+  local host = client.host()
+  return host and host.engine.live
+end
+
 -- What a host serves under a name goes on being served while its file cannot be loaded.
 local function served(here, name)
   local definition, err = here:pipeline(name)

@@ -225,7 +225,7 @@ function M.run(arguments, context)
   local here = session.project()
   return session.with_store(session.open_present_store(here, arguments.store), function(store)
     if arguments.at then return show_moment(context, arguments, here, store) end
-    local record = record_of.load(store, (session.find_run(store, arguments.run)))
+    local record = record_of.load(store, (session.find_run(store, arguments.run)), session.live())
     if arguments.json then
       context.out:line(shape.line(run_view.whole(record)))
     else

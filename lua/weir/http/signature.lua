@@ -55,10 +55,11 @@ local function agrees(self, text, signatures, encoding)
   return found
 end
 
-local function parts(text, pattern, key)
+-- The signatures of a version in a header of Standard Webhooks.
+local function of_version(text, version)
   local list = {}
-  for name, value in text:gmatch(pattern) do
-    if name == key and #list < SIGNATURES_MAX then list[#list + 1] = value end
+  for name, value in text:gmatch "(%S-),(%S+)" do
+    if name == version and #list < SIGNATURES_MAX then list[#list + 1] = value end
   end
   return list
 end
@@ -76,7 +77,7 @@ function READ.standard(header, body)
   local id, at, given = one(header, "webhook-id"), integer(one(header, "webhook-timestamp")), one(header, "webhook-signature")
   if not id or not at or not given then return nil end
   local signed = ("%s.%s.%s"):format(id, one(header, "webhook-timestamp"), body)
-  return { signed = signed, signatures = parts(given, "(%S-),(%S+)", "v1"), encoding = "base64", at_s = at,
+  return { signed = signed, signatures = of_version(given, "v1"), encoding = "base64", at_s = at,
     id = function() return id end }
 end
 
@@ -87,14 +88,25 @@ function READ.github(header, body)
   return { signed = body, signatures = { hex }, encoding = "hex", type = one(header, "x-github-event"), id = function() return id end }
 end
 
+-- The header of Stripe: `NAME=VALUE` and commas, and nothing else; nil when it is anything else.
+local function fields(text)
+  local times, signatures = {}, {}
+  for part in (text .. ","):gmatch "([^,]*)," do
+    local name, value = part:match "^%s*([%w_]+)=([^=%s]+)%s*$"
+    if not name then return nil end
+    if name == "t" then times[#times + 1] = value end
+    if name == "v1" and #signatures < SIGNATURES_MAX then signatures[#signatures + 1] = value end
+  end
+  return times, signatures
+end
+
 function READ.stripe(header, body)
   local given = one(header, "stripe-signature")
-  local times = given and parts(given, "([^=,%s]+)=([^=,%s]+)", "t") or {}
-  local at = #times == 1 and integer(times[1])
+  local times, signatures = fields(given or "")
+  local at = times and #times == 1 and integer(times[1])
   if not at then return nil end
   local signed = ("%s.%s"):format(times[1], body)
-  return { signed = signed, signatures = parts(given, "([^=,%s]+)=([^=,%s]+)", "v1"), encoding = "hex", at_s = at,
-    id = function() return id_in(body, "id", signed) end }
+  return { signed = signed, signatures = signatures, encoding = "hex", at_s = at, id = function() return id_in(body, "id", signed) end }
 end
 
 function READ.slack(header, body)

@@ -29,8 +29,12 @@ end
 
 --- Begins a stream. Does not wait.
 ---@param request weir.Request
----@return boolean is_open false: the client has gone
+---@return boolean is_open false: the client has gone, or has asked for the head alone
 function M.begin(request)
+  if request:method() == "HEAD" then
+    if request:stream(200, HEADERS) then request:close() end
+    return false
+  end
   return request:stream(200, HEADERS) ~= nil and request:write(("retry: %d\n: weir\n\n"):format(RETRY_MS)) ~= nil
 end
 

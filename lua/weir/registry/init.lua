@@ -32,6 +32,7 @@ local SHORT = 12 -- characters of a hash that people see
 ---@field roots string[]     folders that hold modules/ and pipelines/, the user's before the built-in ones
 ---@field versions userdata  of the host: names to entries
 ---@field generation integer grows with each swap
+---@field changes integer grows each time that files are told to have changed
 ---@field failed table<string, { err: table, needs: table<string, boolean> }> what could not be loaded when last tried, by
 ---   full name; pipelines as "pipelines/NAME"
 ---@field definitions table<string, weir.Definition> active pipelines by name
@@ -54,7 +55,7 @@ function M.new(roots)
   for _, root in ipairs(roots) do all[#all + 1] = root end
   all[#all + 1] = paths.library
   return setmetatable({ roots = all, versions = native.new(), generation = 0, failed = {}, definitions = {}, observers = {},
-    idle = {}, counts = {} }, Registry)
+    changes = 0, idle = {}, counts = {} }, Registry)
 end
 
 --- Calls a function with the report of each reload, also of one that failed.
@@ -216,13 +217,37 @@ end
 ---@return table|nil err {code, message, file, line}
 function Registry:lookup(kind, name)
   local full = full_name(kind, name)
-  local entry = self.versions:lookup(full)
-  if entry then return entry end
-  local loaded, err = self:load_aside(kind, name)
-  if not loaded then return nil, err end
-  if self.choose then loaded = self.choose(full, loaded) end
-  entry = self.versions:lookup(full) -- somebody else was faster
-  return entry or self:swap({ loaded })[1]
+  return self:first(full, function() return (self.versions:lookup(full)) end, function() return self:load_aside(kind, name) end,
+    function(loaded) self:swap { loaded } end)
+end
+
+-- Nothing is lost between the look at whether files have changed and the swap.
+local function take(self, changes, current, loaded, activate)
+  if self.changes == changes and not current() then activate(loaded) end
+end
+
+--- What serves; else what its file says is loaded and made active, again when files were told to have changed meanwhile:
+--- a reload does not know yet what is being loaded for the first time. Waits.
+---@param full string
+---@param current fun(): table|nil what serves
+---@param load fun(): table|nil, table|nil
+---@param activate fun(loaded: table) does not wait
+---@return table|nil
+---@return table|nil err
+function Registry:first(full, current, load, activate)
+  local serving = current()
+  while not serving do
+    local changes = self.changes
+    local loaded, err = load()
+    if loaded and self.choose then loaded = self.choose(full, loaded) end
+    if loaded then
+      scheduler.atomic(take, self, changes, current, loaded, activate)
+    elseif self.changes == changes then
+      return nil, err
+    end
+    serving = current() -- perhaps somebody else was faster
+  end
+  return serving
 end
 
 --- A version from its kept sources, loaded and checked like any other; it is not active. Waits.

@@ -108,7 +108,7 @@ local function keep(registry, records, changes, about)
   local kept = keeping.kept_of(registry.store)
   for _, operation in ipairs(operations) do
     local space = operation.space
-    if space == "modules" or space == "definitions" then kept.is_there[space .. "/" .. operation.key] = true end
+    if space == "modules" or space == "definitions" then kept:mark(space .. "/" .. operation.key) end
   end
 end
 

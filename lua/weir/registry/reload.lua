@@ -225,6 +225,7 @@ end
 ---@param about { by: string?, via: string?, action: string? }|nil action: what the audit is to say; nil: nothing
 ---@return weir.ReloadReport
 function M.changed(registry, paths, about)
+  registry.changes = registry.changes + 1
   local round = registry.next_round
   local is_first = not round
   if is_first then

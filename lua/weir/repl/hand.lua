@@ -52,8 +52,8 @@ end
 ---@return weir.repl.Run[]
 function M.runs(self, query)
   query = query or {}
-  local found = selection.runs(self.host.store, { status = query.status, pipeline = query.pipeline, limit = query.limit or LIMIT,
-    since_ms = selection.since(query.since, "since") })
+  local found = selection.runs(self.host.store, { live = self.host.engine.live, status = query.status, pipeline = query.pipeline,
+    limit = query.limit or LIMIT, since_ms = selection.since(query.since, "since") })
   local list = {}
   for index, entry in ipairs(found) do list[index] = run_of.new(self.host, entry.id) end
   return list

@@ -34,27 +34,55 @@ function M.definition_record(definition)
     loaded_at = definition.loaded_at }
 end
 
+local KNOWN_MAX = 4096 -- names of one generation
+
+--- What of a store's definitions and modules this process knows to be there, by "SPACE/KEY": what was put or used lately. Two
+--- generations, so that it neither grows for ever nor forgets what a run that just begins has put.
+---@class weir.Kept
+---@field is_leaving table<string, boolean> what is being removed
+local Kept = {}
+Kept.__index = Kept
+
 local kept_by_store = setmetatable({}, { __mode = "k" })
 
---- What of a store's definitions and modules this process knows to be there, by "SPACE/KEY", and what is being removed.
+--- What is known of a store.
 ---@param store weir.Store
----@return { is_there: table<string, boolean>, is_leaving: table<string, boolean> }
+---@return weir.Kept
 function M.kept_of(store)
   local kept = kept_by_store[store]
   if not kept then
-    kept = { is_there = {}, is_leaving = {} }
+    kept = setmetatable({ recent = {}, before = {}, count = 0, is_leaving = {} }, Kept)
     kept_by_store[store] = kept
   end
   return kept
 end
 
+--- Whether something was put or used lately.
+---@param id string
+---@return boolean
+function Kept:has(id) return self.recent[id] or self.before[id] or false end
+
+--- Begins a new generation; what is older than the one before is forgotten.
+function Kept:turn() self.before, self.recent, self.count = self.recent, {}, 0 end
+
+--- Notes that something was put or used.
+---@param id string
+function Kept:mark(id)
+  if self.recent[id] then return end
+  if self.count >= KNOWN_MAX then self:turn() end
+  self.recent[id], self.count = true, self.count + 1
+end
+
+--- Notes that something is not there after all.
+---@param id string
+function Kept:forget(id) self.recent[id], self.before[id] = nil, nil end
+
 local function put_once(engine, operations, space, key, value)
-  local id_of, kept = space .. "/" .. key, M.kept_of(engine.store)
-  if kept.is_there[id_of] then return end
-  if kept.is_leaving[id_of] or not engine.store:get(space, key) then
+  local id, kept = space .. "/" .. key, M.kept_of(engine.store)
+  if not kept:has(id) and (kept.is_leaving[id] or not engine.store:get(space, key)) then
     operations[#operations + 1] = { op = "put", space = space, key = key, value = value() }
   end
-  kept.is_there[id_of] = true
+  kept:mark(id)
 end
 
 local function definition_operations(engine, plans, operations)
@@ -79,7 +107,7 @@ local function commit(engine, operations)
   if done then return end
   local kept = M.kept_of(engine.store)
   for _, operation in ipairs(operations) do -- of a definition or a module: it is not there after all
-    if operation.op == "put" then kept.is_there[operation.space .. "/" .. operation.key] = nil end
+    if operation.op == "put" then kept:forget(operation.space .. "/" .. operation.key) end
   end
   must(done, message, code)
 end

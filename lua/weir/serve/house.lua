@@ -1,4 +1,6 @@
---- What a host does beside its runs: hands published events to where they go, and removes what is over.
+--- What a host does beside its runs: hands published events to where they go, and removes what is over: every minute what
+--- queues and the workspace forget, every ten minutes runs whose retention is over. After runs that went, and once a day,
+--- also what nothing refers to any more: versions and blobs. All of it in small batches, with others served between them.
 
 local failure = require "weir.failure"
 local clock = require "weir.port.clock"
@@ -6,11 +8,15 @@ local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local outbox = require "weir.outbox"
 local queue = require "weir.queue"
+local upkeep = require "weir.upkeep"
 local workspace = require "weir.workspace"
 
 local M = {}
 
 local EVERY = 60 -- seconds between two rounds
+local ROUNDS_OF_PRUNE = 10 -- after which runs are looked at; the first time one round after the start
+local SWEEP = 86400 -- seconds after which what nothing refers to is looked for although no run went
+local PAUSE = 0.01 -- seconds between two batches
 local EVENT_TYPE = "application/cloudevents+json"
 
 ---@class weir.House
@@ -49,14 +55,45 @@ local function tidy(host)
   workspace.expire(host.store, now_ms)
 end
 
-local function keep(host)
+local REMOVED = { "runs", "definitions", "modules", "documents", "blobs" }
+
+-- What went is told; so is what is damaged, once.
+local function tell(self, done)
+  local log, fields, has_gone = self.host.log, { bytes = done.bytes + done.blob_bytes }, false
+  for _, name in ipairs(REMOVED) do
+    fields[name] = done[name]
+    has_gone = has_gone or done[name] > 0
+  end
+  if has_gone then log:info("pruned", fields) end
+  for _, found in ipairs(done.damaged) do
+    if not self.damaged[found.run] then log:warn("a run is damaged and was not pruned", { run = found.run, error = found.message }) end
+    self.damaged[found.run] = true
+  end
+end
+
+local function prune(self)
+  local engine, now = self.host.engine, clock.now()
+  local is_lazy = now - self.swept < SWEEP
+  local done = upkeep.prune(engine, { pause = PAUSE, is_lazy = is_lazy, is_stopping = function() return engine.is_stopping end })
+  if not is_lazy then self.swept = now end
+  tell(self, done)
+end
+
+local function try(self, what, body, ...)
+  local ok, err = pcall(body, ...)
+  if not ok then
+    native.recover()
+    self.host.log:warn(what, { error = failure.of(err).message })
+  end
+  native.check()
+end
+
+local function keep(self)
+  local round = 0
   while true do
-    local ok, err = pcall(tidy, host)
-    if not ok then
-      native.recover()
-      host.log:warn("what is over could not be removed", { error = failure.of(err).message })
-    end
-    native.check()
+    try(self, "what is over could not be removed", tidy, self.host)
+    if round % ROUNDS_OF_PRUNE == 1 then try(self, "runs that are over could not be removed", prune, self) end
+    round = round + 1
     clock.sleep(EVERY)
   end
 end
@@ -65,9 +102,9 @@ end
 ---@param host weir.Host
 ---@return weir.House
 function M.start(host)
-  local self = setmetatable({ host = host }, House)
+  local self = setmetatable({ host = host, swept = clock.now(), damaged = {} }, House)
   open_outbox(self)
-  self.task = native.spawn_root(keep, host)
+  self.task = native.spawn_root(keep, self)
   return self
 end
 

@@ -39,11 +39,11 @@ local M = {}
 --- Raises `invalid` (a duration), and what the store refuses: `full`, `unavailable`.
 ---@param engine weir.Engine
 ---@param options { older: number|string|nil, keep: integer|nil, pipeline: string|nil, dry_run: boolean|nil, pause: number|nil,
----  young: number|nil, on_run: fun(run_id: string, size: { entries: integer, bytes: integer })|nil,
+---  young: number|nil, is_lazy: boolean|nil, on_run: fun(run_id: string, size: { entries: integer, bytes: integer })|nil,
 ---  is_stopping: fun(): boolean|nil }|nil older: seconds or a duration; keep: so many of the newest ended runs of each
 ---  pipeline stay; pipeline: only its runs; dry_run: only counts runs; pause: seconds between batches, default 0.002;
----  young: seconds for which a blob is spared, default 3600; on_run: called for each run; is_stopping: asked between
----  batches
+---  young: seconds for which a blob is spared, default 3600; is_lazy: when no run went, nothing else is looked at;
+---  on_run: called for each run; is_stopping: asked between batches
 ---@return weir.Pruned
 function M.prune(engine, options)
   return require("weir.upkeep.prune").prune(engine, options or {})

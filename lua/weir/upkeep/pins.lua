@@ -73,7 +73,7 @@ end
 local function remove(store, kept, space, keys)
   local operations = {}
   for _, key in ipairs(keys) do
-    if not kept.is_there[space .. "/" .. key] then -- asked again: a run may have begun since
+    if not kept:has(space .. "/" .. key) then -- asked again: a run may have begun since
       operations[#operations + 1] = { op = "delete", space = space, key = key }
       kept.is_leaving[space .. "/" .. key] = true
     end
@@ -89,7 +89,7 @@ local function remove_unpinned(store, kept, pinned, space, pause)
   local keys, removed = {}, 0
   for found in pages.keys(store, space) do
     local id = space .. "/" .. found.key
-    if not pinned[id] and not kept.is_there[id] then keys[#keys + 1] = found.key end
+    if not pinned[id] and not kept:has(id) then keys[#keys + 1] = found.key end
     if #keys == BATCH then
       removed, keys = removed + remove(store, kept, space, keys), {}
       pause()
@@ -104,8 +104,10 @@ end
 ---@return { definitions: integer, modules: integer } removed
 function M.sweep(store, pause)
   local kept, pinned = keeping.kept_of(store), M.of_runs(store)
-  return { definitions = remove_unpinned(store, kept, pinned, "definitions", pause),
+  local removed = { definitions = remove_unpinned(store, kept, pinned, "definitions", pause),
     modules = remove_unpinned(store, kept, pinned, "modules", pause) }
+  kept:turn() -- what was put before is pinned by now, or nobody's
+  return removed
 end
 
 return M

@@ -253,7 +253,7 @@ function M.prune(engine, options)
     result = { runs = 0, entries = 0, bytes = 0, by_pipeline = {}, definitions = 0, modules = 0, documents = 0, blobs = 0,
       blob_bytes = 0, damaged = {}, left = {} } }
   remove_runs(prune)
-  if not prune.dry_run then remove_rest(prune) end
+  if not prune.dry_run and not (options.is_lazy and prune.result.runs == 0) then remove_rest(prune) end
   prune.result.stopped = prune.is_stopping()
   return prune.result
 end

@@ -4,6 +4,7 @@ local failure = require "weir.failure"
 local journal = require "weir.run.journal"
 local json = require "weir.native.json"
 local place = require "weir.view.place"
+local standing = require "weir.view.standing"
 local yield = require("weir.native.scheduler").yield
 
 local M = {}
@@ -165,8 +166,9 @@ end
 --- Reads the record of a run from its store. May yield. Raises what the store says: `not_found`, `corrupt`.
 ---@param store userdata
 ---@param id string
+---@param live table<string, weir.Run>|nil runs that this process executes: they stand as they do now
 ---@return weir.view.Record
-function M.load(store, id)
+function M.load(store, id, live)
   local entries, row, code = store:load(id)
   if not entries then
     local err = failure.new(code or "failed", "%s", row)
@@ -185,7 +187,7 @@ function M.load(store, id)
     if read then read(self, entry) end
     if index % TURN == 0 then yield() end -- a journal may be long, and the library is not preempted
   end
-  if self.status == "running" and row then stand(self, row) end
+  if self.status == "running" and row then stand(self, standing.row(live, id, row)) end
   conclude(self)
   return self
 end

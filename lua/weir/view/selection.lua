@@ -2,6 +2,7 @@
 
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
+local standing = require "weir.view.standing"
 local yield = require("weir.native.scheduler").yield
 
 local M = {}
@@ -37,28 +38,83 @@ end
 local function fits(row, query)
   if not row then return query.damaged end
   local err = type(row.error) == "table" and row.error or {}
-  return (not query.pipeline or row.pipeline == query.pipeline) and (not query.code or err.code == query.code)
-    and (not query.step or err.step == query.step)
+  return (not query.status or row.status == query.status) and (not query.pipeline or row.pipeline == query.pipeline)
+    and (not query.code or err.code == query.code) and (not query.step or err.step == query.step)
+    and (not query.since_ms or row.started_ms >= query.since_ms)
 end
 
---- Runs that fit, the newest first.
+-- What the store can look for in rows without reading them.
+local function field_of(query)
+  for _, name in ipairs { "pipeline", "code", "step" } do
+    if query[name] then return { name, query[name] } end
+  end
+end
+
+-- Runs that wait already and stand in the store as running: they belong between those that it lists.
+local function early(store, query)
+  local list = {}
+  if query.status ~= "waiting" then return list end
+  for _, id in ipairs(standing.waiting_ids(query.live)) do
+    local row = (not query.after or id < query.after) and store:row(id)
+    if row and row.status == "running" then list[#list + 1] = { id = id, row = row } end
+  end
+  return list
+end
+
+local function new_list(store, query)
+  return { query = query, limit = query.limit or math.huge, early = early(store, query) }
+end
+
+local function take(list, entry)
+  local row = entry.row and standing.row(list.query.live, entry.id, entry.row)
+  if #list < list.limit and fits(row, list.query) then list[#list + 1] = { id = entry.id, row = row, damaged = entry.damaged } end
+end
+
+-- Those that come before a run, or all.
+local function take_early(list, run_id)
+  while list.early[1] and (not run_id or list.early[1].id > run_id) do take(list, table.remove(list.early, 1)) end
+end
+
+local function is_too_old(entry, query)
+  return query.since_ms and entry.row and entry.row.started_ms < query.since_ms
+end
+
+-- Whether there may be older ones that fit.
+local function take_page(list, page)
+  for _, entry in ipairs(page) do
+    take_early(list, entry.id)
+    if is_too_old(entry, list.query) then return false end
+    if not entry.rest then take(list, entry) end
+  end
+  return #list < list.limit and (#page == PAGE or page[#page] ~= nil and page[#page].rest == true)
+end
+
+local function plain(list)
+  local found = {}
+  for index, entry in ipairs(list) do found[index] = entry end
+  return found
+end
+
+--- Runs that fit, the newest first, as they stand. Yields.
 ---@param store userdata
 ---@param query { status: string?, pipeline: string?, code: string?, step: string?, since_ms: integer?, limit: integer?,
----   damaged: boolean?, after: string? } damaged: those whose row cannot be read too; after: older than this run
+---   damaged: boolean?, after: string?, live: table<string, weir.Run>?, pages: integer? } damaged: those whose row cannot be
+---   read too; after: older than this run; live: runs that this process executes; pages: so often the store is asked at most,
+---   each time for some thousand rows
 ---@return { id: string, row: table? }[]
+---@return string|nil rest the store was asked so often, and there may be more, older than this run
 function M.runs(store, query)
-  local found, after, limit = {}, query.after, query.limit or math.huge
-  while #found < limit do
-    local page = page_of(store, { status = query.status, after = after, limit = PAGE, reverse = true, damaged = true })
-    for _, entry in ipairs(page) do
-      if query.since_ms and entry.row and entry.row.started_ms < query.since_ms then return found end
-      if #found < limit and fits(entry.row, query) then found[#found + 1] = entry end
+  local list, after, field = new_list(store, query), query.after, field_of(query)
+  for _ = 1, query.pages or math.maxinteger do
+    local page = page_of(store, { status = query.status, with = field, after = after, limit = PAGE, reverse = true, damaged = true })
+    if not take_page(list, page) then
+      take_early(list)
+      return plain(list)
     end
-    if #page < PAGE then break end
     yield() -- there may be very many, and the library is not preempted
     after = page[#page].id
   end
-  return found
+  return plain(list), after
 end
 
 local FIELDS = { status = true, since = true, pipeline = true, code = true, step = true }

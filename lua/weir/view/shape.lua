@@ -62,12 +62,20 @@ function M.waits_of(run, is_any)
   return list
 end
 
+--- Whether a run at work does nothing but wait for time, people or signals; it is parked a little later.
+---@param run weir.Run
+---@return boolean
+function M.only_waits(run)
+  return run.status == "running" and run.busy == 0 and next(run.waits) ~= nil and not run.interrupted and not run.cancel_reason
+end
+
 --- A run of the engine as a run line.
 ---@param run weir.Run
 ---@return table
 function M.live(run)
-  local line = M.run { id = run.id, pipeline = run.plan.name, version = run.plan.version, status = run.status, output = run.output,
-    error = run.error, waiting = M.waits_of(run) }
+  local only_waits = M.only_waits(run)
+  local line = M.run { id = run.id, pipeline = run.plan.name, version = run.plan.version, status = only_waits and "waiting" or run.status,
+    output = run.output, error = run.error, waiting = M.waits_of(run, only_waits) }
   if run.of then line.of = M.of(run.of) end
   return line
 end

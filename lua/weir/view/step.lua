@@ -74,7 +74,7 @@ end
 ---@return table a step of a run with `input` (null when it cannot be made again), `output`, `drafts` (those that a
 ---  critic refused), `messages` (what a model was asked and answered, if that is what it did)
 function M.of(engine, run_id, key)
-  local step = find(record_of.load(engine.store, run_id), key)
+  local step = find(record_of.load(engine.store, run_id, engine.live), key)
   local history = history_of.load(engine, run_id)
   local result = run_view.step(step)
   result.run, result.pipeline, result.label = run_id, history.head.pipeline, or_null(step.label)

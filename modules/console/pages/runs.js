@@ -157,14 +157,16 @@ export function open(root, place) {
       note(event);
       list.set(runs);
     }
-    if (event.kind === "run" || event.kind === "waiting" || event.kind === "gap") {
+    // A run that is not parked yet goes on from its wait without a word of its own.
+    const goesOn = event.kind === "step" && runs.slice(0, PAGE).some((run) => run.run === event.data.run && run.status === "waiting");
+    if (goesOn || event.kind === "run" || event.kind === "waiting" || event.kind === "gap") {
       freshenSoon();
       countSoon();
     }
   });
   const ticking = setInterval(() => {
     for (const cell of list.node.querySelectorAll(".c-took[data-from]")) cell.textContent = between(cell.dataset.from);
-    if (runs.slice(0, PAGE).some((run) => run.status === "running" && run.waiting?.some((wait) => isOver(wait)))) freshenSoon();
+    if (runs.slice(0, PAGE).some((run) => (run.status === "running" || run.status === "waiting") && run.waiting?.some((wait) => isOver(wait)))) freshenSoon();
   }, 1000);
   api.get(["pipelines"]).then(({ items }) => replace(known, items.map((one) => h("option", { value: one.name })))).catch(() => {});
   show();

@@ -6,6 +6,7 @@ local counts_of = require "weir.view.counts"
 local definition_view = require "weir.view.definition"
 local lookup = require "weir.http.lookup"
 local schemas = require "weir.http.schemas"
+local standing = require "weir.view.standing"
 local step_view = require "weir.view.step"
 
 local function index(call)
@@ -25,8 +26,8 @@ local function edition()
 end
 
 local function counts(call)
-  local metrics = call.host.http.metrics
-  return 200, counts_of.of(call.host.store, function() return metrics:ended() end)
+  local host, metrics = call.host, call.host.http.metrics
+  return 200, standing.counts(host.engine.live, counts_of.of(host.store, function() return metrics:ended() end))
 end
 
 local function step(call)

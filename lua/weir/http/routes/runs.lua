@@ -24,6 +24,7 @@ local waking = require "weir.run.waking"
 
 local WAIT_MAX = 300 -- seconds
 local LIMIT = 100
+local PAGES = 100 -- of the store that one answer looks at, each of some thousand rows at most; then the cursor says where to go on
 local object = schemas.object
 local HAS_ENDED = require("weir.run.keeping").HAS_ENDED
 
@@ -73,29 +74,14 @@ end
 
 -- Looking --------------------------------------------------------------------------------------------
 
--- A run that has begun to wait is parked a little later; it says at once what it waits for.
-local function with_waits(host, line)
-  local live = host.engine.live[line.run]
-  if not live or line.status ~= "running" then return line end
-  line.waiting = shape.waiting(shape.waits_of(live, true))
-  local waits = {}
-  for _, wait in ipairs(line.waiting) do waits[wait.step] = true end
-  for _, step in ipairs(line.steps or {}) do
-    if waits[step.key] and step.status == "running" then step.status = "waiting" end
-  end
-  return line
-end
-
 local function list(call)
-  local query = call.query
+  local query, host = call.query, call.host
   local limit = query.limit or LIMIT
-  local found = selection.runs(call.host.store, { status = query.status, pipeline = query.pipeline, limit = limit + 1, damaged = true,
-    since_ms = selection.since(query.since, "since"), after = query.cursor })
+  local found, rest = selection.runs(host.store, { status = query.status, pipeline = query.pipeline, limit = limit + 1, damaged = true,
+    since_ms = selection.since(query.since, "since"), after = query.cursor, live = host.engine.live, pages = PAGES })
   local items = json.list {}
-  for index = 1, math.min(#found, limit) do
-    items[index] = with_waits(call.host, shape.row(found[index].id, found[index].row or { status = "damaged" }))
-  end
-  return 200, { items = items, next = found[limit + 1] and found[limit].id or json.null }
+  for index = 1, math.min(#found, limit) do items[index] = shape.row(found[index].id, found[index].row or { status = "damaged" }) end
+  return 200, { items = items, next = found[limit + 1] and found[limit].id or rest or json.null }
 end
 
 local JSON = "application/json"
@@ -107,8 +93,8 @@ local function show(call)
   local has_ended = HAS_ENDED[row.status]
   local text = has_ended and bodies:get(id)
   if text then return 200, text end
-  local whole = run_view.whole(record_of.load(call.host.store, id))
-  if not has_ended or whole.ended_at == json.null then return 200, with_waits(call.host, whole) end
+  local whole = run_view.whole(record_of.load(call.host.store, id, call.host.engine.live))
+  if not has_ended or whole.ended_at == json.null then return 200, whole end
   local message
   text, message = json.encode(whole)
   if not text then failure.raise("corrupt", "run %s cannot be written as JSON: %s", id, message) end
@@ -267,7 +253,8 @@ return {
       model = { type = "string", minLength = 1, maxLength = 128 } }, { "pipeline" }),
     answers = { [202] = { doc = "It has begun.", schema = LINE },
       [200] = { doc = "It has ended within `wait`, or the key had started it before.", schema = LINE } } },
-  { method = "GET", path = "/api/runs", role = "read", handler = list, doc = "Lists runs, the newest first.",
+  { method = "GET", path = "/api/runs", role = "read", handler = list,
+    doc = "Lists runs, the newest first. A page may hold fewer than `limit`; `next` says whether to go on.",
     query = { status = schemas.status, pipeline = schemas.pipeline_name, since = { type = "string", maxLength = 40 }, limit = schemas.limit,
       cursor = schemas.cursor },
     answers = { [200] = { doc = "A page.", schema = schemas.page "RunLine" } } },

@@ -124,6 +124,38 @@ describe("weir repl", function()
     assert.equal(0, assert(child:wait(20)).status)
   end)
 
+  -- A socket elsewhere that hands on what comes to another one, as SSH does for a host of another machine.
+  local function relay(path, to)
+    local server = uv.new_pipe(false)
+    assert(server:bind(path))
+    assert(server:listen(8, function()
+      local near, far = uv.new_pipe(false), uv.new_pipe(false)
+      server:accept(near)
+      local function hand_on(from, other)
+        from:read_start(function(_, bytes)
+          if bytes then return other:write(bytes) end
+          for _, one in ipairs { from, other } do
+            if not one:is_closing() then one:close() end
+          end
+        end)
+      end
+      far:connect(to, function()
+        hand_on(near, far)
+        hand_on(far, near)
+      end)
+    end))
+    return server
+  end
+
+  it("is attached to through a socket that leads to that of the host", function()
+    local elsewhere = support.folder()
+    local server = relay(elsewhere .. "/shop.sock", folder .. "/.weir/repl.sock")
+    local done = support.host({ "attach", elsewhere .. "/shop.sock" }, { stdin = "host.project.root\n" })
+    server:close()
+    support.remove(elsewhere)
+    assert.same({ 0, ("%q\n"):format(folder) }, { done.status, done.stdout }, done.stderr)
+  end)
+
   it("is attached to by the folder of a project, of a store, and by a socket", function()
     for _, where in ipairs { folder, folder .. "/.weir", folder .. "/.weir/repl.sock" } do
       assert.equal("3\n", support.host({ "attach", where }, { stdin = "1 + 2\n" }).stdout, where)

@@ -1,3 +1,6 @@
+-- Test 85: who may use the HTTP door. WEIR_CELLS: every n-th cell of the matrix of hosts, origins, tokens, methods and paths
+-- is asked for (default 37; 1 is all of them).
+
 local access = require "weir.http.access"
 local http = require "weir.http"
 local matrix = require "spec.lua.weir.http.matrix"
@@ -26,6 +29,7 @@ local ORIGINS = {
 local MAY = { read = "read", run = "read run", decide = "read decide", admin = "read run decide admin" }
 
 local METHODS = { "GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE" }
+local STRIDE = math.tointeger(os.getenv "WEIR_CELLS") or 37 -- a prime, so that every value of every axis has its turn
 
 local function path_of(pattern)
   return (pattern:gsub("{id}", "r_00000000000000000000"):gsub("{scope}", "project"):gsub("{%w+}", "nobody"))
@@ -128,6 +132,75 @@ describe("who may use the HTTP door", function()
         end
       end
     end
+  end)
+
+  -- Methods and roles of each path.
+  local function by_path()
+    local paths, of = {}, {}
+    for _, row in ipairs(matrix) do
+      if not of[row[2]] then
+        of[row[2]] = { path = path_of(row[2]), methods = {} }
+        paths[#paths + 1] = of[row[2]]
+      end
+      of[row[2]].methods[row[1]] = row
+    end
+    return paths
+  end
+
+  -- What answers in a cell: a status, or nil where anything but a refusal of the door may.
+  local function verdict(cell)
+    if not cell.host[2] then return 421 end
+    if not cell.origin[2] then return 403 end
+    local row = cell.path.methods[cell.method]
+    local role = row and row[3]
+    if role == "public" or role == "signed" then return nil end
+    if not cell.role then return 401 end
+    if not role then return 405 end
+    if not MAY[cell.role]:find(role, 1, true) then return 403 end
+    return nil
+  end
+
+  local function each_cell(visit)
+    local states = { { nil }, { "Bearer weir_nonsense" }, { "Bearer " .. by_role.read, "read" }, { "Bearer " .. by_role.admin, "admin" } }
+    local number = 0
+    for _, path in ipairs(by_path()) do
+      for _, method in ipairs(METHODS) do
+        for _, name in ipairs(HOSTS) do
+          for _, origin in ipairs(ORIGINS) do
+            for _, state in ipairs(states) do
+              number = number + 1
+              if number % STRIDE == 0 then
+                visit { path = path, method = method, host = name, origin = origin, token = state[1], role = state[2] }
+              end
+            end
+          end
+        end
+      end
+    end
+  end
+
+  it("lets pass the allowed cells only, of all hosts, origins, tokens, methods and paths together", function()
+    local ask, refused, passed = asker(), 0, 0
+    HOSTS[5][1] = "weir.example:0"
+    local function look(is_pass)
+      each_cell(function(cell)
+        local wanted = verdict(cell)
+        local row = cell.path.methods[cell.method]
+        if (wanted == nil) ~= is_pass or is_pass and row.streams then return end
+        local answer = ask(cell.method, cell.path.path, { Host = cell.host[1], Origin = cell.origin[1] or nil, Authorization = cell.token },
+          row and row.body)
+        local status = answer and answer.status
+        local is_right = wanted == status or is_pass and status ~= 401 and status ~= 403 and status ~= 405 and status ~= 421
+        assert(is_right, ("%s %s, Host %s, Origin %s, %s: %s"):format(cell.method, cell.path.path, cell.host[1], cell.origin[1],
+          cell.role or cell.token or "no token", status))
+        if is_pass then passed = passed + 1 else refused = refused + 1 end
+      end)
+    end
+    look(false)
+    assert.equal(before, state_of_store())
+    look(true)
+    assert.is_true(passed > 1000 // STRIDE and refused > 100000 // STRIDE, ("%d passed, %d refused"):format(passed, refused))
+    if STRIDE == 1 then print(("access_spec: %d cells passed, %d refused"):format(passed, refused)) end
   end)
 
   it("takes the methods that a path has, says which those are, and tells nobody without a token of paths", function()

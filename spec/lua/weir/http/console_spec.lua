@@ -120,8 +120,14 @@ describe("what the console looks at", function()
       return line and line.waiting[1]
     end))
     world.host.engine.patience = 0
-    assert.same({ "running", "answer", "signal" }, { line.status, line.waiting[1].step, line.waiting[1].kind })
-    assert.equal("waiting", ask("GET", "/api/runs/" .. run).value.steps[1].status)
+    assert.same({ "waiting", "answer", "signal" }, { line.status, line.waiting[1].step, line.waiting[1].kind })
+    local whole = ask("GET", "/api/runs/" .. run).value
+    assert.same({ "waiting", "waiting" }, { whole.status, whole.steps[1].status })
+    assert.equal("running", world.host.store:row(run).status)
+    local listed = ask("GET", "/api/runs?status=waiting&pipeline=call").value.items
+    assert.equal(run, listed[1].run)
+    for _, one in ipairs(ask("GET", "/api/runs?status=running").value.items) do assert.not_equal(run, one.run) end
+    assert.is_true(wire.eventually(function() return (ask("GET", "/api/counts").value.runs.waiting or 0) >= 1 end)) -- good for a second
     ask("POST", "/api/runs/" .. run .. "/signal", { name = "go", value = 1 })
   end)
 end)

@@ -1,9 +1,17 @@
+-- Tests 88, 93 and, of 91, the paths: clients that are slow, half or hostile, and bodies and paths that are none. WEIR_HOSTILE:
+-- rounds of them (default 1).
+
 local scheduler = require "weir.native.scheduler"
+local uv = require "luv"
 local wire = require "spec.lua.weir.http.wire"
 local worlds = require "spec.lua.weir.http.world"
 
 local ROUNDS = math.tointeger(os.getenv "WEIR_HOSTILE") or 1
 local MANY = 20 -- rounds that tell something about time and memory
+local QUICK = 0.1 -- seconds within which 99 of 100 proper requests are answered meanwhile, in many rounds
+local SLACK = 4 << 20 -- bytes of resident memory that the later half of many rounds may add
+local AT_ONCE = ROUNDS >= MANY and 0.05 or 1 -- seconds for a refusal, the best of a few tries; the figure is for a free machine
+local TRIES = 20
 
 describe("the HTTP door and those who mean ill", function()
   local world, wires
@@ -40,7 +48,7 @@ describe("the HTTP door and those who mean ill", function()
 
   local function wide(count)
     local parts = {}
-    for n = 1, count do parts[n] = ('"k%d":1'):format(n) end
+    for n = 1, count do parts[n] = ('"%x":1'):format(n) end
     return "{" .. table.concat(parts, ",") .. "}"
   end
 
@@ -60,6 +68,7 @@ describe("the HTTP door and those who mean ill", function()
     { "a text", '"hello"', 422 },
     { "null", "null", 422 },
     { "65,000 keys", function() return wide(65000) end, 422 },
+    { "100,000 keys", function() return wide(100000) end, 400 },
     { "more than a mebibyte", function() return '{"pipeline":"' .. ("x"):rep(1 << 20) .. '"}' end, 413 },
     { "a form", "pipeline=hello", 415, "application/x-www-form-urlencoded" },
     { "parts", "--x\r\n\r\n{}\r\n--x--", 415, "multipart/form-data; boundary=x" },
@@ -69,9 +78,15 @@ describe("the HTTP door and those who mean ill", function()
   for _, case in ipairs(BODIES) do
     it(("refuses a body that is %s"):format(case[1]), function()
       local body = type(case[2]) == "function" and case[2]() or case[2]
-      local answer = post(body, { ["Content-Type"] = case[4] })
       local expected = body == "" and 422 or case[3] -- without a body nothing is read, and the pipeline is missing
-      assert.equal(expected, answer.status, answer.body)
+      local best, try = math.huge, 0
+      repeat
+        local from = scheduler.now()
+        local answer = post(body, { ["Content-Type"] = case[4] })
+        best, try = math.min(best, scheduler.now() - from), try + 1
+        assert.equal(expected, answer.status, answer.body)
+      until best <= AT_ONCE or try == TRIES
+      assert.is_true(best <= AT_ONCE, ("%.0f ms"):format(1000 * best))
     end)
   end
 
@@ -79,7 +94,8 @@ describe("the HTTP door and those who mean ill", function()
     "/api/pipelines/..%2f..%2fetc%2fpasswd", "/api/pipelines/%2fetc%2fpasswd", "/api/pipelines/hello.lua", "/api/pipelines/hello%00",
     "/api/modules/agent/..%2fx", "/api/runs/%", "/api/runs/%zz", "/api/runs/a%00b", "/api/workspace/project/a%00b", "/api/runs/\\..\\x",
     "/api/runs/%c0%ae%c0%ae", "/api/runs/.", "/hooks/..", "/api/./runs", "/api/runs/", "http://evil.example/api/runs", "*",
-    "/" .. ("a/"):rep(40), "/api/pipelines/.%2e", "/api/runs?limit=%", "/api/runs?limit=1%00" }
+    "/" .. ("a/"):rep(40), "/api/pipelines/.%2e", "/console/..%2f..%2fweir.lua", "/console/../../etc/passwd", "/console/pages/..%2fmain.js", "/console/%00",
+    "/console/.", "/api/runs?limit=%", "/api/runs?limit=1%00" }
 
   for _, path in ipairs(PATHS) do
     it(("gives nothing for the path %q"):format(path:sub(1, 60)), function()
@@ -91,40 +107,57 @@ describe("the HTTP door and those who mean ill", function()
     end)
   end
 
-  -- Clients that send half a request, a body that never comes, or a chunk in pieces.
+  local TROUBLE = { -- what a client sends, and then leaves
+    "", -- nothing: half-open
+    function() return wire.request("POST", "/api/runs", headers { ["Content-Length"] = "100000" }) end, -- no body follows
+    "POST /api/runs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+    "GET /api/runs HTTP/1.1\r\nHost: a\r\nX-Slow: ", -- goes on byte by byte
+    "GET /api/runs HTTP/1.1\r\nHost: a\r\n" .. ("A: b\r\n"):rep(100000) .. "\r\n",
+    function() return wire.request("GET", "/api/runs?limit=1", headers { ["Content-Type"] = false }):rep(50) end,
+    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /api/runs HTTP/1.1\r\nHost: a\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nab",
+    "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n0\r\n\r\n",
+  }
+  local SLOW = 4
+
+  -- So many of each, and those of them that send byte by byte.
   local function trouble(count)
-    local all = {}
-    for n = 1, count do
-      local one = connect()
-      all[n] = one
-      if n % 4 == 0 then one:send "GET /api/runs HTTP/1.1\r\nHost: a\r\nX-" end
-      if n % 4 == 1 then one:send(wire.request("POST", "/api/runs", headers { ["Content-Length"] = "100000" })) end
-      if n % 4 == 2 then one:send "POST /api/runs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab" end
+    local slow = {}
+    for _ = 1, count do
+      for kind, bytes in ipairs(TROUBLE) do
+        local one = connect()
+        one:send(type(bytes) == "function" and bytes() or bytes)
+        if kind == SLOW then slow[#slow + 1] = one end
+      end
     end
-    return all
+    return slow
   end
 
-  it("answers one who asks properly while many send slowly, half, or nothing", function()
+  it("answers one who asks properly while many send slowly, half, too much or nothing", function()
     local took, memory = {}, {}
     for round = 1, ROUNDS do
-      local all = trouble(20)
+      local slow = trouble(2)
       for _ = 1, 20 do
         local from = scheduler.now()
         assert.equal(200, world:ask("GET", "/api/runs?limit=1").status)
         took[#took + 1] = scheduler.now() - from
-        for n = 2, 20, 4 do all[n]:send "c" end
+        for _, one in ipairs(slow) do one:send "c" end
       end
-      for _, one in ipairs(all) do one:close() end
+      for _, one in ipairs(wires) do one:close() end
       wires = {}
+      assert.is_true(wire.eventually(function() return world.door.tcp:stats() == 0 end))
       collectgarbage()
       collectgarbage()
-      memory[round] = scheduler.stats().memory_bytes
+      memory[round] = uv.resident_set_memory()
     end
+    if ROUNDS < MANY then return end
     table.sort(took)
-    if ROUNDS >= MANY then
-      print(("hostile_spec: 99 of 100 answers within %.1f ms"):format(1000 * took[#took * 99 // 100]))
-      assert.is_true(memory[ROUNDS] - memory[ROUNDS // 2] < 1 << 20)
-    end
+    local late, more = took[#took * 99 // 100], memory[ROUNDS] - memory[ROUNDS // 2]
+    print(("hostile_spec: %d requests, 99 of 100 answered within %.1f ms; %d KiB more in the later half of %d rounds"):format(#took,
+      1000 * late, more // 1024, ROUNDS))
+    assert.is_true(late <= QUICK)
+    assert.is_true(more <= SLACK)
   end)
 
   it("gives back the memory of ten thousand requests that were refused", function()

@@ -5,8 +5,9 @@ local SLACK = "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=test
   .. "&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands"
   .. "%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c"
 
--- What the senders publish as examples of their signatures; of Stripe, which publishes none with its secret, what another
--- implementation of HMAC gives for an event of theirs.
+-- Test 81. What the senders publish as examples of their signatures: Standard Webhooks in its specification, GitHub and
+-- Slack in their guides. Stripe publishes no signature together with its secret: of Stripe it is what OpenSSL's command
+-- line gives for an event of theirs, an implementation of HMAC that is not this one.
 local VECTORS = {
   standard = { given = { scheme = "standard", secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" }, now = 1614265330,
     headers = { ["webhook-id"] = "msg_p5jXN8AQM9LWM0D4loKWxJek", ["webhook-timestamp"] = "1614265330",
@@ -89,6 +90,30 @@ describe("signatures of webhooks", function()
           refused = refused + 1
         end
       end
+    end)
+
+    it(("refuses the example of %s with any one byte of a header changed, left out, doubled or put in"):format(name), function()
+      local tried = 0
+      local function refuses(header, text)
+        local headers = copy(vector.headers)
+        headers[header] = text
+        tried = tried + 1
+        if text ~= vector.headers[header] then assert.is_nil(verify(vector, headers), text) end
+      end
+      for header, text in pairs(vector.headers) do
+        if not (vector.unsigned or {})[header] then
+          for at = 1, #text do
+            local before, char, after = text:sub(1, at - 1), text:sub(at, at), text:sub(at + 1)
+            refuses(header, before .. after)
+            refuses(header, before .. char .. char .. after)
+            for byte = 33, 126 do
+              refuses(header, before .. string.char(byte) .. after)
+              refuses(header, before .. string.char(byte) .. char .. after)
+            end
+          end
+        end
+      end
+      assert.is_true(tried > 1000)
     end)
 
     it(("refuses a delivery of %s without one of its headers, or with one twice"):format(name), function()

@@ -225,6 +225,49 @@ return weir.pipeline "said" { weir.step "say" { agent = "ann", input = { text = 
     assert.not_equal(old.version, assert(here:pipeline "talk").version)
   end)
 
+  -- Loads something for the first time, and changes and reloads a file that it requires at one moment of that after the
+  -- other: before it is read, while what has read it still loads, and behind that. `seen` says what it has seen.
+  local function changed_meanwhile(first, seen)
+    local slow = "local n = 0 for i = 1, 3000000 do n = n + i end"
+    place:agent("ann", "return { text = words.word }", "local words = require 'lib.words' " .. slow)
+    place:write("pipelines/said.lua", ([[
+local weir, words = require "weir", require "lib.words"
+%s
+return weir.pipeline "said" { weir.step "say" { agent = "talk", input = { text = words.word } } }
+]]):format(slow))
+    local before, after = 0, 0
+    for turns = 1, 8 do
+      place:write("lib/words.lua", "return { word = 'one' }")
+      here = place:open()
+      local is_loaded = false
+      local ok, err = task.within({}, function()
+        task.spawn(function()
+          assert(first(here))
+          is_loaded = true
+        end)
+        for _ = 1, turns do task.yield() end
+        if is_loaded then after = after + 1 else before = before + 1 end
+        local handle = assert(io.open(file "lib/words.lua", "wb")) -- at this moment: nothing waits here
+        handle:write "return { word = 'two' }"
+        handle:close()
+        assert.same({}, reload.changed(here.registry, { file "lib/words.lua" }).failed)
+      end)
+      assert(ok, err and err.message)
+      assert.equal("two", seen(here), ("after %d turns"):format(turns))
+    end
+    assert.is_true(before > 0, "it was always loaded already")
+  end
+
+  it("reaches a pipeline that is being loaded for the first time", function()
+    changed_meanwhile(function(own) return own:pipeline "said" end,
+      function(own) return require("weir.json").encode(assert(own:pipeline "said").normal):match '"text":"(%l+)"' end)
+  end)
+
+  it("reaches a module that is being loaded for the first time", function()
+    changed_meanwhile(function(own) return own.registry:lookup("agent", "ann") end,
+      function(own) return assert(own.registry:lookup("agent", "ann")).module.execute().text end)
+  end)
+
   it("begins new runs on the new versions and ends others on those that they began with", function()
     place:agent("talk", "ctx:sleep(5) return { text = 'one' }")
     place:write("pipelines/talk.lua", PIPELINE)

@@ -1,3 +1,6 @@
+-- Test 92: what the system tells of files, also when it tells too much at once.
+
+local clock = require "weir.port.clock"
 local native = require "weir.native.scheduler"
 local process = require "weir.port.process"
 local processes = dofile "spec/lua/weir/cli/support.lua"
@@ -6,6 +9,7 @@ local task = require "weir.task"
 local watch = require "weir.registry.watch"
 
 local PATIENCE = 60 -- seconds until a spec gives up
+local RESCAN = 2 -- seconds from when the host reads again until the change serves
 local FLOOD = 100000 -- events that nobody reads meanwhile: more than the system holds
 local SAY = [[
 local weir = require "weir"
@@ -123,12 +127,14 @@ describe("a watch over a project", function()
       host:kill "sigstop" -- nobody reads what the system has to tell
       flood(name)
       place:agent("talk", "return { text = 'late' }")
+      local from = clock.now()
       host:kill "sigcont"
       local came, err = task.within({ timeout = PATIENCE }, function()
         assert(processes.read_until(host.stderr, "reloaded[^\n]*agents/talk"))
       end)
       host:close()
       assert.is_true(came, err and err.message)
+      assert.is_true(clock.now() - from <= RESCAN, clock.now() - from)
     end)
   end
 

@@ -1,11 +1,16 @@
 -- What a host does beside its runs.
+local clock = require "weir.port.clock"
+local house = require "weir.serve.house"
 local json = require "weir.native.json"
 local log_of = require "weir.log"
+local native = require "weir.native.scheduler"
 local queue = require "weir.queue"
 local spaces = require("weir.queue.place").spaces
 local serve = require "weir.serve"
+local store_port = require "weir.port.store"
 local support = dofile "spec/lua/weir/cli/support.lua"
 local task = require "weir.task"
+local upkeep = dofile "spec/lua/weir/upkeep/support.lua"
 local uv = require "luv"
 
 local TELLS = [[
@@ -83,5 +88,81 @@ describe("the house of a host", function()
     assert.same({}, host.store:scan(spaces.forgets, {}))
     host:stop "the spec is over"
     support.remove(folder)
+  end)
+end)
+
+describe("the house of a host, over time", function()
+  local store, logged, open
+
+  local function begin(settings)
+    local own = upkeep.engine(store, settings)
+    local log = {}
+    for _, level in ipairs { "debug", "info", "warn", "error" } do
+      log[level] = function(_, message, fields) logged[#logged + 1] = { level = level, message = message, fields = fields } end
+    end
+    open = house.start { engine = own, store = store, log = log, settings = {}, feed = {} }
+    return own
+  end
+
+  before_each(function()
+    native.use_virtual_clock(1)
+    store, logged = assert(store_port.open ":memory:"), {}
+  end)
+  after_each(function()
+    open:close()
+    store:close()
+    native.use_real_clock()
+  end)
+
+  local function has(run) return store:row(run.id) ~= nil end
+
+  it("removes runs whose time is over within a quarter of an hour, with what nothing refers to then, and says so", function()
+    local own = begin { retention = "1h" }
+    local old, waits = upkeep.run(own, "large", { text = ("x"):rep(5000) }), upkeep.run(own, "asks")
+    clock.sleep(3000)
+    local young = upkeep.run(own, "plain", { text = "young" })
+    assert.is_true(has(old))
+    clock.sleep(600 + 900)
+    assert.same({ false, true, true }, { has(old), has(waits), has(young) })
+    assert.same({ "info", "pruned", 1 }, { logged[1].level, logged[1].message, logged[1].fields.runs })
+    clock.sleep(86400)
+    assert.same({ false, true }, { has(young), has(waits) })
+    assert.equal(1, #store:scan "definitions") -- of the one that waits
+    local sums = { runs = 0, definitions = 0, blobs = 0 } -- what is large is a blob: the input and the output
+    for _, entry in ipairs(logged) do
+      assert.equal("pruned", entry.message)
+      for name in pairs(sums) do sums[name] = sums[name] + entry.fields[name] end
+    end
+    assert.same({ runs = 2, definitions = 2, blobs = 2 }, sums)
+    assert.same({}, (select(2, store:verify())))
+  end)
+
+  it("removes many in small batches, and serves others between them", function()
+    local own = begin { retention = 1 }
+    for n = 1, 400 do upkeep.run(own, "plain", { text = "n" .. n }) end
+    local turns = 0
+    clock.sleep(59)
+    while #store:runs { limit = 1 } > 0 do
+      clock.sleep(0.01)
+      if #store:runs { limit = 1000 } < 400 then turns = turns + 1 end
+    end
+    assert.is_true(turns >= 4, turns)
+  end)
+
+  it("keeps everything where nobody says how long, and says nothing", function()
+    local run = upkeep.run(begin(), "plain", { text = "x" })
+    clock.sleep(10 * 86400)
+    assert.same({ true, 0 }, { has(run), #logged })
+  end)
+
+  it("stops in the middle when the host stops", function()
+    local own = begin { retention = 1 }
+    for n = 1, 400 do upkeep.run(own, "plain", { text = "n" .. n }) end
+    clock.sleep(59)
+    while #store:runs { limit = 1000 } == 400 do clock.sleep(0.01) end
+    own.is_stopping = true
+    open:close()
+    assert.is_true(#store:runs { limit = 1 } > 0)
+    assert.same({}, (select(2, store:verify())))
   end)
 end)

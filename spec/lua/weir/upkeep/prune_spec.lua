@@ -91,19 +91,36 @@ describe("pruning", function()
     assert.is_true(done.entries >= 9 and done.bytes > 200)
   end)
 
+  -- As in another process: what this one has put is not its own any more.
+  local function forget()
+    local kept = require("weir.run.keeping").kept_of(store)
+    for _ = 1, 2 do kept:turn() end
+  end
+
+  it("lets go of what the same process has put two sweeps ago", function()
+    local own = support.engine(store)
+    support.run_of(own, P "once" { S "a" { agent = "echo", input = { n = 1 } } })
+    clock.sleep(10)
+    assert.same({ 1, 0 }, { upkeep.prune(own, { older = 5 }).runs, #store:scan "definitions" - 1 })
+    assert.same({ 0, 1 }, { upkeep.prune(own, { older = 5 }).definitions, #store:scan "modules" })
+    assert.same({ 1, 0 }, { upkeep.prune(own, { older = 5 }).definitions, #store:scan "modules" })
+    assert.equal("finished", support.run_of(own, P "once" { S "a" { agent = "echo", input = { n = 1 } } }).status)
+    assert.equal(1, #store:scan "definitions")
+  end)
+
   it("removes definitions and modules that no run pins, and puts them back for the next run", function()
     local own = support.engine(store)
     for index = 1, 3 do support.run_of(own, P("once" .. index) { S "a" { agent = "echo", input = { n = index } } }) end
     clock.sleep(10)
     local later = support.engine(store) -- as after a start: only what it uses is its own
-    require("weir.run.keeping").kept_of(store).is_there = {}
+    forget()
     support.run(later, "plain", { text = "kept" })
     local done = upkeep.prune(later, { older = 5 })
     assert.same({ 3, 3, 0 }, { done.runs, done.definitions, done.modules })
     assert.equal(1, #store:scan "definitions")
     support.run_of(later, P "once1" { S "a" { agent = "echo", input = { n = 1 } } })
     assert.equal(2, #store:scan "definitions")
-    require("weir.run.keeping").kept_of(store).is_there = {}
+    forget()
     clock.sleep(10)
     assert.equal(1, upkeep.prune(later, { older = 5 }).modules)
     assert.same({ 0, 0 }, { #store:scan "definitions", #store:scan "modules" })
@@ -113,7 +130,6 @@ describe("pruning", function()
 
   it("keeps what a waiting flow has chosen on its way, and what a child pipeline uses", function()
     local own = support.engine(store)
-    local keeping = require "weir.run.keeping"
     local flow = assert(own.project:load("wandering.lua", [[
       local weir = require "weir"
       return weir.flow "wandering" { function(run, input)
@@ -127,7 +143,7 @@ describe("pruning", function()
     for _ = 1, 3 do support.run_of(own, P "other" { S "a" { agent = "combine", input = { texts = { "a", "b" } } } }) end
     assert.same({ "waiting", "waiting" }, { waiting.status, family.status })
     clock.sleep(10)
-    keeping.kept_of(store).is_there = {}
+    forget()
     local before = {}
     for _, found in ipairs(store:scan "modules") do before[#before + 1] = found.key:match "^(.-)@" end
     local done = upkeep.prune(support.engine(store), { older = 5 })
@@ -149,7 +165,7 @@ describe("pruning", function()
     support.run(own, "plain", { text = "x" })
     clock.sleep(10)
     local kept = require("weir.run.keeping").kept_of(store)
-    kept.is_there = {}
+    forget()
     local begun
     task.within({}, function()
       task.spawn(function() upkeep.prune(own, { older = 5, pause = 0 }) end)
