@@ -136,8 +136,6 @@ local function list(arguments, context, here, store)
   local rows = rows_of(here, router, is_live, arguments.labels)
   if arguments.json then
     for _, row in ipairs(rows) do context.out:line(shape.line(row_shape(row))) end
-  elseif #rows == 0 then
-    context.err:line "there are no models yet; name some in `models` of weir.lua"
   else
     print_rows(context, rows)
   end

@@ -84,12 +84,12 @@ function Catalog:find(name)
   failure.raise("not_found", "model '%s' is unknown%s; there are %s", name, suggest.hint(name, names), table.concat(names, ", "))
 end
 
---- The models that the settings name, and those that need nothing.
+--- The models that the settings name; without any, those that need nothing.
 ---@return weir.model.Entry[] sorted by name
 function Catalog:all()
-  local list = {}
+  local settings, list = self.project.settings.models or {}, {}
   for _, name in ipairs(self:names()) do
-    if name:find "^local/" or (self.project.settings.models or {})[name] then list[#list + 1] = self:find(name) end
+    if settings[name] or next(settings) == nil and name:find "^local/" then list[#list + 1] = self:find(name) end
   end
   return list
 end

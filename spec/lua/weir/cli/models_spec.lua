@@ -6,9 +6,9 @@ local models = dofile "spec/lua/weir/model/support.lua"
 
 local SETTINGS = [[
 return { models = {
-  fast = { use = "small", price = { input = 1, output = 2 }, weight = 3 },
-  good = { use = "large", provider = "far", price = { input = 10, output = 20 } },
-  new = { use = "small" },
+  fast = { use = "openai", price = { input = 1, output = 2 }, weight = 3 },
+  good = { use = "anthropic", provider = "far", price = { input = 10, output = 20 } },
+  new = { use = "openai" },
 } }
 ]]
 
@@ -18,8 +18,8 @@ local function call_some(folder)
   local router = route.new(store, { draw = models.draws(1) })
   local estimate = { input_tokens = 100, output_tokens = 50 }
   local candidates = {
-    { name = "fast", module = "small", price = { input = 1, output = 2 }, estimate = estimate },
-    { name = "good", module = "large", price = { input = 10, output = 20 }, estimate = estimate },
+    { name = "fast", module = "models/openai", price = { input = 1, output = 2 }, estimate = estimate },
+    { name = "good", module = "models/anthropic", price = { input = 10, output = 20 }, estimate = estimate },
   }
   for n = 1, 12 do
     local choice = models.choice({}, { router = router, candidates = candidates, label = n % 2 == 0 and "draft" or nil,
@@ -47,11 +47,11 @@ describe("weir models", function()
     local result = run()
     assert.equal(0, result.status, result.stderr)
     assert.matches("^MODEL +MODULE +STATE +CALLS +SUCCESS +FIRST p50 +p95 +TOKENS/S +USD/CALL +SCORE\n", result.stdout)
-    assert.matches("\nfast +small +%- +4 +100 %% .+ 0%.000200 +%-\n", result.stdout)
-    assert.matches("\ngood +large +%- +8 +100 %% .+ 0%.002000 +0%.90\n", result.stdout)
-    assert.matches("\nnew +small +%- +0 +%- +%- +%- +%- +%- +%-\n", result.stdout)
+    assert.matches("\nfast +models/openai +%- +4 +100 %% .+ 0%.000200 +%-\n", result.stdout)
+    assert.matches("\ngood +models/anthropic +%- +8 +100 %% .+ 0%.002000 +0%.90\n", result.stdout)
+    assert.matches("\nnew +models/openai +%- +0 +%- +%- +%- +%- +%- +%-\n", result.stdout)
     assert.is_nil(result.stdout:find("draft", 1, true))
-    assert.matches("\ngood · draft +large +%- +4 ", run("--labels").stdout)
+    assert.matches("\ngood · draft +models/anthropic +%- +4 ", run("--labels").stdout)
   end)
 
   it("gives programs a line each, in which what is unknown is null", function()
@@ -59,7 +59,7 @@ describe("weir models", function()
     assert.equal(5, #lines)
     local null = require("weir.json").null
     local good, new = lines[3], lines[5]
-    assert.same({ "good", null, "large", 8 }, { good.name, good.label, good.module, good.calls })
+    assert.same({ "good", null, "models/anthropic", 8 }, { good.name, good.label, good.module, good.calls })
     assert.same({ 1, "0.9", 1, null }, { good.success, ("%.6g"):format(good.score), good.scores, good.state })
     assert.same({ "new", 0, null, null }, { new.name, new.calls, new.success, new.usd_per_call })
   end)
@@ -72,7 +72,7 @@ describe("weir models", function()
     support.write(other, "weir.lua", "return {}\n")
     result = support.host({ "models" }, { cwd = other })
     assert.equal(0, result.status)
-    assert.equal("there are no models yet; name some in `models` of weir.lua\n", result.stderr)
+    assert.matches("\nlocal/textrank +models/extractive", result.stdout)
     support.remove(other)
   end)
 
