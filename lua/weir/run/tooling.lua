@@ -11,6 +11,7 @@ local json = require "weir.native.json"
 local offer = require "weir.tool.offer"
 local question = require "weir.run.question"
 local retry = require "weir.run.retry"
+local schema = require "weir.schema"
 
 local M = {}
 
@@ -122,6 +123,7 @@ end
 ---@return table step
 function M.step(ctx, tool, name, arguments, is_tainted)
   local run = ctx._frame.run
+  arguments = schema.defaults(tool.parameters, arguments)
   return { name = name, kind = KINDS[tool.source], tool = tool, agent = tool.source == "agent" and tool.of or nil,
     module = tool.source == "agent" and "agents/" .. tool.of or nil, pipeline = tool.source == "pipeline" and tool.of or nil,
     options = tool.options, input = function() return arguments end, retry = retry.policy(), is_simple = true,

@@ -82,10 +82,25 @@ local function provider_of(candidates, model)
   end
 end
 
+-- What a call costs has to be known where money is limited.
+local function affordable(run, candidates)
+  local budget = run.plan.budget
+  if not (budget and budget.usd) then return candidates end
+  local priced, names = {}, {}
+  for index, entry in ipairs(candidates) do
+    names[index] = entry.name
+    if entry.price then priced[#priced + 1] = entry end
+  end
+  if #priced > 0 then return priced end
+  failure.raise("invalid", "the run has a budget of money, and no price is known of %s; `models` in weir.lua may state it",
+    table.concat(names, ", "))
+end
+
 local function ask(frame, key, asked, emit)
   local run = frame.run
   local service = models.of(run.engine)
   local candidates, policy = service:choice(asked.model)
+  candidates = affordable(run, candidates)
   local estimate = service:estimate(candidates, asked.request)
   local reservation <close> = allowance.reserve(frame, key, estimate)
   local place = { pipeline = run.plan.name, label = asked.label, run = run.id, step = key, left = function() return allowance.left(run) end,
