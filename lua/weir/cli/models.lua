@@ -1,6 +1,5 @@
 --- weir models: what the calls of the project's models were like, and what another policy would have chosen.
 
-local catalog = require "weir.model.catalog"
 local client = require "weir.serve.client"
 local clock = require "weir.port.clock"
 local duration = require "weir.duration"
@@ -13,6 +12,7 @@ local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 local text = require "weir.cli.text"
 local value_of = require "weir.value"
+local view = require "weir.view.models"
 
 local M = {
   name = "models",
@@ -60,44 +60,6 @@ local function router_of(store)
   return require("weir.model.route").new(store), false
 end
 
-local function candidate_state(router, is_live, candidate)
-  if not is_live then return nil end
-  router.admission:look(candidate)
-  return candidate.state
-end
-
--- A line for each model of the settings, then for those that only the statistics know.
-local function rows_of(here, router, is_live, with_labels)
-  local rows, seen = {}, {}
-  for _, candidate in ipairs(catalog.new(here):all()) do
-    seen[candidate.name] = candidate
-    candidate.state = candidate_state(router, is_live, candidate)
-    rows[#rows + 1] = { candidate = candidate, metrics = router.statistics:of(candidate.name) }
-  end
-  for _, row in ipairs(router.statistics:table()) do
-    local candidate = seen[row.model]
-    if row.label and with_labels or not row.label and not candidate then
-      rows[#rows + 1] = { candidate = candidate or { name = row.model }, label = row.label, metrics = row.metrics }
-    end
-  end
-  table.sort(rows, function(a, b)
-    if a.candidate.name ~= b.candidate.name then return a.candidate.name < b.candidate.name end
-    return (a.label or "") < (b.label or "")
-  end)
-  return rows
-end
-
-local MEASURED = { "success", "first_token_p50", "first_token_p95", "total_p50", "total_p95", "tokens_per_second", "usd_per_call", "usd",
-  "score" }
-
-local function row_shape(row)
-  local line = { name = row.candidate.name, label = or_null(row.label), module = or_null(row.candidate.module),
-    state = or_null(row.candidate.state), ready_in = or_null(row.candidate.ready_in), calls = row.metrics.calls,
-    scores = row.metrics.scores, classes = row.metrics.classes }
-  for _, name in ipairs(MEASURED) do line[name] = or_null(row.metrics[name]) end
-  return line
-end
-
 local function show(value, format)
   return value and format:format(value) or "-"
 end
@@ -133,9 +95,9 @@ end
 
 local function list(arguments, context, here, store)
   local router, is_live = router_of(store)
-  local rows = rows_of(here, router, is_live, arguments.labels)
+  local rows = view.rows(here, router, is_live, arguments.labels)
   if arguments.json then
-    for _, row in ipairs(rows) do context.out:line(shape.line(row_shape(row))) end
+    for _, row in ipairs(rows) do context.out:line(shape.line(view.shape(row))) end
   else
     print_rows(context, rows)
   end

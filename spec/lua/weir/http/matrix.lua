@@ -4,6 +4,7 @@
 return {
   { "POST", "/v1/chat/completions", "run", body = '{"model":"weir/nobody","messages":[{"role":"user"}]}' },
   { "GET", "/v1/models", "read" },
+  { "GET", "/api/models", "read" },
   { "GET", "/v1/models/weir/{name}", "read" },
   { "POST", "/api/runs", "run", body = "{}" },
   { "GET", "/api/runs", "read" },
