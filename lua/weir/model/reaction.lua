@@ -1,42 +1,35 @@
 --- What is done when a model refuses, by the class of the refusal. Pure.
 ---
----   retry      the same model again after a pause, and when it has had all its attempts, the next one
----   fall_back  the next model at once
----   resume     as retry, if the one that ran the call says how to go on; else as retry while nothing was given out
+---   retry      the same model again after a pause, as often as it may be asked
+---   fall_back  the next model
+---   resume     as retry and fall_back; once something was given out only if the one that ran the call says how to go on
 ---   fail       nobody else is asked: the request itself is at fault, or somebody has to do something
 
 local M = {}
 
+-- In the order in which they are tried.
 local ACTIONS = {
-  auth = "fail", invalid_request = "fail", redirect = "fail", refusal = "fail", cancelled = "fail",
-  not_found = "fall_back", context_length = "fall_back", too_large = "fall_back",
-  conflict = "retry", rate_limit = "retry", overloaded = "retry", server = "retry", timeout = "retry", connection = "retry",
-  protocol = "retry", cut = "resume",
+  auth = { "fail" }, invalid_request = { "fail" }, redirect = { "fail" }, refusal = { "fail" }, cancelled = { "fail" },
+  not_found = { "fall_back" }, context_length = { "fall_back" }, too_large = { "fall_back" },
+  conflict = { "retry" }, -- another model would not help
+  rate_limit = { "retry", "fall_back" }, overloaded = { "retry", "fall_back" }, server = { "retry", "fall_back" },
+  timeout = { "retry", "fall_back" }, connection = { "retry", "fall_back" }, protocol = { "retry", "fall_back" },
+  cut = { "resume", "fall_back" },
 }
-
-local SAME_ONLY = { conflict = true } -- another model would not help
 
 --- The classes, sorted.
 ---@type string[]
 M.classes = require("weir.value").names(ACTIONS)
 
---- What to do about a refusal.
----@param detail { class: string?, fall_back: boolean? }|nil fall_back: a retry could not help, such as when a name cannot
----  be resolved
----@param given table<string, string>|nil actions by class, in the place of the table's
----@return "retry"|"fall_back"|"resume"|"fail"
-function M.to(detail, given)
-  local class = detail and detail.class
-  local action = given and given[class] or ACTIONS[class] or "fail"
-  if action == "retry" and detail.fall_back then return "fall_back" end
-  return action
-end
-
---- Whether another model is asked once this one has had all its attempts.
----@param class string|nil
----@return boolean
-function M.goes_on(class)
-  return not SAME_ONLY[class]
+--- What is done about a refusal, in order.
+---@param detail { class: string?, at_once: boolean? } at_once: asking the same model again is of no use
+---@param given table<string, string|string[]>|nil actions by class, in the place of the table's
+---@return string[]
+function M.actions(detail, given)
+  local chosen = given and given[detail.class] or ACTIONS[detail.class] or { "fail" }
+  if type(chosen) == "string" then chosen = { chosen } end
+  if detail.at_once and chosen[1] ~= "fail" then return { "fall_back" } end
+  return chosen
 end
 
 --- Seconds until the next attempt at the same model: what the server asked for, and a little of its own so that not all come

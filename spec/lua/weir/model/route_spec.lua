@@ -83,7 +83,7 @@ describe("a call of a model", function()
 
   virtual("falls back at once when the refusal says that a retry cannot help", function()
     local choice = choice_of { "a", "b" }
-    local call, calls = models { a = refuses("connection", { fall_back = true }), b = answers "b" }
+    local call, calls = models { a = refuses("connection", { at_once = true }), b = answers "b" }
     assert.is_truthy(route.call(choice, {}, call))
     assert.same({ a = 1, b = 1 }, calls)
   end)
@@ -199,11 +199,14 @@ describe("a call of a model", function()
   end)
 
   it("knows what to do about every class", function()
+    local known = { retry = true, fall_back = true, fail = true, resume = true }
     for _, class in ipairs(reaction.classes) do
-      assert.is_truthy(({ retry = 1, fall_back = 1, fail = 1, resume = 1 })[reaction.to { class = class }])
+      for _, action in ipairs(reaction.actions { class = class }) do assert.is_true(known[action]) end
     end
-    assert.equal("fail", reaction.to(nil))
-    assert.equal("fail", reaction.to { class = "something else" })
+    assert.same({ "fail" }, reaction.actions {})
+    assert.same({ "fail" }, reaction.actions { class = "something else", at_once = true })
+    assert.same({ "fall_back" }, reaction.actions { class = "server", at_once = true })
+    assert.same({ "retry" }, reaction.actions({ class = "auth" }, { auth = "retry" }))
   end)
 
   it("spreads its pauses, within their bounds", function()
