@@ -392,22 +392,23 @@ local function several(one)
   return (" (after %d attempts at %s)"):format(#one.attempts, table.concat(names, ", "))
 end
 
+local NOTHING = {} -- was asked yet
+
 --- Which models would be asked now, in which order. Nothing is called, counted or logged; a policy that draws may draw otherwise
---- next time. Does not wait.
+--- next time. How each model stands is put into its candidate. Does not wait.
 ---@param choice weir.ModelChoice
 ---@param request table
 ---@return string[] names empty when none is ready
 ---@return string reason
----@return { name: string, state: string, ready_in: number, running: integer }[] candidates
 function M.preview(choice, request)
-  local one = begin(choice, request)
-  one.left = choice.left and choice.left() or {}
+  local one = { choice = choice, router = choice.router, request = request, options = M.defaults, views = choice.candidates,
+    counts = NOTHING, used = NOTHING, left = choice.left and choice.left() or NOTHING }
   local ready = sort_out(one)
-  if #ready == 0 then return {}, "no model is ready", snapshot(one) end
+  if #ready == 0 then return {}, "no model is ready" end
   one.metrics = metrics_for(one, ready)
   local names, reason = pick(one, ready)
   must_be_list(choice.policy, names)
-  return names, reason or "", snapshot(one)
+  return names, reason or ""
 end
 
 --- Has a model answer. Waits; raises when it is cancelled (every call has ended then).
