@@ -43,7 +43,7 @@ local FREE = 0.000001 -- usd; nothing costs less than that in a comparison
 ---@param options table
 ---@return table state
 function M.setup(options)
-  local state = {}
+  local state = { arms = {} }
   for name in pairs(M.options) do state[name] = options[name] end
   return state
 end
@@ -71,36 +71,43 @@ local function usd_of(candidate, metrics)
   return metrics.usd_per_call
 end
 
--- An arm for each candidate, and the best that is known of any.
-local function first_look(candidates, of)
-  local arms, best_score, best_seconds, best_usd = {}, nil, nil, nil
-  for index, candidate in ipairs(candidates) do
-    local metrics = of[candidate.name]
+-- An arm for each candidate, and the best that is known of any. The arms of the choice before are used again: a choice is
+-- made often, and new tables are what it would cost most.
+local function first_look(candidates, of, arms)
+  local best_score, best_seconds, best_usd
+  for index = 1, #candidates do
+    local candidate = candidates[index]
+    local metrics, arm = of[candidate.name], arms[index]
     local recent = metrics.recent
     local score, seconds, usd = recent.score or metrics.score, recent.seconds or metrics.total_p50, usd_of(candidate, metrics)
     if score and (not best_score or score > best_score) then best_score = score end
     if seconds and (not best_seconds or seconds < best_seconds) then best_seconds = max(seconds, 1e-6) end
     if usd and (not best_usd or usd < best_usd) then best_usd = max(usd, FREE) end
-    arms[index] = { name = candidate.name, metrics = metrics, usd = usd, is_new = metrics.calls == 0, mean = 0, n = 0, drawn = 0 }
+    if not arm then
+      arm = { mean = 0, n = 0, drawn = 0 }
+      arms[index] = arm
+    end
+    arm.name, arm.metrics, arm.usd, arm.is_new = candidate.name, metrics, usd, metrics.calls == 0
   end
-  return arms, { score = best_score, seconds = best_seconds, usd = best_usd }
+  for index = #candidates + 1, #arms do arms[index] = nil end
+  return best_score, best_seconds, best_usd
 end
 
 -- What a model's calls are worth on the whole, and how many of them that rests on.
-local function value(arm, best, state)
+local function value(arm, state, best_score, best_seconds, best_usd)
   local metrics = arm.metrics
   local recent, fresh, slow = metrics.recent, weights_of(metrics, state)
   local count, sum, weights = recent.calls * fresh, 0, 0
-  if best.score and state.quality > 0 then
-    sum = state.quality * mean(recent.score, recent.scores * fresh, metrics.score, slow, best.score)
+  if best_score and state.quality > 0 then
+    sum = state.quality * mean(recent.score, recent.scores * fresh, metrics.score, slow, best_score)
     weights = state.quality
   end
-  if best.seconds and state.latency > 0 then
-    local seconds = mean(recent.seconds, count, metrics.total_p50, slow, best.seconds)
-    sum, weights = sum + state.latency * min(1, best.seconds / max(seconds, 1e-6)), weights + state.latency
+  if best_seconds and state.latency > 0 then
+    local seconds = mean(recent.seconds, count, metrics.total_p50, slow, best_seconds)
+    sum, weights = sum + state.latency * min(1, best_seconds / max(seconds, 1e-6)), weights + state.latency
   end
-  if best.usd and state.cost > 0 then
-    sum, weights = sum + state.cost * min(1, best.usd / max(arm.usd or best.usd, FREE)), weights + state.cost
+  if best_usd and state.cost > 0 then
+    sum, weights = sum + state.cost * min(1, best_usd / max(arm.usd or best_usd, FREE)), weights + state.cost
   end
   local success = mean(recent.success, count, metrics.success, slow, 1)
   arm.mean, arm.n = success * (weights > 0 and sum / weights or 1), count + slow
@@ -125,10 +132,12 @@ local function is_before(a, b)
 end
 
 local function arms_of(candidates, metrics, state)
-  local arms, best = first_look(candidates, metrics.of)
+  local arms = state.arms
+  local best_score, best_seconds, best_usd = first_look(candidates, metrics.of, arms)
   local normal, spare
-  for _, arm in ipairs(arms) do
-    value(arm, best, state)
+  for index = 1, #arms do
+    local arm = arms[index]
+    value(arm, state, best_score, best_seconds, best_usd)
     if spare then normal, spare = spare, nil else normal, spare = normals(metrics.draw) end
     arm.drawn = arm.mean + state.spread / sqrt(1 + arm.n) * normal
   end

@@ -107,10 +107,18 @@ function Admission:leave(pass, outcome)
   for _, waiter in ipairs(waiters) do waiter:wake(true) end
 end
 
+-- However the wait ends, whoever has waited is not woken any more.
+local function forget(waiters, waiter)
+  for index, one in ipairs(waiters) do
+    if one == waiter then return table.remove(waiters, index) end
+  end
+end
+
 --- Waits until a call has left, or the time is over.
 ---@param seconds number
 function Admission:wait(seconds)
   local waiter = task.waiter()
+  local _ <close> = setmetatable({}, { __close = function() forget(self.waiters, waiter) end })
   table.insert(self.waiters, waiter)
   waiter:wait("a model to be ready", seconds)
 end

@@ -50,8 +50,8 @@ M.classes = {
 ---@param detail weir.model.Detail
 ---@return weir.model.Action[]
 function M.actions(detail)
-  if detail.at_once then return { "fall_back" } end
   local known = M.classes[detail.class]
+  if detail.at_once and known and known.actions[1] ~= "fail" then return { "fall_back" } end
   return known and known.actions or { "fail" }
 end
 

@@ -4,6 +4,7 @@
 
 local default_clock = require "weir.port.clock"
 local native = require "weir.native.scheduler"
+local values = require "weir.value"
 
 local M = {}
 
@@ -21,7 +22,7 @@ Keeper.__index = Keeper
 ---@param seconds number|nil from a change to its writing, default 2
 ---@return weir.Keeper
 function M.new(store, clock, seconds)
-  return setmetatable({ store = store, clock = clock or default_clock, seconds = seconds or SECONDS, changed = {}, count = 0 }, Keeper)
+  return setmetatable({ store = store, clock = clock or default_clock, seconds = seconds or SECONDS, changed = {} }, Keeper)
 end
 
 -- A task of nobody: what is written later does not belong to the step that changed it.
@@ -36,9 +37,7 @@ local function write_later(self)
 end
 
 local function note(self, space, key, change)
-  local name = space .. " " .. key
-  if self.changed[name] == nil then self.count = self.count + 1 end
-  self.changed[name] = change
+  self.changed[space .. " " .. key] = change
 end
 
 --- Has a key written soon. Does not wait.
@@ -74,15 +73,16 @@ local function write(self, batch)
   return nil, message, code
 end
 
-local function take_batch(self)
-  local batch = {}
-  for name, change in pairs(self.changed) do
-    self.changed[name] = nil
-    batch[#batch + 1] = change
-    if #batch == BATCH then break end
+-- In the order of their keys, so that equal changes give equal transactions.
+local function take_all(self)
+  local names, batches = values.names(self.changed), {}
+  for index, name in ipairs(names) do
+    local number = (index - 1) // BATCH + 1
+    batches[number] = batches[number] or {}
+    table.insert(batches[number], self.changed[name])
   end
-  self.count = self.count - #batch
-  return batch
+  self.changed = {}
+  return batches
 end
 
 --- Writes all that has changed. Waits.
@@ -90,15 +90,15 @@ end
 ---@return string|nil message
 ---@return string|nil code as `store:batch`
 function Keeper:flush()
-  for _ = 1, math.ceil(self.count / BATCH) do
-    local ok, message, code = write(self, take_batch(self))
-    self.problem = message
-    if not ok then
-      write_later(self)
-      return nil, message, code
-    end
+  local problem, code
+  for _, batch in ipairs(take_all(self)) do
+    local ok, message, its_code = write(self, batch)
+    if not ok then problem, code = message, its_code end
   end
-  return true
+  self.problem = problem
+  if not problem then return true end
+  write_later(self)
+  return nil, problem, code
 end
 
 --- Writes what is left and ends. To be called before the store is closed. Waits. Safe twice.

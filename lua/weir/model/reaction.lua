@@ -1,8 +1,8 @@
 --- What is done when a model refuses, by the class of the refusal. Pure.
 ---
----   retry      the same model again after a pause, and when it has had all its attempts, the next one
----   fall_back  the next model at once
----   resume     as retry, if the one that ran the call says how to go on; else as retry while nothing was given out
+---   retry      the same model again after a pause, as often as it may be asked
+---   fall_back  the next model
+---   resume     as retry and fall_back; once something was given out only if the one that ran the call says how to go on
 ---   fail       nobody else is asked: the request itself is at fault, or somebody has to do something
 
 local errors = require "weir.model.errors"
@@ -13,21 +13,18 @@ local M = {}
 ---@type string[]
 M.classes = require("weir.value").names(errors.classes)
 
---- What to do about a refusal.
----@param detail weir.model.Detail|nil
----@param given table<string, string>|nil actions by class, in the place of the table's
----@return "retry"|"fall_back"|"resume"|"fail"
-function M.to(detail, given)
-  local class = detail and detail.class
-  return given and given[class] or errors.actions(detail or {})[1]
-end
+-- What has not been given out yet may as well be asked of another model.
+local RESUME = { "resume", "fall_back" }
 
---- Whether another model is asked once this one has had all its attempts.
----@param class string|nil
----@return boolean
-function M.goes_on(class)
-  local known = errors.classes[class]
-  return known ~= nil and (known.actions[1] == "resume" or known.actions[2] == "fall_back" or known.actions[1] == "fall_back")
+--- What is done about a refusal, in order.
+---@param detail weir.model.Detail
+---@param given table<string, string|string[]>|nil actions by class, in the place of those of `weir.model.errors`
+---@return string[]
+function M.actions(detail, given)
+  local chosen = given and given[detail.class] or errors.actions(detail)
+  if type(chosen) == "string" then chosen = { chosen } end
+  if detail.at_once and chosen[1] ~= "fail" then return { "fall_back" } end
+  return chosen[1] == "resume" and RESUME or chosen
 end
 
 --- Seconds until the next attempt at the same model: what the server asked for, and a little of its own so that not all come

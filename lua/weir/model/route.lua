@@ -25,7 +25,7 @@ M.defaults = {
   all_cooling = "wait", -- or "fail", or "last_resort"
   last_resort = nil,    -- the model that is asked then, whatever stands against it
   hedge = nil,          -- "p95", or seconds: a second call when the first word is later than that
-  on = nil,             -- actions by class, over those of reaction.lua
+  on = nil,             -- by class an action, or a list of them, over those of reaction.lua
 }
 
 local ENOUGH = 3 -- calls with a label before they say more than all of the model's
@@ -262,11 +262,11 @@ end
 
 -- What follows: "fail", "next", or the seconds until the same model is tried again.
 local function follow_up(one, outcome)
-  local action = reaction.to(outcome.detail, one.options.on)
-  if action == "fail" or not can_go_on(one, outcome) then return "fail" end
-  if action == "fall_back" then return "next" end
+  local actions = reaction.actions(outcome.detail, one.options.on)
+  if actions[1] == "fail" or not can_go_on(one, outcome) then return "fail" end
+  if actions[1] == "fall_back" then return "next" end
   local tried = one.counts[outcome.view.name]
-  if tried >= one.options.attempts then return reaction.goes_on(outcome.class) and "next" or "fail" end
+  if tried >= one.options.attempts then return actions[2] == "fall_back" and "next" or "fail" end
   return reaction.delay(tried, outcome.detail.retry_after, one.options, one.router.draw)
 end
 
@@ -392,22 +392,23 @@ local function several(one)
   return (" (after %d attempts at %s)"):format(#one.attempts, table.concat(names, ", "))
 end
 
+local NOTHING = {} -- was asked yet
+
 --- Which models would be asked now, in which order. Nothing is called, counted or logged; a policy that draws may draw otherwise
---- next time. Does not wait.
+--- next time. How each model stands is put into its candidate. Does not wait.
 ---@param choice weir.ModelChoice
 ---@param request table
 ---@return string[] names empty when none is ready
 ---@return string reason
----@return { name: string, state: string, ready_in: number, running: integer }[] candidates
 function M.preview(choice, request)
-  local one = begin(choice, request)
-  one.left = choice.left and choice.left() or {}
+  local one = { choice = choice, router = choice.router, request = request, options = M.defaults, views = choice.candidates,
+    counts = NOTHING, used = NOTHING, left = choice.left and choice.left() or NOTHING }
   local ready = sort_out(one)
-  if #ready == 0 then return {}, "no model is ready", snapshot(one) end
+  if #ready == 0 then return {}, "no model is ready" end
   one.metrics = metrics_for(one, ready)
   local names, reason = pick(one, ready)
   must_be_list(choice.policy, names)
-  return names, reason or "", snapshot(one)
+  return names, reason or ""
 end
 
 --- Has a model answer. Waits; raises when it is cancelled (every call has ended then).

@@ -106,6 +106,7 @@ end
 local function pack_hours(hours)
   local list = {}
   for _, hour in pairs(hours) do list[#list + 1] = hour end
+  table.sort(list, function(a, b) return a.hour < b.hour end)
   return list
 end
 

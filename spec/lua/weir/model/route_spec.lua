@@ -189,21 +189,24 @@ describe("a call of a model", function()
   virtual("can be looked at before it is made, and then counts for nothing", function()
     local choice = choice_of { "a", { name = "b", module = "m" } }
     choice.router.admission:leave(assert(choice.router.admission:enter(choice.candidates[2])), { ok = false, class = "rate_limit", retry_after = 9 })
-    local names, reason, candidates = route.preview(choice, {})
+    local names, reason = route.preview(choice, {})
     assert.same({ "a" }, names)
     assert.equal("'a' is the first that is ready", reason)
-    assert.equal("cooling", candidates[2].state)
+    assert.equal("cooling", choice.candidates[2].state)
     assert.equal(0, choice.router.statistics:of("a").calls)
     assert.is_nil(choice.router.statistics:last())
-    assert.same({ {}, "no model is ready" }, { table.unpack({ route.preview(choice_of {}, {}) }, 1, 2) })
+    assert.same({ {}, "no model is ready" }, { route.preview(choice_of {}, {}) })
   end)
 
   it("knows what to do about every class", function()
+    local known = { retry = true, fall_back = true, fail = true, resume = true }
     for _, class in ipairs(reaction.classes) do
-      assert.is_truthy(({ retry = 1, fall_back = 1, fail = 1, resume = 1 })[reaction.to { class = class }])
+      for _, action in ipairs(reaction.actions { class = class }) do assert.is_true(known[action]) end
     end
-    assert.equal("fail", reaction.to(nil))
-    assert.equal("fail", reaction.to { class = "something else" })
+    assert.same({ "fail" }, reaction.actions {})
+    assert.same({ "fail" }, reaction.actions { class = "something else", at_once = true })
+    assert.same({ "fall_back" }, reaction.actions { class = "server", at_once = true })
+    assert.same({ "retry" }, reaction.actions({ class = "auth" }, { auth = "retry" }))
   end)
 
   it("spreads its pauses, within their bounds", function()

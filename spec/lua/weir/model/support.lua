@@ -19,11 +19,14 @@ function M.draws(seed)
   end
 end
 
+local policies = {}
+
 --- A policy as a choice has it.
 ---@param name string
 ---@param options table|nil
 function M.policy(name, options)
-  local module = testing.module("policies/" .. name)
+  policies[name] = policies[name] or testing.module("policies/" .. name)
+  local module = policies[name]
   local declared = assert(schema.object(module.options or {}))
   return { name = name, module = module, state = module.setup and module.setup(schema.defaults(declared, options or {}), nil) }
 end
