@@ -92,7 +92,7 @@ end
 
 local function late(self, exchange)
   if self.ended then return nil, self.ended.message, self.ended.code end
-  return nil, ("%s: no answer to %s within %.3g seconds"):format(self.label, exchange.method, exchange.timeout), "timeout"
+  return nil, ("%s: no answer to %s within %s"):format(self.label, exchange.method, messages.seconds(exchange.timeout)), "timeout"
 end
 
 -- Asking --------------------------------------------------------------------------------------------

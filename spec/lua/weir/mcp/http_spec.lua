@@ -247,7 +247,7 @@ describe("mcp over HTTP", function()
   describe("a server that misbehaves:", function()
     local function fails(words, code, call)
       assert(open(servers.modern(call)))
-      local result, message, found = client:call("echo", {}, { timeout = 5 })
+      local result, message, found = client:call "echo"
       assert.is_nil(result)
       assert.matches(words, message, 1, true)
       assert.matches("mcp server 'spec', tool 'echo': ", message, 1, true)
