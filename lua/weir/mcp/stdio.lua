@@ -153,6 +153,9 @@ function Stdio:post(message)
   return line ~= nil and self.posts:try_send(line .. "\n") == true
 end
 
+--- The same: what is written first is read first.
+Stdio.send = Stdio.post
+
 -- What comes ----------------------------------------------------------------------------------------
 
 local function give(entry, message, most)

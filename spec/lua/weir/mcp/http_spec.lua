@@ -88,6 +88,26 @@ describe("mcp over HTTP", function()
       assert.equal(server.of("tools/call")[1].message.id, server.of("tools/call")[1].message.params._meta.progressToken)
     end)
 
+    it("uses the connection of a stream again that ends with its answer", function()
+      assert(open(servers.modern(function(request, reply)
+        local answer = ('data: {"jsonrpc":"2.0","id":%d,"result":{"content":[]}}\n\n'):format(request.message.id)
+        reply:raw(("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"):format(
+          #answer, answer))
+      end)))
+      for _ = 1, 5 do assert(client:call "echo") end
+      assert.equal(1, server.tcp.accepted)
+      assert.is_false(client.transport.leaves_open)
+    end)
+
+    it("does not wait for the end of a stream that goes on after its answer", function()
+      assert(open(servers.modern(function(request, reply)
+        reply:stream()
+        reply:event { jsonrpc = "2.0", id = request.message.id, result = text "there" }
+      end)))
+      for _ = 1, 3 do assert.equal("there", assert(client:call "echo").content[1].text) end
+      assert.is_true(client.transport.leaves_open)
+    end)
+
     it("closes the stream when the call is cancelled or late, and nothing else is said", function()
       assert(open(servers.modern(function(_, reply) reply:stream() end)))
       client:tools()
