@@ -383,12 +383,21 @@ describe("mcp over HTTP", function()
     assert.equal("c", server.requests[1].headers["x-plain"])
   end)
 
-  it("puts a handle in the place of a secret's name", function()
-    local found, secret = pcall(require, "weir.secret")
-    if not found then return pending "no weir.secret" end
-    local headers = http.headers { Authorization = { "Bearer ", "secret://SPEC_TOKEN" }, ["x-key"] = "secret://SPEC_KEY" }
-    assert.same({ "Bearer ", tostring(secret.handle "SPEC_TOKEN") }, { headers.authorization[1], tostring(headers.authorization[2]) })
-    assert.equal("userdata", type(headers.authorization[2]))
-    assert.equal("secret://SPEC_KEY", tostring(headers["x-key"][1]))
+  it("has the host put in secrets, of which the headers have handles only", function()
+    if not pcall(require, "weir.secret") then return pending "no weir.secret" end
+    local uv = require "luv"
+    uv.os_setenv("WEIR_SPEC_MCP_TOKEN", "of-nobody-else")
+    local given = { Authorization = { "Bearer ", "secret://WEIR_SPEC_MCP_TOKEN" }, ["x-key"] = "secret://WEIR_SPEC_MCP_TOKEN" }
+    local made = http.headers(given)
+    assert.same({ "userdata", "secret://WEIR_SPEC_MCP_TOKEN" }, { type(made.authorization[2]), tostring(made.authorization[2]) })
+    assert(open(servers.modern(answers "x"), nil, { headers = given }))
+    assert.equal("Bearer of-nobody-else", server.requests[1].headers.authorization)
+    assert.equal("of-nobody-else", server.requests[1].headers["x-key"])
+    client:close()
+    server.close()
+    uv.os_unsetenv "WEIR_SPEC_MCP_TOKEN"
+    local _, message, code = open(servers.modern(answers "x"), nil, { headers = { ["x-key"] = "secret://WEIR_SPEC_MCP_NONE" } })
+    assert.equal("denied", code)
+    assert.matches("mcp server 'spec': secret 'WEIR_SPEC_MCP_NONE'", message, 1, true)
   end)
 end)
