@@ -227,7 +227,8 @@ end
 ---   server has ended or cannot be reached; it may have done the work), `denied`, `limit`, `conflict`, `full`, `failed`, and what
 ---   `elicit` gave
 function Client:call(name, arguments, options)
-  arguments, options = arguments or {}, options or {}
+  options = options or {}
+  if arguments == nil or type(arguments) == "table" and next(arguments) == nil then arguments = {} end
   if not messages.is_object(arguments) then error("arguments of an MCP tool must be an object", 2) end
   local tool, message, code = self:tool(name)
   if not tool then return nil, message, code end

@@ -25,6 +25,7 @@ local CLOSE_SECONDS = 2     -- for taking a session back
 local RETURNS = 5           -- to a stream that the server has ended before the answer
 local RETURN_SECONDS = 1    -- before that, unless the server says otherwise
 local RETURN_MAX = 30
+local END_SECONDS = 0.05    -- for a stream to end after its answer
 local SESSION_ID = "^[\x21-\x7E]+$"
 
 local SECRET = "^secret://(.+)$"
@@ -92,7 +93,7 @@ end
 
 local function late(self, exchange)
   if self.ended then return nil, self.ended.message, self.ended.code end
-  return nil, ("%s: no answer to %s within %.3g seconds"):format(self.label, exchange.method, exchange.timeout), "timeout"
+  return nil, ("%s: no answer to %s within %s"):format(self.label, exchange.method, messages.seconds(exchange.timeout)), "timeout"
 end
 
 -- Asking --------------------------------------------------------------------------------------------
@@ -190,6 +191,15 @@ local function take_events(self, events, exchange)
   end
 end
 
+-- A stream ends with its answer, and its connection is used again; of a server that does not end it, this is found out once.
+local function see_its_end(self, response)
+  if self.leaves_open then return end
+  local has_ended = before({ owner = self, deadline = native.now() + END_SECONDS }, function()
+    while response:read() do end
+  end)
+  self.leaves_open = not has_ended
+end
+
 -- Reads a stream to the answer. False when it ended before.
 local function read_events(self, response, exchange)
   local reader = events_of.reader { max_bytes = messages.BYTES }
@@ -204,6 +214,7 @@ local function read_events(self, response, exchange)
     if not events then return nil, ("%s: %s"):format(self.label, why), what end
     local answer
     answer, message, code = take_events(self, events, exchange)
+    if answer then see_its_end(self, response) end
     if answer or message then return answer, message, code end
   end
 end
@@ -262,9 +273,7 @@ local function ask(self, body, exchange)
     local id = response.headers["mcp-session-id"]
     self.session_id = type(id) == "string" and #id <= 1024 and id:find(SESSION_ID) and id or self.session_id
   end
-  local answer, detail
-  answer, message, code, detail = read_answer(self, response, exchange)
-  return answer, message, code, detail
+  return read_answer(self, response, exchange)
 end
 
 local function ask_until_answered(self, body, exchange)
@@ -318,9 +327,10 @@ local function send_post(self, body)
     return open(self, "POST", body, self.post_headers)
   end)
   local _ <close> = in_time and response or nil
-  if in_time and response and response.status < 300 then return end
-  self.log:debug("mcp: a message was not taken", { server = self.name,
-    error = message or (response and "status " .. response.status) or "no answer in time" })
+  if in_time and response and response.status < 300 then return true end
+  local why = message or (response and "status " .. response.status) or "no answer in time"
+  self.log:debug("mcp: a message was not taken", { server = self.name, error = why })
+  return nil, why
 end
 
 local function send_posts(self)
@@ -333,6 +343,14 @@ end
 function Http:post(message)
   local body = json.encode(message, { max_bytes = messages.BYTES })
   return body ~= nil and self.posts:try_send(body) == true
+end
+
+--- Sends a notification, or an answer to the server, now. Waits until the server has taken it.
+---@param message table
+---@return boolean
+function Http:send(message)
+  local body = json.encode(message, { max_bytes = messages.BYTES })
+  return body ~= nil and send_post(self, body) == true
 end
 
 --- Reads the stream on which a server with a handshake speaks unasked, until it ends.

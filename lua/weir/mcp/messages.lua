@@ -90,6 +90,13 @@ function M.object(value)
   return M.is_object(value) and value or {}
 end
 
+--- Seconds in a few digits, for a person: what is left of a deadline is not told to the microsecond.
+---@param seconds number
+---@return string
+function M.seconds(seconds)
+  return (seconds < 10 and "%.2g seconds" or "%.0f seconds"):format(seconds)
+end
+
 --- What a server says of its failure, for a person, and weir's code for it.
 ---@param err table of a response
 ---@return string message

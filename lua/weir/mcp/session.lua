@@ -179,7 +179,7 @@ local function initialize(self, timeout)
   self.version = result.protocolVersion
   note_server(self, result, result.serverInfo)
   self.transport.post_headers, self.transport.tells_cancellation = headers_of(self), true
-  self.transport:post(messages.notification "notifications/initialized")
+  self.transport:send(messages.notification "notifications/initialized")
   return true
 end
 
@@ -357,7 +357,7 @@ local function answer_question(self, tool, message, options, outcome)
     outcome.message, outcome.code = text, code
     answer = { action = "cancel" }
   end
-  self.transport:post(messages.result(message.id, answer))
+  self.transport:send(messages.result(message.id, answer))
   return native.now() - from
 end
 

@@ -75,7 +75,7 @@ local function refuse_ended(self)
 end
 
 local function late(self, what, seconds)
-  return nil, ("%s: no answer to %s within %.3g seconds"):format(self.label, what, seconds), "timeout"
+  return nil, ("%s: no answer to %s within %s"):format(self.label, what, messages.seconds(seconds)), "timeout"
 end
 
 local function submit(self, entry, deadline)
@@ -152,6 +152,9 @@ function Stdio:post(message)
   local line = json.encode(message, { max_bytes = messages.BYTES })
   return line ~= nil and self.posts:try_send(line .. "\n") == true
 end
+
+--- The same: what is written first is read first.
+Stdio.send = Stdio.post
 
 -- What comes ----------------------------------------------------------------------------------------
 
@@ -252,6 +255,7 @@ end
 
 local function how_it_ended(self)
   local status = self.child:wait(EXIT_SECONDS)
+  if status then self.tasks[2]:join(EXIT_SECONDS) end -- until its last words are read
   local text = "has closed its output"
   if status then
     text = status.signal and ("was ended by signal %d"):format(status.signal) or ("has ended with status %d"):format(status.status)

@@ -88,6 +88,26 @@ describe("mcp over HTTP", function()
       assert.equal(server.of("tools/call")[1].message.id, server.of("tools/call")[1].message.params._meta.progressToken)
     end)
 
+    it("uses the connection of a stream again that ends with its answer", function()
+      assert(open(servers.modern(function(request, reply)
+        local answer = ('data: {"jsonrpc":"2.0","id":%d,"result":{"content":[]}}\n\n'):format(request.message.id)
+        reply:raw(("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"):format(
+          #answer, answer))
+      end)))
+      for _ = 1, 5 do assert(client:call "echo") end
+      assert.equal(1, server.tcp.accepted)
+      assert.is_false(client.transport.leaves_open)
+    end)
+
+    it("does not wait for the end of a stream that goes on after its answer", function()
+      assert(open(servers.modern(function(request, reply)
+        reply:stream()
+        reply:event { jsonrpc = "2.0", id = request.message.id, result = text "there" }
+      end)))
+      for _ = 1, 3 do assert.equal("there", assert(client:call "echo").content[1].text) end
+      assert.is_true(client.transport.leaves_open)
+    end)
+
     it("closes the stream when the call is cancelled or late, and nothing else is said", function()
       assert(open(servers.modern(function(_, reply) reply:stream() end)))
       client:tools()
@@ -247,7 +267,7 @@ describe("mcp over HTTP", function()
   describe("a server that misbehaves:", function()
     local function fails(words, code, call)
       assert(open(servers.modern(call)))
-      local result, message, found = client:call("echo", {}, { timeout = 5 })
+      local result, message, found = client:call "echo"
       assert.is_nil(result)
       assert.matches(words, message, 1, true)
       assert.matches("mcp server 'spec', tool 'echo': ", message, 1, true)
@@ -363,12 +383,21 @@ describe("mcp over HTTP", function()
     assert.equal("c", server.requests[1].headers["x-plain"])
   end)
 
-  it("puts a handle in the place of a secret's name", function()
-    local found, secret = pcall(require, "weir.secret")
-    if not found then return pending "no weir.secret" end
-    local headers = http.headers { Authorization = { "Bearer ", "secret://SPEC_TOKEN" }, ["x-key"] = "secret://SPEC_KEY" }
-    assert.same({ "Bearer ", tostring(secret.handle "SPEC_TOKEN") }, { headers.authorization[1], tostring(headers.authorization[2]) })
-    assert.equal("userdata", type(headers.authorization[2]))
-    assert.equal("secret://SPEC_KEY", tostring(headers["x-key"][1]))
+  it("has the host put in secrets, of which the headers have handles only", function()
+    if not pcall(require, "weir.secret") then return pending "no weir.secret" end
+    local uv = require "luv"
+    uv.os_setenv("WEIR_SPEC_MCP_TOKEN", "of-nobody-else")
+    local given = { Authorization = { "Bearer ", "secret://WEIR_SPEC_MCP_TOKEN" }, ["x-key"] = "secret://WEIR_SPEC_MCP_TOKEN" }
+    local made = http.headers(given)
+    assert.same({ "userdata", "secret://WEIR_SPEC_MCP_TOKEN" }, { type(made.authorization[2]), tostring(made.authorization[2]) })
+    assert(open(servers.modern(answers "x"), nil, { headers = given }))
+    assert.equal("Bearer of-nobody-else", server.requests[1].headers.authorization)
+    assert.equal("of-nobody-else", server.requests[1].headers["x-key"])
+    client:close()
+    server.close()
+    uv.os_unsetenv "WEIR_SPEC_MCP_TOKEN"
+    local _, message, code = open(servers.modern(answers "x"), nil, { headers = { ["x-key"] = "secret://WEIR_SPEC_MCP_NONE" } })
+    assert.equal("denied", code)
+    assert.matches("mcp server 'spec': secret 'WEIR_SPEC_MCP_NONE'", message, 1, true)
   end)
 end)
