@@ -6,7 +6,7 @@
 --- may hold secrets.
 
 local channel = require "weir.channel"
-local events_of = require "weir.mcp.events"
+local events_of = require "weir.wire.sse"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 local messages = require "weir.mcp.messages"
@@ -29,7 +29,6 @@ local END_SECONDS = 0.05    -- for a stream to end after its answer
 local SESSION_ID = "^[\x21-\x7E]+$"
 
 local SECRET = "^secret://(.+)$"
-local SECRETS = "weir.secret" -- loaded when a header names one
 
 ---@class weir.mcp.HttpTransport: weir.mcp.Transport
 local Http = { kind = "http" }
@@ -39,7 +38,7 @@ Http.__index = Http
 
 local function part_of(part)
   local name = type(part) == "string" and part:match(SECRET)
-  if name then return require(SECRETS).handle(name), true end
+  if name then return require("weir.secret").handle(name), true end
   return part
 end
 

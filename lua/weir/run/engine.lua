@@ -34,6 +34,8 @@ local NEAR = 5     -- seconds within which a time has to be due, for a run to st
 ---@field observe nil|fun(event: table, run: weir.Run) hears what every run notifies of, and that one begins or goes on
 ---@field models weir.model.Service|nil once a run has asked a model
 ---@field mcp weir.mcp.House|nil once a run has asked for a tool of a server
+---@field log weir.Log|nil
+---@field on_tools_changed nil|fun(server: string) hears that an MCP server offers other tools: steps that begin from now on have them
 ---@field decide nil|fun(record: table): table|nil answers what people are asked, for specs
 local Engine = {}
 Engine.__index = Engine

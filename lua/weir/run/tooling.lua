@@ -20,8 +20,13 @@ local STICKY = "consent %s"
 --- The MCP servers of an engine, opened as they are needed.
 ---@param engine weir.Engine
 function M.house(engine)
-  engine.mcp = engine.mcp or require("weir.mcp.house").new(engine.project.settings.mcp)
-  return engine.mcp
+  local mcp = engine.mcp
+  if not mcp then
+    mcp = require("weir.mcp.house").new(engine.project.settings.mcp, { folder = engine.project.root, log = engine.log,
+      on_tools_changed = engine.on_tools_changed })
+    engine.mcp = mcp
+  end
+  return mcp
 end
 
 -- What a server offers is asked once in a step, and is the same in each of its attempts and lives.

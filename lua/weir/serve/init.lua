@@ -207,7 +207,11 @@ end
 local function open_all(self, options)
   self.feed = feed_of.new { boot_ms = self.started_ms }
   self.engine = engine_of.new(self.project, self.store)
-  self.engine.observe = observe(self)
+  self.engine.observe, self.engine.log = observe(self), self.log
+  self.engine.on_tools_changed = function(server)
+    self.log:info("the tools of an mcp server have changed", { server = server })
+    self.feed:publish("tools_changed", { server = server })
+  end
   open_registry(self)
   go_on_with_runs(self)
   self.house = house.start(self)

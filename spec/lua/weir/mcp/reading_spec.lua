@@ -1,4 +1,3 @@
-local events = require "weir.mcp.events"
 local lines = require "weir.mcp.lines"
 local messages = require "weir.mcp.messages"
 local tools = require "weir.mcp.tools"
@@ -41,36 +40,6 @@ describe("mcp lines", function()
     } do
       assert.equal(id or nil, lines.id_of(text, text), text)
     end
-  end)
-end)
-
-describe("mcp events", function()
-  it("are the same however their bytes come", function()
-    local text = ": hi\nid: 1\nevent: message\ndata: a\ndata: b\n\nretry: 15\r\ndata:c\r\rdata\n\ndata: lost"
-    local function read(pieces)
-      local reader, seen = events.reader { max_bytes = 100 }, {}
-      for _, piece in ipairs(pieces) do
-        for _, event in ipairs(assert(reader:push(piece))) do seen[#seen + 1] = event end
-      end
-      assert.same({ "1", 15 }, { reader.id, reader.retry_ms })
-      return seen
-    end
-    local whole = read { text }
-    assert.same({ { data = "a\nb", event = "message", id = "1" }, { data = "c", id = "1" }, { data = "", id = "1" } }, whole)
-    for at = 1, #text do assert.same(whole, read { text:sub(1, at), text:sub(at + 1) }) end
-    local bytes = {}
-    for at = 1, #text do bytes[at] = text:sub(at, at) end
-    assert.same(whole, read(bytes))
-  end)
-
-  it("are bounded, in one line and in many", function()
-    local reader = events.reader { max_bytes = 100 }
-    assert.same({}, reader:push("data: " .. ("x"):rep(50)))
-    assert.equal("limit", select(3, reader:push(("x"):rep(60))))
-    reader = events.reader { max_bytes = 100 }
-    local message, code
-    for _ = 1, 20 do _, message, code = reader:push "data: 12345678\n" end
-    assert.same({ "an event has more than 100 bytes", "limit" }, { message, code })
   end)
 end)
 
