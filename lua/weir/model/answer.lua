@@ -90,7 +90,7 @@ local function refuses(self, response)
   local why = response.message.refusal
   if not why and response.finish ~= "content_filter" and response.finish ~= "refusal" then return nil end
   local message = response.finish == "content_filter" and "a content filter stopped the answer" or "the model refuses to answer"
-  if why then message = ("%s: %s"):format(message, why:sub(1, 300)) end
+  if why then message = ("%s: %s"):format(message, errors.shown(why)) end
   return { self:refuse("refusal", message, { response = response }) }
 end
 
