@@ -38,7 +38,11 @@ end
 ---@param text any
 ---@param field "text"|"reasoning"|"refusal"|nil
 function Answer:text(text, field)
-  if type(text) == "string" and text ~= "" then self:add { [field or "text"] = text } end
+  if type(text) ~= "string" or text == "" then return end
+  field = field or "text"
+  local pieces = self.collector[field]
+  pieces[#pieces + 1] = text
+  if self.request.stream then self.ctx:emit { [field] = text } end
 end
 
 local function whole_number(value)

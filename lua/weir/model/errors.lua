@@ -150,6 +150,13 @@ function M.shown(text)
   return visible.plain(visible.head(log.redact(text), SHOWN))
 end
 
+--- Whether it is worth asking `said`: cheap, for each event of a stream.
+---@param value table
+---@return boolean
+function M.may_be_said(value)
+  return value.error ~= nil or value.detail ~= nil or value.type == "error" or value.object == "error"
+end
+
 ---@class weir.model.Said
 ---@field class weir.model.Class
 ---@field message string what the provider says, on one line, at most 300 bytes

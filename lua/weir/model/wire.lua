@@ -191,66 +191,61 @@ end
 
 -- Streams ------------------------------------------------------------------------------------------
 
--- The next things of a stream that are complete: { value, type } each; false at its end; or a refusal.
-local READERS = {}
-
-local function no_json(where, message)
-  return { class = "protocol", message = ("%s sent an event that is no JSON: %s"):format(where, message) }
+-- Hands one value to the dialect: "end" at the end mark, a table when something is wrong.
+local function hand(answer, dialect, value, kind)
+  if type(value) == "table" and errors.may_be_said(value) then
+    local said = errors.said(value)
+    if said then return said end
+  end
+  return dialect.event(answer, value, kind)
 end
 
-function READERS.sse(where)
+-- Each reader hands what the bytes complete to `take(value, type)` until that gives an outcome, which it gives back; or
+-- nil, message, code.
+local READERS = {}
+
+function READERS.sse(where, take)
   local reader = sse.reader()
-  local function take(events)
-    local things = {}
-    for index, event in ipairs(events) do
-      local value, message = event.data, nil
-      if value ~= "[DONE]" then value, message = json.decode(value) end
-      things[index] = message and { problem = no_json(where, message) } or { value = value, type = event.event }
-    end
-    return things
+  local function take_event(event)
+    local data = event.data
+    if data == "[DONE]" then return take(data) end
+    local value, message = json.decode(data)
+    if message then return { class = "protocol", message = ("%s sent an event that is no JSON: %s"):format(where, message) } end
+    return take(value, event.event)
   end
   return {
     push = function(bytes)
       local events, message, code = reader:push(bytes)
       if not events then return nil, message, code end
-      return take(events)
+      for index = 1, #events do
+        local outcome = take_event(events[index])
+        if outcome then return outcome end
+      end
     end,
     finish = function()
       local ok, message, code = reader:finish()
       if not ok then return nil, message, code end
-      return {}
     end,
   }
 end
 
-function READERS.ndjson()
+function READERS.ndjson(_, take)
   local reader = ndjson.reader()
-  local function take(values, message, code)
+  local function take_all(values, message, code)
     if not values then return nil, message, code end
-    local things = {}
-    for index, value in ipairs(values) do things[index] = { value = value } end
-    return things
+    for index = 1, #values do
+      local outcome = take(values[index])
+      if outcome then return outcome end
+    end
   end
   return {
-    push = function(bytes) return take(reader:push(bytes)) end,
+    push = function(bytes) return take_all(reader:push(bytes)) end,
     finish = function()
       local values, message, code = reader:finish()
-      if code == "closed" then return {} end -- it was cut within a line: no end mark has come
-      return take(values, message, code)
+      if code == "closed" then return nil end -- it was cut within a line: no end mark has come
+      return take_all(values, message, code)
     end,
   }
-end
-
--- Hands things to the dialect: "end" at the end mark, or what is wrong.
-local function hand(things, answer, dialect)
-  for _, thing in ipairs(things) do
-    if thing.problem then return thing.problem end
-    local value = thing.value
-    local said = type(value) == "table" and errors.said(value)
-    if said then return said end
-    local outcome = dialect.event(answer, value, thing.type)
-    if outcome then return outcome end
-  end
 end
 
 local function refuse_event(where, answer, message, code)
@@ -264,32 +259,33 @@ local function drain(response)
   end)
 end
 
-local function at_end(where, reader, answer, dialect)
-  local things, message, code = reader.finish()
-  if not things then return refuse_event(where, answer, message, code) end
-  local outcome = hand(things, answer, dialect)
-  if type(outcome) == "table" then return refuse_said(where, outcome, function(...) return answer:refuse(...) end) end
-  if outcome == "end" or answer.finish then return answer:response() end
+-- What an outcome of reading means: a response, a refusal, or that it goes on.
+local function settle(where, response, answer, outcome, message, code)
+  if message then return true, { refuse_event(where, answer, message, code) } end
+  if outcome == "end" then
+    drain(response)
+    return true, { answer:response() }
+  end
+  if outcome then return true, { refuse_said(where, outcome, function(...) return answer:refuse(...) end) } end
+end
+
+local function at_end(where, response, answer, reader)
+  local is_settled, result = settle(where, response, answer, reader.finish())
+  if is_settled then return table.unpack(result, 1, 4) end
+  if answer.finish then return answer:response() end
   return answer:refuse("cut", where .. ": the stream ended before its end mark")
 end
 
 local function read_stream(where, response, answer, dialect, format)
-  local reader = READERS[format](where)
+  local reader = READERS[format](where, function(value, kind) return hand(answer, dialect, value, kind) end)
   while true do
     local bytes, message, code = response:read(PIECE)
     if not bytes then
       if message and not answer.finish then return refuse_broken(answer, message, code) end
-      return at_end(where, reader, answer, dialect)
+      return at_end(where, response, answer, reader)
     end
-    local things, why, what = reader.push(bytes)
-    if not things then return refuse_event(where, answer, why, what) end
-    local outcome = hand(things, answer, dialect)
-    if outcome == "end" then
-      drain(response)
-      return answer:response()
-    elseif outcome then
-      return refuse_said(where, outcome, function(...) return answer:refuse(...) end)
-    end
+    local is_settled, result = settle(where, response, answer, reader.push(bytes))
+    if is_settled then return table.unpack(result, 1, 4) end
     task.yield() -- what has come is worked off in small pieces, others run between them
   end
 end
