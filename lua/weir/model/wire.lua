@@ -19,7 +19,8 @@ local task = require "weir.task"
 
 local M = {}
 
-local TIMEOUT, IDLE = 600, 60       -- seconds
+local TIMEOUT = 600                 -- seconds for the whole
+local IDLE = 300                    -- seconds without a sign of life in a stream: some think long before they speak
 local WHOLE_MAX = 16 << 20          -- bytes of an answer that comes whole
 local STREAM_MAX = 64 << 20         -- of all events together
 local ERROR_MAX, ERROR_WAIT = 65536, 5 -- bytes and seconds for the body of an error
@@ -36,7 +37,7 @@ local SHOWN = 200                   -- bytes of a url in a message
 ---@field secret_header string|nil "authorization"
 ---@field secret_prefix string|nil "Bearer "
 ---@field timeout number|nil    seconds for the whole (600)
----@field idle_timeout number|nil seconds between two signs of life (60)
+---@field idle_timeout number|nil seconds between two signs of life (300 in a stream, else that of the whole)
 ---@field addresses string|nil  see weir.port.http
 ---@field format "sse"|"ndjson"|nil how a stream is written
 
@@ -82,9 +83,10 @@ local KEEPS_METHOD = { [307] = true, [308] = true }
 
 -- One request: the answer with its headers.
 local function send(ctx, ask, url, body, is_stream)
+  local timeout = ask.timeout or TIMEOUT -- an answer that comes whole shows no sign of life before
   local response, message, code = http.open {
     method = "POST", url = url, headers = M.headers(ctx, ask, is_stream), body = body, follow = 0,
-    timeout = ask.timeout or TIMEOUT, idle_timeout = ask.idle_timeout or IDLE, addresses = ask.addresses,
+    timeout = timeout, idle_timeout = ask.idle_timeout or is_stream and math.min(IDLE, timeout) or timeout, addresses = ask.addresses,
     max_bytes = is_stream and STREAM_MAX or WHOLE_MAX,
   }
   if response then return response end

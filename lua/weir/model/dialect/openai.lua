@@ -22,7 +22,7 @@ local M = {}
 -- Writing ------------------------------------------------------------------------------------------
 
 local function write_call(call)
-  local text = call.raw or json.encode(next(call.arguments) and call.arguments or {})
+  local text = call.raw or json.encode(call.arguments or {})
   return { id = call.id, type = "function", ["function"] = { name = call.name, arguments = text } }
 end
 
