@@ -40,8 +40,7 @@ end
 function Answer:text(text, field)
   if type(text) ~= "string" or text == "" then return end
   field = field or "text"
-  local pieces = self.collector[field]
-  pieces[#pieces + 1] = text
+  self.collector[field]:add(text)
   if self.request.stream then self.ctx:emit { [field] = text } end
 end
 
@@ -113,7 +112,7 @@ end
 ---@return boolean
 function Answer:is_empty()
   local collector = self.collector
-  return not self.finish and #collector.text == 0 and #collector.calls == 0 and #collector.refusal == 0
+  return not self.finish and collector.text.size == 0 and #collector.calls == 0 and collector.refusal.size == 0
 end
 
 --- What the answer is in the end.

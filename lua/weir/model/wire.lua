@@ -22,7 +22,8 @@ local M = {}
 local TIMEOUT = 600                 -- seconds for the whole
 local IDLE = 300                    -- seconds without a sign of life in a stream: some think long before they speak
 local WHOLE_MAX = 16 << 20          -- bytes of an answer that comes whole
-local STREAM_MAX = 64 << 20         -- of all events together
+local STREAM_MAX = 1 << 30          -- of all events together
+local TEXT_MAX = 16 << 20           -- of what an answer holds
 local ERROR_MAX, ERROR_WAIT = 65536, 5 -- bytes and seconds for the body of an error
 local END_WAIT = 0.25               -- seconds that a stream's end may take after its end mark
 local PIECE = 32768                 -- bytes of a stream that are looked at before others run
@@ -288,6 +289,9 @@ local function read_stream(where, response, answer, dialect, format)
     end
     local is_settled, result = settle(where, response, answer, reader.push(bytes))
     if is_settled then return table.unpack(result, 1, 4) end
+    if answer.collector:size() > TEXT_MAX then
+      return answer:refuse("too_large", ("%s: the answer has more than %d bytes"):format(where, TEXT_MAX))
+    end
     task.yield() -- what has come is worked off in small pieces, others run between them
   end
 end
