@@ -49,7 +49,7 @@ describe("a provider that means ill", function()
   end
 
   for _, fault in ipairs(model_faults.faults) do
-    for _, name in ipairs(fault.dialects and { "openai", "compatible", "anthropic" } or model_server.names) do
+    for _, name in ipairs(fault.only or model_server.names) do
       local dialect = model_server.dialects[name]
       local class = fault.class == "stream" and dialect.stream_class or fault.class
       for _, stream in ipairs(fault.streams == nil and { true, false } or { fault.streams }) do
@@ -86,7 +86,7 @@ describe("a provider that means ill", function()
 
   for _, fault in ipairs(model_faults.faults) do
     if fault.streams and fault.text and fault.text ~= "" then
-      for _, name in ipairs(fault.dialects and { "openai", "compatible", "anthropic" } or model_server.names) do
+      for _, name in ipairs(fault.only or model_server.names) do
         it(("doubles and loses no text of a stream that goes on: %s, %s"):format(fault.name, name), function()
           local class = fault.class == "stream" and model_server.dialects[name].stream_class or fault.class
           local first = errors.classes[class].actions[1]
