@@ -39,7 +39,7 @@ local function char_start(text, at)
   return at
 end
 
----@class weir.model.Given
+---@class weir.model.GivenOut
 local Given = {}
 Given.__index = Given
 

@@ -10,7 +10,6 @@
 local answers = require "weir.model.answer"
 local clock = require "weir.port.clock"
 local errors = require "weir.model.errors"
-local http = require "weir.port.http"
 local json = require "weir.native.json"
 local limits = require "weir.model.limits"
 local ndjson = require "weir.wire.ndjson"
@@ -85,10 +84,11 @@ local KEEPS_METHOD = { [307] = true, [308] = true }
 -- One request: the answer with its headers.
 local function send(ctx, ask, url, body, is_stream)
   local timeout = ask.timeout or TIMEOUT -- an answer that comes whole shows no sign of life before
+  local http = require "weir.port.http" -- here, so that whoever asks nobody does not load what it needs
   local response, message, code = http.open {
     method = "POST", url = url, headers = M.headers(ctx, ask, is_stream), body = body, follow = 0,
-    timeout = timeout, idle_timeout = ask.idle_timeout or is_stream and math.min(IDLE, timeout) or timeout, addresses = ask.addresses,
-    max_bytes = is_stream and STREAM_MAX or WHOLE_MAX,
+    timeout = timeout, idle_timeout = ask.idle_timeout or is_stream and math.min(IDLE, timeout) or timeout,
+    addresses = ask.addresses, max_bytes = is_stream and STREAM_MAX or WHOLE_MAX,
   }
   if response then return response end
   local class, at_once = errors.of_connection(message, code)
@@ -97,7 +97,7 @@ end
 
 local function refuse_redirect(url, response, target)
   return errors.refuse("redirect", ("%s answered %d and points to '%s', which gets no key; if that is the right place set it as url")
-    :format(shown(url), response.status, target and shown(target):sub(6) or "nowhere"), { status = response.status })
+    :format(shown(url), response.status, target and errors.shown(shown(target):sub(6)) or "nowhere"), { status = response.status })
 end
 
 -- Sends a request, also to where the same host says that it has moved.
