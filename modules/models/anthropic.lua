@@ -36,7 +36,7 @@ local function tool_result(message)
 end
 
 local function tool_use(call)
-  return { type = "tool_use", id = call.id, name = call.name, input = call.arguments or { raw = call.raw } }
+  return { type = "tool_use", id = call.id, name = call.name, input = call.arguments or { raw = call.raw } } -- the API takes objects only
 end
 
 local function assistant_blocks(message)

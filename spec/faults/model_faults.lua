@@ -2,9 +2,13 @@
 --- must come of it.
 ---
 --- A fault is { name, serve(reply, dialect, name, request), class, text (what was given out before), streams (which
---- requests it is for: both, or true, or false), fields (of the detail), request (over the spec's) }.
+--- requests it is for: both, or true, or false), fields (of the detail), request (over the spec's), only (the dialects it is
+--- for; what takes long is done once for each way to write a stream) }.
 
 local M = {}
+
+local EVENTS = { "openai", "compatible", "anthropic" } -- that write streams as server-sent events
+local WIRES = { "openai", "ollama" }
 
 local MIB = 1 << 20
 local GIB = 1 << 30
@@ -30,7 +34,7 @@ end
 
 local PAGE = "<!doctype html><html><head><title>Bad Gateway</title></head><body>Sorry</body></html>"
 
--- The same bytes until the other side has had enough, at most a GiB; server.sent says how many went out.
+-- The same bytes until the other side has had enough, at most a GiB.
 local function flood(reply, piece)
   local sent = 0
   while sent < GIB do
@@ -93,9 +97,9 @@ M.faults = {
       local body = require("weir.json").encode(dialect.wire.whole "The mill")
       reply:raw(("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"):format(#body - 10, body))
     end },
-  { name = "a body without end", class = "timeout", request = { idle_timeout = 0.5 }, streams = false,
+  { name = "a body without end", class = "timeout", only = WIRES, request = { idle_timeout = 0.5 }, streams = false,
     serve = function(reply) reply:raw "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"choices\":" end },
-  { name = "a body that comes byte by byte and never ends", class = "timeout", request = { timeout = 1.5 }, streams = false,
+  { name = "a body that comes byte by byte and never ends", class = "timeout", only = WIRES, request = { timeout = 1.5 }, streams = false,
     serve = function(reply)
       reply:raw "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
       while reply:raw " " do require("weir.task").sleep(0.02) end
@@ -106,11 +110,11 @@ M.faults = {
       flood(reply, (" "):rep(MIB))
     end },
   { name = "a connection that is closed before the answer", class = "connection", serve = function(reply) reply:close() end },
-  { name = "an answer that does not begin", class = "timeout", request = { idle_timeout = 0.5 }, serve = function() end },
-  { name = "a stream that stops for ever", class = "timeout", text = "The mïll", request = { idle_timeout = 0.5 }, streams = true,
+  { name = "an answer that does not begin", class = "timeout", only = WIRES, request = { idle_timeout = 0.5 }, serve = function() end },
+  { name = "a stream that stops for ever", class = "timeout", text = "The mïll", only = WIRES, request = { idle_timeout = 0.5 }, streams = true,
     serve = after_text(function() end) },
-  { name = "a stream that stops before anything", class = "timeout", text = "", request = { idle_timeout = 0.5 }, streams = true, serve = begin },
-  { name = "a stream that sends nothing but signs of life", class = "timeout", text = "The mïll", request = { timeout = 1.5 }, streams = true,
+  { name = "a stream that stops before anything", class = "timeout", text = "", only = WIRES, request = { idle_timeout = 0.5 }, streams = true, serve = begin },
+  { name = "a stream that sends nothing but signs of life", class = "timeout", text = "The mïll", only = WIRES, request = { timeout = 1.5 }, streams = true,
     serve = after_text(function(reply)
       while reply:chunk "\n" do require("weir.task").sleep(0.02) end
     end) },
@@ -128,7 +132,7 @@ M.faults = {
       reply:chunk(bytes:sub(1, bytes:find("\xC3", 1, true)))
       reply:close()
     end) },
-  { name = "a stream cut within a call of a tool", class = "cut", text = "", streams = true, emits = "tool_call", dialects = { openai = true, compatible = true, anthropic = true },
+  { name = "a stream cut within a call of a tool", class = "cut", text = "", streams = true, emits = "tool_call", only = EVENTS,
     serve = function(reply, dialect)
       begin(reply, dialect)
       reply:chunk(dialect.wire.calls("find", '{"q":'))
@@ -149,6 +153,12 @@ M.faults = {
       reply:chunk "data: "
       while reply:chunk(("x"):rep(65536)) do end
     end) },
+  { name = "an answer that never ends", class = "too_large", streams = true, endless = true,
+    serve = function(reply, dialect)
+      begin(reply, dialect)
+      local bytes = dialect.wire.text(("x"):rep(100000))
+      while reply:chunk(bytes) do end
+    end },
   { name = "bytes that are no UTF-8 in an event", class = "protocol", text = "The mïll", streams = true,
     serve = after_text(function(reply, dialect)
       reply:chunk((dialect.wire.text " tXrns":gsub("X", "\xFF")))
@@ -164,15 +174,15 @@ M.faults = {
       reply:begin(dialect.wire.content_type)
       reply:chunk(dialect.wire.done)
       reply:finish()
-    end, dialects = { openai = true, compatible = true, anthropic = true } },
+    end, only = EVENTS },
   { name = "a context that is too long", class = "context_length",
     serve = function(reply, dialect) reply:json(400, dialect.wire.error(table.unpack(dialect.wire.words.context))) end },
-  { name = "a model that refuses, in a stream", class = "refusal", text = "The mïll", streams = true, dialects = { openai = true, compatible = true, anthropic = true },
+  { name = "a model that refuses, in a stream", class = "refusal", text = "The mïll", streams = true, only = EVENTS,
     serve = after_text(function(reply, dialect)
       reply:chunk(dialect.wire.refusal() .. dialect.wire.done)
       reply:finish()
     end) },
-  { name = "a model that refuses", class = "refusal", streams = false, dialects = { openai = true, compatible = true, anthropic = true },
+  { name = "a model that refuses", class = "refusal", streams = false, only = EVENTS,
     serve = function(reply, dialect) reply:json(200, dialect.wire.whole_refusal()) end },
 }
 

@@ -38,7 +38,10 @@ end
 ---@param text any
 ---@param field "text"|"reasoning"|"refusal"|nil
 function Answer:text(text, field)
-  if type(text) == "string" and text ~= "" then self:add { [field or "text"] = text } end
+  if type(text) ~= "string" or text == "" then return end
+  field = field or "text"
+  self.collector[field]:add(text)
+  if self.request.stream then self.ctx:emit { [field] = text } end
 end
 
 local function whole_number(value)
@@ -90,7 +93,7 @@ local function refuses(self, response)
   local why = response.message.refusal
   if not why and response.finish ~= "content_filter" and response.finish ~= "refusal" then return nil end
   local message = response.finish == "content_filter" and "a content filter stopped the answer" or "the model refuses to answer"
-  if why then message = ("%s: %s"):format(message, why:sub(1, 300)) end
+  if why then message = ("%s: %s"):format(message, errors.shown(why)) end
   return { self:refuse("refusal", message, { response = response }) }
 end
 
@@ -109,7 +112,7 @@ end
 ---@return boolean
 function Answer:is_empty()
   local collector = self.collector
-  return not self.finish and #collector.text == 0 and #collector.calls == 0 and #collector.refusal == 0
+  return not self.finish and collector.text.size == 0 and #collector.calls == 0 and collector.refusal.size == 0
 end
 
 --- What the answer is in the end.

@@ -5,6 +5,7 @@
 --- how the connection failed. Pure; never yields.
 
 local json = require "weir.native.json"
+local log = require "weir.log"
 local visible = require "weir.text.visible"
 
 local M = {}
@@ -142,8 +143,19 @@ end
 
 local SHOWN = 300 -- bytes of a provider's message
 
-local function shown(text)
-  return visible.plain(visible.head(text, SHOWN))
+--- What a provider says as a message may show it: on one line, at most 300 bytes, without values that are known as secret,
+--- such as the key that some quote when it is wrong.
+---@param text string
+---@return string
+function M.shown(text)
+  return visible.plain(visible.head(log.redact(text), SHOWN))
+end
+
+--- Whether it is worth asking `said`: cheap, for each event of a stream.
+---@param value table
+---@return boolean
+function M.may_be_said(value)
+  return value.error ~= nil or value.detail ~= nil or value.type == "error" or value.object == "error"
 end
 
 ---@class weir.model.Said
@@ -162,7 +174,7 @@ function M.said(value, status)
   local inner = status or parts.status
   local known = inner and inner >= 300 and inner < 600 and inner or nil
   local class = class_of_words(parts, known) or known and M.of_status(known) or "server"
-  return { class = class, message = shown(parts.message or parts.code or parts.type or "an error without a message"),
+  return { class = class, message = M.shown(parts.message or parts.code or parts.type or "an error without a message"),
     provider_code = parts.code or parts.type, at_once = parts.code == "insufficient_quota" or parts.type == "insufficient_quota" or nil }
 end
 
@@ -177,7 +189,7 @@ function M.of_answer(status, body)
   local title = body:match "<[Tt][Ii][Tt][Ll][Ee][^>]*>%s*(.-)%s*</"
   local text = title or not body:find "^%s*<" and body or ""
   if not utf8.len(text) then text = "" end
-  return { class = M.of_status(status), message = shown(text:gsub("^%s+", ""):gsub("%s+$", "")) }
+  return { class = M.of_status(status), message = M.shown((text:gsub("^%s+", ""):gsub("%s+$", ""))) }
 end
 
 -- Connections --------------------------------------------------------------------------------------

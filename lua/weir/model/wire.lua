@@ -10,7 +10,6 @@
 local answers = require "weir.model.answer"
 local clock = require "weir.port.clock"
 local errors = require "weir.model.errors"
-local http = require "weir.port.http"
 local json = require "weir.native.json"
 local limits = require "weir.model.limits"
 local ndjson = require "weir.wire.ndjson"
@@ -19,9 +18,11 @@ local task = require "weir.task"
 
 local M = {}
 
-local TIMEOUT, IDLE = 600, 60       -- seconds
+local TIMEOUT = 600                 -- seconds for the whole
+local IDLE = 300                    -- seconds without a sign of life in a stream: some think long before they speak
 local WHOLE_MAX = 16 << 20          -- bytes of an answer that comes whole
-local STREAM_MAX = 64 << 20         -- of all events together
+local STREAM_MAX = 1 << 30          -- of all events together
+local TEXT_MAX = 16 << 20           -- of what an answer holds
 local ERROR_MAX, ERROR_WAIT = 65536, 5 -- bytes and seconds for the body of an error
 local END_WAIT = 0.25               -- seconds that a stream's end may take after its end mark
 local PIECE = 32768                 -- bytes of a stream that are looked at before others run
@@ -36,7 +37,7 @@ local SHOWN = 200                   -- bytes of a url in a message
 ---@field secret_header string|nil "authorization"
 ---@field secret_prefix string|nil "Bearer "
 ---@field timeout number|nil    seconds for the whole (600)
----@field idle_timeout number|nil seconds between two signs of life (60)
+---@field idle_timeout number|nil seconds between two signs of life (300 in a stream, else that of the whole)
 ---@field addresses string|nil  see weir.port.http
 ---@field format "sse"|"ndjson"|nil how a stream is written
 
@@ -82,10 +83,12 @@ local KEEPS_METHOD = { [307] = true, [308] = true }
 
 -- One request: the answer with its headers.
 local function send(ctx, ask, url, body, is_stream)
+  local timeout = ask.timeout or TIMEOUT -- an answer that comes whole shows no sign of life before
+  local http = require "weir.port.http" -- here, so that whoever asks nobody does not load what it needs
   local response, message, code = http.open {
     method = "POST", url = url, headers = M.headers(ctx, ask, is_stream), body = body, follow = 0,
-    timeout = ask.timeout or TIMEOUT, idle_timeout = ask.idle_timeout or IDLE, addresses = ask.addresses,
-    max_bytes = is_stream and STREAM_MAX or WHOLE_MAX,
+    timeout = timeout, idle_timeout = ask.idle_timeout or is_stream and math.min(IDLE, timeout) or timeout,
+    addresses = ask.addresses, max_bytes = is_stream and STREAM_MAX or WHOLE_MAX,
   }
   if response then return response end
   local class, at_once = errors.of_connection(message, code)
@@ -94,7 +97,7 @@ end
 
 local function refuse_redirect(url, response, target)
   return errors.refuse("redirect", ("%s answered %d and points to '%s', which gets no key; if that is the right place set it as url")
-    :format(shown(url), response.status, target and shown(target):sub(6) or "nowhere"), { status = response.status })
+    :format(shown(url), response.status, target and errors.shown(shown(target):sub(6)) or "nowhere"), { status = response.status })
 end
 
 -- Sends a request, also to where the same host says that it has moved.
@@ -191,66 +194,61 @@ end
 
 -- Streams ------------------------------------------------------------------------------------------
 
--- The next things of a stream that are complete: { value, type } each; false at its end; or a refusal.
-local READERS = {}
-
-local function no_json(where, message)
-  return { class = "protocol", message = ("%s sent an event that is no JSON: %s"):format(where, message) }
+-- Hands one value to the dialect: "end" at the end mark, a table when something is wrong.
+local function hand(answer, dialect, value, kind)
+  if type(value) == "table" and errors.may_be_said(value) then
+    local said = errors.said(value)
+    if said then return said end
+  end
+  return dialect.event(answer, value, kind)
 end
 
-function READERS.sse(where)
+-- Each reader hands what the bytes complete to `take(value, type)` until that gives an outcome, which it gives back; or
+-- nil, message, code.
+local READERS = {}
+
+function READERS.sse(where, take)
   local reader = sse.reader()
-  local function take(events)
-    local things = {}
-    for index, event in ipairs(events) do
-      local value, message = event.data, nil
-      if value ~= "[DONE]" then value, message = json.decode(value) end
-      things[index] = message and { problem = no_json(where, message) } or { value = value, type = event.event }
-    end
-    return things
+  local function take_event(event)
+    local data = event.data
+    if data == "[DONE]" then return take(data) end
+    local value, message = json.decode(data)
+    if message then return { class = "protocol", message = ("%s sent an event that is no JSON: %s"):format(where, message) } end
+    return take(value, event.event)
   end
   return {
     push = function(bytes)
       local events, message, code = reader:push(bytes)
       if not events then return nil, message, code end
-      return take(events)
+      for index = 1, #events do
+        local outcome = take_event(events[index])
+        if outcome then return outcome end
+      end
     end,
     finish = function()
       local ok, message, code = reader:finish()
       if not ok then return nil, message, code end
-      return {}
     end,
   }
 end
 
-function READERS.ndjson()
+function READERS.ndjson(_, take)
   local reader = ndjson.reader()
-  local function take(values, message, code)
+  local function take_all(values, message, code)
     if not values then return nil, message, code end
-    local things = {}
-    for index, value in ipairs(values) do things[index] = { value = value } end
-    return things
+    for index = 1, #values do
+      local outcome = take(values[index])
+      if outcome then return outcome end
+    end
   end
   return {
-    push = function(bytes) return take(reader:push(bytes)) end,
+    push = function(bytes) return take_all(reader:push(bytes)) end,
     finish = function()
       local values, message, code = reader:finish()
-      if code == "closed" then return {} end -- it was cut within a line: no end mark has come
-      return take(values, message, code)
+      if code == "closed" then return nil end -- it was cut within a line: no end mark has come
+      return take_all(values, message, code)
     end,
   }
-end
-
--- Hands things to the dialect: "end" at the end mark, or what is wrong.
-local function hand(things, answer, dialect)
-  for _, thing in ipairs(things) do
-    if thing.problem then return thing.problem end
-    local value = thing.value
-    local said = type(value) == "table" and errors.said(value)
-    if said then return said end
-    local outcome = dialect.event(answer, value, thing.type)
-    if outcome then return outcome end
-  end
 end
 
 local function refuse_event(where, answer, message, code)
@@ -264,31 +262,35 @@ local function drain(response)
   end)
 end
 
-local function at_end(where, reader, answer, dialect)
-  local things, message, code = reader.finish()
-  if not things then return refuse_event(where, answer, message, code) end
-  local outcome = hand(things, answer, dialect)
-  if type(outcome) == "table" then return refuse_said(where, outcome, function(...) return answer:refuse(...) end) end
-  if outcome == "end" or answer.finish then return answer:response() end
+-- What an outcome of reading means: a response, a refusal, or that it goes on.
+local function settle(where, response, answer, outcome, message, code)
+  if message then return true, { refuse_event(where, answer, message, code) } end
+  if outcome == "end" then
+    drain(response)
+    return true, { answer:response() }
+  end
+  if outcome then return true, { refuse_said(where, outcome, function(...) return answer:refuse(...) end) } end
+end
+
+local function at_end(where, response, answer, reader)
+  local is_settled, result = settle(where, response, answer, reader.finish())
+  if is_settled then return table.unpack(result, 1, 4) end
+  if answer.finish then return answer:response() end
   return answer:refuse("cut", where .. ": the stream ended before its end mark")
 end
 
 local function read_stream(where, response, answer, dialect, format)
-  local reader = READERS[format](where)
+  local reader = READERS[format](where, function(value, kind) return hand(answer, dialect, value, kind) end)
   while true do
     local bytes, message, code = response:read(PIECE)
     if not bytes then
       if message and not answer.finish then return refuse_broken(answer, message, code) end
-      return at_end(where, reader, answer, dialect)
+      return at_end(where, response, answer, reader)
     end
-    local things, why, what = reader.push(bytes)
-    if not things then return refuse_event(where, answer, why, what) end
-    local outcome = hand(things, answer, dialect)
-    if outcome == "end" then
-      drain(response)
-      return answer:response()
-    elseif outcome then
-      return refuse_said(where, outcome, function(...) return answer:refuse(...) end)
+    local is_settled, result = settle(where, response, answer, reader.push(bytes))
+    if is_settled then return table.unpack(result, 1, 4) end
+    if answer.collector:size() > TEXT_MAX then
+      return answer:refuse("too_large", ("%s: the answer has more than %d bytes"):format(where, TEXT_MAX))
     end
     task.yield() -- what has come is worked off in small pieces, others run between them
   end

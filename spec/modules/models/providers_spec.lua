@@ -247,7 +247,7 @@ describe("model modules of providers", function()
     assert.same({ requests = { remaining = 59, reset_s = 1 } }, response.limits)
   end)
 
-  it("send the key where the provider looks for it, and nothing of it stands anywhere else", function()
+  it("send the key where the provider looks for it, and quote it to nobody", function()
     local has_secrets, secret = pcall(require, "weir.secret")
     if not has_secrets then return pending "this host has no secrets" end
     local file = os.tmpname()
@@ -255,16 +255,18 @@ describe("model modules of providers", function()
     handle:write "canary-of-a-key"
     handle:close()
     require("luv").fs_chmod(file, 384)
-    secret.configure({ SPEC_MODEL_KEY = { file = file } }, ".")
     for _, row in ipairs { { "openai", "authorization", "Bearer " }, { "anthropic", "authorization", "Bearer " }, { "anthropic", "x-api-key", "", { key_header = "x-api-key" } },
       { "ollama", "authorization", "Bearer " }, { "compatible", "authorization", "Bearer " } } do
       local module, dialect = testing.module("models/" .. row[1]), model_server.dialects[row[1]]
       server = model_server.serve(function(request, reply) reply:json(401, { error = { message = "no: " .. request.headers[row[2]] } }) end)
+      secret.configure({ SPEC_MODEL_KEY = { file = file } }, ".") -- after the module, whose project has settings of its own
       local options = { url = server.url .. dialect.base, model = "m", secret = "SPEC_MODEL_KEY", key_header = row[4] and row[4].key_header }
       local ctx = model_server.context(testing, module, options)
       function ctx.secret(_, name) return secret.handle(name) end
-      local _, _, _, detail = module.chat(ctx, request_of())
+      local _, why, _, detail = module.chat(ctx, request_of())
       assert.equal("auth", detail.class)
+      assert.equal(401, detail.status, why)
+      assert.is_nil(why:find("canary", 1, true), why)
       assert.equal(row[3] .. "canary-of-a-key", server.requests[1].headers[row[2]])
       server.close()
     end

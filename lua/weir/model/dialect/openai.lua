@@ -22,7 +22,7 @@ local M = {}
 -- Writing ------------------------------------------------------------------------------------------
 
 local function write_call(call)
-  local text = call.raw or json.encode(next(call.arguments) and call.arguments or {})
+  local text = call.raw or json.encode(call.arguments or {})
   return { id = call.id, type = "function", ["function"] = { name = call.name, arguments = text } }
 end
 
@@ -132,10 +132,11 @@ end
 
 -- A message, or a piece of one.
 local function read_message(answer, message)
-  answer:text(text(message.reasoning_content) or message.reasoning, "reasoning")
+  local reasoning, calls = text(message.reasoning_content) or message.reasoning, message.tool_calls
+  if reasoning then answer:text(reasoning, "reasoning") end
   read_content(answer, message.content)
-  answer:text(message.refusal, "refusal")
-  read_calls(answer, message.tool_calls)
+  if message.refusal then answer:text(message.refusal, "refusal") end
+  if calls then read_calls(answer, calls) end
 end
 
 local function read_choice(answer, choice, field)
@@ -145,6 +146,7 @@ local function read_choice(answer, choice, field)
 end
 
 local function read_names(answer, value)
+  if answer.id and answer.model then return end
   answer.id, answer.model = answer.id or text(value.id), answer.model or text(value.model)
 end
 
