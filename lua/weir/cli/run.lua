@@ -260,8 +260,8 @@ local function say_tape(context, arguments, own)
   local closed, message = own:close()
   if not closed then context.err:line(context.err:paint("yellow", "warning: ") .. text.safe(message)) end
   if arguments.quiet or not arguments.replay or own.left == 0 then return end
-  local all = text.count(own.count, "exchange")
-  context.err:line(("%d of the %s in '%s' were not asked for"):format(own.left, all, text.safe(arguments.replay)))
+  local left = text.count(own.left, "exchange")
+  context.err:line(("%s of %d in '%s' not asked for"):format(left, own.count, text.safe(arguments.replay)))
 end
 
 local function with_tape(context, arguments, ...)

@@ -118,11 +118,15 @@ local function nearest(self, asked)
   return best
 end
 
+local function absence(self, asked, queue)
+  if queue then return ("has this request %d times, and it is asked once more"):format(#queue) end
+  local near = nearest(self, asked)
+  if not near then return "has no request at all" end
+  return ("does not have this request; the nearest is that of line %d: %s"):format(near.place, difference(near, asked))
+end
+
 local function refuse(self, asked, queue)
-  local near, why = nearest(self, asked)
-  if queue then why = ("has this request %d times, and it is asked once more"):format(#queue)
-  elseif near then why = ("does not have this request; the nearest is that of line %d: %s"):format(near.place, difference(near, asked))
-  else why = "has no request at all" end
+  local why = absence(self, asked, queue)
   return nil, ("%s %s: the recording '%s' %s; record it again"):format(asked.method, asked.url, self.path, why), "conflict"
 end
 
