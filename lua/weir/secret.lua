@@ -51,7 +51,9 @@ M.redact = native.redact
 -- Loading -----------------------------------------------------------------------------------------------
 
 local function from_nowhere(handle, name)
-  if native.from_environment(handle, name) then return true end
+  local done, message, code = native.from_environment(handle, name)
+  if done then return true end
+  if code ~= "not_found" then return nil, message end
   return nil, ("there is no such environment variable and weir.lua's `secrets` does not name it; set %s, or say where it is "
     .. "kept: secrets = { [\"%s\"] = { file = \"...\" } }"):format(name, name)
 end

@@ -126,6 +126,12 @@ describe("a secret", function()
     assert.equal(0, #asked)
   end)
 
+  it("that stands in an empty variable is said to be empty", function()
+    local name = new_name()
+    uv.os_setenv(name, "")
+    assert.equal(("secret '%s': environment variable '%s' is empty"):format(name, name), (select(2, secret.load(secret.handle(name)))))
+  end)
+
   for title, case in pairs {
     ["a variable that is not set"] = { function() return { env = "SPEC_NOT_SET" } end, "there is no environment variable 'SPEC_NOT_SET', which weir.lua names for it; set it" },
     ["a file that is not there"] = { function() return { file = "none" } end, "/none' does not exist" },
