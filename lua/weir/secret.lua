@@ -48,6 +48,11 @@ M.is_handle = native.is_handle
 ---@return string
 M.redact = native.redact
 
+--- The same for one text that comes in pieces, in which a value may be spread over several: `filter:feed(piece)` gives what
+--- may go on by now and holds back what may be the beginning of a value, `filter:finish()` gives the rest. Does not wait.
+---@return weir.SecretFilter
+M.filter = native.filter
+
 -- Loading -----------------------------------------------------------------------------------------------
 
 local function from_nowhere(handle, name)

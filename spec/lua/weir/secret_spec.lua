@@ -231,6 +231,20 @@ describe("a secret", function()
     assert.equal("value.deep: a key has the value of a secret in it", message)
   end)
 
+  it("is out of a text that comes in pieces, wherever it is cut", function()
+    local name, value = in_environment()
+    local text, mask = ("it is %s, and not %s"):format(value, value:sub(1, 9)), ("it is [secret %s], and not %s"):format(name, value:sub(1, 9))
+    local function filtered(size)
+      local filter, pieces = secret.filter(), {}
+      for at = 1, #text, size do pieces[#pieces + 1] = filter:feed(text:sub(at, at + size - 1)) end
+      pieces[#pieces + 1] = filter:finish()
+      return table.concat(pieces)
+    end
+    assert.equal(text, filtered(5))
+    assert(secret.load(secret.handle(name)))
+    for size = 1, #text do assert.equal(mask, filtered(size)) end
+  end)
+
   it("is out of the log and of what is printed", function()
     local name, value = in_environment()
     assert(secret.load(secret.handle(name)))
