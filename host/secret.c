@@ -161,16 +161,51 @@ bool weir_secrets_find(const weir_secrets *s, const void *text, size_t size) {
   return weir_secrets_any(s) && next_value(s, text, size, 0, &place) != NULL;
 }
 
+static void add_name(const value *v, weir_buffer *out) {
+  weir_buffer_add(out, "[secret ", 8);
+  weir_buffer_add(out, v->of->name, strlen(v->of->name));
+  weir_buffer_add(out, "]", 1);
+}
+
 bool weir_secrets_redact(const weir_secrets *s, const void *text, size_t size, weir_buffer *out) {
   const char *bytes = text;
   size_t place, from = 0;
   if (!weir_secrets_any(s)) return false;
   for (const value *v; (v = next_value(s, bytes, size, from, &place)) != NULL; from = place + v->size) {
     weir_buffer_add(out, bytes + from, place - from);
-    weir_buffer_add(out, "[secret ", 8);
-    weir_buffer_add(out, v->of->name, strlen(v->of->name));
-    weir_buffer_add(out, "]", 1);
+    add_name(v, out);
   }
   if (from > 0) weir_buffer_add(out, bytes + from, size - from);
   return from > 0;
+}
+
+/* How many bytes at the end of a text are the beginning of a value, and not all of it; the most that are. */
+static size_t open_end(const weir_secrets *s, const char *text, size_t size) {
+  size_t most = 0;
+  for (const value *v = s->values; v != NULL && v->size >= WEIR_SECRET_FOUND_BYTES; v = v->next) {
+    size_t left = size < v->size - 1 ? size : v->size - 1;
+    while (left > most && memcmp(text + size - left, v->bytes, left) != 0) left--;
+    if (left > most) most = left;
+  }
+  return most;
+}
+
+size_t weir_secrets_filter(const weir_secrets *s, const void *text, size_t size, weir_buffer *out) {
+  const char *bytes = text;
+  size_t place, from = 0;
+  if (!weir_secrets_any(s)) {
+    weir_buffer_add(out, text, size);
+    return 0;
+  }
+  for (;;) {
+    size_t end = size - open_end(s, bytes + from, size - from);
+    const value *v = next_value(s, bytes, size, from, &place);
+    if (v == NULL || place >= end) { /* one that begins later may turn out to be part of a longer one */
+      weir_buffer_add(out, bytes + from, end - from);
+      return size - end;
+    }
+    weir_buffer_add(out, bytes + from, place - from);
+    add_name(v, out);
+    from = place + v->size;
+  }
 }

@@ -37,4 +37,8 @@ bool weir_secrets_find(const weir_secrets *secrets, const void *text, size_t siz
 /* Append the text with `[secret NAME]` in the place of each value that stands in it; nothing is appended, and
  * false given, when none does. out->failed: no memory. */
 bool weir_secrets_redact(const weir_secrets *secrets, const void *text, size_t size, weir_buffer *out);
+
+/* The same for a text that comes in pieces: appends what may go on by now, and gives how many bytes at the end
+ * of `text` may be the beginning of a value. They come again in front of the next piece. */
+size_t weir_secrets_filter(const weir_secrets *secrets, const void *text, size_t size, weir_buffer *out);
 #endif

@@ -16,6 +16,7 @@
 
 #define HANDLE "weir.secret"
 #define COLLECTOR "weir.secret.collector"
+#define FILTER "weir.secret.filter"
 #define ROOM (WEIR_SECRET_BYTES + 2) /* a value and the end of its line */
 
 extern char **environ;
@@ -28,6 +29,11 @@ typedef struct {
   size_t size;
   char bytes[ROOM];
 } collector;
+
+typedef struct {
+  weir_buffer held; /* the end of what came, which may be the beginning of a value */
+  weir_buffer out;
+} filter;
 
 weir_secret *weir_secret_test(lua_State *L, int index) {
   handle *h = luaL_testudata(L, index, HANDLE);
@@ -226,6 +232,54 @@ static int secret_redact(lua_State *L) {
   return 1;
 }
 
+/* secret.filter() -> filter, for one text that comes in pieces */
+static int secret_filter(lua_State *L) {
+  filter *f = lua_newuserdatauv(L, sizeof *f, 0);
+  memset(f, 0, sizeof *f);
+  luaL_setmetatable(L, FILTER);
+  return 1;
+}
+
+static int push_out(lua_State *L, filter *f) {
+  if (f->out.failed || f->held.failed) return luaL_error(L, "out of memory");
+  lua_pushlstring(L, (const char *)f->out.bytes, f->out.size);
+  return 1;
+}
+
+/* filter:feed(piece) -> what may go on by now, "" when nothing may yet */
+static int filter_feed(lua_State *L) {
+  filter *f = luaL_checkudata(L, 1, FILTER);
+  size_t size;
+  const char *piece = luaL_checklstring(L, 2, &size);
+  const weir_secrets *secrets = weir_secrets_of(L);
+  lua_settop(L, 2);
+  if (!weir_secrets_any(secrets) && f->held.size == 0) return 1;
+  weir_buffer_clear(&f->out);
+  weir_buffer_add(&f->held, piece, size);
+  size_t held = f->held.failed ? 0 : weir_secrets_filter(secrets, f->held.bytes, f->held.size, &f->out);
+  if (held > 0) memmove(f->held.bytes, f->held.bytes + f->held.size - held, held);
+  f->held.size = held;
+  return push_out(L, f);
+}
+
+/* filter:finish() -> the rest; from here on it is a new text */
+static int filter_finish(lua_State *L) {
+  filter *f = luaL_checkudata(L, 1, FILTER);
+  weir_buffer_clear(&f->out);
+  if (!weir_secrets_redact(weir_secrets_of(L), f->held.bytes, f->held.size, &f->out))
+    weir_buffer_add(&f->out, f->held.bytes, f->held.size);
+  f->held.size = 0;
+  return push_out(L, f);
+}
+
+static int filter_gc(lua_State *L) {
+  filter *f = luaL_checkudata(L, 1, FILTER);
+  if (f->held.bytes != NULL) explicit_bzero(f->held.bytes, f->held.capacity);
+  weir_buffer_free(&f->held);
+  weir_buffer_free(&f->out);
+  return 0;
+}
+
 /* secret.any() -> whether any value is looked for */
 static int secret_any(lua_State *L) {
   lua_pushboolean(L, weir_secrets_any(weir_secrets_of(L)));
@@ -247,11 +301,23 @@ static const luaL_Reg functions[] = { { "handle", secret_handle },
                                       { "collector", secret_collector },
                                       { "from_collector", secret_from_collector },
                                       { "variables", secret_variables },
+                                      { "filter", secret_filter },
                                       { "any", secret_any },
                                       { NULL, NULL } };
 static const luaL_Reg collector_methods[] = { { "take", collector_take }, { NULL, NULL } };
 static const luaL_Reg collector_meta[] = { { "__gc", collector_wipe }, { "__close", collector_wipe }, { NULL, NULL } };
+static const luaL_Reg filter_methods[] = { { "feed", filter_feed }, { "finish", filter_finish }, { NULL, NULL } };
+static const luaL_Reg filter_meta[] = { { "__gc", filter_gc }, { NULL, NULL } };
 static const luaL_Reg handle_meta[] = { { "__tostring", handle_tostring }, { "__eq", handle_eq }, { NULL, NULL } };
+
+static void make_class(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods) {
+  luaL_newmetatable(L, name); /* meta */
+  luaL_setfuncs(L, meta, 0);
+  lua_newtable(L); /* meta methods */
+  luaL_setfuncs(L, methods, 0);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
 
 static void make_metatables(lua_State *L) {
   luaL_newmetatable(L, HANDLE); /* meta */
@@ -259,11 +325,8 @@ static void make_metatables(lua_State *L) {
   lua_pushboolean(L, 0);
   lua_setfield(L, -2, "__metatable");
   lua_pop(L, 1);
-  luaL_newmetatable(L, COLLECTOR); /* meta */
-  luaL_setfuncs(L, collector_meta, 0);
-  luaL_newlib(L, collector_methods); /* meta methods */
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
+  make_class(L, COLLECTOR, collector_meta, collector_methods);
+  make_class(L, FILTER, filter_meta, filter_methods);
 }
 
 static void push_redact(lua_State *L) {

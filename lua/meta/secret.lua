@@ -12,6 +12,10 @@ local M = {}
 ---@class weir.SecretCollector
 local Collector = {}
 
+--- Takes values out of one text that comes in pieces.
+---@class weir.SecretFilter
+local Filter = {}
+
 --- A handle. Raises when the name is none. Does not wait.
 ---@param name string 1 to 128 letters, digits or any of _-./
 ---@return weir.SecretHandle
@@ -70,6 +74,19 @@ function M.from_collector(handle, collector, where) end
 --- The names of the environment's variables.
 ---@return string[]
 function M.variables() end
+
+--- A filter for one text.
+---@return weir.SecretFilter
+function M.filter() end
+
+--- Takes the next piece. What may be the beginning of a value is held back until the next one.
+---@param piece string
+---@return string text what may go on by now
+function Filter:feed(piece) end
+
+--- What was held back. From here on it is a new text.
+---@return string
+function Filter:finish() end
 
 --- Whether any value was loaded that is long enough to be looked for.
 ---@return boolean

@@ -1,5 +1,6 @@
 --- The project: the nearest folder with weir.lua, modules/ or .weir/, its settings, its pipelines.
 
+local client = require "weir.serve.client"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local paths = require "weir.paths"
@@ -50,7 +51,7 @@ function M.open(folder)
   self.registry.pipeline = function(name) return self:pipeline(name) end
   self.registry.load_definition = function(kept) return self:definition_of(kept) end
   self.settings = read_settings(self)
-  require("weir.secret").configure(self.settings.secrets, root)
+  if not client.host() then require("weir.secret").configure(self.settings.secrets, root) end -- a host's are those of its own project
   return self
 end
 

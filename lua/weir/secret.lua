@@ -48,10 +48,17 @@ M.is_handle = native.is_handle
 ---@return string
 M.redact = native.redact
 
+--- The same for one text that comes in pieces, in which a value may be spread over several: `filter:feed(piece)` gives what
+--- may go on by now and holds back what may be the beginning of a value, `filter:finish()` gives the rest. Does not wait.
+---@return weir.SecretFilter
+M.filter = native.filter
+
 -- Loading -----------------------------------------------------------------------------------------------
 
 local function from_nowhere(handle, name)
-  if native.from_environment(handle, name) then return true end
+  local done, message, code = native.from_environment(handle, name)
+  if done then return true end
+  if code ~= "not_found" then return nil, message end
   return nil, ("there is no such environment variable and weir.lua's `secrets` does not name it; set %s, or say where it is "
     .. "kept: secrets = { [\"%s\"] = { file = \"...\" } }"):format(name, name)
 end

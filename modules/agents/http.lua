@@ -11,6 +11,7 @@ local M = {
     hosts = "string[]?",                 -- names that may be asked, "*.example.org" for all below one; without, any
     method = { type = "string", default = "GET" },
     headers = "object?",                 -- sent with every request, the input's over these
+    secrets = "object?",                 -- headers with secrets, such as { authorization = "Bearer {API_KEY}" }; needs `hosts`
     json = { type = "boolean", default = false },       -- sends a table as JSON, reads the answer as JSON
     accept = { type = "string", default = "2xx" },      -- statuses that are no failure: "2xx", "2xx,404", "any"
     timeout = "number?",                 -- seconds in all
@@ -50,6 +51,30 @@ local function headers_of(ctx, input)
   return headers
 end
 
+-- "Bearer {API_KEY}" as the parts of a header: texts and handles.
+local function parts_of(ctx, text)
+  local parts, from = {}, 1
+  for before, name, after in text:gmatch "()%{([%w_./-]+)%}()" do
+    if before > from then parts[#parts + 1] = text:sub(from, before - 1) end
+    parts[#parts + 1] = ctx:secret(name)
+    from = after
+  end
+  if from <= #text then parts[#parts + 1] = text:sub(from) end
+  return parts
+end
+
+-- They go over all other headers, and nowhere but to the hosts that the definition names.
+local function add_secrets(ctx, headers)
+  local secrets = ctx.options.secrets
+  if not secrets then return true end
+  if not ctx.options.hosts then return nil, "http: the option 'secrets' needs 'hosts', so that no url takes them to anybody else" end
+  for name, text in pairs(secrets) do
+    if type(text) ~= "string" then return nil, ("http: secrets.%s must be a text such as 'Bearer {API_KEY}'"):format(name) end
+    headers[name:lower()] = parts_of(ctx, text)
+  end
+  return true
+end
+
 local function body_of(ctx, input, headers)
   local body = input.body
   if type(body) == "string" or body == nil then return body, nil end
@@ -86,6 +111,8 @@ local function request_of(ctx, input)
       :format(host, table.concat(ctx.options.hosts, ", ")), "denied"
   end
   local headers = headers_of(ctx, input)
+  local added, why = add_secrets(ctx, headers)
+  if not added then return nil, why, "invalid" end
   local body, message = body_of(ctx, input, headers)
   if message then return nil, message, "invalid" end
   return {
@@ -102,7 +129,7 @@ end
 ---  header names are in lower case. Three redirects are followed, where `hosts` is set to one of these only.
 ---@return string? message
 ---@return string? code  failed (a status that is not accepted), invalid (url, body, an answer that is no JSON),
----  denied (host), and those of ctx:http: unavailable, timeout, limit
+---  denied (host, secret), and those of ctx:http: unavailable, timeout, limit
 function M.execute(ctx, input)
   local request, message, code = request_of(ctx, input)
   if not request then return nil, message, code end

@@ -144,6 +144,47 @@ static void every_text_is_searched_as_the_plain_way_does(void **unused) {
   }
 }
 
+/* Fed in pieces of `step` bytes, and what was held at the end as it is. */
+static void assert_filtered(const char *expected, const char *text, size_t step) {
+  weir_buffer out = { 0 };
+  char pending[512];
+  size_t held = 0, size = strlen(text);
+  for (size_t at = 0; at < size; at += step) {
+    size_t piece = size - at < step ? size - at : step;
+    memcpy(pending + held, text + at, piece);
+    size_t left = weir_secrets_filter(secrets, pending, held + piece, &out);
+    memmove(pending, pending + held + piece - left, left);
+    held = left;
+  }
+  if (!weir_secrets_redact(secrets, pending, held, &out)) weir_buffer_add(&out, pending, held);
+  assert_int_equal(strlen(expected), out.size);
+  assert_memory_equal(expected, out.bytes, out.size);
+  weir_buffer_free(&out);
+}
+
+static void a_value_is_found_however_it_is_cut(void **unused) {
+  (void)unused;
+  add("one", "0123456789");
+  add("part", "45678945");
+  add("long", "0123456789abcdef");
+  for (size_t step = 1; step < 60; step++) {
+    assert_filtered("say [secret one]! [secret long]. 0123456", "say 0123456789! 0123456789abcdef. 0123456", step);
+    assert_filtered("[secret one]abcde [secret one][secret one]", "0123456789abcde 01234567890123456789", step);
+    assert_filtered("012345678 [secret part] 01234", "012345678 45678945 01234", step);
+  }
+}
+
+static void what_cannot_be_a_value_goes_on_at_once(void **unused) {
+  (void)unused;
+  weir_buffer out = { 0 };
+  assert_int_equal(0, weir_secrets_filter(secrets, "anything", 8, &out));
+  add("one", "0123456789");
+  assert_int_equal(0, weir_secrets_filter(secrets, "012345678x", 10, &out));
+  assert_int_equal(3, weir_secrets_filter(secrets, "ab012", 5, &out));
+  assert_int_equal(20, out.size);
+  weir_buffer_free(&out);
+}
+
 static void a_loaded_value_leaves_no_core_and_hides_the_memory(void **unused) {
   (void)unused;
   struct rlimit limit;
@@ -165,6 +206,8 @@ int main(void) {
     TEST(a_short_value_is_not_looked_for),
     TEST(any_bytes_may_be_a_value),
     TEST(every_text_is_searched_as_the_plain_way_does),
+    TEST(a_value_is_found_however_it_is_cut),
+    TEST(what_cannot_be_a_value_goes_on_at_once),
     TEST(a_loaded_value_leaves_no_core_and_hides_the_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

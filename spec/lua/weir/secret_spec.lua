@@ -126,6 +126,12 @@ describe("a secret", function()
     assert.equal(0, #asked)
   end)
 
+  it("that stands in an empty variable is said to be empty", function()
+    local name = new_name()
+    uv.os_setenv(name, "")
+    assert.equal(("secret '%s': environment variable '%s' is empty"):format(name, name), (select(2, secret.load(secret.handle(name)))))
+  end)
+
   for title, case in pairs {
     ["a variable that is not set"] = { function() return { env = "SPEC_NOT_SET" } end, "there is no environment variable 'SPEC_NOT_SET', which weir.lua names for it; set it" },
     ["a file that is not there"] = { function() return { file = "none" } end, "/none' does not exist" },
@@ -223,6 +229,20 @@ describe("a secret", function()
     assert.is_nil(bytes)
     assert.equal("invalid", code)
     assert.equal("value.deep: a key has the value of a secret in it", message)
+  end)
+
+  it("is out of a text that comes in pieces, wherever it is cut", function()
+    local name, value = in_environment()
+    local text, mask = ("it is %s, and not %s"):format(value, value:sub(1, 9)), ("it is [secret %s], and not %s"):format(name, value:sub(1, 9))
+    local function filtered(size)
+      local filter, pieces = secret.filter(), {}
+      for at = 1, #text, size do pieces[#pieces + 1] = filter:feed(text:sub(at, at + size - 1)) end
+      pieces[#pieces + 1] = filter:finish()
+      return table.concat(pieces)
+    end
+    assert.equal(text, filtered(5))
+    assert(secret.load(secret.handle(name)))
+    for size = 1, #text do assert.equal(mask, filtered(size)) end
   end)
 
   it("is out of the log and of what is printed", function()

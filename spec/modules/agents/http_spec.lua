@@ -48,6 +48,28 @@ describe("agent http", function()
     assert.is_nil(asked.hosts)
   end)
 
+  it("puts secrets into headers, over what the input says, for hosts that are named only", function()
+    local secrets = { Authorization = "Bearer {A_KEY}!", ["X-Key"] = "{B/2}", ["X-Both"] = "{A_KEY}{B/2}" }
+    local _, _, _, asked = run({ url = "http://example.org", headers = { authorization = "mine" } },
+      { hosts = { "example.org" }, secrets = secrets }, answer(200, ""))
+    local shown = {}
+    for name, parts in pairs(asked.headers) do
+      local texts = {}
+      for index, part in ipairs(parts) do texts[index] = type(part) .. " " .. tostring(part) end
+      shown[name] = texts
+    end
+    assert.same({ authorization = { "string Bearer ", "userdata secret://A_KEY", "string !" }, ["x-key"] = { "userdata secret://B/2" },
+      ["x-both"] = { "userdata secret://A_KEY", "userdata secret://B/2" } }, shown)
+    local output, message, code
+    output, message, code, asked = run({ url = "http://example.org" }, { secrets = secrets }, answer(200, ""))
+    assert.is_nil(output)
+    assert.is_nil(asked)
+    assert.equal("invalid", code)
+    assert.matches("needs 'hosts'", message)
+    assert.equal("denied", (select(3, run({ url = "http://evil.org" }, { hosts = { "example.org" }, secrets = secrets }, answer(200, "")))))
+    assert.equal("invalid", (select(3, run({ url = "http://example.org" }, { hosts = { "example.org" }, secrets = { a = 1 } }, answer(200, "")))))
+  end)
+
   it("fails on a status that is not accepted and quotes the answer", function()
     local output, message, code = run({ url = "http://x.org/y" }, {}, answer(404, "no\n such page"))
     assert.is_nil(output)
