@@ -110,7 +110,7 @@ export function create(options) {
 
   body.addEventListener("click", (event) => {
     const row = event.target.closest(".row");
-    if (!row || event.target.closest("a, button")) return;
+    if (!row || event.target.closest("a, button, input, label")) return;
     select(Number(row.dataset.index));
     openSelected();
   });

@@ -20,8 +20,10 @@ local CHECKS = {
   "pauses, resumes and cancels a run",
   "decides an approval with the keyboard alone",
   "tells who came too late who was first",
+  "decides several at once, and none that came later",
   "shows text of a run as text, whatever it says",
   "shows a reload, what could not be loaded, what differs between two versions, and takes one back",
+  "shows whether runs can be moved to another version before it moves them",
   "says how the host is, and that no schedules are set up",
   "stays smooth with a run of 5,000 steps",
   "is dark where the system is, and by its own switch",
@@ -65,6 +67,20 @@ return weir.pipeline "many" {
   weir.step "sorry" { agent = "said" },
 }
 ]]
+local ASKING = [[
+local weir = require "weir"
+return weir.pipeline "asking" { input = { what = "string" }, weir.approval "go" { title = "Send ${input.what}?" }, output = "$.go.decision" }
+]]
+-- A run waits between two steps, the second of which another version says anew.
+local MOVING = [[
+local weir = require "weir"
+return weir.pipeline "moving" {
+  weir.step "first" { agent = "echo", input = "one" },
+  weir.wait "word" { signal = "word" },
+  weir.step "second" { agent = "echo", input = "two" },
+  output = "$.second",
+}
+]]
 local FAILING = [[
 local weir = require "weir"
 return weir.pipeline "failing" { weir.step "read" { agent = "files", options = { mode = "read" }, input = { path = "nothing.txt" } } }
@@ -104,7 +120,7 @@ describe("the console in a browser", function()
   setup(function()
     folder, pictures = support.folder(), os.getenv "WEIR_PICTURES" or support.folder()
     support.write(folder, "weir.lua", 'return { listen = "127.0.0.1:0" }\n')
-    for name, text in pairs { tale = TALE, speaking = SPEAKING, many = MANY, failing = FAILING } do
+    for name, text in pairs { tale = TALE, speaking = SPEAKING, many = MANY, asking = ASKING, moving = MOVING, failing = FAILING } do
       support.write(folder, "pipelines/" .. name .. ".lua", text)
     end
     support.write(folder, "modules/agents/speaker.lua", SPEAKER)

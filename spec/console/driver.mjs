@@ -292,8 +292,62 @@ await check("tells who came too late who was first", async () => {
   await page.waitForFunction(() => /Somebody was first: it was rejected by .*not today/.test(document.body.textContent));
 });
 
-await check("shows text of a run as text, whatever it says", async () => {
+await check("decides several at once, and none that came later", async () => {
   await page.reload(); // with its own fetch again
+  const runs = [];
+  for (const what of ["a letter", "a parcel", "a card"]) runs.push((await start("asking", { what })).run);
+  await go(page, "/approvals?pipeline=asking");
+  await page.waitForFunction(() => document.querySelectorAll(".approval").length === 3);
+  await picture(page, "approvals");
+  // by the keyboard: one, then all
+  await page.focus(".list");
+  await press(page, "j", "Space");
+  await page.waitForFunction(() => document.querySelectorAll(".approval.picked").length === 1);
+  await press(page, "*");
+  await page.waitForFunction(() => document.querySelectorAll(".approval.picked").length === 3);
+  const late = (await start("asking", { what: "a late one" })).run; // comes while three are chosen
+  await page.waitForFunction(() => document.querySelectorAll(".approval").length === 4);
+  await page.waitForFunction(() => document.querySelector(".picked-bar").textContent.includes("3 of 4 chosen"));
+  await page.click(`.approval:has-text("a card") input`); // one of them is left out again
+  await press(page, "A");
+  await page.waitForSelector("dialog[open] .chosen");
+  const listed = await page.textContent("dialog[open] .chosen");
+  must(listed.includes("a letter") && listed.includes("a parcel") && !listed.includes("a card") && !listed.includes("a late one"), `these are listed: ${listed}`);
+  await page.fill("#bulk-comment", "both");
+  await picture(page, "bulk");
+  await page.click("dialog[open] button.main");
+  await page.waitForSelector(".toast.good");
+  for (const run of runs.slice(0, 2)) {
+    await until("the end of the run", async () => (await statusOf(run)) === "finished");
+    must((await ask("GET", `/api/runs/${run}`)).output === "approve", "it was decided otherwise");
+  }
+  const left = (await ask("GET", "/api/approvals?pipeline=asking")).items.map((one) => one.run).sort();
+  must(JSON.stringify(left) === JSON.stringify([runs[2], late].sort()), "another one was decided");
+  // what was decided elsewhere meanwhile is told, and the others are decided
+  await page.waitForFunction(() => document.querySelectorAll(".approval").length === 2);
+  await press(page, "*");
+  await page.click(".picked-bar .danger");
+  await page.waitForSelector("dialog[open] .chosen");
+  const first = (await ask("GET", `/api/approvals?run=${late}`)).items[0];
+  await ask("POST", `/api/approvals/${first.id}`, { decision: "approve", hash: first.hash });
+  await page.click("dialog[open] button.danger");
+  await page.waitForFunction(() => /1 not rejected/.test(document.querySelector("dialog[open] h2")?.textContent ?? ""));
+  must((await page.textContent("dialog[open] .problem")).includes("is decided"), "it does not say why");
+  await press(page, "Escape");
+  await until("the end of the run", async () => (await statusOf(runs[2])) === "failed");
+  must((await ask("GET", `/api/runs/${runs[2]}`)).error.code === "rejected", "it was not rejected");
+  // those that ask for an answer are left to be decided one by one
+  await go(page, "/approvals?pipeline=tale");
+  await start("tale", { topic: "an answer" });
+  await page.waitForSelector(".approval");
+  await press(page, "*", "A");
+  await page.waitForSelector("dialog[open] .left-out");
+  must((await page.$("dialog[open] button.main")) === null, "it can be approved without its answer");
+  await press(page, "Escape");
+  await page.waitForSelector("dialog", { state: "detached" });
+});
+
+await check("shows text of a run as text, whatever it says", async () => {
   const { run } = await start("tale", { topic: "<img src=x onerror=\"window.harmed=1\"><script>window.harmed=1</script>\u202etxt" });
   const approval = await until("the question", async () => (await ask("GET", `/api/approvals?run=${run}`)).items[0]);
   await go(page, `/approvals/${approval.id}`);
@@ -321,6 +375,58 @@ await check("shows a reload, what could not be loaded, what differs between two 
   await press(page, "b");
   await until("the version before", async () => (await ask("GET", "/api/modules/agent/said")).version === before);
   await page.waitForFunction((version) => document.querySelector(".page-modules .detail .mono")?.textContent === version.slice(0, 12), before);
+});
+
+await check("shows whether runs can be moved to another version before it moves them", async () => {
+  const file = `${project}/pipelines/moving.lua`;
+  const text = readFileSync(file, "utf8");
+  const versionOf = async (run) => (await ask("GET", `/api/runs/${run}`)).version;
+  const serving = async () => (await ask("GET", "/api/pipelines/moving")).version;
+  const first = (await start("moving", {})).run;
+  const second = (await start("moving", {})).run;
+  const before = await versionOf(first);
+  for (const run of [first, second]) await until("the wait", async () => (await statusOf(run)) === "waiting");
+  const change = async (from, to) => {
+    const old = await serving();
+    writeFileSync(file, text.replace(from, to));
+    await until("the reload", async () => (await serving()) !== old);
+  };
+  // what a run has done already is asked for otherwise: it stays
+  isExpected = true;
+  await change('input = "one"', 'input = "anew"');
+  await go(page, `/runs/${first}`);
+  await page.waitForSelector(".run-head .s-waiting");
+  await press(page, "m");
+  await page.waitForFunction(() => /it stays as it is.*first difference: first/.test(document.querySelector("dialog[open] .outline")?.textContent ?? ""));
+  must(await page.isDisabled("dialog[open] button.main"), "it can be moved although its record differs");
+  await picture(page, "migrate-no");
+  await press(page, "Escape");
+  await page.waitForSelector("dialog", { state: "detached" });
+  // what is still to come is asked for otherwise: it moves
+  await change('input = "two"', 'input = "three"');
+  await press(page, "m");
+  await page.waitForFunction(() => /It can be done/.test(document.querySelector("dialog[open] .outline")?.textContent ?? ""));
+  must((await versionOf(first)) === before, "looking has changed it");
+  await picture(page, "migrate");
+  await page.click("dialog[open] button.main");
+  await page.waitForSelector("dialog", { state: "detached" });
+  const after = await versionOf(first);
+  must(after !== before && after === (await serving()), "it was not moved");
+  // all of the pipeline: one is there already
+  await go(page, "/modules/pipeline/moving");
+  await page.waitForFunction(() => /Migrate runs/.test(document.querySelector(".detail .buttons")?.textContent ?? ""));
+  await press(page, "m");
+  await page.waitForFunction(() => /1 of 2 can be moved, 1 already there/.test(document.querySelector("dialog[open]")?.textContent ?? ""));
+  must((await versionOf(second)) === before, "looking has changed it");
+  await picture(page, "migrate-runs");
+  await page.click("dialog[open] button.main");
+  await page.waitForSelector("dialog", { state: "detached" });
+  must((await versionOf(second)) === after, "it was not moved");
+  for (const run of [first, second]) {
+    await ask("POST", `/api/runs/${run}/signal`, { name: "word", value: 1 });
+    await until("the end of the run", async () => (await statusOf(run)) === "finished");
+    must((await ask("GET", `/api/runs/${run}`)).output === "three", "it ends as before");
+  }
 });
 
 await check("says how the host is, and that no schedules are set up", async () => {
@@ -361,6 +467,13 @@ await check("is dark where the system is, and by its own switch", async () => {
   await go(page, `/runs/${spoken}?tab=graph`);
   await page.waitForSelector(".graph");
   await picture(page, "graph-dark");
+  await go(page, "/approvals");
+  await page.waitForSelector(".approval");
+  await press(page, "*", "X");
+  await page.waitForSelector("dialog[open] .chosen");
+  await picture(page, "bulk-dark");
+  await press(page, "Escape");
+  await page.waitForSelector("dialog", { state: "detached" });
   await page.emulateMedia({ colorScheme: "light" });
 });
 
@@ -376,6 +489,20 @@ await check("fits into 360 pixels", async () => {
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     await picture(page, `narrow${place.replace(/\W+/g, "-").replace(/r_\w+|a_\w+/g, "x")}`);
     must(width <= 360, `${place} is ${width} pixels wide`);
+  }
+  const moving = (await start("moving", {})).run;
+  for (const [place, there, keys, name] of [["/approvals", ".approval", ["*", "X"], "bulk"], [`/runs/${moving}`, ".run-head .s-waiting", ["m"], "migrate"],
+    ["/modules/pipeline/moving", ".detail .facts", ["m"], "migrate-runs"]]) {
+    await go(page, place);
+    await page.waitForSelector(there);
+    await press(page, ...keys);
+    await page.waitForSelector("dialog[open]");
+    await page.waitForFunction(() => !/comparing|…/.test(document.querySelector("dialog[open]").textContent));
+    await picture(page, `narrow-${name}`);
+    const [width, inside] = await page.evaluate(() => [document.documentElement.scrollWidth, document.querySelector("dialog").scrollWidth - document.querySelector("dialog").clientWidth]);
+    must(width <= 360 && inside <= 0, `${name}: the page is ${width} pixels wide, its dialog ${inside} wider than it should be`);
+    await press(page, "Escape");
+    await page.waitForSelector("dialog", { state: "detached" });
   }
   await page.setViewportSize({ width: 1280, height: 800 });
 });

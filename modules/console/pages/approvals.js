@@ -2,6 +2,7 @@
 // form of an answer, who may decide and until when. A decision carries the hash of what was shown here.
 
 import * as api from "../api.js";
+import * as bulk from "../bulk.js";
 import * as dialog from "../dialog.js";
 import { calm, h, replace, visible } from "../dom.js";
 import * as events from "../events.js";
@@ -24,8 +25,10 @@ function verdict(approval) {
   return `${verb(approval.decision)}${by}, ${moment(approval.decided_at)}${last?.comment ? `: ${visible(last.comment)}` : ""}`;
 }
 
-function row(approval) {
-  return h("div", { class: "approval" }, h("span", { class: "title" }, visible(approval.title ?? approval.step)),
+// pick: the box that chooses it for a decision on several.
+function row(approval, isPicked, pick) {
+  const box = h("input", { type: "checkbox", checked: isPicked, tabindex: "-1", "aria-label": `choose ${visible(approval.title ?? approval.step)}`, onchange: () => pick(approval) });
+  return h("div", { class: `approval${isPicked ? " picked" : ""}` }, h("label", { class: "pick" }, box), h("span", { class: "title" }, visible(approval.title ?? approval.step)),
     h("span", { class: "sub" }, `${approval.pipeline} / ${visible(approval.step)}`, approval.quorum > 1 && ` · ${approval.given.length} of ${approval.quorum}`),
     h("span", { class: "due" }, approval.due_at ? `◷ ${ago(approval.due_at)}` : ""));
 }
@@ -122,14 +125,57 @@ export function open(root, place) {
   let isClosed = false;
   let filter = place.query.pipeline ?? "";
 
-  const list = lists.create({ label: "Approvals", height: () => 54, key: (one) => one.id, render: row, stamp: (one) => `${one.id}|${one.given.length}`,
+  const picked = new Set(); // ids; what goes leaves it, and nothing comes into it by itself
+
+  const list = lists.create({ label: "Approvals", height: () => 54, key: (one) => one.id, render: (one) => row(one, picked.has(one.id), pick),
+    stamp: (one) => `${one.id}|${one.given.length}|${picked.has(one.id)}`,
     open: (one) => router.go(["approvals", one.id], filter ? { pipeline: filter } : {}), more: () => more() });
   const detail = h("div", { class: "detail", tabindex: "-1" });
   const empty = h("div");
   const field = h("input", { type: "search", "data-filter": true, placeholder: "pipeline  /", "aria-label": "Pipeline", value: filter, autocomplete: "off",
     onchange: (event) => router.filter({ pipeline: event.target.value.trim() }) });
   const back = h("a", { class: "back", href: "#/approvals" }, "‹ all approvals");
-  root.append(head("Approvals", h("div", { class: "filters" }, field)), empty, h("div", { class: "two" }, list.node, h("div", { class: "detail-box" }, back, detail)));
+  const bar = h("div", { class: "picked-bar", role: "toolbar", "aria-label": "Several at once" });
+  root.append(head("Approvals", h("div", { class: "filters" }, field)), empty, bar, h("div", { class: "two" }, list.node, h("div", { class: "detail-box" }, back, detail)));
+
+  // Several at once --------------------------------------------------------------------------------------
+
+  const chosenOnes = () => items.filter((one) => picked.has(one.id));
+
+  function drawBar() {
+    for (const id of picked) if (!items.some((one) => one.id === id)) picked.delete(id);
+    bar.hidden = items.length === 0;
+    const count = picked.size;
+    const isAll = count > 0 && count === items.length;
+    const box = h("input", { type: "checkbox", id: "pick-all", checked: isAll, onchange: pickAll });
+    box.indeterminate = count > 0 && !isAll;
+    replace(bar, h("label", { class: "pick", for: "pick-all" }, box, ` ${count === 0 ? "choose all that are listed" : `${count} of ${items.length} chosen`}`),
+      count > 0 && [button(`✓ Approve ${count}`, "A", () => decideAll("approve")), button(`✗ Reject ${count}`, "X", () => decideAll("reject"), "danger")]);
+  }
+
+  function pick(one) {
+    if (!picked.delete(one.id)) picked.add(one.id);
+    drawBar();
+    list.refresh();
+  }
+
+  function pickAll() {
+    const isAll = picked.size === items.length;
+    picked.clear();
+    if (!isAll) for (const one of items) picked.add(one.id);
+    drawBar();
+    list.refresh();
+  }
+
+  // The hashes are those of what is listed here.
+  function decideAll(decision) {
+    if (picked.size === 0) return false;
+    bulk.decide(decision, chosenOnes(), () => {
+      picked.clear();
+      load();
+    });
+    return true;
+  }
 
   function arrange() {
     const isEmpty = items.length === 0;
@@ -137,6 +183,7 @@ export function open(root, place) {
     root.classList.toggle("is-empty", isEmpty && !chosen);
     replace(empty, isEmpty && !chosen && nothing(filter ? "Nothing of this pipeline waits for a decision." : "Nothing waits for a decision."));
     list.node.hidden = isEmpty;
+    drawBar();
     list.set(items);
     if (!chosen) show();
   }
@@ -192,6 +239,7 @@ export function open(root, place) {
     const there = new Set(items.map((one) => one.id));
     items = items.concat(page.items.filter((one) => !there.has(one.id)));
     next = page.next;
+    drawBar();
     list.set(items);
   }
 
@@ -227,6 +275,12 @@ export function open(root, place) {
       list.close();
     },
     keys: [...lists.keysOf(() => list), { keys: "a", says: "approve", does: decide("approve") }, { keys: "x", says: "reject", does: decide("reject") },
+      { keys: "Space", says: "choose it for a decision on several", does(event) {
+        if (list.at() < 0 || event.target.closest("a, button, input, summary")) return false;
+        return pick(list.items()[list.at()]);
+      } },
+      { keys: "*", says: "choose all that are listed, or none", does: pickAll },
+      { keys: "A", says: "approve all that are chosen", does: () => decideAll("approve") }, { keys: "X", says: "reject all that are chosen", does: () => decideAll("reject") },
       { keys: "e", says: "edit", does: decide("edit") }, { keys: "i", says: "to the first field", does: () => (shown ? shown.question.focus() : false) },
       { keys: "Escape", says: "back to the list", does: () => (chosen ? router.go(["approvals"]) : false) }],
   };

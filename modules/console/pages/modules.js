@@ -8,6 +8,7 @@ import { calm, h, replace, visible } from "../dom.js";
 import * as events from "../events.js";
 import { moment, version } from "../format.js";
 import * as lists from "../list.js";
+import * as migration from "../migrate.js";
 import { button, facts, head, nothing, problem, time } from "../parts.js";
 import * as router from "../router.js";
 
@@ -95,7 +96,8 @@ export function open(root, place) {
       const versions = history?.items ?? one.versions ?? [];
       return replace(detail, h("h2", {}, full), facts([["version", h("span", { class: "mono" }, version(one.version))], ["file", visible(one.file ?? "")], ["loaded", time(one.loaded_at)],
         ["held by", typeof one.runs === "number" ? `${one.runs} runs` : null], ["says", one.doc && visible(one.doc)]]), one.error && failureOf(one.error),
-      h("div", { class: "buttons" }, button("Reload", "l", act(one, "reload"), "main"), button("Roll back", "b", act(one, "rollback"))),
+      h("div", { class: "buttons" }, button("Reload", "l", act(one, "reload"), "main"), button("Roll back", "b", act(one, "rollback")),
+        kind === "pipeline" && button("Migrate runs", "m", () => migration.pipeline(name, load))),
       versions.length > 0 && h("section", {}, h("h3", {}, "Versions"), h("ul", { class: "plain" }, versions.map((each) => h("li", {}, h("span", { class: "mono" }, version(each.version)), each.active && " ✓ active",
         each.loaded_at && [" · ", time(each.loaded_at)], typeof each.runs === "number" && each.runs > 0 && ` · held by ${each.runs} runs`)))), comparison(one, versions));
     } catch (error) {
@@ -145,6 +147,7 @@ export function open(root, place) {
       list.close();
     },
     keys: [...lists.keysOf(() => list), { keys: "l", says: "load again", does: press("reload") }, { keys: "b", says: "take back", does: press("rollback") },
+      { keys: "m", says: "migrate the runs of a pipeline", does: () => (chosen?.startsWith("pipeline/") ? void migration.pipeline(chosen.slice(9), load) : false) },
       { keys: "Escape", says: "back to the list", does: () => (chosen ? router.go(["modules"]) : false) }],
   };
 }

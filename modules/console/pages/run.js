@@ -6,6 +6,7 @@ import * as api from "../api.js";
 import { calm, h, replace, visible } from "../dom.js";
 import { ENDED, between, isOver, version, waits } from "../format.js";
 import * as graphs from "../graph.js";
+import * as migration from "../migrate.js";
 import * as panels from "../panel.js";
 import { button, facts, problem, runLink, status, time } from "../parts.js";
 import * as router from "../router.js";
@@ -41,12 +42,14 @@ export function open(root, place) {
 
   // The head ----------------------------------------------------------------------------------------
 
+  const migrate = () => migration.run({ run: id, pipeline: run.pipeline }, () => loadSoon(0));
+
   function tools() {
     const has = ENDED.has(run.status);
     const isStopped = run.status === "quarantined" || run.waiting?.some((wait) => wait.kind === "paused");
     return h("div", { class: "run-tools" }, has && run.status !== "quarantined" && button("Retry", "R", () => actions.retry(id)),
       !has && button("Pause", "p", () => actions.pause(id)), (!has && run.status !== "running") || isStopped ? button("Resume", "u", () => actions.resume(id)) : null,
-      !has && button("Signal", "s", () => actions.signal(id, run.waiting)), !has && button("Cancel", "x", () => actions.cancel(id), "danger"));
+      !has && button("Signal", "s", () => actions.signal(id, run.waiting)), !has && button("Migrate", "m", migrate), !has && button("Cancel", "x", () => actions.cancel(id), "danger"));
   }
 
   function drawHead() {
@@ -200,6 +203,7 @@ export function open(root, place) {
       { keys: "p", says: "pause", does: () => run && !ENDED.has(run.status) && actions.pause(id) },
       { keys: "u", says: "resume", does: () => run && run.status !== "running" && actions.resume(id) },
       { keys: "s", says: "send a signal", does: () => run && !ENDED.has(run.status) && actions.signal(id, run.waiting) },
+      { keys: "m", says: "migrate to another version", does: () => run && !ENDED.has(run.status) && void migrate() },
       { keys: "x", says: "cancel", does: () => run && !ENDED.has(run.status) && actions.cancel(id) },
     ],
   };

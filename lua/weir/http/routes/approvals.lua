@@ -11,6 +11,7 @@ local schemas = require "weir.http.schemas"
 local waking = require "weir.run.waking"
 
 local LIMIT, MANY = 100, 1000
+local HASH = { type = "string", pattern = "^[0-9a-f]{64}$" }
 
 local function pending(call, where, limit, after)
   local query = { run = where.run, pipeline = where.pipeline, limit = limit, after = after }
@@ -78,14 +79,28 @@ local function outcome(record, state, code)
   return { decision = record.decision or json.null, error = json.null }
 end
 
--- Each is decided by itself: who was faster with one does not keep the others from being decided.
-local function decide_many(call)
+-- All that fit, if they are still those that somebody has seen.
+local function seen(call)
   local body = call.body
   local records = pending(call, body.where, MANY)
   if #records == MANY then problem.raise(422, "limit", "%d or more wait there; choose fewer with 'where'", MANY) end
   if snapshot_of(records) ~= body.snapshot then
     failure.raise("conflict", "what waits has changed since it was listed; list it again")
   end
+  return records
+end
+
+-- Those that are named, or all that fit; never one that came later.
+local function chosen(call)
+  local body = call.body
+  if body.of and not body.where and not body.snapshot then return body.of end
+  if body.where and body.snapshot and not body.of then return seen(call) end
+  problem.raise(422, "invalid", "either 'of', the approvals with their hashes, or 'where' with the 'snapshot' of its list is needed")
+end
+
+-- Each is decided by itself: who was faster with one does not keep the others from being decided.
+local function decide_many(call)
+  local body, records = call.body, chosen(call)
   local items, by = json.list {}, person(call)
   door.detached(function()
     for index, asked in ipairs(records) do
@@ -102,17 +117,19 @@ return {
     query = { run = schemas.word, pipeline = schemas.pipeline_name, limit = schemas.limit, cursor = schemas.cursor },
     answers = { [200] = { doc = "A page.", schema = schemas.page "Approval" } } },
   { method = "POST", path = "/api/approvals", role = "decide", accepts = "application/json", handler = decide_many,
-    doc = "Decides all that fit `where`, if they are still those of which `snapshot` was given with their list.",
+    doc = "Decides several: those `of` which id and hash are given, or all that fit `where`, if they are still those of which "
+      .. "`snapshot` was given with their list.",
     body = schemas.object({ decision = { type = "string", enum = { "approve", "reject" } }, comment = schemas.comment, by = schemas.word,
       where = schemas.object { run = schemas.word, pipeline = schemas.pipeline_name },
-      snapshot = { type = "string", pattern = "^[0-9a-f]{64}$" } }, { "decision", "where", "snapshot" }),
+      snapshot = HASH, of = { type = "array", minItems = 1, maxItems = MANY,
+        items = schemas.object({ id = schemas.word, hash = HASH }, { "id", "hash" }) } }, { "decision" }),
     answers = { [200] = { doc = "What became of each.", schema = schemas.page "Outcome" } } },
   { method = "GET", path = "/api/approvals/{id}", role = "read", handler = show, doc = "One approval, decided or not.",
     answers = { [200] = { doc = "The approval.", schema = schemas.ref "Approval" } } },
   { method = "POST", path = "/api/approvals/{id}", role = "decide", accepts = "application/json", handler = decide,
     doc = "Decides. `hash` is that of what was shown: if something else is asked now, the decision is refused.",
     body = schemas.object({ decision = { type = "string", enum = { "approve", "reject", "edit" } }, answer = {}, comment = schemas.comment,
-      hash = { type = "string", pattern = "^[0-9a-f]{64}$" }, by = schemas.word }, { "decision" }),
+      hash = HASH, by = schemas.word }, { "decision" }),
     answers = { [200] = { doc = "It is on disk; `missing` says how many more have to approve.", schema = schemas.ref "Approval" },
       [409] = { doc = "Somebody was first: `approval` is what was decided. Or something else is asked now.",
         schema = schemas.ref "Problem" } } },

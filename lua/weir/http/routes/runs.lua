@@ -174,6 +174,8 @@ end
 local function resume(call)
   local host, id = call.host, call.params.id
   local row = lookup.row(host, id)
+  local live = host.engine.live[id]
+  if live and shape.only_waits(live) then return 202, lookup.line(host, id), location(id) end -- it goes on by itself
   door.detached(function()
     go_on(recovery.open(host.engine, id, { anyway = row.status == "quarantined" }))
   end)

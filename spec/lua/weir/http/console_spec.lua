@@ -119,15 +119,17 @@ describe("what the console looks at", function()
       end
       return line and line.waiting[1]
     end))
-    world.host.engine.patience = 0
     assert.same({ "waiting", "answer", "signal" }, { line.status, line.waiting[1].step, line.waiting[1].kind })
     local whole = ask("GET", "/api/runs/" .. run).value
     assert.same({ "waiting", "waiting" }, { whole.status, whole.steps[1].status })
     assert.equal("running", world.host.store:row(run).status)
+    local resumed = ask("POST", ("/api/runs/%s/resume"):format(run)) -- it is not parked, and goes on by itself
+    assert.same({ 202, "waiting" }, { resumed.status, resumed.value.status })
     local listed = ask("GET", "/api/runs?status=waiting&pipeline=call").value.items
     assert.equal(run, listed[1].run)
     for _, one in ipairs(ask("GET", "/api/runs?status=running").value.items) do assert.not_equal(run, one.run) end
     assert.is_true(wire.eventually(function() return (ask("GET", "/api/counts").value.runs.waiting or 0) >= 1 end)) -- good for a second
+    world.host.engine.patience = 0
     ask("POST", "/api/runs/" .. run .. "/signal", { name = "go", value = 1 })
   end)
 end)

@@ -81,6 +81,32 @@ describe("the HTTP door", function()
       assert.equal(json.null, ask("GET", "/api/approvals?limit=1&cursor=a_0").value.snapshot)
     end)
 
+    it("decides several that are named, each as it was shown, and none that came later", function()
+      for n = 1, 3 do waiting("several " .. n) end
+      local listed = ask("GET", "/api/approvals?pipeline=ask").value.items
+      local function named(one) return { id = one.id, hash = one.hash } end
+      local _, late = waiting "several, late"
+      local of = { named(listed[1]), { id = listed[2].id, hash = ("0"):rep(64) }, named(listed[3]), { id = "a_00000000000000000000", hash = ("0"):rep(64) },
+        named(listed[1]) }
+      local done = ask("POST", "/api/approvals", { decision = "approve", comment = "fine", of = of })
+      assert.equal(200, done.status)
+      local seen = {}
+      for index, item in ipairs(done.value.items) do
+        assert.equal(of[index].id, item.id)
+        seen[index] = item.decision ~= json.null and item.decision or item.error.code
+      end
+      assert.same({ "approve", "conflict", "approve", "not_found", "conflict" }, seen)
+      assert.equal("approve", ended(listed[1].run).output.decision)
+      local left = {}
+      for _, one in ipairs(ask("GET", "/api/approvals?pipeline=ask").value.items) do left[one.run] = true end
+      assert.same({ [listed[2].run] = true, [late] = true }, left)
+      for _, body in ipairs { { decision = "approve" }, { decision = "approve", of = {} }, { decision = "approve", of = of, where = {} },
+        { decision = "approve", where = {} }, { decision = "edit", of = of }, { decision = "approve", of = { { id = "a" } } } } do
+        assert.equal(422, ask("POST", "/api/approvals", body).status)
+      end
+      for run in pairs(left) do ask("POST", ("/api/runs/%s/cancel"):format(run)) end
+    end)
+
     it("knows no approval by a part of its id", function()
       local asked = waiting "draft 4"
       assert.equal(404, ask("GET", "/api/approvals/" .. asked.id:sub(1, 12)).status)
