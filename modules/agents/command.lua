@@ -6,7 +6,7 @@
 local weir = require "weir"
 
 local M = {
-  kind = "agent", name = "command", api = 1,
+  kind = "agent", name = "command", api = 1, has_consequences = true,
   doc = "Runs a program and gives its status and output",
   needs = { args = "string[]?", stdin = "string?", env = "object?", cwd = "string?" },
   gives = { status = "integer", stdout = "string", stderr = "string" },

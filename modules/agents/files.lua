@@ -4,7 +4,7 @@ local weir = require "weir"
 local files = require "weir.port.files"
 
 local M = {
-  kind = "agent", name = "files", api = 1,
+  kind = "agent", name = "files", api = 1, has_consequences = true,
   doc = "Reads, writes, removes and lists files below given folders",
   needs = { path = "string", text = "string?", glob = "string?", exclude = "string?" },
   gives = { path = "string", text = "string?", bytes = "integer?", removed = "boolean?", files = "array?" },

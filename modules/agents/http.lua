@@ -3,7 +3,8 @@
 local json = require "weir.json"
 
 local M = {
-  kind = "agent", name = "http", api = 1,
+  kind = "agent", name = "http", api = 1, has_consequences = true,
+  tool_options = { addresses = "public" }, -- a model does not reach into the house
   doc = "Makes one HTTP request",
   needs = { url = "string", method = "string?", headers = "object?", body = "any?" },
   gives = { status = "integer", headers = "object", body = "any" },

@@ -82,10 +82,3 @@ end
 function methods:tool(name, input)
   return require("weir.run.conversing").tool(self, name, input or {})
 end
-
---- A handle of a secret, for the header of a request; it holds no value that could be read.
----@param name string
----@return userdata
-function methods:secret(name) -- luacheck: ignore 212
-  return require("weir.secret").handle(name)
-end

@@ -43,7 +43,7 @@ function RESOLVE.agents(project, name)
   if not entry then error(err, 0) end
   local module = entry.module
   return { { source = "agent", of = name, name = name, description = module.doc or name, parameters = parameters_of(module.needs),
-    has_consequences = module.has_consequences == true, is_trusted = false } }
+    has_consequences = module.has_consequences == true, is_trusted = false, options = module.tool_options } }
 end
 
 function RESOLVE.pipelines(project, name)
@@ -94,10 +94,18 @@ end
 
 local OVER = { "approve_if", "sticky", "options", "description", "has_consequences", "is_trusted" }
 
+-- What the owner says goes over what the module says for models.
+local function over(own, given)
+  local options = {}
+  for name, value in pairs(own or {}) do options[name] = value end
+  for name, value in pairs(given) do options[name] = value end
+  return options
+end
+
 local function with(tools, given)
   for _, tool in ipairs(tools) do
     for _, field in ipairs(OVER) do
-      if given[field] ~= nil then tool[field] = given[field] end
+      if given[field] ~= nil then tool[field] = field == "options" and over(tool.options, given.options) or given[field] end
     end
     if given.name and #tools == 1 then tool.name = given.name end
   end
