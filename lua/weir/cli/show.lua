@@ -87,6 +87,32 @@ local function say_stopped(self, list, indent)
   if type(list) == "table" and list[1] then self:say(indent .. self.out:paint("dim", stopped_text(list))) end
 end
 
+-- Tokens and money of a call, as far as its provider says.
+local function usage_text(usage)
+  local parts = {}
+  if usage.input_tokens then parts[1] = ("%d tokens in"):format(usage.input_tokens) end
+  if usage.output_tokens then parts[#parts + 1] = ("%d out"):format(usage.output_tokens) end
+  if usage.usd and usage.usd > 0 then parts[#parts + 1] = ("%.6g usd"):format(usage.usd) end
+  return table.concat(parts, ", ")
+end
+
+-- Why which model was asked, where there was a choice, and what failed before it.
+local function say_model(self, step, indent)
+  local why = type(step.model.why) == "table" and step.model.why or {}
+  local attempts = type(why.attempts) == "table" and why.attempts or {}
+  for index = 1, #attempts - 1 do
+    local one = attempts[index]
+    self:say(indent .. self.out:paint("yellow", ("%s failed after %s: %s"):format(text.safe(one.model), text.duration(one.seconds),
+      text.safe(tostring(one.class)))))
+  end
+  local has_choice = type(why.candidates) == "table" and #why.candidates > 1 or #attempts > 1
+  if has_choice and why.reason then
+    self:say(indent .. self.out:paint("dim", ("%s: %s"):format(text.safe(tostring(why.policy)), text.first_line(why.reason))))
+  end
+  local used = usage_text(step.usage or {})
+  if used ~= "" then self:say(indent .. self.out:paint("dim", used)) end
+end
+
 local function say_details(self, step, indent)
   for _, failed in ipairs(step.attempts) do
     self:say(indent .. self.out:paint("yellow", ("attempt %d failed after %s: %s (%s); waited %s"):format(failed.attempt,
@@ -94,6 +120,7 @@ local function say_details(self, step, indent)
       failed.error and failed.error.code or "?", text.duration(failed.delay))))
     say_stopped(self, failed.error and failed.error.stopped, indent .. "  ")
   end
+  if step.model then say_model(self, step, indent) end
   if step.verdict then say_verdict(self, step.verdict, indent) end
   if step.error and step.status == "failed" then say_error(self, step.error, indent) end
   say_stopped(self, step.stopped, indent)

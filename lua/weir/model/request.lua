@@ -15,6 +15,7 @@ local CALL = { type = "object", additionalProperties = false, required = { "id",
 
 local MESSAGE = { type = "object", additionalProperties = false, required = { "role", "content" }, properties = {
   role = { enum = { "system", "user", "assistant", "tool" } }, content = { type = "string" }, reasoning = { type = "string" },
+  reasoning_signature = { type = "string" },
   refusal = { type = "string" }, tool_calls = { type = "array", items = CALL }, tool_call_id = { type = "string" },
   is_error = { type = "boolean" } } }
 
