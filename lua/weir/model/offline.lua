@@ -9,18 +9,21 @@ local M = {}
 
 local INSTRUCTION_MAX = 400 -- bytes of a line or paragraph that is taken for an instruction
 
+local HEAD = 1024           -- bytes at the beginning of a text in which it is looked for
+
 -- A paragraph, a line, or the beginning of a line that asks for a number of words, before a colon and a text.
-local FORMS = { "^(.-:)[ \t]*\r?\n[ \t]*\r?\n(.*)$", "^([^\r\n]-:)[ \t]*\r?\n(.*)$", "^([^\r\n:]-%d+%s+%a+[^\r\n:]-:)[ \t]+(.*)$" }
+local FORMS = { "^(.-:)[ \t]*\r?\n[ \t]*\r?\n()", "^([^\r\n]-:)[ \t]*\r?\n()", "^([^\r\n:]-%d+%s+%a+[^\r\n:]-:)[ \t]+()" }
 
 --- Parts an instruction from the text that follows it. What asks ends with a colon.
 ---@param text string
 ---@return string instruction "" when there is none
 ---@return string rest
 function M.split(text)
+  local head = text:sub(1, HEAD)
   for _, form in ipairs(FORMS) do
-    local instruction, rest = text:match(form)
-    if instruction and #instruction <= INSTRUCTION_MAX and not instruction:find "\n[ \t\r]*\n" and rest:find "%S" then
-      return instruction, rest
+    local instruction, at = head:match(form)
+    if instruction and #instruction <= INSTRUCTION_MAX and not instruction:find "\n[ \t\r]*\n" and text:find("%S", at) then
+      return instruction, text:sub(at)
     end
   end
   return "", text

@@ -15,6 +15,13 @@ describe("models that need nothing", function()
     end
   end)
 
+  it("look for what asks at the beginning only, however long the text", function()
+    local text = ("12 words and 3 lines "):rep(100000)
+    local instruction, rest = offline.split(text)
+    assert.equal("", instruction)
+    assert.equal(#text, #rest)
+  end)
+
   it("find how many are asked for", function()
     local nouns = { words = true }
     assert.equal(20, offline.number_of("in at most 20 words, 3 lines", nouns))
