@@ -86,7 +86,8 @@ local ROUTING = { type = "object", additionalProperties = false, properties = {
 
 local BUDGETS = { type = "array", items = { type = "object", additionalProperties = false, properties = {
   per = { enum = { "day", "month", "ever" } }, pipeline = { type = "string" }, key = { type = "string" },
-  calls = AMOUNT, tokens = AMOUNT, usd = AMOUNT, seconds = AMOUNT, otherwise = { enum = { "fail", "pause", "ask" } } } } }
+  calls = AMOUNT, tokens = AMOUNT, usd = AMOUNT, steps = AMOUNT, seconds = AMOUNT,
+  otherwise = { enum = { "fail", "pause", "ask" } } } } }
 
 -- What a schema says of a setting.
 local function fitting(schema)

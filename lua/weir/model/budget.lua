@@ -11,7 +11,7 @@ local M = {}
 local SPACE = "spent"
 local MICRO = 1000000 -- sums are integers; money is counted in millionths
 
-local MEASURES = { "calls", "tokens", "usd", "seconds" }
+local MEASURES = { "calls", "tokens", "usd", "steps", "seconds" }
 
 ---@class weir.model.Budgets
 local Budgets = {}
@@ -92,7 +92,7 @@ end
 --- Adds what was or may be used to every budget that it counts against; amounts may be negative. Waits for the disk.
 --- Raises what the store says.
 ---@param place { pipeline: string, key: string? }
----@param amounts { calls: number?, tokens: number?, usd: number?, seconds: number? }
+---@param amounts { calls: number?, tokens: number?, usd: number?, steps: number?, seconds: number? }
 function Budgets:add(place, amounts)
   local operations, now_ms = {}, clock.wall_ms()
   for _, budget in ipairs(self.store and self.list or {}) do

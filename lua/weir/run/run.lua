@@ -24,6 +24,7 @@ local M = {}
 ---@field output any
 ---@field error table|nil {code, message, step}
 ---@field waits table<string, table> durable waits by key: {kind, id, name, since_ms, due_ms}
+---@field counts_steps boolean a budget of its own, or one that it shares, wants to know how many there are
 ---@field limits_ms table<string, integer> time limits that hold while it is parked, ms since 1970
 ---@field taken table<string, boolean>|nil signals that a step is receiving
 ---@field of { run: string, from: string|nil, seed: string }|nil the run whose outcomes it began with
@@ -50,6 +51,7 @@ end
 ---@param fields table id, plan, binding, modules (the binding's), input, engine; journal and listener may be nil
 function M.new(fields)
   local self = setmetatable(fields, Run)
+  self.counts_steps = self.plan.budget ~= nil or self.engine.project.settings.budgets ~= nil
   self.started_ms = self.started_ms or clock.wall_ms()
   return self
 end
@@ -332,13 +334,23 @@ local function announce(self, is_kept)
   if self.has_left then self.has_left:open() end
 end
 
+-- What this life used counts against the budgets that runs share; a run that is undone all the same.
+local function count_shared(self, seconds)
+  if not self.engine.project.settings.budgets or not self.engine.store then return end
+  local budgets = require("weir.model").of(self.engine).budgets
+  local ok, err = pcall(shielded, budgets.add, budgets, { pipeline = self.plan.name }, { steps = self.steps, seconds = seconds })
+  if not ok then self:notify { kind = "log", level = "error", text = "a shared budget could not be counted: " .. failure.of(err).message } end
+end
+
 --- Runs to the end, or until nothing is left to do but wait. Waits. Never raises what the run itself did
 --- wrong: that is its status and error; only that what became of it could not be kept (`full`, `unavailable`).
 ---@return weir.Run self
 function Run:execute()
   self.from_s = clock.now()
   local status, result = attempt(self)
+  local before = self.active_s or 0
   self.active_s, self.from_s = self:active_seconds(), nil
+  count_shared(self, self.active_s - before)
   local ok, err = pcall(keep_what_became, self, status, result)
   announce(self, ok)
   if not ok then error(err, 0) end

@@ -365,7 +365,7 @@ local function journaled(frame, step, key, input)
   end
   native.check()
   if run.rehearsal then run.rehearsal:beyond(step, key) end
-  if run.plan.budget and not is_again then allowance.spend(frame, key) end
+  if run.counts_steps and not is_again then allowance.spend(frame, key) end
   if run.plan.upgrade then frame.held = upgrade.held_for(run, key) end
   local from_ms = wall_ms()
   local began_ms = journal.began[key]
@@ -394,7 +394,7 @@ local function plain(frame, step, key, input)
     if not ok then return conclude(frame, false, locate(given, key)) end
   end
   frame.began_ms = nil
-  if run.plan.budget then allowance.spend(frame, key) end
+  if run.counts_steps then allowance.spend(frame, key) end
   if run.plan.upgrade then frame.held = upgrade.held_for(run, key) end
   local listener, from = run.listener, nil
   if listener then
