@@ -9,6 +9,7 @@ local native = require "weir.native.scheduler"
 local registry_of = require "weir.registry"
 local schema = require "weir.schema"
 local value_of = require "weir.value"
+local weir = require "weir"
 
 local M = {}
 
@@ -67,6 +68,47 @@ function Context:process(args, options)
   return require("weir.port.process").run(args, options)
 end
 
+-- Models and tools are asked by a run that keeps nothing, as a step of the kind would ask them.
+local function in_run(self, name, given, ...)
+  local more = table.pack(...)
+  local function ask(run)
+    return run[name](run, given, table.unpack(more, 1, more.n))
+  end
+  local definition, errors = self._host.project:check(weir.flow "trial" { durability = "none", ask })
+  if not definition then failure.raise("invalid", "%s", errors[1].message) end
+  local run = self._host.engine:run(definition, {})
+  if run.status ~= "finished" then error(run.error, 0) end
+  return run.output
+end
+
+-- What is to be heard goes to the trial, whose items are shown at its end.
+local function asking(self, given)
+  local own = {}
+  for name, value in pairs(given) do own[name] = value end
+  if own.model == nil then own.model = self._model end
+  if own.emit == true then own.emit = function(delta) if delta.text then self:emit(delta.text) end end end
+  return own
+end
+
+for _, name in ipairs { "chat", "converse" } do
+  Context[name] = function(self, given)
+    outside(self, "a model")
+    local own = asking(self, given)
+    if name == "converse" and own.tools == nil then own.tools = self._tools end
+    return in_run(self, name, own)
+  end
+end
+
+function Context:embed(texts, options)
+  outside(self, "a model")
+  return in_run(self, "embed", texts, options or { model = self._model })
+end
+
+function Context:tool(name, input)
+  outside(self, ("the tool '%s'"):format(tostring(name)))
+  return in_run(self, "tool", name, input)
+end
+
 function Context:publish(event)
   self._published[#self._published + 1] = event
   return "trial/" .. #self._published
@@ -92,6 +134,7 @@ local function context_of(host, of, entry, options)
   return setmetatable({ run = of.run, pipeline = of.pipeline, step = of.key, attempt = 1, visit = 1, input = of.input,
     options = merged, root = host.project.root, idempotency_key = "trial/" .. of.key, memory = {}, drafts = {},
     state = host.project.registry:state(entry, merged), feedback = options.feedback, _effects = options.effects == true,
+    _host = host, _model = of.step and of.step.model, _tools = of.step and of.step.tools,
     _say = of.say, _items = {}, _published = {} }, meta)
 end
 
