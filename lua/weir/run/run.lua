@@ -339,7 +339,8 @@ local function count_shared(self, seconds)
   if not self.engine.project.settings.budgets or not self.engine.store then return end
   local budgets = require("weir.model").of(self.engine).budgets
   local ok, err = pcall(shielded, budgets.add, budgets, { pipeline = self.plan.name }, { steps = self.steps, seconds = seconds })
-  if not ok then self:notify { kind = "log", level = "error", text = "a shared budget could not be counted: " .. failure.of(err).message } end
+  if ok then return end
+  self:notify { kind = "log", level = "error", text = "a shared budget could not be counted: " .. failure.of(err).message }
 end
 
 --- Runs to the end, or until nothing is left to do but wait. Waits. Never raises what the run itself did
