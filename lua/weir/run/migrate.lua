@@ -148,8 +148,8 @@ local function migrate(engine, run_id, to, options)
 end
 
 --- Binds a run to another version of its definition and to the modules that serve now. A run that is at work here is
---- stopped meanwhile; `go_on` is called for it afterwards, whatever came of it. Waits. Raises {code, message, run, step,
---- divergence}: `conflict` (what was recorded is not what the version asks, or the run has ended; it is as it was, and nothing
+--- stopped meanwhile, unless it is only compared; `go_on` is called for it afterwards, whatever came of it. Waits. Raises
+--- {code, message, run, step, divergence}: `conflict` (what was recorded is not what the version asks, or the run has ended; it is as it was, and nothing
 --- was executed), `not_found`, `invalid`.
 ---@param engine weir.Engine with a store
 ---@param run_id string
@@ -158,7 +158,7 @@ end
 ---@return { run: string, pipeline: string, from: string, to: string }
 function M.run(engine, run_id, to, options)
   options = options or {}
-  local was_live = set_aside(engine, run_id)
+  local was_live = not options.dry_run and set_aside(engine, run_id)
   local ok, result = pcall(migrate, engine, run_id, to, options)
   if was_live and options.go_on then options.go_on(run_id) end
   if not ok then error(result, 0) end

@@ -1,5 +1,6 @@
 local approval = require "weir.approval"
 local migrate = require "weir.run.migrate"
+local outside = require "weir.testing"
 local recovery = require "weir.run.recovery"
 local support = dofile "spec/lua/weir/registry/support.lua"
 local waking = require "weir.run.waking"
@@ -30,12 +31,16 @@ local A = 'weir.step "a" { agent = "count", input = { text = "$.input.word" } },
 local B = 'weir.step "b" { agent = "count", input = { text = "${a.text} again" } },'
 local BODY = 'weir.step "body" { groups = { weir.step "x" { agent = "count", input = { text = "x" } }, weir.step "y" { agent = "count", input = { text = "%s" } } } },'
 
+-- Test 109, but for what runs do that are not migrated: see versions_spec.lua.
 describe("migrating a run", function()
   local place, own
+  -- Each call of an agent is counted where no record is kept: an effect outside.
   before_each(function()
     place = support.place()
-    place:agent("count", "return { text = input.text }")
-    place:agent("other", "return { text = input.text }")
+    outside.calls = 0
+    for _, name in ipairs { "count", "other" } do
+      place:agent(name, "outside.calls = outside.calls + 1 return { text = input.text }", "local outside = require 'weir.testing'")
+    end
   end)
   after_each(function() place:close() end)
 
@@ -61,12 +66,13 @@ describe("migrating a run", function()
 
   -- The step at which they part, after nothing has happened.
   local function divergence(id)
-    local before, row = entries(id), own.store:row(id)
+    local before, row, called = entries(id), own.store:row(id), outside.calls
     local ok, err = pcall(migrate.run, own, id, "latest")
     assert.is_false(ok, "it was migrated")
     assert.equal("conflict", err.code, err.message)
     assert.equal(before, entries(id))
     assert.same(row, own.store:row(id))
+    assert.equal(called, outside.calls)
     return err.divergence
   end
 
@@ -83,6 +89,7 @@ describe("migrating a run", function()
     local ended = answer(id)
     assert.equal("finished", ended.status, ended.error and ended.error.message)
     assert.equal("ebb again and more", ended.output)
+    assert.equal(3, outside.calls) -- a and b once, c once
     assert.equal(done.to, ended.plan.version)
     local record = require("weir.audit").list(own.store)[1].value
     assert.equal("ada migrate " .. id, ("%s %s %s"):format(record.by, record.action, record.what))
@@ -173,6 +180,8 @@ describe("migrating a run", function()
     place:write("pipelines/work.lua", pipeline(A .. 'weir.step "nap" { sleep = 0 },'))
     require("weir.registry.reload").changed(own.project.registry, { place.folder .. "/pipelines/work.lua" })
     local went_on
+    local found = migrate.run(own, run.id, "latest", { dry_run = true, go_on = function(id) went_on = id end })
+    assert.same({ run.plan.version, run, nil }, { found.from, own:at_work(run.id), went_on }) -- looking disturbs nobody
     migrate.run(own, run.id, "latest", { go_on = function(id) went_on = id end })
     assert.equal(run.id, went_on)
     assert.equal(assert(own.project:pipeline "work").version, own.store:row(run.id).version)
