@@ -149,7 +149,8 @@ end
 
 --- Binds a run to another version of its definition and to the modules that serve now. A run that is at work here is
 --- stopped meanwhile, unless it is only compared; `go_on` is called for it afterwards, whatever came of it. Waits. Raises
---- {code, message, run, step, divergence}: `conflict` (what was recorded is not what the version asks, or the run has ended; it is as it was, and nothing
+--- {code, message, run, step, divergence}: `conflict` (what was recorded is not what the version asks, or the run has
+--- ended; it is as it was, and nothing
 --- was executed), `not_found`, `invalid`.
 ---@param engine weir.Engine with a store
 ---@param run_id string
