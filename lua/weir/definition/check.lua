@@ -456,12 +456,22 @@ local function is_built_in(name)
   return false
 end
 
+-- The pipeline that is to have finished.
+local function check_absent(self, absent, keys)
+  local name = type(absent) == "table" and absent.pipeline or absent
+  if type(name) ~= "string" or not self.lookup then return end
+  local found, known = self.lookup("pipeline", name)
+  if found or not known then return end
+  refuse_plainly(self, keys, ("pipeline '%s' is unknown"):format(name), "not_found", suggest.nearest(name, known))
+end
+
 -- Its time zone and its pattern are read as they will be; a calendar by name is one of the settings.
 local function check_schedule(self, trigger, keys)
   local rule = require "weir.schedule.rule"
   local calendars = self.lookup and self.lookup "calendars" or nil
-  local ok, message, field = rule.check(trigger.schedule, calendars or {})
+  local ok, message, field = rule.check(trigger.schedule, calendars)
   if not ok then refuse_plainly(self, field and below(keys, "schedule", field) or below(keys, "schedule"), message) end
+  check_absent(self, trigger.schedule.absent, below(keys, "schedule", "absent"))
   local misplaced = rule.misplaced(trigger)
   if misplaced then
     refuse_plainly(self, below(keys, misplaced), ("'%s' is for events; a schedule says 'overlap' and 'missed' instead"):format(misplaced))

@@ -102,6 +102,7 @@ local function read_one(given)
 end
 
 local function named(name, known)
+  if not known then return {} end
   if known[name] then return known[name] end
   wrong("calendar '%s' is unknown%s `calendars` of weir.lua names them", name,
     require("weir.suggest").hint(name, value_of.names(known)):gsub("%?$", "?;"))
@@ -110,13 +111,13 @@ end
 --- Reads what a schedule says of its calendar: a name, what a calendar says, or a list of both, in all of which a day has to
 --- count. Raises `invalid`.
 ---@param given string|table
----@param known table<string, table>|nil calendars by name
+---@param known table<string, table>|nil calendars by name; nil: whether there is one is not asked
 ---@return weir.Calendar
 function M.read(given, known)
   local list = {}
   local is_list = type(given) == "table" and #given > 0
   for index, one in ipairs(is_list and given or { given }) do
-    if type(one) == "string" then one = named(one, known or {}) end
+    if type(one) == "string" then one = named(one, known) end
     if type(one) ~= "table" then wrong("calendar: a name, a table or a list of them expected, got %s", value_of.show(one)) end
     list[index] = read_one(one)
   end

@@ -245,8 +245,8 @@ local function read(text)
   local fields = split(expand(text))
   local layout = LAYOUTS[#fields]
   if not layout then
-    error({ wrong = ("it has %d fields; 5 are expected (minutes hours days months weekdays), 6 with seconds in front, 7 with years at the end")
-      :format(#fields) }, 0)
+    local expected = "5 are expected (minutes hours days months weekdays), 6 with seconds in front, 7 with years at the end"
+    error({ wrong = ("it has %d fields; %s"):format(#fields, expected) }, 0)
   end
   local sets, both = {}, false
   for index, field in ipairs(layout) do
@@ -259,7 +259,6 @@ local function read(text)
     weekdays = sets[WEEKDAY], years = sets[YEAR] and years_of(sets[YEAR]), months_known = {} }, Cron)
   self.is_fixed = not (sets[SECOND].is_wild or sets[MINUTE].is_wild or sets[HOUR].is_wild)
   self.seconds, self.minutes, self.hours = following(sets[SECOND], 59), following(sets[MINUTE], 59), following(sets[HOUR], 23)
-  self.of_a_day = nil
   self.counts = { sets[SECOND], sets[MINUTE], sets[HOUR] }
   if not has_day(self) then error({ wrong = "it never fires: no month that it names has such a day" }, 0) end
   return self

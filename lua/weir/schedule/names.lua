@@ -36,7 +36,7 @@ function M.of(project)
   for _, name in ipairs(project:pipeline_names()) do
     local definition, err = project:pipeline(name)
     if definition then
-      add(found, broken, definition, project.settings.calendars)
+      add(found, broken, definition, project.settings.calendars or {})
     else
       note_broken(broken, name, err)
     end
