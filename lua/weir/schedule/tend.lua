@@ -149,16 +149,21 @@ local function could_not(world, rule, one, err)
   return "refused"
 end
 
-local function started(world, rule, one, run_id, is_again, since_ms)
-  note(world, rule, one, { outcome = is_again and "again" or "started", at_ms = since_ms, run = run_id,
-    lag_ms = math.max(0, since_ms - one.due_ms) }, { id = run_id, since_ms = since_ms })
+local function started(world, rule, one, run_id, since_ms)
+  note(world, rule, one, { outcome = "started", at_ms = since_ms, run = run_id, lag_ms = math.max(0, since_ms - one.due_ms) },
+    { id = run_id, since_ms = since_ms })
   world.watch(run_id, rule)
+end
+
+-- A time of a backfill that had its run before.
+local function started_before(world, rule, one, run_id)
+  note(world, rule, one, { outcome = "again", at_ms = clock.wall_ms(), run = run_id, why = "it has started a run before" })
 end
 
 -- Runs that keep nothing cannot be found by a key: what is to start leaves the queue first, so that it starts once at most.
 local function start_unkept(world, rule, one, definition, input, options)
   local run = world.engine:prepare(definition, input, options)
-  started(world, rule, one, run.id, false, clock.wall_ms())
+  started(world, rule, one, run.id, clock.wall_ms())
   world.carry(run)
 end
 
@@ -171,10 +176,14 @@ local function start_kept(world, rule, one, definition, input, options)
     if err.code ~= "conflict" or not err.run then error(err, 0) end
     run, first = nil, err.run -- the pipeline was changed between two lives; it has been started
   end
-  if run then world.carry(run) end
-  local now_ms = clock.wall_ms()
-  local row = first and world.store:row(first)
-  started(world, rule, one, run and run.id or first, first ~= nil and one.kind == "backfill", row and row.started_ms or now_ms)
+  if run then
+    world.carry(run)
+    return started(world, rule, one, run.id, clock.wall_ms())
+  end
+  local row = world.store:row(first)
+  local since_ms = row and row.started_ms
+  if one.kind == "backfill" and (not since_ms or since_ms < one.due_ms) then return started_before(world, rule, one, first) end
+  started(world, rule, one, first, since_ms or clock.wall_ms()) -- the process had ended before it was noted
 end
 
 local function start(world, rule, definition, one)
