@@ -16,6 +16,7 @@ local SECONDS_ON_TIME = 16 -- nominal times that may be on time at once
 ---@field anchor_ms integer  from which an interval counts
 ---@field mark_ms integer    the nominal time up to which all is decided
 ---@field last_ms integer|nil the latest nominal time that was decided
+---@field last_offset integer|nil seconds east of UTC that held there
 ---@field number integer     how many were decided
 ---@field taken integer      how many of them count towards the limit
 ---@field seq integer        of the latest row of the history
@@ -189,7 +190,7 @@ function POLICIES.coalesce(list) return { list[#list] }, 0 end
 local function occurrence(rule, state, ms, kind)
   local one = { kind = kind, nominal_ms = ms, due_ms = rule:due(ms), previous_ms = state.last_ms,
     overlap = kind == "due" and rule.overlap or overlap.of_late(rule.overlap) }
-  state.last_ms = ms
+  state.last_ms, state.last_offset = ms, rule.zone:offset(ms // 1000)
   return one
 end
 
@@ -226,6 +227,16 @@ local function catch_up(rule, state, rows, found, now_ms, admit)
   end
 end
 
+-- When the rules of a zone were changed between two lives, a time of the day that was decided may come again as another
+-- moment. It is the same time: it is over.
+local function follow_zone(rule, state)
+  if not state.last_ms or not rule.times or not rule.times.pattern.is_fixed then return end
+  local offset = rule.zone:offset(state.last_ms // 1000)
+  local moved_ms = ((state.last_offset or offset) - offset) * 1000
+  state.last_offset = offset
+  if moved_ms > 0 then state.mark_ms = math.max(state.mark_ms, state.last_ms + moved_ms) end
+end
+
 -- Nothing is decided again: a clock that is set back a little waits. One that was far ahead was wrong.
 local function correct(rule, state, rows, now_ms)
   if rule.every_ms then
@@ -250,6 +261,7 @@ function M.due(rule, state, now_ms, rows, admit)
   if state.paused then return false end
   local seq = state.seq
   correct(rule, state, rows, now_ms)
+  follow_zone(rule, state)
   if state.over then return state.seq ~= seq end
   local after, to = state.mark_ms, reach(rule, state, now_ms)
   local total = to > after and rule:count(after, to, state.anchor_ms) or 0
