@@ -121,6 +121,7 @@ local function lookup(self, broken, overlay)
       if self:pipeline_file(name) then return {} end
       return nil, self:pipeline_names()
     end
+    if kind == "calendars" then return self.settings.calendars or {} end
     if kind == "group" then return self.settings.groups and self.settings.groups[name] end
     if kind == "model" then
       local models = require("weir.model.catalog").new(self)

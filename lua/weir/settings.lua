@@ -103,6 +103,8 @@ end
 local function secrets(value) return require("weir.secret").check(value) end
 local function mcp_servers(value) return require("weir.mcp.settings").check(value) end
 
+local function calendars(value) return require("weir.schedule.calendar").check(value) end
+
 local function time_span(value)
   local seconds, message = duration.parse(value)
   if seconds then return value end
@@ -134,6 +136,7 @@ M.all = {
   { name = "routing", check = fitting(ROUTING), doc = "what is done when a model fails: attempts, backoff, hedge, resume, ..." },
   { name = "budgets", check = fitting(BUDGETS), doc = "what runs may use together, per day, month or ever" },
   { name = "mcp", check = mcp_servers, doc = "servers of tools by name, over the Model Context Protocol" },
+  { name = "calendars", check = calendars, doc = "calendars of schedules by name: days, exclude, include" },
   { name = "supervise", check = a_table, doc = "supervisors of every run" },
   { name = "roots", check = a_table, doc = "folders that agents may read" },
   { name = "hooks", check = a_table, doc = "webhooks by path" },

@@ -38,6 +38,7 @@ M.families = {
     { name = "repl", summary = "talk Lua to the host of the project" },
     { name = "attach", summary = "talk Lua to a host that is named" },
     { name = "eval", summary = "evaluate one expression there" },
+    { name = "schedule", summary = "when runs start by themselves: list, preview, history, pause, trigger" },
   } },
   { title = "keep house", entries = {
     { name = "config", summary = "print the settings, and where each comes from" },
@@ -74,7 +75,7 @@ end
 local SERVED = { run = true, runs = "looks", show = "looks", trace = "looks", workspace = true, diff = "looks", cancel = true,
   pause = true, resume = true, retry = true, fork = true, export = "looks", import = true, signal = true, approvals = "looks",
   approve = true, reject = true, prune = true, backup = true, modules = "looks", models = "looks", graph = "looks", reload = true,
-  rollback = true, migrate = true }
+  rollback = true, migrate = true, schedule = true }
 
 --- Whether a command is carried out by the host that has the store, where there is one.
 ---@param name string|nil

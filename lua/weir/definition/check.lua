@@ -456,6 +456,28 @@ local function is_built_in(name)
   return false
 end
 
+-- The pipeline that is to have finished.
+local function check_absent(self, absent, keys)
+  local name = type(absent) == "table" and absent.pipeline or absent
+  if type(name) ~= "string" or not self.lookup then return end
+  local found, known = self.lookup("pipeline", name)
+  if found or not known then return end
+  refuse_plainly(self, keys, ("pipeline '%s' is unknown"):format(name), "not_found", suggest.nearest(name, known))
+end
+
+-- Its time zone and its pattern are read as they will be; a calendar by name is one of the settings.
+local function check_schedule(self, trigger, keys)
+  local rule = require "weir.schedule.rule"
+  local calendars = self.lookup and self.lookup "calendars" or nil
+  local ok, message, field = rule.check(trigger.schedule, calendars)
+  if not ok then refuse_plainly(self, field and below(keys, "schedule", field) or below(keys, "schedule"), message) end
+  check_absent(self, trigger.schedule.absent, below(keys, "schedule", "absent"))
+  local misplaced = rule.misplaced(trigger)
+  if misplaced then
+    refuse_plainly(self, below(keys, misplaced), ("'%s' is for events; a schedule says 'overlap' and 'missed' instead"):format(misplaced))
+  end
+end
+
 local function check_watcher(self, name, options, keys)
   local declared, known = nil, nil
   if self.lookup then declared, known = self.lookup("watcher", name) end
@@ -470,7 +492,9 @@ end
 
 local function check_trigger(self, trigger, keys)
   local names = watcher_of(trigger)
-  if #names == 1 then
+  if names[1] == "schedule" and #names == 1 then
+    check_schedule(self, trigger, keys)
+  elseif #names == 1 then
     check_watcher(self, names[1], trigger[names[1]], below(keys, names[1]))
   else
     local got = #names == 0 and "has none" or "has " .. table.concat(names, " and ")

@@ -23,7 +23,7 @@ local function family() return { series = {}, count = 0 } end
 ---@return weir.Metrics
 function M.new()
   return setmetatable({ runs = family(), steps = family(), seconds = family(), reloads = family(), gaps = 0,
-    asked = family(), tokens = family(), usd = family(), first = family(), blocked = family() }, Metrics)
+    asked = family(), tokens = family(), usd = family(), first = family(), blocked = family(), schedules = family(), lags = family() }, Metrics)
 end
 
 local function escape(text)
@@ -76,6 +76,13 @@ local function note_model(self, data)
   if first_s then observe(self.first, { "provider", provider, "model", model }, first_s) end
 end
 
+-- How late the latest run of a schedule began.
+local function note_schedule(self, data)
+  if data.status then return end -- a run has ended: it is counted among the runs
+  add(self.schedules, { "schedule", data.schedule, "outcome", data.outcome }, data.count)
+  if data.lag_s then series_of(self.lags, { "schedule", data.schedule }, function() return {} end).value = data.lag_s end
+end
+
 --- Counts an event of the host's feed. Does not wait.
 ---@param event { kind: string, data: table }
 function Metrics:note(event)
@@ -88,6 +95,8 @@ function Metrics:note(event)
     if type(data.seconds) == "number" then observe(self.seconds, { "pipeline", pipeline }, data.seconds) end
   elseif event.kind == "model" then
     note_model(self, data)
+  elseif event.kind == "schedule" then
+    note_schedule(self, data)
   elseif event.kind == "stream" then
     add(self.blocked, { "channel", pipeline .. "/" .. (data.name or "") }, data.blocked_s)
   elseif event.kind == "reload" or event.kind == "reload_failed" then
@@ -109,7 +118,7 @@ end
 --- Counts what a feed says until it is closed. Waits.
 ---@param feed weir.Feed
 function Metrics:follow(feed)
-  local follower = feed:follow { kinds = { "run", "step", "model", "stream", "reload", "reload_failed" } }
+  local follower = feed:follow { kinds = { "run", "step", "model", "schedule", "stream", "reload", "reload_failed" } }
   local _ <close> = setmetatable({}, { __close = function() follower:close() end })
   while true do
     local event, why = follower:next()
@@ -144,6 +153,11 @@ end
 
 local function write_counter(lines, name, help, of)
   head(lines, name, "counter", help)
+  for _, key in ipairs(sorted(of)) do lines[#lines + 1] = ("%s{%s} %s"):format(name, key, number(of.series[key].value)) end
+end
+
+local function write_gauge(lines, name, help, of)
+  head(lines, name, "gauge", help)
   for _, key in ipairs(sorted(of)) do lines[#lines + 1] = ("%s{%s} %s"):format(name, key, number(of.series[key].value)) end
 end
 
@@ -219,6 +233,8 @@ function Metrics:text(host)
   write_counter(lines, "weir_model_cost_usd_total", "What calls of models cost, as far as their prices are known.", self.usd)
   write_histogram(lines, "weir_model_first_token_seconds", "How long models took to their first word.", self.first)
   write_counter(lines, "weir_channel_blocked_seconds_total", "How long steps waited for who reads their stream.", self.blocked)
+  write_counter(lines, "weir_schedule_runs_total", "Nominal times of schedules, by what was decided of them.", self.schedules)
+  write_gauge(lines, "weir_schedule_lag_seconds", "How late the latest run of a schedule began.", self.lags)
   write_depths(lines)
   local live = 0
   for _ in pairs(host.engine.live) do live = live + 1 end

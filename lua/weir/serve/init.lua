@@ -10,6 +10,7 @@ local house = require "weir.serve.house"
 local native = require "weir.native.scheduler"
 local project_of = require "weir.project"
 local recovery = require "weir.run.recovery"
+local schedules = require "weir.serve.schedules"
 local settings_of = require "weir.settings"
 local task = require "weir.task"
 local upgrade = require "weir.run.upgrade"
@@ -33,6 +34,7 @@ local GRACE = 3 -- seconds that runs have to reach a checkpoint when the host st
 ---@field can_write boolean whether whoever attaches may change things
 ---@field url string|nil      of the HTTP door
 ---@field http table|nil
+---@field schedules weir.Schedules|nil
 ---@field watchers table<string, table<function, true>> who hears of a run's events, by its id
 local Host = {}
 Host.__index = Host
@@ -216,6 +218,7 @@ local function open_all(self, options)
   go_on_with_runs(self)
   self.house = house.start(self)
   follow_upgrades(self)
+  self.schedules = schedules.start(self)
   open_watch(self, options)
   open_http(self, options)
   open_line(self, options)
@@ -291,6 +294,7 @@ end
 local function close_rest(self)
   end_task(self.recovery)
   end_task(self.upgrades)
+  if self.schedules then self.schedules:close() end
   if self.service then self.service:close() end
   if self.house then self.house:close() end
   if self.feed then self.feed:close() end
