@@ -108,8 +108,7 @@ end
 --- Whether the model has said anything at all.
 ---@return boolean
 function Answer:is_empty()
-  local collector = self.collector
-  return not self.finish and #collector.text == 0 and #collector.calls == 0 and #collector.refusal == 0
+  return not self.finish and self.collector:is_empty()
 end
 
 --- What the answer is in the end.

@@ -4,6 +4,7 @@
 --- `arguments` is a piece of text. Providers number tool calls from 0, from 1 or not at all, and send them in pieces or
 --- whole: `numbering` gives each piece its place. Pure; never yields.
 
+local growing = require "weir.text.growing"
 local json = require "weir.native.json"
 
 local M = {}
@@ -59,7 +60,8 @@ Collector.__index = Collector
 ---   are made up for calls which came without one (1)
 ---@return weir.model.Collector
 function M.collector(options)
-  return setmetatable({ text = {}, reasoning = {}, refusal = {}, calls = {}, first_call = options and options.first_call or 1 }, Collector)
+  return setmetatable({ text = growing.new(), reasoning = growing.new(), refusal = growing.new(), calls = {},
+    first_call = options and options.first_call or 1 }, Collector)
 end
 
 local function add_call(self, piece)
@@ -67,12 +69,12 @@ local function add_call(self, piece)
   if index < 1 or index > #self.calls + 1 then error(("tool call %d comes before call %d"):format(index, #self.calls + 1), 3) end
   local call = self.calls[index]
   if not call then
-    call = { arguments = {} }
+    call = { arguments = growing.new() }
     self.calls[index] = call
   end
   if piece.id and piece.id ~= "" then call.id = call.id or piece.id end
   if piece.name and piece.name ~= "" then call.name = call.name or piece.name end
-  if piece.arguments then call.arguments[#call.arguments + 1] = piece.arguments end
+  if piece.arguments then call.arguments:add(piece.arguments) end
 end
 
 local function add_usage(self, usage)
@@ -83,19 +85,21 @@ end
 --- Takes a delta. Later usage goes over earlier. `restart` takes back the text after so many bytes, and all tool calls.
 ---@param delta table
 function Collector:add(delta)
-  if delta.text then self.text[#self.text + 1] = delta.text end
-  if delta.reasoning then self.reasoning[#self.reasoning + 1] = delta.reasoning end
-  if delta.refusal then self.refusal[#self.refusal + 1] = delta.refusal end
+  if delta.text then self.text:add(delta.text) end
+  if delta.reasoning then self.reasoning:add(delta.reasoning) end
+  if delta.refusal then self.refusal:add(delta.refusal) end
   if delta.tool_call then add_call(self, delta.tool_call) end
   if delta.usage then add_usage(self, delta.usage) end
-  if delta.restart then self.text, self.calls = { self:text_so_far():sub(1, delta.restart) }, {} end
+  if delta.restart then
+    self.text:cut(delta.restart)
+    self.calls = {}
+  end
 end
 
 --- The text that has come.
 ---@return string
 function Collector:text_so_far()
-  if #self.text > 1 then self.text = { table.concat(self.text) } end
-  return self.text[1] or ""
+  return self.text:whole()
 end
 
 --- The arguments of a tool call from their text. No text at all is no arguments.
@@ -111,7 +115,7 @@ function M.arguments(text)
 end
 
 local function call_of(self, call, place)
-  local text = table.concat(call.arguments)
+  local text = call.arguments:whole()
   local arguments, problem = M.arguments(text)
   local id = call.id or ("call_%d"):format(self.first_call + place - 1)
   if arguments then return { id = id, name = call.name or "", arguments = arguments } end
@@ -125,8 +129,14 @@ local function calls_of(self)
   return json.list(calls)
 end
 
-local function joined(pieces)
-  return #pieces > 0 and table.concat(pieces) or nil
+local function unless_empty(text)
+  return text.size > 0 and text:whole() or nil
+end
+
+--- Whether there is neither text nor a tool call nor a refusal; reasoning alone says nothing.
+---@return boolean
+function Collector:is_empty()
+  return self.text.size == 0 and #self.calls == 0 and self.refusal.size == 0
 end
 
 --- The response as far as it has come.
@@ -137,8 +147,8 @@ function Collector:response(fields)
   local finish = fields.finish or "stop"
   if calls and finish == "stop" then finish = "tool_calls" end
   return {
-    message = { role = "assistant", content = self:text_so_far(), reasoning = joined(self.reasoning), refusal = joined(self.refusal),
-      tool_calls = calls },
+    message = { role = "assistant", content = self:text_so_far(), reasoning = unless_empty(self.reasoning),
+      refusal = unless_empty(self.refusal), tool_calls = calls },
     finish = finish, usage = self.usage or {}, model = fields.model, id = fields.id,
   }
 end

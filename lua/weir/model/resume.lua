@@ -10,6 +10,7 @@
 --- Reasoning that differs is no reason to stop: no more of it goes out. Waits where the calls wait.
 
 local errors = require "weir.model.errors"
+local growing = require "weir.text.growing"
 
 local M = {}
 
@@ -19,27 +20,6 @@ local GO_ON = "Your answer was cut off. Continue it exactly where it ends. Repea
 local PARTED = {}   -- raised within a call whose answer parts from what was given out
 
 -- What has been given out --------------------------------------------------------------------------
-
--- A text that grows: its pieces are joined when it is looked at.
-local Text = {}
-Text.__index = Text
-
-local function new_text() return setmetatable({ pieces = {}, size = 0 }, Text) end
-
-function Text:add(piece)
-  self.pieces[#self.pieces + 1] = piece
-  self.size = self.size + #piece
-end
-
-function Text:whole()
-  if #self.pieces > 1 then self.pieces = { table.concat(self.pieces) } end
-  return self.pieces[1] or ""
-end
-
-function Text:cut(size)
-  self.pieces = { self:whole():sub(1, size) }
-  self.size = size
-end
 
 -- How many bytes of `piece` stand at `from` (0-based) of the text.
 local function common(text, from, piece)
@@ -64,15 +44,15 @@ local Given = {}
 Given.__index = Given
 
 local function new_given(emit, can_roll_back)
-  return setmetatable({ emit = emit, can_roll_back = can_roll_back, text = new_text(), reasoning = new_text(), refusal = new_text(),
-    calls = {} }, Given)
+  return setmetatable({ emit = emit, can_roll_back = can_roll_back, text = growing.new(), reasoning = growing.new(),
+    refusal = growing.new(), calls = {} }, Given)
 end
 
 function Given:is_empty()
   return self.text.size == 0 and #self.calls == 0 and self.refusal.size == 0
 end
 
-local function new_call(id, name) return { id = id, name = name, arguments = new_text() } end
+local function new_call(id, name) return { id = id, name = name, arguments = growing.new() } end
 
 local function give_call(self, piece)
   local call = self.calls[piece.index]
@@ -86,6 +66,8 @@ local function give_call(self, piece)
 end
 
 -- One attempt at the same request -----------------------------------------------------------------
+
+local FIELDS = { "text", "reasoning", "refusal" }
 
 local Attempt = {}
 Attempt.__index = Attempt
@@ -162,17 +144,26 @@ local function take_call(self, piece)
   give_call(self.given, { index = piece.index, arguments = arguments:sub(same + 1) })
 end
 
-function Attempt:take(delta)
-  if delta.usage then self.given.emit { usage = delta.usage } end
-  if not self.compares then
-    for _, field in ipairs { "text", "reasoning", "refusal" } do
-      if delta[field] then give_text(self, field, delta[field]) end
+-- Nothing was given out with which a first answer could part: its text goes out as it comes.
+local function take_first(self, delta)
+  local given, at = self.given, self.at
+  for index = 1, #FIELDS do
+    local field = FIELDS[index]
+    local piece = delta[field]
+    if piece then
+      given[field]:add(piece)
+      at[field] = given[field].size
     end
-  else
-    if delta.text then take_text(self, "text", delta.text) end
-    if delta.refusal then take_text(self, "refusal", delta.refusal) end
-    if delta.reasoning then take_reasoning(self, delta.reasoning) end
   end
+  given.emit(delta)
+end
+
+function Attempt:take(delta)
+  if not self.compares and not delta.tool_call then return take_first(self, delta) end
+  if delta.usage then self.given.emit { usage = delta.usage } end
+  if delta.text then take_text(self, "text", delta.text) end
+  if delta.refusal then take_text(self, "refusal", delta.refusal) end
+  if delta.reasoning then take_reasoning(self, delta.reasoning) end
   if delta.tool_call then take_call(self, delta.tool_call) end
 end
 
@@ -209,7 +200,7 @@ local Rest = {}
 Rest.__index = Rest
 
 local function new_rest(given)
-  return setmetatable({ given = given, before = given.text:whole(), held = "", at = 1, kept = new_text() }, Rest)
+  return setmetatable({ given = given, before = given.text:whole(), held = "", at = 1, kept = growing.new() }, Rest)
 end
 
 local function give_rest(self, text)
