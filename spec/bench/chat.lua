@@ -14,7 +14,7 @@ local function serve(bench)
     child.stdin:close()
     child:wait(5)
   end })
-  local port, rest = nil, ""
+  local rest = ""
   local self = {}
   function self.said()
     while true do
@@ -26,7 +26,7 @@ local function serve(bench)
       rest = rest .. assert(child.stdout:recv(10))
     end
   end
-  port = self.said()
+  local port = self.said()
   function self.url(tokens, batch, pause_us)
     return ("http://127.0.0.1:%s/%d/%d/%d/v1"):format(port, tokens, batch, pause_us or 0)
   end

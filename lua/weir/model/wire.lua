@@ -6,7 +6,11 @@
 --- streams of the dialect end, and a table { class, message } where the provider tells of an error. A stream that ends
 --- without the mark is cut, unless the model had said why it ended (`answer.finish`). The connection is closed on every
 --- way out; it is kept for the next request where the answer was read to its end.
+---
+--- A dialect may say where its events have their text, `mark` and `place` (see weir.wire.alike): then a value that `event` is
+--- given is not to be kept.
 
+local alike = require "weir.wire.alike"
 local answers = require "weir.model.answer"
 local clock = require "weir.port.clock"
 local errors = require "weir.model.errors"
@@ -190,66 +194,50 @@ end
 
 -- Streams ------------------------------------------------------------------------------------------
 
--- The next things of a stream that are complete: { value, type } each; false at its end; or a refusal.
+-- `push` and `finish` give the next things of a stream that are complete, or a refusal; `open` a thing's value, its type, and
+-- what is wrong with it.
 local READERS = {}
 
-local function no_json(where, message)
-  return { class = "protocol", message = ("%s sent an event that is no JSON: %s"):format(where, message) }
-end
-
-function READERS.sse(where)
-  local reader = sse.reader()
-  local function take(events)
-    local things = {}
-    for index, event in ipairs(events) do
-      local value, message = event.data, nil
-      if value ~= "[DONE]" then value, message = json.decode(value) end
-      things[index] = message and { problem = no_json(where, message) } or { value = value, type = event.event }
-    end
-    return things
-  end
+function READERS.sse(where, dialect)
+  local reader, known = sse.reader(), dialect.mark and alike.new(dialect.mark, dialect.place)
   return {
-    push = function(bytes)
-      local events, message, code = reader:push(bytes)
-      if not events then return nil, message, code end
-      return take(events)
-    end,
+    push = function(bytes) return reader:push(bytes) end,
     finish = function()
       local ok, message, code = reader:finish()
       if not ok then return nil, message, code end
       return {}
+    end,
+    open = function(event)
+      local data = event.data
+      if data == "[DONE]" then return data end
+      local value, message
+      if known then value, message = known:decode(data) else value, message = json.decode(data) end
+      if not message then return value, event.event end
+      return nil, nil, { class = "protocol", message = ("%s sent an event that is no JSON: %s"):format(where, message) }
     end,
   }
 end
 
 function READERS.ndjson()
   local reader = ndjson.reader()
-  local function take(values, message, code)
-    if not values then return nil, message, code end
-    local things = {}
-    for index, value in ipairs(values) do things[index] = { value = value } end
-    return things
-  end
   return {
-    push = function(bytes) return take(reader:push(bytes)) end,
+    push = function(bytes) return reader:push(bytes) end,
     finish = function()
-      if reader:is_inside() then -- a last line that is whole is a value, one that is not was cut
-        local values = reader:finish()
-        return take(values or {})
-      end
-      return take(reader:finish())
+      if not reader:is_inside() then return reader:finish() end
+      return reader:finish() or {} -- a last line that is whole is a value, one that is not was cut
     end,
+    open = function(value) return value end,
   }
 end
 
 -- Hands things to the dialect: "end" at the end mark, or what is wrong.
-local function hand(things, answer, dialect)
+local function hand(things, open_thing, answer, dialect)
   for _, thing in ipairs(things) do
-    if thing.problem then return thing.problem end
-    local value = thing.value
+    local value, kind, problem = open_thing(thing)
+    if problem then return problem end
     local said = type(value) == "table" and errors.said(value)
     if said then return said end
-    local outcome = dialect.event(answer, value, thing.type)
+    local outcome = dialect.event(answer, value, kind)
     if outcome then return outcome end
   end
 end
@@ -268,14 +256,14 @@ end
 local function at_end(where, reader, answer, dialect)
   local things, message, code = reader.finish()
   if not things then return refuse_event(where, answer, message, code) end
-  local outcome = hand(things, answer, dialect)
+  local outcome = hand(things, reader.open, answer, dialect)
   if type(outcome) == "table" then return refuse_said(where, outcome, function(...) return answer:refuse(...) end) end
   if outcome == "end" or answer.finish then return answer:response() end
   return answer:refuse("cut", where .. ": the stream ended before its end mark")
 end
 
 local function read_stream(where, response, answer, dialect, format)
-  local reader = READERS[format](where)
+  local reader = READERS[format](where, dialect)
   while true do
     local bytes, message, code = response:read()
     if not bytes then
@@ -284,7 +272,7 @@ local function read_stream(where, response, answer, dialect, format)
     end
     local things, why, what = reader.push(bytes)
     if not things then return refuse_event(where, answer, why, what) end
-    local outcome = hand(things, answer, dialect)
+    local outcome = hand(things, reader.open, answer, dialect)
     if outcome == "end" then
       drain(response)
       return answer:response()

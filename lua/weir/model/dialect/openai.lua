@@ -107,8 +107,7 @@ local function text(value)
 end
 
 local function read_usage(answer, usage)
-  usage = object(usage)
-  if not usage then return end
+  if not object(usage) then return end
   local input, output = object(usage.prompt_tokens_details) or {}, object(usage.completion_tokens_details) or {}
   answer:usage { input_tokens = usage.prompt_tokens, output_tokens = usage.completion_tokens, cached_tokens = input.cached_tokens,
     reasoning_tokens = output.reasoning_tokens }
@@ -116,24 +115,27 @@ end
 
 local function read_content(answer, content)
   if type(content) == "string" then return answer:text(content) end
-  for _, part in ipairs(object(content) or {}) do
+  if not object(content) then return end
+  for _, part in ipairs(content) do
     if object(part) then answer:text(part.text) end
   end
 end
 
 local function read_calls(answer, calls)
-  for _, call in ipairs(object(calls) or {}) do
+  if not object(calls) then return end
+  for _, call in ipairs(calls) do
     local called = object(call) and object(call["function"])
     if called then answer:tool_call(call.index, text(call.id), text(called.name), called.arguments) end
   end
 end
 
--- A message, or a piece of one.
+-- A message, or a piece of one; most pieces have one of these.
 local function read_message(answer, message)
-  answer:text(text(message.reasoning_content) or message.reasoning, "reasoning")
-  read_content(answer, message.content)
-  answer:text(message.refusal, "refusal")
-  read_calls(answer, message.tool_calls)
+  local reasoning = text(message.reasoning_content) or message.reasoning
+  if reasoning then answer:text(reasoning, "reasoning") end
+  if message.content then read_content(answer, message.content) end
+  if message.refusal then answer:text(message.refusal, "refusal") end
+  if message.tool_calls then read_calls(answer, message.tool_calls) end
 end
 
 local function read_choice(answer, choice, field)
@@ -159,6 +161,14 @@ function M.whole(answer, value)
   read_usage(answer, value.usage)
 end
 
+--- Where an event has its text, which is most often all that is new in it.
+M.mark = '"content"%s*:%s*"'
+
+function M.place(value)
+  local choice = object(value) and object(value.choices) and object(value.choices[1])
+  return choice and object(choice.delta), "content"
+end
+
 local function at_mark(answer)
   if answer:is_empty() then return { class = "protocol", message = "a stream without an answer" } end
   return "end"
@@ -172,10 +182,12 @@ function M.event(answer, value)
   if value == "[DONE]" then return at_mark(answer) end
   if not object(value) then return { class = "protocol", message = "an event that is no JSON object" } end
   read_names(answer, value)
-  for _, choice in ipairs(object(value.choices) or {}) do
-    if object(choice) and (choice.index == nil or choice.index == 0) then read_choice(answer, choice, "delta") end
+  if object(value.choices) then
+    for _, choice in ipairs(value.choices) do
+      if object(choice) and (choice.index == nil or choice.index == 0) then read_choice(answer, choice, "delta") end
+    end
   end
-  read_usage(answer, value.usage)
+  if value.usage then read_usage(answer, value.usage) end
 end
 
 -- Asking -------------------------------------------------------------------------------------------
