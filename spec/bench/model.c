@@ -8,7 +8,7 @@
  *                                         writes were blocked and how long not, and when (CLOCK_MONOTONIC)
  *     bench_model read URL                libcurl alone: prints "SECONDS EVENTS BYTES"
  *     bench_model hold URL COUNT          so many streams at once: prints how many bytes of anonymous memory they take
- *     bench_model stop URL SECONDS        reads nothing after the first bytes, for so long
+ *     bench_model stop URL SECONDS        reads nothing after the first bytes, for so long: prints the same of one stream
  *     bench_model abort URL COUNT         ends streams after the first bytes: prints when, for each
  *
  * A thread a connection; the events are made before the first is sent. Each event is a chunk of its own, as servers of
@@ -269,6 +269,7 @@ static int hold(const char *url, long count) {
 static int stop(const char *url, double seconds) {
   reader r = { .stops = true };
   CURLM *multi = curl_multi_init();
+  long before = anonymous_kilobytes();
   double until = now_s() + seconds;
   int running = 1;
   curl_multi_add_handle(multi, new_reader(url, &r));
@@ -276,6 +277,7 @@ static int stop(const char *url, double seconds) {
     curl_multi_perform(multi, &running);
     curl_multi_poll(multi, NULL, 0, 20, NULL);
   }
+  printf("%ld\n", (anonymous_kilobytes() - before) * 1024);
   return running > 0 ? 0 : 1;
 }
 
