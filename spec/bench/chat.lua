@@ -5,6 +5,7 @@ local channel = require "weir.channel"
 local json = require "weir.native.json"
 local paths = require "weir.paths"
 local process = require "weir.port.process"
+local store_port = require "weir.port.store"
 local task = require "weir.task"
 local uv = require "luv"
 local weir = require "weir"
@@ -339,6 +340,21 @@ local function size_of(messages)
   return bytes
 end
 
+local BLOB_ABOVE = 1536 -- bytes of an element that the store keeps by its content, once
+
+-- What the journal of a run takes.
+local function journal_bytes(store, id)
+  local bytes, known = 0, {}
+  for _, entry in ipairs(assert(store:load(id))) do
+    for _, element in ipairs(entry) do
+      local encoded = assert(store_port.encode(element))
+      if #encoded <= BLOB_ABOVE or not known[encoded] then bytes = bytes + #encoded end
+      known[encoded] = #encoded > BLOB_ABOVE
+    end
+  end
+  return bytes
+end
+
 function conversation.prepare(bench, size)
   bench.project.registry:put { kind = "model", name = "scripted", api = 1, chat = function(_, request)
     local at = #request.messages // 2 + 1
@@ -357,11 +373,11 @@ function conversation.prepare(bench, size)
   local store = bench:store()
   local engine, pipeline = bench:engine(store), bench:check(weir.pipeline "talk" { weir.step "work" { agent = "works", model = "scripted" } })
   local function weir_side()
-    local before = store:stats()
-    must_finish(engine:run(pipeline, {}))
+    local before = store:stats().used_bytes
+    local run = engine:run(pipeline, {})
+    must_finish(run)
     engine:close()
-    local after = store:stats()
-    return (after.bytes - before.bytes) / bytes, (after.used_bytes - before.used_bytes) / bytes
+    return journal_bytes(store, run.id) / bytes, (store:stats().used_bytes - before) / bytes
   end
   return { weir = weir_side, floor = function() return 1, 1 end }
 end
