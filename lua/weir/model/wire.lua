@@ -26,6 +26,7 @@ local M = {}
 local TIMEOUT, IDLE = 600, 60       -- seconds
 local WHOLE_MAX = 16 << 20          -- bytes of an answer that comes whole
 local STREAM_MAX = 64 << 20         -- of all events together
+local PIECE = 16384                 -- bytes of a stream that are read before others have their turn
 local ERROR_MAX, ERROR_WAIT = 65536, 5 -- bytes and seconds for the body of an error
 local END_WAIT = 0.25               -- seconds that a stream's end may take after its end mark
 local REDIRECTS = 3
@@ -231,12 +232,15 @@ function READERS.ndjson()
 end
 
 -- Hands things to the dialect: "end" at the end mark, or what is wrong.
-local function hand(things, open_thing, answer, dialect)
-  for _, thing in ipairs(things) do
-    local value, kind, problem = open_thing(thing)
+local function hand(things, reader, answer, dialect)
+  for index = 1, #things do
+    local value, kind, problem = reader.open(things[index])
     if problem then return problem end
-    local said = type(value) == "table" and errors.said(value)
-    if said then return said end
+    if value ~= reader.latest then -- the same table again differs in its text only
+      local said = type(value) == "table" and errors.said(value)
+      if said then return said end
+      reader.latest = value
+    end
     local outcome = dialect.event(answer, value, kind)
     if outcome then return outcome end
   end
@@ -256,7 +260,7 @@ end
 local function at_end(where, reader, answer, dialect)
   local things, message, code = reader.finish()
   if not things then return refuse_event(where, answer, message, code) end
-  local outcome = hand(things, reader.open, answer, dialect)
+  local outcome = hand(things, reader, answer, dialect)
   if type(outcome) == "table" then return refuse_said(where, outcome, function(...) return answer:refuse(...) end) end
   if outcome == "end" or answer.finish then return answer:response() end
   return answer:refuse("cut", where .. ": the stream ended before its end mark")
@@ -265,20 +269,21 @@ end
 local function read_stream(where, response, answer, dialect, format)
   local reader = READERS[format](where, dialect)
   while true do
-    local bytes, message, code = response:read()
+    local bytes, message, code = response:read(PIECE)
     if not bytes then
       if message and not answer.finish then return refuse_broken(answer, message, code) end
       return at_end(where, reader, answer, dialect)
     end
     local things, why, what = reader.push(bytes)
     if not things then return refuse_event(where, answer, why, what) end
-    local outcome = hand(things, reader.open, answer, dialect)
+    local outcome = hand(things, reader, answer, dialect)
     if outcome == "end" then
       drain(response)
       return answer:response()
     elseif outcome then
       return refuse_said(where, outcome, function(...) return answer:refuse(...) end)
     end
+    if #bytes == PIECE then task.yield() end
   end
 end
 

@@ -131,8 +131,9 @@ end
 
 -- A message, or a piece of one; most pieces have one of these.
 local function read_message(answer, message)
-  local reasoning = text(message.reasoning_content) or message.reasoning
-  if reasoning then answer:text(reasoning, "reasoning") end
+  if message.reasoning_content or message.reasoning then
+    answer:text(text(message.reasoning_content) or message.reasoning, "reasoning")
+  end
   if message.content then read_content(answer, message.content) end
   if message.refusal then answer:text(message.refusal, "refusal") end
   if message.tool_calls then read_calls(answer, message.tool_calls) end
@@ -182,10 +183,10 @@ function M.event(answer, value)
   if value == "[DONE]" then return at_mark(answer) end
   if not object(value) then return { class = "protocol", message = "an event that is no JSON object" } end
   read_names(answer, value)
-  if object(value.choices) then
-    for _, choice in ipairs(value.choices) do
-      if object(choice) and (choice.index == nil or choice.index == 0) then read_choice(answer, choice, "delta") end
-    end
+  local choices = object(value.choices)
+  for index = 1, choices and #choices or 0 do
+    local choice = choices[index]
+    if object(choice) and (choice.index == nil or choice.index == 0) then read_choice(answer, choice, "delta") end
   end
   if value.usage then read_usage(answer, value.usage) end
 end
