@@ -111,6 +111,12 @@ function Answer:is_empty()
   return not self.finish and self.collector:is_empty()
 end
 
+--- How long what the model has said is, in bytes.
+---@return integer
+function Answer:size()
+  return self.collector:size()
+end
+
 --- What the answer is in the end.
 ---@return table|nil response
 ---@return string|nil message

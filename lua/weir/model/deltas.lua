@@ -133,6 +133,14 @@ local function unless_empty(text)
   return text.size > 0 and text:whole() or nil
 end
 
+--- How many bytes have come, of text, reasoning, a refusal and the arguments of tool calls.
+---@return integer
+function Collector:size()
+  local size = self.text.size + self.reasoning.size + self.refusal.size
+  for _, call in ipairs(self.calls) do size = size + call.arguments.size end
+  return size
+end
+
 --- Whether there is neither text nor a tool call nor a refusal; reasoning alone says nothing.
 ---@return boolean
 function Collector:is_empty()

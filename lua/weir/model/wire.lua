@@ -24,8 +24,8 @@ local task = require "weir.task"
 local M = {}
 
 local TIMEOUT, IDLE = 600, 60       -- seconds
-local WHOLE_MAX = 16 << 20          -- bytes of an answer that comes whole
-local STREAM_MAX = 64 << 20         -- of all events together
+local WHOLE_MAX = 16 << 20          -- bytes of an answer
+local STREAM_MAX = 1 << 30          -- of all events together, which are not kept
 local PIECE = 16384                 -- bytes of a stream that are read before others have their turn
 local ERROR_MAX, ERROR_WAIT = 65536, 5 -- bytes and seconds for the body of an error
 local END_WAIT = 0.25               -- seconds that a stream's end may take after its end mark
@@ -282,6 +282,9 @@ local function read_stream(where, response, answer, dialect, format)
       return answer:response()
     elseif outcome then
       return refuse_said(where, outcome, function(...) return answer:refuse(...) end)
+    end
+    if answer:size() > WHOLE_MAX then
+      return answer:refuse("too_large", ("%s: the answer has more than %d bytes"):format(where, WHOLE_MAX))
     end
     if #bytes == PIECE then task.yield() end
   end
