@@ -149,6 +149,12 @@ M.faults = {
       reply:chunk "data: "
       while reply:chunk(("x"):rep(65536)) do end
     end) },
+  { name = "an answer that never ends", class = "too_large", streams = true, is_long = true,
+    serve = function(reply, dialect)
+      begin(reply, dialect)
+      local chunk = dialect.wire.text(("x"):rep(MIB // 2))
+      while reply:chunk(chunk) do end
+    end },
   { name = "bytes that are no UTF-8 in an event", class = "protocol", text = "The mïll", streams = true,
     serve = after_text(function(reply, dialect)
       reply:chunk((dialect.wire.text " tXrns":gsub("X", "\xFF")))
