@@ -192,6 +192,7 @@ static int serve(void) {
 /* The readers */
 
 typedef struct {
+  CURL *easy;
   size_t events, bytes;
   bool stops;  /* after the first bytes, nothing is taken any more */
   bool aborts; /* after the first bytes, the connection is closed */
@@ -216,8 +217,8 @@ static size_t on_body(char *bytes, size_t one, size_t size, void *context) {
   return 0;
 }
 
-static CURL *new_reader(const char *url, reader *r) {
-  CURL *easy = curl_easy_init();
+static CURL *begin(reader *r, const char *url) {
+  CURL *easy = r->easy = curl_easy_init();
   if (!easy) exit(1);
   curl_easy_setopt(easy, CURLOPT_URL, url);
   curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "{\"stream\":true}");
@@ -229,7 +230,7 @@ static CURL *new_reader(const char *url, reader *r) {
 
 static int read_one(const char *url) {
   reader r = { 0 };
-  CURL *easy = new_reader(url, &r);
+  CURL *easy = begin(&r, url);
   double from = now_s();
   CURLcode code = curl_easy_perform(easy);
   printf("%.9f %zu %zu\n", now_s() - from, r.events, r.bytes);
@@ -246,6 +247,14 @@ static long anonymous_kilobytes(void) {
   return kilobytes;
 }
 
+static void end_all(CURLM *multi, const reader *readers, long count) {
+  for (long i = 0; i < count; i++) {
+    curl_multi_remove_handle(multi, readers[i].easy);
+    curl_easy_cleanup(readers[i].easy);
+  }
+  curl_multi_cleanup(multi);
+}
+
 static bool all_are_warm(const reader *readers, long count) {
   for (long i = 0; i < count; i++)
     if (readers[i].events < WARM_EVENTS) return false;
@@ -257,13 +266,15 @@ static int hold(const char *url, long count) {
   CURLM *multi = curl_multi_init();
   if (!readers || !multi) return 1;
   long before = anonymous_kilobytes();
-  for (long i = 0; i < count; i++) curl_multi_add_handle(multi, new_reader(url, &readers[i]));
+  for (long i = 0; i < count; i++) curl_multi_add_handle(multi, begin(&readers[i], url));
   for (int running = 1; running > 0 && !all_are_warm(readers, count);) {
     curl_multi_perform(multi, &running);
     curl_multi_poll(multi, NULL, 0, 100, NULL);
   }
   printf("%ld\n", (anonymous_kilobytes() - before) * 1024);
-  return 0; /* the process ends, and all of them with it */
+  end_all(multi, readers, count);
+  free(readers);
+  return 0;
 }
 
 static int stop(const char *url, double seconds) {
@@ -272,19 +283,20 @@ static int stop(const char *url, double seconds) {
   long before = anonymous_kilobytes();
   double until = now_s() + seconds;
   int running = 1;
-  curl_multi_add_handle(multi, new_reader(url, &r));
+  curl_multi_add_handle(multi, begin(&r, url));
   while (running > 0 && now_s() < until) {
     curl_multi_perform(multi, &running);
     curl_multi_poll(multi, NULL, 0, 20, NULL);
   }
   printf("%ld\n", (anonymous_kilobytes() - before) * 1024);
+  end_all(multi, &r, 1);
   return running > 0 ? 0 : 1;
 }
 
 static int abort_many(const char *url, long count) {
   for (long i = 0; i < count; i++) {
     reader r = { .aborts = true };
-    CURL *easy = new_reader(url, &r);
+    CURL *easy = begin(&r, url);
     curl_easy_perform(easy);
     curl_easy_cleanup(easy);
   }
@@ -294,7 +306,7 @@ static int abort_many(const char *url, long count) {
 int main(int count, char **arguments) {
   const char *what = count > 1 ? arguments[1] : "";
   if (count == 2 && strcmp(what, "serve") == 0) return serve();
-  curl_global_init(CURL_GLOBAL_DEFAULT);
+  curl_global_init(CURL_GLOBAL_DEFAULT); /* what it holds is let go at the end of the process */
   if (count == 3 && strcmp(what, "read") == 0) return read_one(arguments[2]);
   if (count != 4) return 2;
   if (strcmp(what, "hold") == 0) return hold(arguments[2], strtol(arguments[3], NULL, 10));
