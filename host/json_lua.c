@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define DECODER "weir.json.decoder"
+#define MAP_ROOM 4 /* keys that a map has room for from the start: growing one by one takes longer than reading */
 
 static void push_text(lua_State *L, const weir_json_reader *r) {
   if (!r->escaped) {
@@ -63,11 +64,11 @@ static bool push_value(lua_State *L, weir_json_reader *r, int list) {
       continue;
     case WEIR_JSON_MAP_OPEN:
       counts[r->depth] = 0;
-      lua_newtable(L);
+      lua_createtable(L, 0, MAP_ROOM);
       continue;
     case WEIR_JSON_LIST_OPEN:
       counts[r->depth] = 0;
-      lua_newtable(L);
+      lua_createtable(L, 1, 0);
       lua_pushvalue(L, list);
       lua_setmetatable(L, -2);
       continue;

@@ -27,9 +27,12 @@ static void draw_next(weir_scheduler *s, lua_State *co) {
   lua_sethook(co, hook, LUA_MASKCOUNT, 1 + (int)(weir_scheduler_draw(s) % s->jitter));
 }
 
+/* The resume of a task begins a slice of its own: a hook that was armed in the one before, in code of the library alone,
+ * would make this one as slow. While memory is over its limit, it stays until somebody has looked. */
 void weir_preempt_before(weir_scheduler *s, lua_State *co) {
   if (s->running && s->running->doomed) weir_preempt_arm(co);
   else if (s->jitter) draw_next(s, co);
+  else if (s->running && co == s->running->thread && lua_gethook(co) && !s->memory->told) lua_sethook(co, NULL, 0, 0);
 }
 
 static bool is_library(lua_State *L, lua_Debug *ar) {

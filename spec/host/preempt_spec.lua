@@ -103,6 +103,22 @@ describe("preemption", function()
     assert.is_true(native.stats().preemptions > before)
   end)
 
+  it("leaves no hook behind in a library that waits", function()
+    local spin = library [[
+      local native, gethook = ...
+      local until_s, seen = native.now() + 10, false
+      while not seen and native.now() < until_s do
+        for _ = 1, 10000 do end
+        seen = gethook() ~= nil
+      end
+      native.yield()
+      return seen, gethook() == nil
+    ]]
+    local seen, has_gone
+    task.within({}, function() seen, has_gone = spin(native, debug.gethook) end)
+    assert.same({ true, true }, { seen, has_gone })
+  end)
+
   it("does happen inside a module, between any two instructions", function()
     local lost = false
     for seed = 1, 20 do

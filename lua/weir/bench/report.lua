@@ -32,6 +32,7 @@ local function shown(value, unit)
   if unit == "s" then return seconds(value) end
   if unit == "%" then return ("%.2f %%"):format(value) end
   if unit == "bytes" and value < 10000 then return ("%.0f B"):format(value) end
+  if unit == "B/B" then return ("%.3f"):format(value) end
   if unit == "bytes" then return ("%.1f MiB"):format(value / (1 << 20)) end
   return grouped(value) .. (unit:match "/s$" or "")
 end

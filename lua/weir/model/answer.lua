@@ -111,8 +111,13 @@ end
 --- Whether the model has said anything at all.
 ---@return boolean
 function Answer:is_empty()
-  local collector = self.collector
-  return not self.finish and collector.text.size == 0 and #collector.calls == 0 and collector.refusal.size == 0
+  return not self.finish and self.collector:is_empty()
+end
+
+--- How long what the model has said is, in bytes.
+---@return integer
+function Answer:size()
+  return self.collector:size()
 end
 
 --- What the answer is in the end.

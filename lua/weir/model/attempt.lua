@@ -46,7 +46,7 @@ end
 local function emitter(one, lane, claim)
   return function(delta)
     if delta.usage then lane.usage = add_usage(lane.usage, delta.usage) end
-    if has_content(delta) then
+    if not lane.emitted and has_content(delta) then
       if claim and not claim() then
         lane.lost = true
         native.check()

@@ -3,13 +3,16 @@
 --- messages stand in the blob table by their content, like all large elements of an entry.
 ---
 ---   {"turn", key, base, kept, may_use, message...}   the request of the call `key`: the first `kept` messages of what the
----        call `base` (false: none) was asked and answered, and then these; {tokens, usd} that it may use
+---        call `base` (false: none) was asked and answered, and then these; {tokens, usd} that it may use. A message with a
+---        long text stands without it, followed by the text: the same element as the output of a tool that gave it
 
 local hash = require "weir.native.hash"
 local json = require "weir.native.json"
 local store_port = require "weir.port.store"
 
 local M = {}
+
+local LONG = 1024 -- bytes of a text that stands by itself
 
 --- The hash of a message: equal messages have equal ones.
 ---@param message weir.model.Message
@@ -46,6 +49,26 @@ function M.hashes(messages)
   return hashes
 end
 
+local function add_message(entry, message)
+  local count, text = #entry, message.content
+  if #text <= LONG then
+    entry[count + 1] = message
+    return
+  end
+  local rest = {}
+  for name, value in pairs(message) do rest[name] = value end
+  rest.content = nil
+  entry[count + 1], entry[count + 2] = rest, text
+end
+
+-- Adds the messages that an entry holds.
+local function read_messages(entry, messages)
+  for index = 6, #entry do
+    local element = entry[index]
+    if type(element) == "string" then messages[#messages].content = element else messages[#messages + 1] = element end
+  end
+end
+
 --- The entry that says what a call is asked, to be written before it.
 ---@param key string
 ---@param messages weir.model.Message[]
@@ -55,7 +78,7 @@ end
 function Conversation:turn(key, messages, hashes, may_use)
   local kept = common(self.hashes, hashes)
   local entry = { "turn", key, kept > 0 and self.key or false, kept, may_use }
-  for index = kept + 1, #messages do entry[#entry + 1] = messages[index] end
+  for index = kept + 1, #messages do add_message(entry, messages[index]) end
   return entry
 end
 
@@ -82,7 +105,7 @@ function M.read(entries)
         table.move(base.messages, 1, math.min(#base.messages, entry[4]), 1, messages)
         if #messages < entry[4] then messages[#messages + 1] = base.answer end
       end
-      table.move(entry, 6, #entry, #messages + 1, messages)
+      read_messages(entry, messages)
       calls[entry[2]] = { messages = messages }
     elseif entry[1] == "step" and calls[entry[2]] and entry[4] == "finished" then
       calls[entry[2]].answer = entry[8].message

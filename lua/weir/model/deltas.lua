@@ -60,7 +60,7 @@ Collector.__index = Collector
 ---   are made up for calls which came without one (1)
 ---@return weir.model.Collector
 function M.collector(options)
-  return setmetatable({ text = growing.new(), reasoning = growing.new(), refusal = growing.new(), calls = {}, calls_size = 0,
+  return setmetatable({ text = growing.new(), reasoning = growing.new(), refusal = growing.new(), calls = {},
     first_call = options and options.first_call or 1 }, Collector)
 end
 
@@ -74,9 +74,7 @@ local function add_call(self, piece)
   end
   if piece.id and piece.id ~= "" then call.id = call.id or piece.id end
   if piece.name and piece.name ~= "" then call.name = call.name or piece.name end
-  if not piece.arguments then return end
-  call.arguments:add(piece.arguments)
-  self.calls_size = self.calls_size + #piece.arguments
+  if piece.arguments then call.arguments:add(piece.arguments) end
 end
 
 local function add_usage(self, usage)
@@ -102,12 +100,6 @@ end
 ---@return string
 function Collector:text_so_far()
   return self.text:whole()
-end
-
---- Bytes of all that has come: text, reasoning, arguments of tool calls.
----@return integer
-function Collector:size()
-  return self.text.size + self.reasoning.size + self.refusal.size + self.calls_size
 end
 
 --- The arguments of a tool call from their text. No text at all is no arguments.
@@ -137,8 +129,22 @@ local function calls_of(self)
   return json.list(calls)
 end
 
-local function some(text)
+local function unless_empty(text)
   return text.size > 0 and text:whole() or nil
+end
+
+--- How many bytes have come, of text, reasoning, a refusal and the arguments of tool calls.
+---@return integer
+function Collector:size()
+  local size = self.text.size + self.reasoning.size + self.refusal.size
+  for _, call in ipairs(self.calls) do size = size + call.arguments.size end
+  return size
+end
+
+--- Whether there is neither text nor a tool call nor a refusal; reasoning alone says nothing.
+---@return boolean
+function Collector:is_empty()
+  return self.text.size == 0 and #self.calls == 0 and self.refusal.size == 0
 end
 
 --- The response as far as it has come.
@@ -149,8 +155,8 @@ function Collector:response(fields)
   local finish = fields.finish or "stop"
   if calls and finish == "stop" then finish = "tool_calls" end
   return {
-    message = { role = "assistant", content = self:text_so_far(), reasoning = some(self.reasoning), refusal = some(self.refusal),
-      tool_calls = calls },
+    message = { role = "assistant", content = self:text_so_far(), reasoning = unless_empty(self.reasoning),
+      refusal = unless_empty(self.refusal), tool_calls = calls },
     finish = finish, usage = self.usage or {}, model = fields.model, id = fields.id,
   }
 end

@@ -121,7 +121,8 @@ local function parts_of(value)
   local err = value.error
   if err == nil then
     if text_of(value.detail) then return { message = value.detail } end
-    err = (value.type == "error" or value.object == "error") and value or nil
+    if value.type ~= "error" and value.object ~= "error" then return nil end
+    err = value
   end
   if text_of(err) then return { message = err, type = text_of(value.type), code = text_of(value.code) } end
   if type(err) ~= "table" or err == json.null then return nil end

@@ -67,6 +67,8 @@ end
 
 -- One attempt at the same request -----------------------------------------------------------------
 
+local FIELDS = { "text", "reasoning", "refusal" }
+
 local Attempt = {}
 Attempt.__index = Attempt
 
@@ -143,17 +145,26 @@ local function take_call(self, piece)
   give_call(self.given, { index = piece.index, arguments = arguments:sub(same + 1) })
 end
 
-function Attempt:take(delta)
-  if delta.usage then self.given.emit { usage = delta.usage } end
-  if not self.compares then
-    for _, field in ipairs { "text", "reasoning", "refusal" } do
-      if delta[field] then give_text(self, field, delta[field]) end
+-- Nothing was given out with which a first answer could part: its text goes out as it comes.
+local function take_first(self, delta)
+  local given, at = self.given, self.at
+  for index = 1, #FIELDS do
+    local field = FIELDS[index]
+    local piece = delta[field]
+    if piece then
+      given[field]:add(piece)
+      at[field] = given[field].size
     end
-  else
-    if delta.text then take_text(self, "text", delta.text) end
-    if delta.refusal then take_text(self, "refusal", delta.refusal) end
-    if delta.reasoning then take_reasoning(self, delta.reasoning) end
   end
+  given.emit(delta)
+end
+
+function Attempt:take(delta)
+  if not self.compares and not delta.tool_call then return take_first(self, delta) end
+  if delta.usage then self.given.emit { usage = delta.usage } end
+  if delta.text then take_text(self, "text", delta.text) end
+  if delta.refusal then take_text(self, "refusal", delta.refusal) end
+  if delta.reasoning then take_reasoning(self, delta.reasoning) end
   if delta.tool_call then take_call(self, delta.tool_call) end
 end
 

@@ -6,7 +6,11 @@
 --- streams of the dialect end, and a table { class, message } where the provider tells of an error. A stream that ends
 --- without the mark is cut, unless the model had said why it ended (`answer.finish`). The connection is closed on every
 --- way out; it is kept for the next request where the answer was read to its end.
+---
+--- A dialect may say where its events have their text, `mark` and `place` (see weir.wire.alike): then a value that `event` is
+--- given is not to be kept.
 
+local alike = require "weir.wire.alike"
 local answers = require "weir.model.answer"
 local clock = require "weir.port.clock"
 local errors = require "weir.model.errors"
@@ -20,12 +24,11 @@ local M = {}
 
 local TIMEOUT = 600                 -- seconds for the whole
 local IDLE = 300                    -- seconds without a sign of life in a stream: some think long before they speak
-local WHOLE_MAX = 16 << 20          -- bytes of an answer that comes whole
-local STREAM_MAX = 1 << 30          -- of all events together
-local TEXT_MAX = 16 << 20           -- of what an answer holds
+local WHOLE_MAX = 16 << 20          -- bytes of an answer
+local STREAM_MAX = 1 << 30          -- of all events together, which are not kept
+local PIECE = 16384                 -- bytes of a stream that are read before others have their turn
 local ERROR_MAX, ERROR_WAIT = 65536, 5 -- bytes and seconds for the body of an error
 local END_WAIT = 0.25               -- seconds that a stream's end may take after its end mark
-local PIECE = 32768                 -- bytes of a stream that are looked at before others run
 local REDIRECTS = 3
 local SHOWN = 200                   -- bytes of a url in a message
 
@@ -86,9 +89,9 @@ local function send(ctx, ask, url, body, is_stream)
   local timeout = ask.timeout or TIMEOUT -- an answer that comes whole shows no sign of life before
   local http = require "weir.port.http" -- here, so that whoever asks nobody does not load what it needs
   local response, message, code = http.open {
-    method = "POST", url = url, headers = M.headers(ctx, ask, is_stream), body = body, follow = 0,
+    method = "POST", url = url, headers = M.headers(ctx, ask, is_stream), body = body, follow = 0, addresses = ask.addresses,
     timeout = timeout, idle_timeout = ask.idle_timeout or is_stream and math.min(IDLE, timeout) or timeout,
-    addresses = ask.addresses, max_bytes = is_stream and STREAM_MAX or WHOLE_MAX,
+    max_bytes = is_stream and STREAM_MAX or WHOLE_MAX,
   }
   if response then return response end
   local class, at_once = errors.of_connection(message, code)
@@ -194,61 +197,55 @@ end
 
 -- Streams ------------------------------------------------------------------------------------------
 
--- Hands one value to the dialect: "end" at the end mark, a table when something is wrong.
-local function hand(answer, dialect, value, kind)
-  if type(value) == "table" and errors.may_be_said(value) then
-    local said = errors.said(value)
-    if said then return said end
-  end
-  return dialect.event(answer, value, kind)
-end
-
--- Each reader hands what the bytes complete to `take(value, type)` until that gives an outcome, which it gives back; or
--- nil, message, code.
+-- `push` and `finish` give the next things of a stream that are complete, or a refusal; `open` a thing's value, its type, and
+-- what is wrong with it.
 local READERS = {}
 
-function READERS.sse(where, take)
-  local reader = sse.reader()
-  local function take_event(event)
-    local data = event.data
-    if data == "[DONE]" then return take(data) end
-    local value, message = json.decode(data)
-    if message then return { class = "protocol", message = ("%s sent an event that is no JSON: %s"):format(where, message) } end
-    return take(value, event.event)
-  end
+function READERS.sse(where, dialect)
+  local reader, known = sse.reader(), dialect.mark and alike.new(dialect.mark, dialect.place)
   return {
-    push = function(bytes)
-      local events, message, code = reader:push(bytes)
-      if not events then return nil, message, code end
-      for index = 1, #events do
-        local outcome = take_event(events[index])
-        if outcome then return outcome end
-      end
-    end,
+    push = function(bytes) return reader:push(bytes) end,
     finish = function()
       local ok, message, code = reader:finish()
       if not ok then return nil, message, code end
+      return {}
+    end,
+    open = function(event)
+      local data = event.data
+      if data == "[DONE]" then return data end
+      local value, message
+      if known then value, message = known:decode(data) else value, message = json.decode(data) end
+      if not message then return value, event.event end
+      return nil, nil, { class = "protocol", message = ("%s sent an event that is no JSON: %s"):format(where, message) }
     end,
   }
 end
 
-function READERS.ndjson(_, take)
+function READERS.ndjson()
   local reader = ndjson.reader()
-  local function take_all(values, message, code)
-    if not values then return nil, message, code end
-    for index = 1, #values do
-      local outcome = take(values[index])
-      if outcome then return outcome end
-    end
-  end
   return {
-    push = function(bytes) return take_all(reader:push(bytes)) end,
+    push = function(bytes) return reader:push(bytes) end,
     finish = function()
-      local values, message, code = reader:finish()
-      if code == "closed" then return nil end -- it was cut within a line: no end mark has come
-      return take_all(values, message, code)
+      if not reader:is_inside() then return reader:finish() end
+      return reader:finish() or {} -- a last line that is whole is a value, one that is not was cut
     end,
+    open = function(value) return value end,
   }
+end
+
+-- Hands things to the dialect: "end" at the end mark, or what is wrong.
+local function hand(things, reader, answer, dialect)
+  for index = 1, #things do
+    local value, kind, problem = reader.open(things[index])
+    if problem then return problem end
+    if value ~= reader.latest then -- the same table again differs in its text only
+      local said = type(value) == "table" and errors.said(value)
+      if said then return said end
+      reader.latest = value
+    end
+    local outcome = dialect.event(answer, value, kind)
+    if outcome then return outcome end
+  end
 end
 
 local function refuse_event(where, answer, message, code)
@@ -262,37 +259,36 @@ local function drain(response)
   end)
 end
 
--- What an outcome of reading means: a response, a refusal, or that it goes on.
-local function settle(where, response, answer, outcome, message, code)
-  if message then return true, { refuse_event(where, answer, message, code) } end
-  if outcome == "end" then
-    drain(response)
-    return true, { answer:response() }
-  end
-  if outcome then return true, { refuse_said(where, outcome, function(...) return answer:refuse(...) end) } end
-end
-
-local function at_end(where, response, answer, reader)
-  local is_settled, result = settle(where, response, answer, reader.finish())
-  if is_settled then return table.unpack(result, 1, 4) end
-  if answer.finish then return answer:response() end
+local function at_end(where, reader, answer, dialect)
+  local things, message, code = reader.finish()
+  if not things then return refuse_event(where, answer, message, code) end
+  local outcome = hand(things, reader, answer, dialect)
+  if type(outcome) == "table" then return refuse_said(where, outcome, function(...) return answer:refuse(...) end) end
+  if outcome == "end" or answer.finish then return answer:response() end
   return answer:refuse("cut", where .. ": the stream ended before its end mark")
 end
 
 local function read_stream(where, response, answer, dialect, format)
-  local reader = READERS[format](where, function(value, kind) return hand(answer, dialect, value, kind) end)
+  local reader = READERS[format](where, dialect)
   while true do
     local bytes, message, code = response:read(PIECE)
     if not bytes then
       if message and not answer.finish then return refuse_broken(answer, message, code) end
-      return at_end(where, response, answer, reader)
+      return at_end(where, reader, answer, dialect)
     end
-    local is_settled, result = settle(where, response, answer, reader.push(bytes))
-    if is_settled then return table.unpack(result, 1, 4) end
-    if answer.collector:size() > TEXT_MAX then
-      return answer:refuse("too_large", ("%s: the answer has more than %d bytes"):format(where, TEXT_MAX))
+    local things, why, what = reader.push(bytes)
+    if not things then return refuse_event(where, answer, why, what) end
+    local outcome = hand(things, reader, answer, dialect)
+    if outcome == "end" then
+      drain(response)
+      return answer:response()
+    elseif outcome then
+      return refuse_said(where, outcome, function(...) return answer:refuse(...) end)
     end
-    task.yield() -- what has come is worked off in small pieces, others run between them
+    if answer:size() > WHOLE_MAX then
+      return answer:refuse("too_large", ("%s: the answer has more than %d bytes"):format(where, WHOLE_MAX))
+    end
+    if #bytes == PIECE then task.yield() end
   end
 end
 

@@ -15,7 +15,7 @@ local value_of = require "weir.value"
 local M = {}
 
 local DEFAULT_BUFFER = 64
-local BATCH, SOON = 256, 16 -- items that go to the journal together; so few when some time has passed
+local BATCH, SOON = 256, 16 -- items that go to the journal together; a multiple of so few when some time has passed
 local LATENCY = 0.1         -- seconds
 
 -- Those that have not ended, for people who look.
@@ -85,7 +85,7 @@ local function keep(self, count, item)
   end
   local unkept = count - self.kept
   if unkept == 1 then self.run.journal:note_stream(self) end
-  if unkept >= BATCH or unkept >= SOON and clock.now() - self.kept_at >= LATENCY then self:flush() end
+  if unkept >= BATCH or unkept % SOON == 0 and clock.now() - self.kept_at >= LATENCY then self:flush() end
 end
 
 --- Writes the items that are not in the journal yet. Does not wait.

@@ -6,13 +6,14 @@
 
 local lines = require "weir.wire.lines"
 
+local byte, find, sub = string.byte, string.find, string.sub
+
 local M = {}
 
 local MAX_BYTES = 1 << 20
 local BOM = "\xEF\xBB\xBF"
-local LF, COLON = 10, 58 -- a colon begins a comment
-
-local byte, find, sub = string.byte, string.find, string.sub
+local LF, SPACE = 10, 32
+local DATA = "data: "
 
 ---@class weir.wire.Event
 ---@field event string|nil its type; nil is "message"
@@ -62,11 +63,11 @@ end
 
 local function take_line(self, line)
   if line == "" then return dispatch(self) end
-  if line:byte(1) == COLON then return nil end
+  local colon = find(line, ":", 1, true)
+  if colon == 1 then return nil end -- a comment
   self.size = self.size + #line
-  local name, value = line:match "^([^:]+): ?(.*)$"
-  local field = FIELDS[name or line]
-  if field then field(self, value or "") end
+  local field = FIELDS[colon and sub(line, 1, colon - 1) or line]
+  if field then field(self, colon and sub(line, byte(line, colon + 1) == SPACE and colon + 2 or colon + 1) or "") end
 end
 
 -- Bytes without the mark at the very beginning; nil while too few have come to tell.
@@ -81,25 +82,43 @@ local function without_mark(self, bytes)
   return bytes:sub(1, #BOM) == BOM and bytes:sub(#BOM + 1) or bytes
 end
 
--- The commonest event by far is one line of data and an empty line: those that stand whole at the beginning of the bytes.
--- Gives where the first other line begins.
-local function take_plain(self, bytes, events)
-  local from, id, max_bytes = 1, self.id, self.max_bytes
-  while sub(bytes, from, from + 5) == "data: " do
-    local at = find(bytes, "\n", from + 6, true)
-    if not at or byte(bytes, at + 1) ~= LF or at - from > max_bytes then break end
-    events[#events + 1] = { data = sub(bytes, from + 6, at - 1), id = id }
+local function refuse(self)
+  return nil, ("an event has more than %d bytes"):format(self.max_bytes), "limit"
+end
+
+-- Takes the events at `from` that are one line of data and an empty one, each ended by LF, as nearly all are.
+-- Gives where the first begins that is not so, or not whole.
+local function take_plain(self, bytes, from, events)
+  local count, id = #events, self.id
+  while sub(bytes, from, from + #DATA - 1) == DATA do
+    local at = find(bytes, "\n", from, true)
+    if not at or byte(bytes, at + 1) ~= LF or at - from > self.max_bytes then break end
+    count = count + 1
+    events[count] = { data = sub(bytes, from + #DATA, at - 1), id = id }
     from = at + 2
   end
   return from
 end
 
-local function is_between(self, bytes)
-  return self.lines.size == 0 and #self.data == 0 and not self.event and not find(bytes, "\r", 1, true) and not self.lines.skips_lf
+-- Takes bytes line by line; true when an event was too long.
+local function take_lines(self, bytes, events)
+  return self.lines:push(bytes, function(line)
+    if self.size + #line > self.max_bytes then return true end
+    events[#events + 1] = take_line(self, line)
+  end) or self.size + self.lines.size > self.max_bytes
 end
 
-local function refuse(self)
-  return nil, ("an event has more than %d bytes"):format(self.max_bytes), "limit"
+-- Bytes that have no CR: whatever is not plain goes line by line up to the next empty line.
+local function take_all(self, bytes, events)
+  local from = 1
+  while from <= #bytes do
+    if not self:is_inside() then from = take_plain(self, bytes, from, events) end
+    local _, to = find(bytes, "\n\n", from, true)
+    to = to or #bytes
+    if from <= to and take_lines(self, sub(bytes, from, to), events) then return true end
+    from = to + 1
+  end
+  return false
 end
 
 --- Takes the next bytes and gives the events that they complete. Events that stand before one that is too long are
@@ -113,11 +132,8 @@ function Reader:push(bytes)
   local events = {}
   local rest = without_mark(self, bytes)
   if not rest then return events end
-  if is_between(self, rest) then rest = sub(rest, take_plain(self, rest, events)) end
-  self.is_long = self.lines:push(rest, function(line)
-    if self.size + #line > self.max_bytes then return true end
-    events[#events + 1] = take_line(self, line)
-  end) or self.size + self.lines.size > self.max_bytes
+  local take = (self.lines.skips_lf or find(rest, "\r", 1, true)) and take_lines or take_all
+  self.is_long = take(self, rest, events)
   if self.is_long and #events == 0 then return refuse(self) end
   return events
 end

@@ -109,8 +109,7 @@ local function text(value)
 end
 
 local function read_usage(answer, usage)
-  usage = object(usage)
-  if not usage then return end
+  if not object(usage) then return end
   local input, output = object(usage.prompt_tokens_details) or {}, object(usage.completion_tokens_details) or {}
   answer:usage { input_tokens = usage.prompt_tokens, output_tokens = usage.completion_tokens, cached_tokens = input.cached_tokens,
     reasoning_tokens = output.reasoning_tokens }
@@ -118,25 +117,28 @@ end
 
 local function read_content(answer, content)
   if type(content) == "string" then return answer:text(content) end
-  for _, part in ipairs(object(content) or {}) do
+  if not object(content) then return end
+  for _, part in ipairs(content) do
     if object(part) then answer:text(part.text) end
   end
 end
 
 local function read_calls(answer, calls)
-  for _, call in ipairs(object(calls) or {}) do
+  if not object(calls) then return end
+  for _, call in ipairs(calls) do
     local called = object(call) and object(call["function"])
     if called then answer:tool_call(call.index, text(call.id), text(called.name), called.arguments) end
   end
 end
 
--- A message, or a piece of one.
+-- A message, or a piece of one; most pieces have one of these.
 local function read_message(answer, message)
-  local reasoning, calls = text(message.reasoning_content) or message.reasoning, message.tool_calls
-  if reasoning then answer:text(reasoning, "reasoning") end
-  read_content(answer, message.content)
+  if message.reasoning_content or message.reasoning then
+    answer:text(text(message.reasoning_content) or message.reasoning, "reasoning")
+  end
+  if message.content then read_content(answer, message.content) end
   if message.refusal then answer:text(message.refusal, "refusal") end
-  if calls then read_calls(answer, calls) end
+  if message.tool_calls then read_calls(answer, message.tool_calls) end
 end
 
 local function read_choice(answer, choice, field)
@@ -163,6 +165,14 @@ function M.whole(answer, value)
   read_usage(answer, value.usage)
 end
 
+--- Where an event has its text, which is most often all that is new in it.
+M.mark = '"content"%s*:%s*"'
+
+function M.place(value)
+  local choice = object(value) and object(value.choices) and object(value.choices[1])
+  return choice and object(choice.delta), "content"
+end
+
 local function at_mark(answer)
   if answer:is_empty() then return { class = "protocol", message = "a stream without an answer" } end
   return "end"
@@ -176,10 +186,12 @@ function M.event(answer, value)
   if value == "[DONE]" then return at_mark(answer) end
   if not object(value) then return { class = "protocol", message = "an event that is no JSON object" } end
   read_names(answer, value)
-  for _, choice in ipairs(object(value.choices) or {}) do
+  local choices = object(value.choices)
+  for index = 1, choices and #choices or 0 do
+    local choice = choices[index]
     if object(choice) and (choice.index == nil or choice.index == 0) then read_choice(answer, choice, "delta") end
   end
-  read_usage(answer, value.usage)
+  if value.usage then read_usage(answer, value.usage) end
 end
 
 -- Asking -------------------------------------------------------------------------------------------

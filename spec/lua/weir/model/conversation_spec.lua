@@ -33,6 +33,15 @@ describe("a conversation in a journal", function()
     assert.same({ user "a", user "x" }, calls["chat#3"].messages)
   end)
 
+  it("holds a long text by itself, as a tool's output stands too, and is read again with it", function()
+    local long = ("x"):rep(5000)
+    local messages = json.list { user "a", { role = "tool", content = long, tool_call_id = "c1" }, user "b" }
+    local entry = conversation.new():turn("chat", messages, conversation.hashes(messages), FREE)
+    assert.same({ "turn", "chat", false, 0, FREE, user "a", { role = "tool", tool_call_id = "c1" }, long, user "b" }, entry)
+    assert.equal(long, messages[2].content)
+    assert.same({ user "a", { role = "tool", content = long, tool_call_id = "c1" }, user "b" }, conversation.read({ entry }).chat.messages)
+  end)
+
   it("costs as much as it says, not the square of it", function()
     local function bytes_of(rounds)
       local bytes, said = 0, 0
