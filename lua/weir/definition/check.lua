@@ -225,6 +225,9 @@ local function check_speculate(self, speculate, keys, place, around)
   if not speculate then return end
   check_use(self, { "judge", "critic" }, speculate.judge, below(keys, "judge"))
   local join = speculate.join
+  if not speculate.judge and (join == "best" or speculate.halve) then
+    refuse_plainly(self, below(keys, "judge"), "judge is missing: without one nothing tells which branch is better")
+  end
   if type(join) == "table" and join.at_least and join.at_least > #speculate.branches then
     local what = ("is %d, but there are %d branches"):format(join.at_least, #speculate.branches)
     refuse(self, below(keys, "join", "at_least"), what)

@@ -126,6 +126,7 @@ define("speculate", {
   { "branches", many(ref "step") }, { "judge", ref "use" },
   { "join", either(one_of("best", "first"), ref "at_least", ref "by_deadline") },
   { "hedge", either({ const = "p95" }, ref "duration") },
+  { "halve", count(1, "items of their streams after which the worse half is dropped; then after twice as many, and so on") },
 }, { "branches" })
 defs.speculate.properties.join.errorMessage = "must be best, first, {at_least} or {deadline}"
 defs.speculate.properties.hedge.errorMessage = "must be p95, or " .. duration.expected

@@ -15,6 +15,7 @@ local body_kind = require "weir.run.kinds.body"
 local child = require "weir.run.kinds.child"
 local map = require "weir.run.kinds.map"
 local sleep = require "weir.run.kinds.sleep"
+local speculate = require "weir.run.kinds.speculate"
 local wait = require "weir.run.kinds.wait"
 
 local M = {}
@@ -55,12 +56,12 @@ local compile_body, compile_step
 local function use(self, kind, folder, entry)
   local module = folder .. "/" .. entry.use
   self.modules[module] = true
-  return { name = entry.use, kind = kind, module = module, options = entry.options }
+  return { name = entry.use, label = entry.use, kind = kind, module = module, options = entry.options }
 end
 
 -- What a definition may say and weir checks and prints, but does not carry out. It is refused before a
 -- run begins, so that nothing that was asked for is silently left out.
-local KINDS_NOT_RUN = { speculate = "a speculation", plan = "a plan" }
+local KINDS_NOT_RUN = { plan = "a plan" }
 local APPROVAL_NOT_RUN = { "remind", "escalate" }
 local STREAMS_NOT_RUN = { spill = true }
 local TOP_NOT_RUN = { "supervise", "reflect" }
@@ -179,6 +180,22 @@ function COMPILE.map(self, step, data)
   step.tolerate, step.enough = tolerate_of(fields.tolerate), test(fields["until"])
   step.each = compile_step(self, fields.each)
   step.reduce = reduce_of(self, fields.reduce)
+end
+
+-- Hedged branches are there for one another, those with a judge are there to be compared.
+local function join_of_branches(fields)
+  local join = fields.join or (fields.judge and not fields.hedge and "best" or "first")
+  if type(join) ~= "table" then return join end
+  return { at_least = join.at_least, deadline = seconds(join.deadline) }
+end
+
+function COMPILE.speculate(self, step, data)
+  local fields = data.speculate
+  step.kind = speculate
+  step.branches, step.join = {}, join_of_branches(fields)
+  step.hedge = fields.hedge == "p95" and "p95" or seconds(fields.hedge)
+  step.judge, step.halve = fields.judge and use(self, "judge", "judges", fields.judge), fields.halve
+  for index, branch in ipairs(fields.branches) do step.branches[index] = compile_step(self, branch) end
 end
 
 function COMPILE.run(_, step, data)

@@ -7,6 +7,7 @@ local flow = require "weir.run.flow"
 local gate = require "weir.gate"
 local group = require "weir.run.group"
 local keeping = require "weir.run.keeping"
+local keys = require "weir.run.keys"
 local native = require "weir.native.scheduler"
 local parking = require "weir.run.parking"
 local question = require "weir.run.question"
@@ -98,6 +99,49 @@ function Run:active_seconds()
   return (self.active_s or 0) + (self.from_s and clock.now() - self.from_s or 0)
 end
 
+local function add_to_meters(meters, name, value, key)
+  for _, meter in ipairs(meters) do
+    if key == meter.key or keys.is_below(key, meter.key) then
+      meter.usage[name] = (meter.usage[name] or 0) + value
+      if meter.on_use then meter.on_use(meter.usage) end
+    end
+  end
+end
+
+-- What the steps at and below a key had used in earlier lives.
+local function used_before(self, key)
+  local usage = {}
+  for of, used in pairs(self.journal and self.journal.usage_by or {}) do
+    if of == key or keys.is_below(of, key) then
+      for name, amount in pairs(used) do usage[name] = (usage[name] or 0) + amount end
+    end
+  end
+  return usage
+end
+
+--- Counts from now on what a step, and all inside of it, uses; what they used in earlier lives counts too.
+---@param key string
+---@param on_use nil|fun(usage: table<string, number>) is called when something was used
+---@return { key: string, usage: table<string, number> } meter to be given back with `unmeter`
+function Run:meter(key, on_use)
+  local meter = { key = key, usage = used_before(self, key), on_use = on_use }
+  self.meters = self.meters or {}
+  self.meters[#self.meters + 1] = meter
+  return meter
+end
+
+--- Ends what `meter` began.
+---@param meter table
+function Run:unmeter(meter)
+  for position, one in ipairs(self.meters) do
+    if one == meter then
+      table.remove(self.meters, position)
+      break
+    end
+  end
+  if #self.meters == 0 then self.meters = nil end
+end
+
 --- Takes a number that a step reports; `tokens` and `usd` count against the budget.
 function Run:measure(name, value, labels, key)
   if MEASURES[name] then
@@ -106,6 +150,7 @@ function Run:measure(name, value, labels, key)
     self.usage_of = self.usage_of or {}
     local own = self.usage_of[key] or {}
     own[name], self.usage_of[key] = (own[name] or 0) + value, own
+    if self.meters then add_to_meters(self.meters, name, value, key) end
   end
   self:notify { kind = "metric", step = key, name = name, value = value, labels = labels }
 end

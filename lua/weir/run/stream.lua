@@ -38,7 +38,7 @@ function M.new(options, run, step, key)
   if type(options) ~= "table" then options = {} end
   local self = setmetatable({ run = run, step = step, readers = {}, items = {}, count = 0, buffer = options.buffer or DEFAULT_BUFFER,
     on_full = options.on_full or "wait", interval = options.rate and 1 / options.rate or false, due = 0,
-    on_item = false, tell = false, blocked_s = 0, again = false, unkept = false }, Stream)
+    on_item = false, watch = false, tell = false, blocked_s = 0, again = false, unkept = false }, Stream)
   if key and run.journal then
     self.key, self.recorded, self.kept, self.kept_at = key, run.journal.streams[key] or {}, 0, clock.now()
     self.unkept = 0
@@ -149,6 +149,7 @@ function Stream:emit(item)
   if self.on_item then self.on_item() end
   if self.unkept then keep(self, count, item) end
   if self.tell then self.tell(item) end
+  if self.watch then self.watch(item) end
   local readers = self.readers
   for index = #readers, 1, -1 do
     if not send(self, readers[index], item) then table.remove(readers, index) end

@@ -226,6 +226,7 @@ local PAIRS = {
   { "speculate.judge", "kind", 'weir.speculate "a" { judge = "coverage", weir.step "c" { agent = "echo" } }', "name: a\nspeculate: {judge: {use: coverage}, branches: [{name: c, agent: echo}]}" },
   { "speculate.join", "kind", 'weir.speculate "a" { join = "first", weir.step "c" { agent = "echo" } }', "name: a\nspeculate: {join: first, branches: [{name: c, agent: echo}]}" },
   { "speculate.hedge", "kind", 'weir.speculate "a" { hedge = "p95", weir.step "c" { agent = "echo" } }', "name: a\nspeculate: {hedge: p95, branches: [{name: c, agent: echo}]}" },
+  { "speculate.halve", "kind", 'weir.speculate "a" { judge = "coverage", halve = 2, weir.step "c" { agent = "echo" } }', "name: a\nspeculate: {judge: coverage, halve: 2, branches: [{name: c, agent: echo}]}" },
   { "step.plan", "kind", 'weir.plan "a" { goal = "write ${x.y}" }', "name: a\nplan: {goal: 'write ${x.y}'}" },
   { "plan.goal", "kind", 'weir.plan "a" { goal = { topic = "$.x" } }', "name: a\nplan: {goal: {topic: $.x}}" },
   { "plan.planner", "kind", 'weir.plan "a" { goal = "g", planner = "rules" }', "name: a\nplan: {goal: g, planner: {use: rules}}" },
