@@ -55,7 +55,8 @@ local function judge_one(text, keys, least, fewest, options)
   local evidence = { coverage = share, words = words, missing = missing }
   if share >= least then return { verdict = "approve", score = score, evidence = evidence } end
   local advice = "cover at least %d %% of the source's key terms, missing are %s"
-  return { verdict = "retry", score = score, evidence = evidence, advice = advice:format(math.ceil(least * 100), table.concat(missing, ", ")) }
+  return { verdict = "retry", score = score, evidence = evidence,
+    advice = advice:format(math.ceil(least * 100), table.concat(missing, ", ")) }
 end
 
 --- Judges the texts of branches. Does not wait.

@@ -206,18 +206,37 @@ local function refuse_what_is_not_run(data)
   for field, what in pairs(KINDS_NOT_RUN) do
     if data[field] ~= nil then refuse("step '%s' is %s", data.name, what) end
   end
-  if data.critic and data.critic.live then refuse("step '%s' has a live critic", data.name) end
   local stream = data.stream
   if type(stream) == "table" and STREAMS_NOT_RUN[stream.on_full] then
     refuse("step '%s' has a stream with on_full '%s'", data.name, stream.on_full)
   end
 end
 
+-- A critic that is used twice has a number, so that its questions and memories are told apart.
+local function critics_of(self, data)
+  local uses, counts = {}, {}
+  for index, entry in ipairs(data.use) do
+    local one = use(self, "critic", "critics", entry)
+    local count = (counts[one.name] or 0) + 1
+    counts[one.name], one.label = count, count == 1 and one.name or ("%s#%d"):format(one.name, count)
+    one.weight, one.veto = entry.weight, entry.veto
+    uses[index] = one
+  end
+  return uses
+end
+
+local function live_of(live)
+  if not live then return nil end
+  return type(live) == "table" and live or {}
+end
+
 local function critic_of(self, data)
   if not data then return nil end
-  local uses = {}
-  for index, entry in ipairs(data.use) do uses[index] = use(self, "critic", "critics", entry) end
-  return { uses = uses, quorum = data.quorum, attempts = data.attempts or CRITIC_ATTEMPTS, otherwise = data.otherwise or "escalate" }
+  local ask = data.ask and { who = data.ask.who, not_initiator = data.ask.not_initiator, quorum = data.ask.quorum,
+    timeout = seconds(data.ask.timeout), on_timeout = data.ask.on_timeout }
+  return { uses = critics_of(self, data), quorum = data.quorum, attempts = data.attempts or CRITIC_ATTEMPTS,
+    otherwise = data.otherwise or "escalate", budget = data.budget, disagreement = data.disagreement, ask = ask,
+    live = live_of(data.live) }
 end
 
 -- A step that may be started only once has one attempt and one draft, whatever else is said of it.

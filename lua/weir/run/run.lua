@@ -198,6 +198,45 @@ function Run:score(key, score, source)
   end
 end
 
+-- How many drafts at and below a key were refused and followed by another, in this life and before.
+local function refusals_at(self, key)
+  local count = 0
+  for _, counts in ipairs { self.refusals or {}, self.journal and self.journal.refused or {} } do
+    for of, number in pairs(counts) do
+      if of == key or keys.is_below(of, key) then count = count + number end
+    end
+  end
+  return count
+end
+
+--- Counts a draft that was refused, and that another follows.
+---@param key string
+function Run:note_refusal(key)
+  self.refusals = self.refusals or {}
+  self.refusals[key] = (self.refusals[key] or 0) + 1
+end
+
+--- Limits how many drafts a step, and all inside of it, may have refused together.
+---@param key string
+---@param most integer|nil nil: no limit
+---@return table|nil limit to be closed
+function Run:limit_refusals(key, most)
+  if not most then return nil end
+  local limits = self.refusal_limits or {}
+  self.refusal_limits, limits[key] = limits, most
+  return setmetatable({}, { __close = function() limits[key] = nil end })
+end
+
+--- Whether another draft of a step may follow one that was refused.
+---@param key string
+---@return boolean
+function Run:may_refuse(key)
+  for of, most in pairs(self.refusal_limits or {}) do
+    if (of == key or keys.is_below(key, of)) and refusals_at(self, of) >= most then return false end
+  end
+  return true
+end
+
 --- Notes how a finished step is undone, should the run fail or be cancelled.
 ---@param key string of the step
 ---@param how { agent: string, options: table?, input: any }

@@ -266,6 +266,12 @@ describe("a speculation", function()
     assert.same({ "finished", "b", { "a", "b" } }, { of.status, of.output, asked })
   end)
 
+  it("has a judge as the critic of a step, given one branch", function()
+    local of = testing.run(P "spec" { S "a" { agent = "echo", input = "x", critic = { use = "fair", attempts = 1, otherwise = "fail" } } },
+      { agents = agents, judges = { fair = function(_, branches) return { { verdict = #branches == 1 and "approve" or "abort", score = 1 } } end } })
+    assert.same({ "finished", "x" }, { of.status, of.output })
+  end)
+
   it("commits the winner's documents only", function()
     local fields = { judge = "fair", S "a" { agent = "post", input = { text = "a" } }, S "b" { agent = "post", input = { text = "b" } } }
     assert.same({ note = "b" }, run(fields, { after = { S "read" { agent = "read" } } }).output)
