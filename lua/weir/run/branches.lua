@@ -173,9 +173,9 @@ local function cancel_others(self, reason)
   if self.hedger then self.hedger:cancel(reason) end
 end
 
-local function decide(self)
+local function decide(self, reason)
   self.is_decided, self.decided_s = true, clock.now()
-  cancel_others(self, "another branch is enough")
+  cancel_others(self, reason)
 end
 
 local start_next, hedge
@@ -195,7 +195,7 @@ local function ended(self, entry, status, value)
   self.order[#self.order + 1] = entry
   if entry.status ~= "finished" and self.running == 0 and self.began < #self.entries then start_next(self) end
   if not is_done(self, entry) then return parking.left(run) end
-  decide(self)
+  decide(self, "another branch is enough")
   self.waiter:wake()
 end
 
@@ -394,7 +394,7 @@ local function wait_for_end(self, due_ms)
   if self.is_decided then return end
   self.is_late = true
   parking.back(run)
-  decide(self)
+  decide(self, "the deadline of the speculation has passed")
 end
 
 local function together(self, due_ms)
