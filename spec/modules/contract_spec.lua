@@ -4,16 +4,17 @@ local testing = require "weir.testing"
 local MODULES = {
   agents = { "chunk", "combine", "command", "digest_page", "echo", "files", "http", "keywords", "summarize" },
   critics = { "agreement", "rubric" },
+  judges = { "consensus", "coverage", "longest", "vote" },
   models = { "anthropic", "compatible", "extractive", "hashing", "keywords", "ollama", "openai" },
   policies = { "fair", "fifo", "priority", "ordered", "weighted", "fastest", "cheapest", "least_busy", "bandit", "deadline" },
 }
-local KINDS = { agents = "agent", critics = "critic", models = "model", policies = "policy" }
-local CALLS = { agent = { "execute" }, critic = { "review" }, model = { "chat" }, policy = { "pick" } }
+local KINDS = { agents = "agent", critics = "critic", judges = "judge", models = "model", policies = "policy" }
+local CALLS = { agent = { "execute" }, critic = { "review" }, judge = { "judge" }, model = { "chat" }, policy = { "pick" } }
 local PLACES = { queue = { "pick", "admit" }, models = { "pick" } }
 local OTHER_CALLS = { ["models/hashing"] = { "embed" } }
 
 describe("what a module says", function()
-  for _, folder in ipairs({ "agents", "critics", "models", "policies" }) do
+  for _, folder in ipairs({ "agents", "critics", "judges", "models", "policies" }) do
     for _, name in ipairs(MODULES[folder]) do
       local path = folder .. "/" .. name
 

@@ -17,8 +17,12 @@ local function visit_step(self, step, depth)
   local version = entry and entry.version
   if entry then self.modules[full] = { version = version, file = entry.file } end
   self.steps[#self.steps + 1] = { depth = depth, name = step.name, by = place.done_by(step), version = version, when = step.when }
-  for _, use in ipairs(step.critic and step.critic.use or {}) do self:use("critics/" .. use.use) end
+  for _, use in ipairs(step.critic and step.critic.use or {}) do self:use("critics/" .. use.use, "judges/" .. use.use) end
   if step.groups then visit_groups(self, step.groups, depth + 1) end
+  if step.speculate then
+    for _, branch in ipairs(step.speculate.branches) do visit_step(self, branch, depth + 1) end
+    if step.speculate.judge then self:use("judges/" .. step.speculate.judge.use, "critics/" .. step.speculate.judge.use) end
+  end
   if step.map then
     visit_step(self, step.map.each, depth + 1)
     if step.map.reduce then self:use("agents/" .. step.map.reduce.agent) end
@@ -37,8 +41,9 @@ end
 local Visit = {}
 Visit.__index = Visit
 
-function Visit:use(full)
+function Visit:use(full, otherwise)
   local entry = self.here.registry:get(full)
+  if not entry and otherwise then return self:use(otherwise) end
   if entry then self.modules[full] = { version = entry.version, file = entry.file } end
 end
 

@@ -62,6 +62,9 @@ function M.note_line(console, event)
     local advice = event.advice and (": " .. text.first_line(event.advice)) or ""
     return ("%s %s  the critic says %s%s"):format(err:paint("yellow", console.signs.wait), event.step, event.verdict, advice)
   end
+  if event.kind == "decision" and event.winner then
+    return ("%s %s  '%s' won"):format(M.sign(console, "finished"), event.step, event.winner)
+  end
 end
 
 --- The line about a step of a map's item: only failures have one, and of a map only so many.

@@ -11,6 +11,7 @@ local status = require "weir.cli.status"
 local text = require "weir.cli.text"
 local waiting = require "weir.cli.waiting"
 local tree = require "weir.cli.tree"
+local value_of = require "weir.value"
 
 local M = {
   name = "show",
@@ -113,6 +114,19 @@ local function say_model(self, step, indent)
   if used ~= "" then self:say(indent .. self.out:paint("dim", used)) end
 end
 
+-- `b won, score 0.90 · a finished, score 0.20 · c cancelled`
+local function say_decision(self, decision, indent)
+  local parts = {}
+  for _, name in ipairs(value_of.names(type(decision.branches) == "table" and decision.branches or {})) do
+    local branch, is_winner = decision.branches[name], name == decision.winner
+    local verdict = type(branch.verdict) == "table" and branch.verdict or {}
+    local score = type(verdict.score) == "number" and (", score %.2f"):format(verdict.score) or ""
+    table.insert(parts, is_winner and 1 or #parts + 1, ("%s %s%s"):format(text.safe(name), is_winner and "won" or branch.status, score))
+  end
+  local by = type(decision.by) == "string" and " by " .. text.safe(decision.by) or ""
+  self:say(indent .. self.out:paint("dim", ("decided%s: %s"):format(by, table.concat(parts, "; "))))
+end
+
 local function say_details(self, step, indent)
   for _, failed in ipairs(step.attempts) do
     self:say(indent .. self.out:paint("yellow", ("attempt %d failed after %s: %s (%s); waited %s"):format(failed.attempt,
@@ -122,6 +136,7 @@ local function say_details(self, step, indent)
   end
   if step.model then say_model(self, step, indent) end
   if step.verdict then say_verdict(self, step.verdict, indent) end
+  if step.decision then say_decision(self, step.decision, indent) end
   if step.error and step.status == "failed" then say_error(self, step.error, indent) end
   say_stopped(self, step.stopped, indent)
 end

@@ -225,6 +225,9 @@ local function check_speculate(self, speculate, keys, place, around)
   if not speculate then return end
   check_use(self, { "judge", "critic" }, speculate.judge, below(keys, "judge"))
   local join = speculate.join
+  if not speculate.judge and (join == "best" or speculate.halve) then
+    refuse_plainly(self, below(keys, "judge"), "judge is missing: without one nothing tells which branch is better")
+  end
   if type(join) == "table" and join.at_least and join.at_least > #speculate.branches then
     local what = ("is %d, but there are %d branches"):format(join.at_least, #speculate.branches)
     refuse(self, below(keys, "join", "at_least"), what)
@@ -251,14 +254,41 @@ local function check_plan(self, plan, keys, place)
   find_each(self, "agent", plan.agents, below(keys, "agents"))
 end
 
+local function check_panel(self, critic, keys)
+  local weight = 0
+  for _, use in ipairs(critic.use) do weight = weight + (use.weight or 1) end
+  if critic.quorum and critic.quorum > weight then
+    refuse(self, below(keys, "quorum"), weight == #critic.use and ("is %g, but there are %d critics"):format(critic.quorum, #critic.use)
+      or ("is %g, but all critics weigh %g together"):format(critic.quorum, weight))
+  end
+  if critic.quorum then return end
+  if critic.disagreement then
+    refuse_plainly(self, below(keys, "disagreement"), "critic.disagreement is of a panel; say its quorum too")
+  end
+  for index, use in ipairs(critic.use) do
+    for _, name in ipairs { "weight", "veto" } do
+      if use[name] ~= nil then
+        refuse_plainly(self, below(keys, "use", index - 1, name), ("critic.use: %s is for a panel; say its quorum too"):format(name))
+      end
+    end
+  end
+end
+
 local function check_critic(self, critic, keys)
   if not critic then return end
   for index, use in ipairs(critic.use) do
     check_use(self, { "critic", "judge" }, use, below(keys, "use", index - 1))
   end
-  if critic.quorum and critic.quorum > #critic.use then
-    refuse(self, below(keys, "quorum"), ("is %d, but there are %d critics"):format(critic.quorum, #critic.use))
+  check_panel(self, critic, keys)
+  if critic.ask then
+    check_duration(self, critic.ask.timeout, below(keys, "ask", "timeout"))
+    check_quorum(self, critic.ask, below(keys, "ask"))
   end
+end
+
+local function check_live(self, step, keys)
+  if not step.critic or not step.critic.live or step.agent then return end
+  refuse_plainly(self, below(keys, "critic", "live"), "critic.live: a live critic watches the stream of an agent, and this step has none")
 end
 
 local function check_model(self, model, keys)
@@ -296,6 +326,7 @@ local function check_common(self, step, keys, place)
   check_condition(self, step.approve_if, below(keys, "approve_if"), place)
   check_times(self, step, keys)
   check_critic(self, step.critic, below(keys, "critic"))
+  check_live(self, step, keys)
   check_model(self, step.model, below(keys, "model"))
   for index, tool in ipairs(step.tools or {}) do
     find(self, { "tool" }, tool.use, below(keys, "tools", index - 1, "use"))

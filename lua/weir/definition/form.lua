@@ -126,6 +126,7 @@ define("speculate", {
   { "branches", many(ref "step") }, { "judge", ref "use" },
   { "join", either(one_of("best", "first"), ref "at_least", ref "by_deadline") },
   { "hedge", either({ const = "p95" }, ref "duration") },
+  { "halve", count(1, "items of their streams after which the worse half is dropped; then after twice as many, and so on") },
 }, { "branches" })
 defs.speculate.properties.join.errorMessage = "must be best, first, {at_least} or {deadline}"
 defs.speculate.properties.hedge.errorMessage = "must be p95, or " .. duration.expected
@@ -145,9 +146,30 @@ define("retry", {
 defs.code = one_of("full", "empty", "closed", "timeout", "cancelled", "invalid", "failed", "rejected", "limit",
   "not_found", "conflict", "denied", "unavailable", "corrupt", "memory")
 
+define("critic_use", {
+  { "use", ref "module" }, { "options", ref "options" },
+  { "weight", { type = "number", exclusiveMinimum = 0, description = "of its approval in a panel, 1 if nothing is said" } },
+  { "veto", flag "a panel does not approve without it" },
+}, { "use" })
+
+define("critic_ask", {
+  { "who", many(text "a person or group") }, { "not_initiator", flag() }, { "quorum", count(1) }, { "timeout", ref "duration" },
+  { "on_timeout", one_of("reject", "approve", "fail") },
+})
+
+define("live", {
+  { "every", count(1, "bytes of text or items after which the critic looks again") },
+  { "expect", count(1, "tokens of a whole draft; measured if nothing is said") },
+})
+
 define("critic", {
-  { "use", many(ref "use") }, { "quorum", count(1) }, { "attempts", count(1, "drafts") },
-  { "otherwise", one_of("escalate", "fail", "accept_best") }, { "live", flag() },
+  { "use", many(ref "critic_use") },
+  { "quorum", { type = "number", exclusiveMinimum = 0, description = "all are asked; approvals that suffice, by weight" } },
+  { "disagreement", { type = "number", minimum = 0, maximum = 1, description = "of the scores of a panel, above which a person decides" } },
+  { "attempts", count(1, "drafts") },
+  { "budget", count(0, "drafts that may be refused here and by critics inside, together") },
+  { "otherwise", one_of("escalate", "fail", "accept_best") }, { "ask", ref "critic_ask" },
+  { "live", either({ type = "boolean" }, ref "live") },
 }, { "use" })
 
 define("undo", { { "agent", ref "module" }, { "options", ref "options" }, { "input", anything() } }, { "agent" })

@@ -111,6 +111,10 @@ local function expand_critic(self, value)
     return with_options
   end)
   copy.use, copy.options = uses, nil
+  if is_object(copy.ask) then
+    copy.ask = fresh(self, copy.ask)
+    change(copy.ask, "who", as_list)
+  end
   return copy
 end
 

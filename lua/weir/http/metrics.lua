@@ -24,7 +24,7 @@ local function family() return { series = {}, count = 0 } end
 function M.new()
   return setmetatable({ runs = family(), steps = family(), seconds = family(), reloads = family(), gaps = 0,
     asked = family(), tokens = family(), usd = family(), first = family(), blocked = family(),
-    schedules = family(), lags = family() }, Metrics)
+    schedules = family(), lags = family(), branches = family(), stopped = family(), verdicts = family(), saved = family() }, Metrics)
 end
 
 local function escape(text)
@@ -84,6 +84,21 @@ local function note_schedule(self, data)
   if data.lag_s then series_of(self.lags, { "schedule", data.schedule }, function() return {} end).value = data.lag_s end
 end
 
+-- Which branch of a speculation counted, and how long it took until nothing was left of the others.
+local function note_decision(self, data)
+  for name, branch in pairs(data.branches or {}) do
+    local outcome = name == data.winner and "won" or branch.status == "finished" and "lost" or branch.status
+    add(self.branches, { "pipeline", data.pipeline or "", "step", data.name or "", "branch", name, "outcome", outcome })
+  end
+  if data.stopped_s then observe(self.stopped, { "pipeline", data.pipeline or "" }, data.stopped_s) end
+end
+
+local function note_verdict(self, data)
+  add(self.verdicts, { "pipeline", data.pipeline or "", "critic", data.critic or "", "verdict", data.verdict })
+  local saved = data.saved and data.saved.tokens
+  if saved then add(self.saved, { "pipeline", data.pipeline or "", "critic", data.critic or "" }, saved) end
+end
+
 --- Counts an event of the host's feed. Does not wait.
 ---@param event { kind: string, data: table }
 function Metrics:note(event)
@@ -98,6 +113,10 @@ function Metrics:note(event)
     note_model(self, data)
   elseif event.kind == "schedule" then
     note_schedule(self, data)
+  elseif event.kind == "decision" then
+    note_decision(self, data)
+  elseif event.kind == "verdict" then
+    note_verdict(self, data)
   elseif event.kind == "stream" then
     add(self.blocked, { "channel", pipeline .. "/" .. (data.name or "") }, data.blocked_s)
   elseif event.kind == "reload" or event.kind == "reload_failed" then
@@ -119,7 +138,7 @@ end
 --- Counts what a feed says until it is closed. Waits.
 ---@param feed weir.Feed
 function Metrics:follow(feed)
-  local follower = feed:follow { kinds = { "run", "step", "model", "schedule", "stream", "reload", "reload_failed" } }
+  local follower = feed:follow { kinds = { "run", "step", "model", "schedule", "stream", "decision", "verdict", "reload", "reload_failed" } }
   local _ <close> = setmetatable({}, { __close = function() follower:close() end })
   while true do
     local event, why = follower:next()
@@ -233,6 +252,10 @@ function Metrics:text(host)
   write_counter(lines, "weir_model_tokens_total", "Tokens of calls of models, as far as their providers count them.", self.tokens)
   write_counter(lines, "weir_model_cost_usd_total", "What calls of models cost, as far as their prices are known.", self.usd)
   write_histogram(lines, "weir_model_first_token_seconds", "How long models took to their first word.", self.first)
+  write_counter(lines, "weir_branches_total", "Branches of speculations, by what became of them.", self.branches)
+  write_histogram(lines, "weir_branches_stopped_seconds", "How long it took until nothing was left of the losers.", self.stopped)
+  write_counter(lines, "weir_verdicts_total", "Verdicts of critics.", self.verdicts)
+  write_counter(lines, "weir_tokens_saved_total", "Tokens of drafts that critics stopped before their end, estimated.", self.saved)
   write_counter(lines, "weir_channel_blocked_seconds_total", "How long steps waited for who reads their stream.", self.blocked)
   write_counter(lines, "weir_schedule_runs_total", "Nominal times of schedules, by what was decided of them.", self.schedules)
   write_gauge(lines, "weir_schedule_lag_seconds", "How late the latest run of a schedule began.", self.lags)

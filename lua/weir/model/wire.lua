@@ -226,8 +226,9 @@ function READERS.ndjson()
   return {
     push = function(bytes) return reader:push(bytes) end,
     finish = function()
-      if not reader:is_inside() then return reader:finish() end
-      return reader:finish() or {} -- a last line that is whole is a value, one that is not was cut
+      local values, message, code = reader:finish()
+      if code == "closed" then return {} end -- it was cut within a line: no end mark has come
+      return values, message, code
     end,
     open = function(value) return value end,
   }

@@ -29,12 +29,42 @@ local function versions(self)
   return self.engine.project.registry.versions
 end
 
---- Adds a module, in a version or in the active one.
+-- A critic serves as a judge, and a judge as a critic.
+local SIBLING = { judges = "critics/", critics = "judges/" }
+
+local function sibling_of(full)
+  local folder, name = full:match "^(.-)/(.*)$"
+  return SIBLING[folder] and SIBLING[folder] .. name
+end
+
+-- What a name stands for: of a run that goes on, what it stood for when it began.
+local function real_name(self, full, pins)
+  local sibling = sibling_of(full)
+  if not sibling or pins[full] then return full end
+  if pins[sibling] then return sibling end
+  local entry, err = self.engine.project.registry:get(full)
+  if entry or err.code ~= "not_found" then return full end
+  return self.engine.project.registry:get(sibling) and sibling or full
+end
+
+-- What was added under one name is found under the other as well.
+local function by_other_name(entries)
+  return setmetatable(entries, { __index = function(_, full)
+    local sibling = sibling_of(full)
+    return sibling and rawget(entries, sibling)
+  end })
+end
+
+--- Adds a module, in a version or in the active one. A judge that is not there is looked for among the critics, and the
+--- other way round.
 ---@param full string
 ---@param version string|nil
+---@param pins table<string, string>|nil versions of a run that goes on
 ---@return table entry of the registry
-function Binding:add(full, version)
-  local entry = entry_of(self, full, version)
+function Binding:add(full, version, pins)
+  full = real_name(self, full, pins or { [full] = version })
+  if rawget(self.entries, full) then return self.entries[full] end
+  local entry = entry_of(self, full, version or pins and pins[full])
   self.entries[full], self.modules[full], self.pins[full] = entry, entry.module, entry.version
   versions(self):pin(full, entry.version)
   return entry
@@ -51,7 +81,7 @@ end
 -- All that a plan names, and what that names.
 local function add_all(self, plan, pins)
   for _, full in ipairs(plan.modules) do
-    if not self.modules[full] then self:add(full, pins[full]) end
+    if not self.modules[full] then self:add(full, pins[full], pins) end
   end
   for _, name in ipairs(plan.pipelines) do
     if not self.children[name] then self:add_child(name, pins["pipelines/" .. name], pins) end
@@ -83,8 +113,8 @@ end
 -- at: then all is looked at again, so that a run never has half of a reload.
 local function new(engine, plan, pins)
   while true do
-    local self = setmetatable({ engine = engine, plan = plan, modules = {}, entries = {}, children = {}, pins = {}, options = {},
-      runs = 0 }, Binding)
+    local self = setmetatable({ engine = engine, plan = plan, modules = by_other_name {}, entries = by_other_name {}, children = {},
+      pins = {}, options = {}, runs = 0 }, Binding)
     self.generation = engine.project.registry.generation
     local ok, err = pcall(add_all, self, plan, pins)
     if not ok then
@@ -148,7 +178,7 @@ end
 local function own_of(engine, plan, pins, modules)
   local own = new(engine, plan, pins)
   for _, full in ipairs(modules) do
-    if not own.modules[full] then own:add(full, pins[full]) end
+    if not own.modules[full] then own:add(full, pins[full], pins) end
   end
   own.runs = 1
   return own

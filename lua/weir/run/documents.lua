@@ -41,6 +41,10 @@ end
 local function new_view(frame, step, key)
   local run = frame.run
   local store = run.engine.store
+  if frame.branch_of then
+    failure.raise("unavailable", "step '%s' uses the workspace in a branch of a branch ('%s' in '%s'), which weir does not keep apart; "
+      .. "use it outside of the inner one", key, frame.branch, frame.branch_of)
+  end
   if not run.journal then
     failure.raise("unavailable", "step '%s' uses the workspace, and of this run nothing is kept: give it a durability and a store", key)
   end

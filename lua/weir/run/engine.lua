@@ -121,7 +121,7 @@ end
 --- Binds a module that a flow uses for the first time; the choice of its version is in the journal.
 function Engine:pin_module(run, full)
   local before = chosen_pins(run)
-  run.binding:add(full, before[full])
+  run.binding:add(full, before[full], before)
   if run.journal then keep_pins(self, run, before) end
 end
 
@@ -134,7 +134,8 @@ function Engine:options_of(run, step, held)
   local options = cache[step]
   if not options then
     local entry = held.entries[step.module]
-    options = self.project.registry:options(entry, self.project:options_of(step.module), step.options)
+    local full = require("weir.registry.kinds").kinds[entry.kind].folder .. "/" .. entry.name -- a judge may be a critic
+    options = self.project.registry:options(entry, self.project:options_of(full), step.options)
     cache[step] = options
   end
   return value_of.copy(options)

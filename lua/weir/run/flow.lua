@@ -61,7 +61,7 @@ end
 local function resolve_functions(data)
   if data.run then data.run_kind = function_kind(data.run) end
   if data.map and data.map.each then resolve_functions(data.map.each) end
-  for _, step in ipairs(data.steps or {}) do resolve_functions(step) end
+  for _, step in ipairs(data.steps or data.speculate and data.speculate.branches or {}) do resolve_functions(step) end
 end
 
 local function compile(frame, what, node)

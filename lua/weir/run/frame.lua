@@ -8,6 +8,7 @@ local M = {}
 ---@field prefix string
 ---@field data table
 ---@field branch string|nil   of the workspace; of the steps of a group of which not all count
+---@field branch_of string|nil the branch around that one, while neither has been chosen
 ---@field sync table|nil      the moment that the steps of its group read: {lsn, prefix, group, visit}
 ---@field held weir.Binding|nil what its step began with, if the run takes new versions as it goes
 ---@field draft integer|nil  of a step with a critic: which one is made, from 1
@@ -19,7 +20,7 @@ local M = {}
 ---@param data table
 ---@return weir.Frame
 function M.inner(outer, prefix, data)
-  return { run = outer.run, prefix = prefix, data = data, branch = outer.branch }
+  return { run = outer.run, prefix = prefix, data = data, branch = outer.branch, branch_of = outer.branch_of }
 end
 
 return M

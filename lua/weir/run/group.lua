@@ -10,6 +10,7 @@ local question = require "weir.run.question"
 local step_runner = require "weir.run.step"
 local stream = require "weir.run.stream"
 local task = require "weir.task"
+local undo = require "weir.run.undo"
 
 local M = {}
 
@@ -147,6 +148,17 @@ local function keep_choice(frame, group, visit, order)
   documents.decided(frame.run, counted)
 end
 
+-- What steps that do not count had done inside is taken back; done so before it is found again.
+local function undo_others(frame, group, visit, order)
+  if not frame.run.undos then return end
+  local is_counted, others = {}, {}
+  for _, result in ipairs(order) do is_counted[result.step] = result.status == "finished" end
+  for _, step in ipairs(group.steps) do
+    if not is_counted[step] then others[#others + 1] = key_of(frame, group, step, visit) end
+  end
+  undo.of(frame.run, others)
+end
+
 -- The group's steps, or those of them that were chosen.
 local function chosen_steps(group, chosen)
   if not chosen then return group.steps end
@@ -165,7 +177,7 @@ local function in_chosen_order(results, chosen)
 end
 
 local function run_side(of_frame, step, key, finished, branch)
-  local own = setmetatable({ branch = branch }, of_frame) -- each knows what it is doing
+  local own = setmetatable({ branch = branch, branch_of = branch and of_frame.__index.branch }, of_frame) -- each knows what it is doing
   native.set_context(own)
   local ok, result = pcall(run_one, own, step, key)
   if ok then return finished(result) end
@@ -291,6 +303,7 @@ function M.run(frame, group, visit)
     elseif group.join ~= "all" then
       keep_choice(frame, group, visit, order)
     end
+    if group.join ~= "all" then undo_others(frame, group, visit, order) end
   end
   publish(frame, order)
   return VERDICT[group.join](group, order, results), order
@@ -376,6 +389,7 @@ local function join_recorded(frame, group, visit)
   local results = {}
   for _, result in ipairs(order) do results[result.step.name] = result end
   publish(frame, order)
+  if group.join ~= "all" and not group.is_single then undo_others(frame, group, visit, order) end
   return VERDICT[group.join](group, order, results), order
 end
 

@@ -253,6 +253,10 @@ local function into_step(view, step, key, data, at)
     return into_step(view, each, each_key, own, below)
   end
   if at >= #view.segments then return step, data end
+  if step.branches then
+    local branch = step_named({ steps = step.branches }, view.segments[at + 1])
+    if branch then return into_step(view, branch, ("%s/%s"):format(key, branch.name), copy_of(data), at + 1) end
+  end
   if step.body then return into_body(view, step.body, key .. "/", copy_of(data), at + 1) end
   if step.pipeline then
     local body, inner = child_data(view, step, data)

@@ -39,6 +39,8 @@ local M = {}
 ---@field steps integer how many steps have an outcome
 ---@field undos { key: string, undo: table }[] how finished steps are undone, in the order of their outcomes
 ---@field usage table<string, number> what all outcomes have used
+---@field usage_by table<string, table<string, number>> the same by the key of the step
+---@field refused table<string, integer> how many drafts of a step were refused and followed by another, in all its attempts
 ---@field ending table|nil the entry
 ---@field migrated_n integer|nil number of the entry that bound the run to another definition
 ---@field head_pins table<string, string> versions that the run began with
@@ -59,10 +61,18 @@ Journal.__index = Journal
 local NONE = setmetatable({}, { __newindex = function() end })
 Journal.recorded, Journal.attempts, Journal.drafts, Journal.memories, Journal.began, Journal.begun = NONE, NONE, NONE, NONE, NONE, NONE
 Journal.undos, Journal.usage, Journal.lives, Journal.steps, Journal.is_careful, Journal.has_past = NONE, NONE, 0, 0, false, false
+Journal.usage_by, Journal.refused = NONE, NONE
 Journal.compares_kept, Journal.is_open, Journal.streams, Journal.unkept = false, false, NONE, false
 
 local function add_usage(total, used)
   for name, amount in pairs(used) do total[name] = (total[name] or 0) + amount end
+end
+
+local function note_usage(self, key, used)
+  if type(used) ~= "table" then return end
+  add_usage(self.usage, used)
+  self.usage_by[key] = self.usage_by[key] or {}
+  add_usage(self.usage_by[key], used)
 end
 
 local function is_kept(entry)
@@ -82,7 +92,7 @@ local function note_outcome(self, entry)
   local extra = entry[9]
   if type(extra) ~= "table" then return end
   if extra.undo and entry[4] == "finished" then self.undos[#self.undos + 1] = { key = entry[2], undo = extra.undo } end
-  if extra.usage then add_usage(self.usage, extra.usage) end
+  note_usage(self, entry[2], extra.usage)
 end
 
 -- What a failed attempt of a step with steps of its own recorded belongs to that attempt.
@@ -147,13 +157,14 @@ local READ = {
     attempts[#attempts + 1] = entry
     self.attempts[entry[2]], self.memories[entry[2]] = attempts, entry[8]
     progress(self)
-    if entry[6].usage then add_usage(self.usage, entry[6].usage) end
+    note_usage(self, entry[2], entry[6].usage)
     forget_inner(self, entry[2])
   end,
   draft = function(self, entry)
     local drafts = self.drafts[entry[2]] or {}
     drafts[#drafts + 1] = entry[3]
-    if entry[3].usage then add_usage(self.usage, entry[3].usage) end
+    note_usage(self, entry[2], entry[3].usage)
+    self.refused[entry[2]] = (self.refused[entry[2]] or 0) + 1
     self.drafts[entry[2]], self.memories[entry[2]], self.attempts[entry[2]] = drafts, entry[4], nil
     progress(self)
     forget_inner(self, entry[2])
@@ -180,6 +191,7 @@ function M.new(handle, entries, store)
   if not entries then return self end
   self.has_past, self.recorded, self.attempts, self.drafts, self.memories = true, {}, {}, {}, {}
   self.began, self.begun, self.undos, self.usage, self.asking, self.streams = {}, {}, {}, {}, {}, {}
+  self.usage_by, self.refused = {}, {}
   for number, entry in ipairs(entries) do
     entry.n = number
     local read = READ[entry[1]]

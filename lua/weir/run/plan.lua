@@ -15,6 +15,7 @@ local body_kind = require "weir.run.kinds.body"
 local child = require "weir.run.kinds.child"
 local map = require "weir.run.kinds.map"
 local sleep = require "weir.run.kinds.sleep"
+local speculate = require "weir.run.kinds.speculate"
 local wait = require "weir.run.kinds.wait"
 
 local M = {}
@@ -55,12 +56,12 @@ local compile_body, compile_step
 local function use(self, kind, folder, entry)
   local module = folder .. "/" .. entry.use
   self.modules[module] = true
-  return { name = entry.use, kind = kind, module = module, options = entry.options }
+  return { name = entry.use, label = entry.use, kind = kind, module = module, options = entry.options }
 end
 
 -- What a definition may say and weir checks and prints, but does not carry out. It is refused before a
 -- run begins, so that nothing that was asked for is silently left out.
-local KINDS_NOT_RUN = { speculate = "a speculation", plan = "a plan" }
+local KINDS_NOT_RUN = { plan = "a plan" }
 local APPROVAL_NOT_RUN = { "remind", "escalate" }
 local STREAMS_NOT_RUN = { spill = true }
 local TOP_NOT_RUN = { "supervise", "reflect" }
@@ -181,6 +182,22 @@ function COMPILE.map(self, step, data)
   step.reduce = reduce_of(self, fields.reduce)
 end
 
+-- Hedged branches are there for one another, those with a judge are there to be compared.
+local function join_of_branches(fields)
+  local join = fields.join or (fields.judge and not fields.hedge and "best" or "first")
+  if type(join) ~= "table" then return join end
+  return { at_least = join.at_least, deadline = seconds(join.deadline) }
+end
+
+function COMPILE.speculate(self, step, data)
+  local fields = data.speculate
+  step.kind = speculate
+  step.branches, step.join = {}, join_of_branches(fields)
+  step.hedge = fields.hedge == "p95" and "p95" or seconds(fields.hedge)
+  step.judge, step.halve = fields.judge and use(self, "judge", "judges", fields.judge), fields.halve
+  for index, branch in ipairs(fields.branches) do step.branches[index] = compile_step(self, branch) end
+end
+
 function COMPILE.run(_, step, data)
   step.kind = data.run_kind
 end
@@ -189,18 +206,37 @@ local function refuse_what_is_not_run(data)
   for field, what in pairs(KINDS_NOT_RUN) do
     if data[field] ~= nil then refuse("step '%s' is %s", data.name, what) end
   end
-  if data.critic and data.critic.live then refuse("step '%s' has a live critic", data.name) end
   local stream = data.stream
   if type(stream) == "table" and STREAMS_NOT_RUN[stream.on_full] then
     refuse("step '%s' has a stream with on_full '%s'", data.name, stream.on_full)
   end
 end
 
+-- A critic that is used twice has a number, so that its questions and memories are told apart.
+local function critics_of(self, data)
+  local uses, counts = {}, {}
+  for index, entry in ipairs(data.use) do
+    local one = use(self, "critic", "critics", entry)
+    local count = (counts[one.name] or 0) + 1
+    counts[one.name], one.label = count, count == 1 and one.name or ("%s#%d"):format(one.name, count)
+    one.weight, one.veto = entry.weight, entry.veto
+    uses[index] = one
+  end
+  return uses
+end
+
+local function live_of(live)
+  if not live then return nil end
+  return type(live) == "table" and live or {}
+end
+
 local function critic_of(self, data)
   if not data then return nil end
-  local uses = {}
-  for index, entry in ipairs(data.use) do uses[index] = use(self, "critic", "critics", entry) end
-  return { uses = uses, quorum = data.quorum, attempts = data.attempts or CRITIC_ATTEMPTS, otherwise = data.otherwise or "escalate" }
+  local ask = data.ask and { who = data.ask.who, not_initiator = data.ask.not_initiator, quorum = data.ask.quorum,
+    timeout = seconds(data.ask.timeout), on_timeout = data.ask.on_timeout }
+  return { uses = critics_of(self, data), quorum = data.quorum, attempts = data.attempts or CRITIC_ATTEMPTS,
+    otherwise = data.otherwise or "escalate", budget = data.budget, disagreement = data.disagreement, ask = ask,
+    live = live_of(data.live) }
 end
 
 -- A step that may be started only once has one attempt and one draft, whatever else is said of it.

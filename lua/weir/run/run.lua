@@ -7,6 +7,7 @@ local flow = require "weir.run.flow"
 local gate = require "weir.gate"
 local group = require "weir.run.group"
 local keeping = require "weir.run.keeping"
+local keys = require "weir.run.keys"
 local native = require "weir.native.scheduler"
 local parking = require "weir.run.parking"
 local question = require "weir.run.question"
@@ -100,6 +101,49 @@ function Run:active_seconds()
   return (self.active_s or 0) + (self.from_s and clock.now() - self.from_s or 0)
 end
 
+local function add_to_meters(meters, name, value, key)
+  for _, meter in ipairs(meters) do
+    if key == meter.key or keys.is_below(key, meter.key) then
+      meter.usage[name] = (meter.usage[name] or 0) + value
+      if meter.on_use then meter.on_use(meter.usage) end
+    end
+  end
+end
+
+-- What the steps at and below a key had used in earlier lives.
+local function used_before(self, key)
+  local usage = {}
+  for of, used in pairs(self.journal and self.journal.usage_by or {}) do
+    if of == key or keys.is_below(of, key) then
+      for name, amount in pairs(used) do usage[name] = (usage[name] or 0) + amount end
+    end
+  end
+  return usage
+end
+
+--- Counts from now on what a step, and all inside of it, uses; what they used in earlier lives counts too.
+---@param key string
+---@param on_use nil|fun(usage: table<string, number>) is called when something was used
+---@return { key: string, usage: table<string, number> } meter to be given back with `unmeter`
+function Run:meter(key, on_use)
+  local meter = { key = key, usage = used_before(self, key), on_use = on_use }
+  self.meters = self.meters or {}
+  self.meters[#self.meters + 1] = meter
+  return meter
+end
+
+--- Ends what `meter` began.
+---@param meter table
+function Run:unmeter(meter)
+  for position, one in ipairs(self.meters) do
+    if one == meter then
+      table.remove(self.meters, position)
+      break
+    end
+  end
+  if #self.meters == 0 then self.meters = nil end
+end
+
 --- Takes a number that a step reports; `tokens` and `usd` count against the budget.
 function Run:measure(name, value, labels, key)
   if MEASURES[name] then
@@ -108,6 +152,7 @@ function Run:measure(name, value, labels, key)
     self.usage_of = self.usage_of or {}
     local own = self.usage_of[key] or {}
     own[name], self.usage_of[key] = (own[name] or 0) + value, own
+    if self.meters then add_to_meters(self.meters, name, value, key) end
   end
   self:notify { kind = "metric", step = key, name = name, value = value, labels = labels }
 end
@@ -153,6 +198,45 @@ function Run:score(key, score, source)
       models:score(answer.model, answer.label, score, source)
     end
   end
+end
+
+-- How many drafts at and below a key were refused and followed by another, in this life and before.
+local function refusals_at(self, key)
+  local count = 0
+  for _, counts in ipairs { self.refusals or {}, self.journal and self.journal.refused or {} } do
+    for of, number in pairs(counts) do
+      if of == key or keys.is_below(of, key) then count = count + number end
+    end
+  end
+  return count
+end
+
+--- Counts a draft that was refused, and that another follows.
+---@param key string
+function Run:note_refusal(key)
+  self.refusals = self.refusals or {}
+  self.refusals[key] = (self.refusals[key] or 0) + 1
+end
+
+--- Limits how many drafts a step, and all inside of it, may have refused together.
+---@param key string
+---@param most integer|nil nil: no limit
+---@return table|nil limit to be closed
+function Run:limit_refusals(key, most)
+  if not most then return nil end
+  local limits = self.refusal_limits or {}
+  self.refusal_limits, limits[key] = limits, most
+  return setmetatable({}, { __close = function() limits[key] = nil end })
+end
+
+--- Whether another draft of a step may follow one that was refused.
+---@param key string
+---@return boolean
+function Run:may_refuse(key)
+  for of, most in pairs(self.refusal_limits or {}) do
+    if (of == key or keys.is_below(key, of)) and refusals_at(self, of) >= most then return false end
+  end
+  return true
 end
 
 --- Notes how a finished step is undone, should the run fail or be cancelled.

@@ -455,7 +455,7 @@ function M.run(frame, step, key)
   if input == nil and message then return refuse_input(frame, step, key, message, code) end
   local outer = native.context()
   native.set_context(frame)
-  frame.stopped, frame.attempt_ms = nil, false
+  frame.stopped, frame.attempt_ms, frame.draft = nil, false, false
   local status, value, label = (frame.run.journal and journaled or plain)(frame, step, key, input)
   native.set_context(outer)
   return status, value, label

@@ -38,7 +38,7 @@ function M.new(options, run, step, key)
   if type(options) ~= "table" then options = {} end
   local self = setmetatable({ run = run, step = step, readers = {}, items = {}, count = 0, buffer = options.buffer or DEFAULT_BUFFER,
     on_full = options.on_full or "wait", interval = options.rate and 1 / options.rate or false, due = 0,
-    on_item = false, tell = false, blocked_s = 0, again = false, unkept = false }, Stream)
+    on_item = false, watch = false, judge = false, from = 1, tell = false, blocked_s = 0, again = false, unkept = false }, Stream)
   if key and run.journal then
     self.key, self.recorded, self.kept, self.kept_at = key, run.journal.streams[key] or {}, 0, clock.now()
     self.unkept = 0
@@ -149,6 +149,8 @@ function Stream:emit(item)
   if self.on_item then self.on_item() end
   if self.unkept then keep(self, count, item) end
   if self.tell then self.tell(item) end
+  if self.watch then self.watch(item) end
+  if self.judge then self.judge(item) end
   local readers = self.readers
   for index = #readers, 1, -1 do
     if not send(self, readers[index], item) then table.remove(readers, index) end
@@ -161,9 +163,14 @@ end
 function Stream:restart(is_draft)
   if self.count == 0 then return end
   if #self.readers == 0 then return self:reset() end
-  if is_draft then return end
+  if is_draft then
+    self.from = self.count + 1
+    return
+  end
   local text = self:value()
-  self.again = { at = 1, count = self.count, text = type(text) == "string" and text or nil }
+  local is_text = type(text) == "string"
+  self.again = { at = is_text and 1 or self.from, count = self.count, text = is_text and text or nil }
+  if self.from > self.count then self.again = false end
 end
 
 --- Gives the items of an earlier life to the readers, for a step that had finished then.
@@ -186,17 +193,19 @@ function Stream:close(reason, code)
   end
 end
 
---- What was streamed, as one value: strings joined, else a list.
+--- What was streamed, as one value: strings joined, else a list. Of a step with a critic: its latest draft.
 function Stream:value()
-  for index = 1, self.count do
-    if type(self.items[index]) ~= "string" then return json.list(self.items) end
+  for index = self.from, self.count do
+    if type(self.items[index]) ~= "string" then
+      return json.list(self.from == 1 and self.items or table.move(self.items, self.from, self.count, 1, {}))
+    end
   end
-  return table.concat(self.items)
+  return table.concat(self.items, "", self.from, self.count)
 end
 
 --- Forgets what was sent by an attempt that failed before anybody could read it.
 function Stream:reset()
-  self.items, self.count = {}, 0
+  self.items, self.count, self.from = {}, 0, 1
   if self.unkept then self.kept, self.recorded = 0, {} end
 end
 

@@ -4,6 +4,7 @@
 
 local agent = require "weir.run.kinds.agent"
 local clock = require "weir.port.clock"
+local keys = require "weir.run.keys"
 local native = require "weir.native.scheduler"
 local retry = require "weir.run.retry"
 local step_runner = require "weir.run.step"
@@ -38,6 +39,35 @@ local function undo_all(scope, run)
     troubles[#troubles + 1] = undo_one(run, key, done.undo)
   end
   return table.concat(troubles)
+end
+
+local function is_of(key, above)
+  for _, one in ipairs(above) do
+    if key == one or keys.is_below(key, one) then return true end
+  end
+  return false
+end
+
+--- Undoes what steps that do not count any more did, the latest first: what was undone before is not undone again. What
+--- fails of it is told to whoever listens. Waits.
+---@param run weir.Run
+---@param above string[] keys of the steps; what is inside of them goes with them
+function M.of(run, above)
+  if not run.undos then return end
+  local left, undone = {}, {}
+  for _, done in ipairs(run.undos) do
+    local list = is_of(done.key, above) and undone or left
+    list[#list + 1] = done
+  end
+  if #undone == 0 then return end
+  local outer = native.context()
+  for position = #undone, 1, -1 do
+    local done = undone[position]
+    local trouble = undo_one(run, "undo/" .. done.key, done.undo)
+    if trouble ~= "" then run:notify { kind = "log", step = done.key, level = "warn", text = trouble:sub(3) } end
+  end
+  native.set_context(outer)
+  run.undos = #left > 0 and left or nil
 end
 
 --- Undoes what the run did. Waits, also in a cancelled task. What is stopped meanwhile goes on in another life.

@@ -6,6 +6,7 @@
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
+local keys = require "weir.run.keys"
 local process = require "weir.port.process"
 local project = require "weir.project"
 local sleep = require "weir.run.kinds.sleep"
@@ -51,10 +52,21 @@ local function encoded(value)
   return json.encode(value == nil and json.null or value, { canonical = true })
 end
 
+-- Keys below a speculation, but those of the branch that counted: how far the others came is chance.
+local function is_of_loser(shown, key)
+  for _, step in ipairs(shown.steps) do
+    local winner = type(step.winner) == "string" and step.key .. "/" .. step.winner
+    if winner and keys.is_below(key, step.key) and key ~= winner and not keys.is_below(key, winner) then return true end
+  end
+  return false
+end
+
 -- The steps of a run as `weir show` tells them: their keys, how they ended, and after how many attempts.
 local function steps_of(shown)
   local lines = {}
-  for index, step in ipairs(shown.steps) do lines[index] = ("%s %s after %d"):format(step.key, step.status, step.attempt) end
+  for _, step in ipairs(shown.steps) do
+    if not is_of_loser(shown, step.key) then lines[#lines + 1] = ("%s %s after %d"):format(step.key, step.status, step.attempt) end
+  end
   table.sort(lines)
   return lines
 end

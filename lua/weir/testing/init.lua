@@ -217,6 +217,7 @@ local function with_definition(what, text, options)
   local here = open_project()
   stand_in(here, "agent", "execute", options.agents)
   stand_in(here, "critic", "review", options.critics)
+  stand_in(here, "judge", "judge", options.judges)
   stand_in_models(here, options.models, options.model)
   for name, value in pairs(options.settings or {}) do here.settings[name] = value end
   set_options(here, options.modules)
@@ -259,7 +260,7 @@ end
 --- Runs a pipeline on a virtual clock, in a store of its own that is gone afterwards. Waits.
 ---@param what string|table a file, a name, or what weir.pipeline or weir.flow gave
 ---@param options table|nil input; agents: stand-ins by name, `function(ctx, input)`; critics: stand-ins by name,
----   `function(ctx, draft)`; models: stand-ins by name,
+---   `function(ctx, draft)`; judges: stand-ins by name, `function(ctx, branches)`; models: stand-ins by name,
 ---   `function(ctx, request)` as a model module's `chat`; model: the one of steps that name none; settings: in the place of
 ---   those of weir.lua; decisions: what people decide, by
 ---   step, {decision, by, answer, comment} or a function that gives it from the question; modules: options by full name

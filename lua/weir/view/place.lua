@@ -47,6 +47,11 @@ local function below(self, node, segments, at, index, found)
     return below(self, node.map.each, segments, at + 1, inner,
       { name = name, group = found.group, visit = found.visit, node = node.map.each })
   end
+  if node.speculate then
+    local name, _, inner = parse(segments[at])
+    local branch = named(node.speculate.branches, name)
+    return branch and below(self, branch, segments, at + 1, inner, { name = name, group = found.group, visit = found.visit, node = branch })
+  end
   local groups = groups_of(self, node)
   return groups and find_in_groups(self, groups, segments, at)
 end

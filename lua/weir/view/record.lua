@@ -32,6 +32,7 @@ end
 ---@field error table|nil
 ---@field label string|nil
 ---@field verdict table|nil
+---@field decision table|nil of a speculation: {winner, branches, by, stopped_s}
 ---@field kept string|nil     the run that made its outcome, if another one did
 ---@field is_edited boolean|nil its output was changed when it was kept
 ---@field usage table<string, number>|nil tokens, usd
@@ -110,6 +111,12 @@ function READ.step(self, entry)
   else
     step.error = known(entry[8])
   end
+end
+
+-- Which branch of a speculation counted.
+function READ.choice(self, entry)
+  local key = entry[2]:match "^(.*)/%(decided%)"
+  if key and type(entry[3]) == "table" then step_of(self, key).decision = entry[3] end
 end
 
 READ["end"] = function(self, entry)

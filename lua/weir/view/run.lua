@@ -17,7 +17,7 @@ local function attempts_of(step)
   return list
 end
 
---- A step; `attempts` are those that failed, `why` is why its model was asked, `timing` how the answer came.
+--- A step; `attempts` are those that failed, `winner` is the branch of a speculation that counted, `why` is why its model was asked, `timing` how the answer came.
 ---@param step weir.view.Step
 ---@return table
 function M.step(step)
@@ -26,7 +26,7 @@ function M.step(step)
     agent = or_null(step.by), version = or_null(step.version), status = step.status, started_at = shape.time(step.from_ms),
     ended_at = shape.time(step.to_ms), error = shape.failure(step.error), verdict = or_null(step.verdict), kept = or_null(step.kept),
     stopped = step.stopped or json.list {}, model = or_null(model.name), why = or_null(model.why), timing = or_null(model.timing),
-    usage = or_null(step.usage), attempts = attempts_of(step) }
+    winner = or_null(step.decision and step.decision.winner), usage = or_null(step.usage), attempts = attempts_of(step) }
 end
 
 --- A run with its input, StepData and steps.

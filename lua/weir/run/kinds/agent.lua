@@ -12,6 +12,7 @@ local function stream_of(ctx)
   local frame = ctx._frame
   local own = frame.streams and frame.streams[ctx._step.name]
   if not own then own = stream.new(nil, frame.run, ctx._step.name) end
+  if frame.watcher then frame.watcher(own) end
   local run, key = frame.run, ctx._key
   if run.listener then own.tell = function(item) run:notify { kind = "item", step = key, item = item } end end
   return own

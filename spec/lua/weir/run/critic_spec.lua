@@ -50,7 +50,8 @@ describe("a critic", function()
     end })
     assert.same({ "draft 1", "draft 2", "draft 3" }, { got[1].draft, got[2].draft, got[3].draft })
     assert.same({ 0, 1, 2 }, { got[1].earlier, got[2].earlier, got[3].earlier })
-    assert.same({ draft = "draft 2", verdict = "retry", score = 0.5, advice = "be brief", critic = "judge" }, got[3].last)
+    local last = got[3].last
+    assert.same({ "draft 2", "retry", 0.5, "be brief", "judge" }, { last.draft, last.verdict, last.score, last.advice, last.critic })
   end)
 
   it("sends its advice to the next draft, with the draft it is about", function()
