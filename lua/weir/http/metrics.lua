@@ -138,7 +138,8 @@ end
 --- Counts what a feed says until it is closed. Waits.
 ---@param feed weir.Feed
 function Metrics:follow(feed)
-  local follower = feed:follow { kinds = { "run", "step", "model", "schedule", "stream", "decision", "verdict", "reload", "reload_failed" } }
+  local follower = feed:follow { kinds = { "run", "step", "model", "schedule", "stream", "decision", "verdict", "reload",
+    "reload_failed" } }
   local _ <close> = setmetatable({}, { __close = function() follower:close() end })
   while true do
     local event, why = follower:next()
