@@ -86,23 +86,21 @@ describe("an overlap policy, of runs that take longer than the period", function
       local weir = require "weir"
       return weir.pipeline "inner" { weir.step "nap" { sleep = "10h" } }
     ]])
-    world:write("modules/agents/starts.lua", [[
-      local weir = require "weir"
-      return { kind = "agent", name = "starts", api = 1, execute = function(ctx) return weir.start("inner", {}):wait() end }
-    ]])
     world:write("modules/agents/tidy.lua", [[return { kind = "agent", name = "tidy", api = 1, execute = function() error "not undone" end }]])
     world:write("pipelines/tick.lua", [[
       local weir = require "weir"
-      return weir.pipeline "tick" { on = { { schedule = { cron = "0 * * * *", overlap = "terminate_other" } } },
-        weir.step "before" { agent = "echo", input = "x", undo = { agent = "tidy" } },
-        weir.step "inner" { agent = "starts" } }
+      return weir.flow "tick" { on = { { schedule = { cron = "0 * * * *", overlap = "terminate_other" } } },
+        function(run)
+          run:step "before" { agent = "echo", input = "x", undo = { agent = "tidy" } }
+          return weir.start("inner", {}):wait()
+        end }
     ]])
     world:start()
     world:pass(3600 * 2)
     local ended = {}
     for _, found in ipairs(world:runs()) do ended[#ended + 1] = found.row.pipeline .. " " .. found.row.status end
     table.sort(ended)
-    assert.same({ "inner cancelled", "inner waiting", "tick cancelled", "tick running" }, ended)
+    assert.same({ "inner cancelled", "inner waiting", "tick cancelled", "tick waiting" }, ended)
     local first = world:history("tick")[1]
     assert.equal("cancelled", first.status)
     assert.matches("was not undone", world.store:row(first.run).error.message)
