@@ -115,10 +115,14 @@ end
 
 --- Runs of a pipeline, the oldest first.
 function World:runs(pipeline)
-  local list = {}
-  for _, found in ipairs(assert(self.store:runs { limit = 1000 })) do
-    if not pipeline or found.row.pipeline == pipeline then list[#list + 1] = found end
-  end
+  local list, after = {}, nil
+  repeat
+    local page = assert(self.store:runs { limit = 1000, after = after })
+    for _, found in ipairs(page) do
+      if not pipeline or found.row.pipeline == pipeline then list[#list + 1] = found end
+    end
+    after = page[#page] and page[#page].id
+  until #page < 1000
   return list
 end
 
