@@ -23,6 +23,7 @@ local CHECKS = {
   "shows text of a run as text, whatever it says",
   "shows a reload, what could not be loaded, what differs between two versions, and takes one back",
   "says how the host is, and that no schedules are set up",
+  "shows what a schedule did and will do, pauses it and starts a run now",
   "stays smooth with a run of 5,000 steps",
   "is dark where the system is, and by its own switch",
   "fits into 360 pixels",
