@@ -25,6 +25,7 @@ local CHECKS = {
   "shows a reload, what could not be loaded, what differs between two versions, and takes one back",
   "shows whether runs can be moved to another version before it moves them",
   "says how the host is, and that no schedules are set up",
+  "shows what a schedule did and will do, pauses it and starts a run now",
   "stays smooth with a run of 5,000 steps",
   "is dark where the system is, and by its own switch",
   "fits into 360 pixels",

@@ -438,6 +438,30 @@ await check("says how the host is, and that no schedules are set up", async () =
   await page.waitForFunction(() => /No schedules are set up/.test(document.body.textContent) || document.querySelector(".card .times"));
 });
 
+const timed = `local weir = require "weir"
+return weir.pipeline "timed" {
+  on = { { schedule = { cron = "0 3 1 1 *", tz = "Europe/Berlin" }, name = "yearly" } },
+  weir.step "said" { agent = "said" },
+}
+`;
+
+await check("shows what a schedule did and will do, pauses it and starts a run now", async () => {
+  await go(page, "/schedules");
+  writeFileSync(`${project}/pipelines/timed.lua`, timed);
+  await page.waitForFunction(() => document.querySelector(".card h2")?.textContent === "timed/yearly");
+  must((await page.textContent(".card")).includes("0 3 1 1 *"), "it is not said when");
+  must((await page.textContent(".card .times")).includes("-01-01 03:00:00"), "the next times are missing");
+  await page.click("text=Start now");
+  await page.waitForFunction(() => document.querySelector(".card ul.times")?.textContent.includes("finished"));
+  await picture(page, "schedules");
+  await page.click("text=Pause");
+  await page.waitForFunction(() => document.querySelector(".card-head")?.textContent.includes("paused"));
+  must((await ask("GET", "/api/schedules/timed")).paused.by, "it is not said by whom");
+  await page.click("text=Resume");
+  await page.waitForFunction(() => !document.querySelector(".card-head")?.textContent.includes("paused"));
+  rmSync(`${project}/pipelines/timed.lua`);
+});
+
 // Size, colours, width -------------------------------------------------------------------------------------
 
 await check("stays smooth with a run of 5,000 steps", async () => {

@@ -151,7 +151,7 @@ function actions.preview(context, one, store, arguments)
   local rule = one.rule
   local answer = view.preview(one, state_of(store, one), { from_ms = moment(arguments.from, "from", rule) or clock.wall_ms(),
     to_ms = moment(arguments.to, "to", rule), count = arguments.count or arguments.to and preview_of.COUNT_MAX or COUNT,
-    duration_ms = took(arguments.duration) })
+    duration_ms = took(arguments.duration), what_if = arguments.from ~= nil })
   if context.json then
     for _, item in ipairs(answer.items) do context.out:line(shape.line(item)) end
     return

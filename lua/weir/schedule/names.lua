@@ -27,18 +27,26 @@ local function add(found, broken, definition, calendars)
   end
 end
 
---- The schedules of a project's pipelines, as they serve now.
+-- What weir brings with it starts by itself only where weir itself is the project.
+local function is_own(project, name)
+  local file = project:pipeline_file(name)
+  return file ~= nil and file:sub(1, #project.root + 1) == project.root .. "/"
+end
+
+--- The schedules of a project's own pipelines, as they serve now.
 ---@param project weir.Project
 ---@return table<string, weir.Scheduled> by id
 ---@return { pipeline: string, code: string, message: string }[] broken what could not be read
 function M.of(project)
   local found, broken = {}, {}
   for _, name in ipairs(project:pipeline_names()) do
-    local definition, err = project:pipeline(name)
-    if definition then
-      add(found, broken, definition, project.settings.calendars or {})
-    else
-      note_broken(broken, name, err)
+    if is_own(project, name) then
+      local definition, err = project:pipeline(name)
+      if definition then
+        add(found, broken, definition, project.settings.calendars or {})
+      else
+        note_broken(broken, name, err)
+      end
     end
   end
   return found, broken

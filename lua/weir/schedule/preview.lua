@@ -94,9 +94,9 @@ local function simulation(rule, state, now_ms, duration_ms)
 end
 
 local function times(rule, state, options)
-  local list, after = {}, math.max(options.from_ms - 1, state and state.mark_ms or 0)
+  local list, after = {}, math.max(options.from_ms - 1, state and not options.what_if and state.mark_ms or 0)
   local anchor = state and state.anchor_ms or rule.start_ms or options.from_ms
-  local left = rule.limit and rule.limit - (state and state.taken or 0) or math.huge
+  local left = rule.limit and rule.limit - (state and not options.what_if and state.taken or 0) or math.huge
   while #list < options.count and #list < left do
     local ms = rule:next(after, anchor)
     if not ms or options.to_ms and ms > options.to_ms then break end
@@ -109,15 +109,16 @@ end
 --- The next times.
 ---@param rule weir.Rule
 ---@param state weir.ScheduleState|nil
----@param options { from_ms: integer, count: integer, to_ms: integer|nil, duration_ms: integer|nil } duration_ms: how long a
----   run takes; default: the middle of those that are recorded
+---@param options { from_ms: integer, count: integer, to_ms: integer|nil, duration_ms: integer|nil, what_if: boolean|nil }
+---   duration_ms: how long a run takes; default: the middle of those that are recorded; what_if: of any stretch of time, also
+---   one that is over, as if nothing went on when it begins
 ---@return weir.PreviewItem[]
 ---@return { duration_ms: integer|nil, samples: integer } about
 function M.of(rule, state, options)
   local recorded, samples = M.duration(state)
   local duration_ms = options.duration_ms or recorded
   local list = times(rule, state, options)
-  local run = simulation(rule, state, options.from_ms, duration_ms or 0)
+  local run = simulation(rule, not options.what_if and state or nil, options.from_ms, duration_ms or 0)
   for _, item in ipairs(list) do run:take(item) end
   run:advance(math.huge)
   if not duration_ms then

@@ -135,7 +135,9 @@ local function read_absent(given)
   for _, name in ipairs(value_of.names(given)) do
     if name ~= "pipeline" and name ~= "within" then wrong("absent", "absent has no field '%s'", tostring(name)) end
   end
-  return { pipeline = given.pipeline, within_ms = span_ms(given, "within") }
+  local seconds, message = duration.parse(given.within == nil and 0 or given.within)
+  if not seconds then wrong("absent", "absent: within: %s", message) end
+  return { pipeline = given.pipeline, within_ms = given.within ~= nil and math.floor(seconds * 1000) or nil }
 end
 
 local function read_limit(limit)
@@ -198,8 +200,7 @@ end
 function M.check(options, calendars)
   local ok, err = pcall(read, options, calendars)
   if ok then return true end
-  err = failure.of(err)
-  return nil, err.message, err.field
+  return nil, failure.of(err).message, type(err) == "table" and err.field or nil
 end
 
 --- What a trigger of a schedule may not say beside it.

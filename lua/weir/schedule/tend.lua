@@ -171,10 +171,11 @@ local function start_kept(world, rule, one, definition, input, options)
   options.key = ("schedule/%s/%s"):format(rule.id, one.key)
   local ok, run, first = pcall(world.engine.prepare_once, world.engine, definition, input, options)
   if not ok then
-    local err = failure.of(run)
+    first = type(run) == "table" and run.code == "conflict" and run.run
+    if not first then error(run, 0) end
     native.recover()
-    if err.code ~= "conflict" or not err.run then error(err, 0) end
-    run, first = nil, err.run -- the pipeline was changed between two lives; it has been started
+    run = nil -- the key stands for another input: of a pipeline that was changed, or of a run at its time
+
   end
   if run then
     world.carry(run)

@@ -119,7 +119,8 @@ end
 local function ready(self, now_ms)
   local list = {}
   for id in pairs(self.found) do
-    local due = self.again[id] and 0 or self.due_ms[id]
+    local due = self.due_ms[id]
+    if self.again[id] then due = math.min(due or now_ms, now_ms) end
     if due and due <= now_ms and not self.tended[id] then list[#list + 1] = { id = id, due = due } end
   end
   table.sort(list, function(a, b)
@@ -202,6 +203,17 @@ local function tell_broken(self, broken)
   self.broken = broken
 end
 
+-- What is overdue keeps its place among the others; what has work left, or is new, is looked at now.
+local function place(self, id, one)
+  local state = record.get(self.host.store, id)
+  if not state or state.timing ~= one.rule.timing then
+    self.again[id] = true
+    return
+  end
+  self.due_ms[id] = decide.next_due(one.rule, state)
+  if #state.queue > 0 or #state.active > 0 then self.again[id] = true end
+end
+
 --- Reads the schedules of every pipeline anew. What was decided of a schedule stays, also when its definition has changed.
 --- Waits for files that are loaded for the first time.
 function Schedules:refresh()
@@ -211,7 +223,7 @@ function Schedules:refresh()
     if not found[id] then self.due_ms[id] = nil end
   end
   self.found = found
-  for id in pairs(found) do self.again[id] = true end
+  for id, one in pairs(found) do place(self, id, one) end
 end
 
 --- Starts them. Does not wait; the first look is at once.

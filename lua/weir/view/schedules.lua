@@ -67,7 +67,7 @@ end
 --- What a schedule will do.
 ---@param one weir.Scheduled
 ---@param state weir.ScheduleState|nil
----@param options { from_ms: integer, count: integer, to_ms: integer|nil, duration_ms: integer|nil }
+---@param options table as of `weir.schedule.preview`
 ---@return table {items, seconds, samples, paused, over}
 function M.preview(one, state, options)
   local list, about = preview.of(one.rule, state, options)

@@ -56,7 +56,7 @@ local function preview(call)
   end
   return 200, view.preview(one, view.state(call.host.store, one), { from_ms = moment(query.from, "from") or clock.wall_ms(),
     to_ms = moment(query.to, "to"), count = query.count or query.to and preview_of.COUNT_MAX or COUNT,
-    duration_ms = took and math.floor(took * 1000) })
+    duration_ms = took and math.floor(took * 1000), what_if = query.from ~= nil })
 end
 
 local function history(call)

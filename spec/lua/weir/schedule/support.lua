@@ -20,9 +20,10 @@ function M.ms(text) return (civil.read(text)) * 1000 end
 local World = {}
 World.__index = World
 
--- The clock on the wall begins where the spec says, and may be set; the other one only goes on.
+-- The clock on the wall goes on to where the spec begins, and may be set from then on.
 local function set_clock(self, text)
-  self.offset_ms = M.ms(text) - wall_ms()
+  clock.sleep((M.ms(text) - wall_ms()) / 1000)
+  self.offset_ms = 0
   clock.wall_ms = function() return wall_ms() + self.offset_ms end
   clock.wall = function() return wall() + self.offset_ms / 1000 end
 end
@@ -114,10 +115,14 @@ end
 
 --- Runs of a pipeline, the oldest first.
 function World:runs(pipeline)
-  local list = {}
-  for _, found in ipairs(assert(self.store:runs { limit = 1000 })) do
-    if not pipeline or found.row.pipeline == pipeline then list[#list + 1] = found end
-  end
+  local list, after = {}, nil
+  repeat
+    local page = assert(self.store:runs { limit = 1000, after = after })
+    for _, found in ipairs(page) do
+      if not pipeline or found.row.pipeline == pipeline then list[#list + 1] = found end
+    end
+    after = page[#page] and page[#page].id
+  until #page < 1000
   return list
 end
 
