@@ -1,5 +1,6 @@
 --- Says so when the digest of the day is not there: starts at nine on working days, and only if `daily` has not finished in
---- the twelve hours before; a check that was missed is not made up for. What nobody looks for is found missing at once, not after a week.
+--- the twelve hours before. A check that was missed is not made up for. What nobody looks for is found missing at once, not
+--- after a week.
 
 local weir = require "weir"
 

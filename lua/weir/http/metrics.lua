@@ -23,7 +23,8 @@ local function family() return { series = {}, count = 0 } end
 ---@return weir.Metrics
 function M.new()
   return setmetatable({ runs = family(), steps = family(), seconds = family(), reloads = family(), gaps = 0,
-    asked = family(), tokens = family(), usd = family(), first = family(), blocked = family(), schedules = family(), lags = family() }, Metrics)
+    asked = family(), tokens = family(), usd = family(), first = family(), blocked = family(), schedules = family(),
+    lags = family() }, Metrics)
 end
 
 local function escape(text)
