@@ -19,11 +19,11 @@ end
 ---@param one weir.Occurrence
 ---@return table
 function M.of(rule, one)
-  local data = { schedule = rule.name, kind = one.kind, number = one.number, nominal = clock.rfc3339(one.nominal_ms),
-    ["local"] = rule:local_text(one.nominal_ms), previous = one.previous_ms and clock.rfc3339(one.previous_ms) or nil,
-    interval = interval_of(rule, one.interval) }
+  local here = rule:local_text(one.nominal_ms)
+  local data = { schedule = rule.name, kind = one.kind, number = one.number, nominal = clock.rfc3339(one.nominal_ms), ["local"] = here,
+    day = here:sub(1, 10), previous = one.previous_ms and clock.rfc3339(one.previous_ms) or nil, interval = interval_of(rule, one.interval) }
   if rule.absent then data.absent = { pipeline = rule.absent.pipeline, since = clock.rfc3339(one.since_ms or one.nominal_ms) } end
-  return { specversion = "1.0", id = ("%s/%s"):format(rule.id, one.key), source = "/schedules/" .. rule.name,
+  return { specversion = "1.0", id = rule.id .. "/" .. one.key, source = "/schedules/" .. rule.name,
     type = rule.absent and "weir.schedule.absent" or "weir.schedule.due", subject = rule.pipeline, time = data.nominal, data = data }
 end
 
