@@ -17,7 +17,8 @@ local function attempts_of(step)
   return list
 end
 
---- A step; `attempts` are those that failed, `winner` is the branch of a speculation that counted, `why` is why its model was asked, `timing` how the answer came.
+--- A step; `attempts` are those that failed, `winner` is the branch of a speculation that counted, `why` is why its model was
+--- asked, `timing` how the answer came.
 ---@param step weir.view.Step
 ---@return table
 function M.step(step)
