@@ -106,7 +106,8 @@ local function say_items(self, items, indent)
   local failed = items.failed > 0 and (", %d failed"):format(items.failed) or ""
   self:say(indent .. self.out:paint("dim", text.count(items.total, "item") .. failed))
   for _, one in ipairs(type(items.failures) == "table" and items.failures or {}) do
-    self:say(indent .. self.out:paint("red", ("item %d: %s (%s)"):format(one.index, text.first_line(tostring(one.error.message)), one.error.code)))
+    local why = text.first_line(tostring(one.error.message))
+    self:say(indent .. self.out:paint("red", ("item %d: %s (%s)"):format(one.index, why, one.error.code)))
   end
 end
 

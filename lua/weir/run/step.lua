@@ -449,6 +449,13 @@ local function refuse_input(frame, step, key, message, code)
   return "failed", err
 end
 
+local function has_written(frame)
+  for _, source in ipairs(rawget(frame, "staged") or {}) do
+    if #source:operations() > 0 then return true end
+  end
+  return false
+end
+
 -- What the step wrote to the workspace and published is kept with its outcome, which then stands in the journal too.
 local function keep_staged(frame, step, key, input, from_ms, output)
   local asked = frame.run.journal:ask(step.kind.name, step.module, input)
@@ -468,7 +475,7 @@ local function unkept(frame, step, key, input)
   end
   local status
   status, output = conclude(frame, ok, output)
-  if status == "finished" and rawget(frame, "staged") and run.journal then
+  if status == "finished" and not frame.is_made_again and run.journal and has_written(frame) then
     status, output = keep_staged(frame, step, key, input, from_ms, output)
   end
   if status == "failed" and run.listener then
@@ -478,7 +485,7 @@ local function unkept(frame, step, key, input)
 end
 
 --- Runs a step whose outcome somebody else keeps. Waits. Raises what stops the whole run.
----@param frame table
+---@param frame table with `is_made_again` every life of the run does it again, and nothing of what it writes is kept
 ---@param step table of the plan, without critic, undo, post, once
 ---@param key string
 ---@return "finished"|"failed"|"skipped"|"cancelled" status
@@ -486,14 +493,14 @@ end
 function M.run_unkept(frame, step, key)
   local run = frame.run
   if step.when and not step.when(frame.data) then return "skipped" end
-  if run.journal and run.journal.has_past then
+  if run.journal and run.journal.has_past and not frame.is_made_again then
     local status, value = M.recorded(frame, key)
     if status then return status, value end
   end
   local input, message, code = step.input(frame.data)
   if input == nil and message then return refuse_input(frame, step, key, message, code) end
   native.check()
-  if run.rehearsal then run.rehearsal:beyond(step, key) end
+  if run.rehearsal and not frame.is_made_again then run.rehearsal:beyond(step, key) end
   local outer = native.context()
   native.set_context(frame)
   frame.stopped, frame.attempt_ms, frame.draft = nil, false, false

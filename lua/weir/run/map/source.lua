@@ -85,7 +85,7 @@ end
 local function streamed(frame, step, key, scope)
   local inner, own = frames.inner(frame, key .. "/", frame.data), stream.new(nil, frame.run, "chunk")
   own.forgets = true
-  inner.streams = { chunk = own }
+  inner.streams, inner.is_made_again = { chunk = own }, true
   local reader = own:subscribe()
   parking.back(frame.run)
   local chunker = native.start({ scope = scope }, run_chunker, inner, own, step, key)
