@@ -1,4 +1,5 @@
---- Reads, writes, removes and lists files, below given folders only.
+--- Reads, writes, removes and lists files, below given folders only. As a map's chunker it gives the lines of a file of any
+--- size as they are read.
 
 local weir = require "weir"
 local files = require "weir.port.files"
@@ -7,14 +8,15 @@ local M = {
   kind = "agent", name = "files", api = 1, has_consequences = true,
   doc = "Reads, writes, removes and lists files below given folders",
   needs = { path = "string", text = "string?", glob = "string?", exclude = "string?" },
-  gives = { path = "string", text = "string?", bytes = "integer?", removed = "boolean?", files = "array?" },
+  gives = { path = "string", text = "string?", bytes = "integer?", removed = "boolean?", files = "array?", lines = "integer?" },
   options = {
-    mode = { enum = { "read", "write", "remove", "list" }, default = "read" },
+    mode = { enum = { "read", "write", "remove", "list", "lines" }, default = "read" },
     roots = { type = "array", items = { type = "string" }, minItems = 1, default = weir.list({ "." }) },
     glob = "string?",                                   -- list: names to give, such as "*.md"; the input's goes before
     recursive = { type = "boolean", default = true },   -- list: folders in folders too
     hidden = { type = "boolean", default = false },     -- list: names that begin with a dot too
     required = { type = "boolean", default = false },   -- list: to find nothing is a failure
+    together = { type = "integer", minimum = 1, default = 1 },         -- lines: so many make one item
     max_bytes = { type = "integer", minimum = 0, default = 16777216 }, -- read: a larger file is refused
   },
 }
@@ -72,15 +74,57 @@ local function list(ctx, input, real)
   return { path = input.path, files = weir.list(told) }
 end
 
-local MODES = { read = read, write = write, remove = remove, list = list }
+-- What is emitted: {text, line, path}, the line being that of its first one, from 1.
+local function emitter(ctx, path)
+  local lines, first, count = {}, 1, 0
+  local function flush()
+    if #lines == 0 then return end
+    local text = table.concat(lines)
+    local fine, message, code = files.check_utf8(text, path)
+    if not fine then error({ code = code, message = ("files: lines from %d on: %s"):format(first, message) }, 0) end
+    ctx:emit { text = text, line = first, path = path }
+    lines, first = {}, count + 1
+  end
+  return function(line)
+    lines[#lines + 1], count = line, count + 1
+    if #lines >= ctx.options.together then flush() end
+  end, function()
+    flush()
+    return count
+  end
+end
 
---- Reads, writes, removes or lists, as the option `mode` says. A relative path is looked up below each root in
+local function lines(ctx, input, real, root)
+  local next_piece, message, code, file = files.pieces(real, { root = root })
+  if not next_piece then return nil, message, code end
+  local add, finish = emitter(ctx, input.path)
+  local rest = ""
+  for piece in next_piece, nil, nil, file do
+    local at = 1
+    while true do
+      local ending = piece:find("\n", at, true)
+      if not ending then break end
+      add(rest .. piece:sub(at, ending))
+      rest, at = "", ending + 1
+    end
+    rest = rest .. piece:sub(at)
+    if #rest > ctx.options.max_bytes then return nil, ("files: a line of '%s' has more than %d bytes"):format(input.path,
+      ctx.options.max_bytes), "limit" end
+  end
+  if rest ~= "" then add(rest) end
+  return { path = input.path, lines = finish() }
+end
+
+local MODES = { read = read, write = write, remove = remove, list = list, lines = lines }
+
+--- Reads, writes, removes, lists or emits lines, as the option `mode` says. A relative path is looked up below each root in
 --- turn. Waits for the disk.
 ---@param ctx weir.Context
 ---@param input { path: string, text: string?, glob: string?, exclude: string? }  exclude: a path that a list leaves out
 ---@return table?  read: { text, path, source (the path), bytes }, text being valid UTF-8; write: { path, bytes },
 ---  the file replaced as a whole, folders made as needed;
----  remove: { path, removed }, whether it was there; list: { path, files }, sorted, each with the path in front
+---  remove: { path, removed }, whether it was there; list: { path, files }, sorted, each with the path in front;
+---  lines: { path, lines }, how many there were, each emitted as { text, line, path } with its line feed
 ---@return string? message
 ---@return string? code  invalid (input, or a file that is no UTF-8), denied (outside the roots, or no right),
 ---  not_found, limit (larger than max_bytes), full (disk)

@@ -2,7 +2,7 @@ local schema = require "weir.schema"
 local testing = require "weir.testing"
 
 local MODULES = {
-  agents = { "chunk", "combine", "command", "digest_page", "echo", "files", "http", "keywords", "summarize" },
+  agents = { "chunk", "combine", "command", "digest_page", "documents", "echo", "files", "http", "keywords", "summarize", "tally" },
   critics = { "agreement", "rubric" },
   judges = { "consensus", "coverage", "longest", "vote" },
   models = { "anthropic", "compatible", "extractive", "hashing", "keywords", "ollama", "openai" },

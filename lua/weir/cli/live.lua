@@ -80,7 +80,9 @@ end
 -- Drawing ----------------------------------------------------------------------------------------
 
 local function guess(row, elapsed)
-  if not row.done or row.done < 3 or elapsed < GUESS_AFTER or row.done >= row.total then return "" end
+  if not row.done or row.done < 3 or elapsed < GUESS_AFTER or not row.total or row.done >= row.total then
+    return ""
+  end
   return (", about %s left"):format(text.duration(elapsed / row.done * (row.total - row.done)))
 end
 

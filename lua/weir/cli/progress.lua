@@ -93,7 +93,10 @@ local function say_progress(self, event)
   local said = self.said[event.step] or self.began
   if now - said < EVERY then return end
   self.said[event.step] = now
-  self.console.err:line(("%s %s  %d of %d"):format(self.console.signs.running, event.step, event.done, event.total))
+  local of = event.total and (" of %d"):format(event.total) or ""
+  local failed = (event.failed or 0) > 0 and (", %d failed"):format(event.failed) or ""
+  local left = event.eta_s and (", about %s left"):format(text.duration(event.eta_s)) or ""
+  self.console.err:line(("%s %s  %d%s%s%s"):format(self.console.signs.running, event.step, event.done, of, failed, left))
 end
 
 local function line_of(self, event)

@@ -127,6 +127,16 @@ local function say_decision(self, decision, indent)
   self:say(indent .. self.out:paint("dim", ("decided%s: %s"):format(by, table.concat(parts, "; "))))
 end
 
+-- What failed among the items of a large map.
+local function say_items(self, items, indent)
+  local failed = items.failed > 0 and (", %d failed"):format(items.failed) or ""
+  self:say(indent .. self.out:paint("dim", text.count(items.total, "item") .. failed))
+  for _, one in ipairs(type(items.failures) == "table" and items.failures or {}) do
+    local why = text.first_line(tostring(one.error.message))
+    self:say(indent .. self.out:paint("red", ("item %d: %s (%s)"):format(one.index, why, one.error.code)))
+  end
+end
+
 local function say_details(self, step, indent)
   for _, failed in ipairs(step.attempts) do
     self:say(indent .. self.out:paint("yellow", ("attempt %d failed after %s: %s (%s); waited %s"):format(failed.attempt,
@@ -136,6 +146,7 @@ local function say_details(self, step, indent)
   end
   if step.model then say_model(self, step, indent) end
   if step.verdict then say_verdict(self, step.verdict, indent) end
+  if step.items then say_items(self, step.items, indent) end
   if step.decision then say_decision(self, step.decision, indent) end
   if step.error and step.status == "failed" then say_error(self, step.error, indent) end
   say_stopped(self, step.stopped, indent)

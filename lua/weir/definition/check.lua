@@ -204,8 +204,16 @@ local function check_sleep(self, sleep, keys, place)
 end
 
 -- `around`: the names that a body's steps may not bear, as they are those of what surrounds it.
-local function check_map(self, map, keys, place, around)
+local function check_map(self, map, keys, place, around, from)
   if not map then return end
+  if map.over == nil and not from then
+    refuse(self, below(keys, "over"), "is missing: a map goes over a list, or over what it reads `from` another step")
+  end
+  if map.hedge ~= "p95" then check_duration(self, map.hedge, below(keys, "hedge")) end
+  check_duration(self, map.memo, below(keys, "memo"))
+  if map.memo and not map.each.agent then
+    refuse_plainly(self, below(keys, "memo"), "memo: outputs are remembered where each item is an agent's step")
+  end
   check_value(self, map.over, below(keys, "over"), place)
   check_agent(self, map.chunk, below(keys, "chunk"))
   check_agent(self, map.reduce, below(keys, "reduce"))
@@ -345,7 +353,7 @@ local function check_kind(self, step, keys, place, around)
   check_approval(self, step.approval, below(keys, "approval"), place)
   check_wait(self, step.wait, below(keys, "wait"), place)
   check_sleep(self, step.sleep, below(keys, "sleep"), place)
-  check_map(self, step.map, below(keys, "map"), place, around)
+  check_map(self, step.map, below(keys, "map"), place, around, step.from)
   check_speculate(self, step.speculate, below(keys, "speculate"), place, around)
   check_plan(self, step.plan, below(keys, "plan"), place)
   if step.groups then

@@ -78,10 +78,6 @@ define("use", {
   { "use", ref "module" }, { "options", ref "options" },
 }, { "use" })
 
-define("agent_use", {
-  { "agent", ref "module" }, { "options", ref "options" },
-}, { "agent" })
-
 local approval_fields = {
   { "title", text "what is asked; text with ${paths}" }, { "show", anything "what the person sees; a value" },
   { "form", { type = list { "object", "boolean" }, description = "JSON Schema of the answer" } },
@@ -106,18 +102,27 @@ define("wait", {
 define("until_time", { { "until", text "a time (RFC 3339), or a path to one" } }, { "until" })
 define("limits", { { "min", count(1) }, { "max", count(1) } })
 
+define("chunk", {
+  { "agent", ref "module" }, { "options", ref "options" },
+  { "stream", flag "items are mapped as the agent emits them, and are not kept" },
+}, { "agent" })
+
 define("reduce", {
   { "agent", ref "module" }, { "options", ref "options" },
   { "mode", one_of("all", "fold", "tree") }, { "arity", count(2) },
 }, { "agent" })
 
 define("map", {
-  { "over", anything "a path to a list, or a list" }, { "chunk", ref "agent_use" }, { "batch", count(1) },
+  { "over", anything "a path to a list, or a list; with `chunk` its input" }, { "chunk", ref "chunk" }, { "batch", count(1) },
   { "concurrency", either(count(1), ref "limits") }, { "ordered", flag() },
   { "tolerate", either(count(0), { type = "string", pattern = "^(100|[0-9]{1,2})(\\.[0-9]+)?%$",
     errorMessage = "must be a number of failures, or a share such as \"5%\"" }) },
-  { "until", condition "ends the map early" }, { "each", ref "step" }, { "reduce", ref "reduce" },
-}, { "over", "each" })
+  { "until", condition "ends the map early" },
+  { "hedge", either({ const = "p95" }, ref "duration") },
+  { "memo", { allOf = list { ref "duration" }, description = "for how long outputs are remembered by version, options and input" } },
+  { "each", ref "step" }, { "reduce", ref "reduce" },
+}, { "each" })
+defs.map.properties.hedge.errorMessage = "must be p95, or " .. duration.expected
 
 define("at_least", { { "at_least", count(1) } }, { "at_least" })
 define("by_deadline", { { "deadline", ref "duration" } }, { "deadline" })
@@ -313,7 +318,7 @@ local function flow_schema(entry)
   local step = others.step
   step.properties.run = {}
   step.oneOf = exactly_one { "run", table.unpack(M.kinds) }
-  others.map.required = list { "over", "each" }
+  others.map.required = list { "each" }
   return { ["$ref"] = "#/$defs/" .. entry, ["$defs"] = others }
 end
 

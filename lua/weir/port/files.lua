@@ -208,6 +208,31 @@ function M.check_utf8(bytes, what)
   return nil, message:format(what or "text", offset), "invalid"
 end
 
+-- Opens a regular file below a root, or anywhere.
+local function open_to_read(path, root)
+  local real, message, code = path, nil, nil
+  if root then real, message, code = M.below(root, path) end
+  if not real then return nil, message, code end
+  -- O_NONBLOCK: opening a named pipe must not hang a thread of the loop.
+  local file, err = open(real, uv.constants.O_RDONLY | uv.constants.O_NONBLOCK, 0)
+  if not file then return refuse(path, err) end
+  local is_kept = false
+  local guard <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
+    if not is_kept then File.__close(file) end
+  end })
+  if root then
+    local is_fine
+    is_fine, message, code = check_place(file, root, path)
+    if not is_fine then return nil, message, code end
+  end
+  local stat, stat_error = use(file, uv.fs_fstat)
+  if not stat then return refuse(path, stat_error) end
+  if stat.type == "directory" then return refuse(path, "EISDIR") end
+  if stat.type ~= "file" then return nil, ("'%s': is not a regular file"):format(path), "invalid" end
+  is_kept = true
+  return file, stat.size
+end
+
 --- Reads a whole file. Waits.
 ---@param path string
 ---@param options { max_bytes: integer?, text: boolean?, root: string? }? default 64 MiB; `text` refuses
@@ -218,31 +243,41 @@ end
 function M.read(path, options)
   check_path(path)
   options = options or {}
-  local real, message, code = path, nil, nil
-  if options.root then real, message, code = M.below(options.root, path) end
-  if not real then return nil, message, code end
-  -- O_NONBLOCK: opening a named pipe must not hang a thread of the loop.
-  local file <close>, err = open(real, uv.constants.O_RDONLY | uv.constants.O_NONBLOCK, 0)
-  if not file then return refuse(path, err) end
-  if options.root then
-    local is_fine
-    is_fine, message, code = check_place(file, options.root, path)
-    if not is_fine then return nil, message, code end
-  end
-  local stat, stat_error = use(file, uv.fs_fstat)
-  if not stat then return refuse(path, stat_error) end
-  if stat.type == "directory" then return refuse(path, "EISDIR") end
-  if stat.type ~= "file" then return nil, ("'%s': is not a regular file"):format(path), "invalid" end
+  local file <close>, size, open_code = open_to_read(path, options.root)
+  if not file then return nil, size, open_code end
   local max_bytes = options.max_bytes or READ_BYTES
-  if stat.size > max_bytes then return too_long(path, max_bytes) end
-  local bytes
-  bytes, message, code = read_all(file, path, stat.size, max_bytes)
+  if size > max_bytes then return too_long(path, max_bytes) end
+  local bytes, message, code = read_all(file, path, size, max_bytes)
   if not bytes then return nil, message, code end
   if options.text then
     local fine, why, why_code = M.check_utf8(bytes, path)
     if not fine then return nil, why, why_code end
   end
   return bytes
+end
+
+--- Reads a file piece by piece, so that one of any size needs little memory: `for piece in reader do`. Opening and each
+--- piece wait; what cannot be read in the middle raises {code, message}.
+---@param path string
+---@param options { root: string? }? as `below`
+---@return fun(): string|nil next gives nil at the end; or nil
+---@return string|nil message
+---@return string|nil code as `read`
+---@return table|nil file to be closed: the fourth value of a generic for
+function M.pieces(path, options)
+  check_path(path)
+  local file, message, code = open_to_read(path, options and options.root)
+  if not file then return nil, message, code end
+  local at = 0
+  return function()
+    local piece, err = use(file, uv.fs_read, PIECE_BYTES, at)
+    if not piece then
+      local _, why, why_code = refuse(path, err)
+      error({ code = why_code, message = why }, 0)
+    end
+    at = at + #piece
+    return piece ~= "" and piece or nil
+  end, nil, nil, file
 end
 
 -- Writing

@@ -14,13 +14,14 @@ local approval = require "weir.run.kinds.approval"
 local body_kind = require "weir.run.kinds.body"
 local child = require "weir.run.kinds.child"
 local map = require "weir.run.kinds.map"
+local memo = require "weir.run.map.memo"
 local sleep = require "weir.run.kinds.sleep"
 local speculate = require "weir.run.kinds.speculate"
 local wait = require "weir.run.kinds.wait"
 
 local M = {}
 
-local CRITIC_ATTEMPTS, MAX_VISITS, CONCURRENCY, TREE_ARITY = 3, 100, 8, 16
+local CRITIC_ATTEMPTS, MAX_VISITS, CONCURRENCY, ADAPTIVE, TREE_ARITY = 3, 100, 8, 64, 16
 
 local function must(value, message)
   if value == nil then failure.raise("invalid", "%s", message) end
@@ -165,21 +166,45 @@ local function reduce_of(self, data)
 end
 
 local function concurrency_of(value)
-  if type(value) == "table" then return value.max or CONCURRENCY end
-  return value or CONCURRENCY
+  if type(value) ~= "table" then return value or CONCURRENCY end
+  local least = value.min or 1
+  return { min = least, max = math.max(least, value.max or ADAPTIVE) }
+end
+
+-- What a table of items can hold: one agent's work, of which nothing but its output is to be kept.
+local function is_light(each)
+  return each.agent ~= nil and not (each.critic or each.once or each.undo or each.post or each.from or each.approve_if or each.stream
+    or each.label)
+end
+
+-- An item that takes long is begun once more, and whoever is first counts.
+local function hedged(each, hedge)
+  local again = setmetatable({ name = each.name .. "_again" }, { __index = each })
+  return { name = each.name, kind = speculate, branches = { each, again }, join = "first", hedge = hedge,
+    input = function() return {} end, when = each.when, retry = retry.policy(), is_simple = true }
+end
+
+local function remember(step, seconds_kept)
+  for _, one in ipairs { step.each, step.reduce and step.reduce.each } do
+    if one.agent then one.kind = memo.kind(seconds_kept) end
+  end
 end
 
 function COMPILE.map(self, step, data)
   local fields = data.map
   if fields.chunk then
     step.chunk = compile_step(self, { name = "chunk", agent = fields.chunk.agent, options = fields.chunk.options, input = fields.over })
+    step.chunk_streams = fields.chunk.stream
   end
   step.kind = map
-  step.over = values_of(self)(fields.over)
+  step.over = fields.over ~= nil and values_of(self)(fields.over) or nil
   step.batch, step.concurrency = fields.batch, concurrency_of(fields.concurrency)
-  step.tolerate, step.enough = tolerate_of(fields.tolerate), test(fields["until"])
+  step.tolerate, step.enough, step.ordered = tolerate_of(fields.tolerate), test(fields["until"]), fields.ordered
   step.each = compile_step(self, fields.each)
   step.reduce = reduce_of(self, fields.reduce)
+  step.is_light = is_light(step.each) and not fields.hedge
+  if fields.memo then remember(step, seconds(fields.memo)) end
+  if fields.hedge then step.each = hedged(step.each, fields.hedge == "p95" and "p95" or seconds(fields.hedge)) end
 end
 
 -- Hedged branches are there for one another, those with a judge are there to be compared.

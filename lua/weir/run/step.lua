@@ -149,6 +149,7 @@ local function attempts(frame, step, key, input, asked, feedback, refused_ms)
     end
     local delay = retry.delay(step.retry, attempt)
     local to_ms = clock.wall_ms()
+    if frame.on_attempt_failed then frame.on_attempt_failed(output) end
     keep_attempt(frame, key, asked, { attempt = attempt, from_ms = from_ms, to_ms = to_ms, error = output, delay = delay })
     from_ms = to_ms + math.ceil(delay * 1000)
     parking.sleep_until(run, key, "retry", from_ms)
@@ -249,11 +250,25 @@ end
 
 local COMMITS = 20 -- tries, when what a step writes meets what others have written meanwhile
 
--- The outcome, in one transaction with what the step has written.
-local function keep_finished(frame, token, ...)
-  local journal, staged = frame.run.journal, rawget(frame, "staged")
-  if not staged then return journal:finish(token, ...) end
-  frame.staged = nil
+-- Steps of one run do not meet in conflicts with one another: one commits after the other.
+local function one_at_a_time(run, body, ...)
+  while run.is_committing do
+    local waiter = native.waiter()
+    run.commits = run.commits or {}
+    table.insert(run.commits, waiter)
+    waiter:wait "the commit of another step"
+  end
+  run.is_committing = true
+  local results = table.pack(pcall(body, ...))
+  run.is_committing = false
+  local commits = run.commits
+  run.commits = nil
+  for _, waiter in ipairs(commits or {}) do waiter:wake() end
+  if not results[1] then error(results[2], 0) end
+  return table.unpack(results, 2, results.n)
+end
+
+local function keep_written(journal, staged, ...)
   local refusal
   for _ = 1, COMMITS do
     local operations = {}
@@ -268,6 +283,14 @@ local function keep_finished(frame, token, ...)
     for _, source in ipairs(staged) do source:committed() end
   end
   return refusal
+end
+
+-- The outcome, in one transaction with what the step has written.
+local function keep_finished(frame, token, ...)
+  local run, staged = frame.run, rawget(frame, "staged")
+  if not staged then return run.journal:finish(token, ...) end
+  frame.staged = nil
+  return one_at_a_time(run, keep_written, run.journal, staged, ...)
 end
 
 local function keep_cancelled(frame, key, asked, from_ms, to_ms, attempt, err)
@@ -424,6 +447,66 @@ local function refuse_input(frame, step, key, message, code)
   local run = frame.run
   if run.listener then run:notify { kind = "step", step = key, name = step.name, status = "failed", error = err } end
   return "failed", err
+end
+
+local function has_written(frame)
+  for _, source in ipairs(rawget(frame, "staged") or {}) do
+    if #source:operations() > 0 then return true end
+  end
+  return false
+end
+
+-- What the step wrote to the workspace and published is kept with its outcome, which then stands in the journal too.
+local function keep_staged(frame, step, key, input, from_ms, output)
+  local asked = frame.run.journal:ask(step.kind.name, step.module, input)
+  return finish(frame, step, key, input, nil, asked, from_ms, wall_ms(), 1, output)
+end
+
+local function unkept(frame, step, key, input)
+  local run, from_ms = frame.run, wall_ms()
+  frame.began_ms = nil
+  if run.plan.budget then allowance.spend(frame, key) end
+  if run.plan.upgrade then frame.held = upgrade.held_for(run, key) end
+  local ok, output
+  if step.is_simple then
+    ok, output = once(frame, step, key, input, 1)
+  else
+    ok, output = bounded(frame, step, key, input, 0)
+  end
+  local status
+  status, output = conclude(frame, ok, output)
+  if status == "finished" and not frame.is_made_again and run.journal and has_written(frame) then
+    status, output = keep_staged(frame, step, key, input, from_ms, output)
+  end
+  if status == "failed" and run.listener then
+    run:notify { kind = "step", step = key, name = step.name, status = status, at_ms = wall_ms(), error = output }
+  end
+  return status, output
+end
+
+--- Runs a step whose outcome somebody else keeps. Waits. Raises what stops the whole run.
+---@param frame table with `is_made_again` every life of the run does it again, and nothing of what it writes is kept
+---@param step table of the plan, without critic, undo, post, once
+---@param key string
+---@return "finished"|"failed"|"skipped"|"cancelled" status
+---@return any value
+function M.run_unkept(frame, step, key)
+  local run = frame.run
+  if step.when and not step.when(frame.data) then return "skipped" end
+  if run.journal and run.journal.has_past and not frame.is_made_again then
+    local status, value = M.recorded(frame, key)
+    if status then return status, value end
+  end
+  local input, message, code = step.input(frame.data)
+  if input == nil and message then return refuse_input(frame, step, key, message, code) end
+  native.check()
+  if run.rehearsal and not frame.is_made_again then run.rehearsal:beyond(step, key) end
+  local outer = native.context()
+  native.set_context(frame)
+  frame.stopped, frame.attempt_ms, frame.draft = nil, false, false
+  local status, value = unkept(frame, step, key, input)
+  native.set_context(outer)
+  return status, value
 end
 
 --- The outcome that an earlier life recorded under a key, without asking what was asked: for definitions that

@@ -38,7 +38,8 @@ function M.new(options, run, step, key)
   if type(options) ~= "table" then options = {} end
   local self = setmetatable({ run = run, step = step, readers = {}, items = {}, count = 0, buffer = options.buffer or DEFAULT_BUFFER,
     on_full = options.on_full or "wait", interval = options.rate and 1 / options.rate or false, due = 0,
-    on_item = false, watch = false, judge = false, from = 1, tell = false, blocked_s = 0, again = false, unkept = false }, Stream)
+    on_item = false, watch = false, judge = false, from = 1, forgets = false, tell = false, blocked_s = 0, again = false,
+    unkept = false }, Stream)
   if key and run.journal then
     self.key, self.recorded, self.kept, self.kept_at = key, run.journal.streams[key] or {}, 0, clock.now()
     self.unkept = 0
@@ -145,7 +146,8 @@ function Stream:emit(item)
   end
   if self.interval then pace(self) end
   local count = self.count + 1
-  self.count, self.items[count] = count, item
+  self.count = count
+  if not self.forgets then self.items[count] = item end
   if self.on_item then self.on_item() end
   if self.unkept then keep(self, count, item) end
   if self.tell then self.tell(item) end
@@ -195,6 +197,7 @@ end
 
 --- What was streamed, as one value: strings joined, else a list. Of a step with a critic: its latest draft.
 function Stream:value()
+  if self.forgets then return json.list {} end
   for index = self.from, self.count do
     if type(self.items[index]) ~= "string" then
       return json.list(self.from == 1 and self.items or table.move(self.items, self.from, self.count, 1, {}))

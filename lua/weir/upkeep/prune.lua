@@ -6,6 +6,7 @@ local checkpoint = require "weir.port.store"
 local clock = require "weir.port.clock"
 local duration = require "weir.duration"
 local failure = require "weir.failure"
+local items = require "weir.run.map.items"
 local native = require "weir.native.scheduler"
 local pages = require "weir.upkeep.pages"
 local pins = require "weir.upkeep.pins"
@@ -145,6 +146,7 @@ local function last_operations(prune, run_id)
     operations[#operations + 1] = operation
   end
   for found in pages.keys(prune.store, "signals", run_id .. "/") do add { op = "delete", space = "signals", key = found.key } end
+  for found in pages.keys(prune.store, items.SPACE, run_id .. "/") do add { op = "delete", space = items.SPACE, key = found.key } end
   for _, operation in ipairs(prune.belongings[run_id] or {}) do add(operation) end
   local key = prune.key_of[run_id]
   if has_started(prune, run_id, key) then add { op = "delete", space = starts.SPACE, key = key } end
@@ -224,6 +226,7 @@ end
 local function remove_rest(prune)
   local result = prune.result
   part_of(prune, "documents", function() result.documents = tidy.documents(prune) end)
+  part_of(prune, "remembered outputs", function() tidy.memo(prune) end)
   part_of(prune, "definitions and modules", function()
     local removed = pins.sweep(prune.store, function() pause(prune) end)
     result.definitions, result.modules = removed.definitions, removed.modules

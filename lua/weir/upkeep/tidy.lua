@@ -2,6 +2,7 @@
 
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
+local memo = require "weir.run.map.memo"
 local pages = require "weir.upkeep.pages"
 local workspace = require "weir.workspace"
 
@@ -44,6 +45,21 @@ function M.documents(prune)
   until count < BUDGET or prune.is_stopping()
   if next(prune.live) == nil and not prune.is_stopping() then workspace.trim(store, lowest_snapshot(store), math.maxinteger) end
   return deleted
+end
+
+--- Removes outputs that maps remembered and whose time is over. Waits. Raises `corrupt`.
+---@param prune table
+---@return integer removed
+function M.memo(prune)
+  local store, now_ms, removed = prune.store, clock.wall_ms(), 0
+  for found in pages.keys(store, memo.SPACE) do
+    if not found.damaged and found.value.until_ms <= now_ms then
+      store:delete(memo.SPACE, found.key)
+      removed = removed + 1
+    end
+    if prune.is_stopping() then break end
+  end
+  return removed
 end
 
 --- Removes blobs to which nobody refers. Waits. Raises `corrupt`, `conflict`.

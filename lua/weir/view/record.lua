@@ -33,6 +33,7 @@ end
 ---@field label string|nil
 ---@field verdict table|nil
 ---@field decision table|nil of a speculation: {winner, branches, by, stopped_s}
+---@field items table|nil of a large map: {total, failed, recalled, failures}
 ---@field kept string|nil     the run that made its outcome, if another one did
 ---@field is_edited boolean|nil its output was changed when it was kept
 ---@field usage table<string, number>|nil tokens, usd
@@ -113,8 +114,10 @@ function READ.step(self, entry)
   end
 end
 
--- Which branch of a speculation counted.
+-- Which branch of a speculation counted; what came of the items of a large map, which are no steps here.
 function READ.choice(self, entry)
+  local map = entry[2]:match "^(.*)/%(items%)"
+  if map and type(entry[3]) == "table" then step_of(self, map).items = entry[3] end
   local key = entry[2]:match "^(.*)/%(decided%)"
   if key and type(entry[3]) == "table" then step_of(self, key).decision = entry[3] end
 end

@@ -1,4 +1,5 @@
 local testing = require "weir.testing"
+local weir = require "weir"
 local chunk = testing.module("agents/chunk")
 
 local function cut(text, options, source)
@@ -27,6 +28,41 @@ describe("agent chunk", function()
   it("cuts by lines and by paragraphs", function()
     assert.same({ "a\nb\n", "c\n" }, texts(cut("a\nb\nc\n", { by = "lines", size = 2 })))
     assert.same({ "a\nb\n\n", "  c\n \n\n", "d" }, texts(cut("a\nb\n\n  c\n \n\nd", { by = "paragraphs", size = 1 })))
+  end)
+
+  it("cuts by bytes, and may split a character", function()
+    assert.same({ "abc", "d\xc3\xa4", "e" }, texts(cut("abcd\u{e4}e", { by = "bytes", size = 3 })))
+    assert.same({ "abcd", "cdef" }, texts(cut("abcdef", { by = "bytes", size = 4, overlap = 2 })))
+    assert.same({ "\xc3", "\xa4" }, texts(cut("\u{e4}", { by = "bytes", size = 1 })))
+  end)
+
+  it("cuts at separators, the longer one where two begin at one place", function()
+    assert.same({ "a;", "b;;", "c" }, texts(cut("a;b;;c", { by = "separators", separators = { ";", ";;" } })))
+    assert.same({ "a--b--", "c--" }, texts(cut("a--b--c--", { by = "separators", separators = { "--" }, size = 2 })))
+    assert.same({ "no separator" }, texts(cut("no separator", { by = "separators" })))
+  end)
+
+  it("cuts a list by count, with an overlap", function()
+    local function cut_list(items, options)
+      return chunk.execute(testing.context(chunk, { options = options }), { items = weir.list(items) })
+    end
+    assert.same({ { items = { 1, 2, 3 }, from = 1, to = 3 }, { items = { 3, 4, 5 }, from = 3, to = 5 } },
+      cut_list({ 1, 2, 3, 4, 5 }, { by = "count", size = 3, overlap = 1 }).chunks)
+    assert.same({}, cut_list({}, { by = "count" }).chunks)
+  end)
+
+  it("puts items of one key, or of one file, together, at most so many", function()
+    local items = weir.list { { source = "a", n = 1 }, { source = "b", n = 2 }, { source = "a", n = 3 }, { source = "a", n = 4 } }
+    local function by(options) return chunk.execute(testing.context(chunk, { options = options }), { items = items }) end
+    assert.same({ { key = "a", items = { items[1], items[3], items[4] } }, { key = "b", items = { items[2] } } }, by({ by = "file" }).chunks)
+    local keys = {}
+    for index, one in ipairs(by({ by = "key", key = "n" }).chunks) do keys[index] = one.key end
+    assert.same({ "1", "2", "3", "4" }, keys)
+    assert.equal(3, #by({ by = "key", key = "source", size = 2 }).chunks)
+    assert.same({ nil, "chunk: item 0 has no 'other' to put it under", "invalid" }, { chunk.execute(testing.context(chunk,
+      { options = { by = "key", key = "other" } }), { items = items }) })
+    assert.same({ nil, "chunk: by 'count' cuts a list; give it as input.items", "invalid" }, { chunk.execute(testing.context(chunk,
+      { options = { by = "count" } }), { text = "x" }) })
   end)
 
   it("cuts by Markdown sections and names them", function()

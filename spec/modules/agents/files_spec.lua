@@ -32,6 +32,28 @@ describe("agent files", function()
     assert.equal(6, output.bytes)
   end)
 
+  it("emits the lines of a file of any size as it reads them, so many together", function()
+    local text = {}
+    for n = 1, 30000 do text[n] = ("line %d of the file\n"):format(n) end
+    put("docs/long.txt", table.concat(text) .. "the last")
+    local ctx = testing.context(files, { options = { mode = "lines" }, root = folder })
+    assert.same({ path = "docs/long.txt", lines = 30001 }, files.execute(ctx, { path = "docs/long.txt" }))
+    assert.same({ text = "line 2 of the file\n", line = 2, path = "docs/long.txt" }, ctx.emitted[2])
+    assert.same({ text = "the last", line = 30001, path = "docs/long.txt" }, ctx.emitted[30001])
+    ctx = testing.context(files, { options = { mode = "lines", together = 1000 }, root = folder })
+    files.execute(ctx, { path = "docs/long.txt" })
+    assert.same({ 31, 1001, 2000 }, { #ctx.emitted, ctx.emitted[2].line, select(2, (ctx.emitted[1].text .. ctx.emitted[2].text):gsub("\n", "")) })
+  end)
+
+  it("refuses lines that are no text, or longer than it may read", function()
+    put("docs/bad.txt", "fine\ncaf\xe9\n")
+    local ok, err = pcall(files.execute, testing.context(files, { options = { mode = "lines" }, root = folder }), { path = "docs/bad.txt" })
+    assert.same({ false, "invalid" }, { ok, err.code })
+    assert.matches("lines from 2 on", err.message)
+    put("docs/wide.txt", ("x"):rep(5000))
+    assert.equal("limit", select(3, run({ path = "docs/wide.txt" }, { mode = "lines", max_bytes = 100 })))
+  end)
+
   it("writes what it then reads", function()
     assert.same({ path = "docs/new/b.md", bytes = 3 },
       run({ path = "docs/new/b.md", text = "abc" }, { mode = "write" }))
