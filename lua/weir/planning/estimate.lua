@@ -41,19 +41,20 @@ local function places_of(store, entries, head, definitions)
   end
   local plans = {}
   for _, entry in ipairs(entries) do
-    local step, tag = M.plan_key(entry)
-    if step then plans[("%s/plan%s/"):format(step, tag)] = place.new(normal_of(entry[3].version)) end
+    local prefix = M.plan_prefix(entry)
+    if prefix then plans[prefix] = place.new(normal_of(entry[3].version)) end
   end
   return place.new(normal_of(head.version)), plans
 end
 
---- The step and the number of the plan that an entry of a journal chose.
+--- What the keys of a plan's steps begin with, when an entry of a journal chose a plan.
 ---@param entry table
----@return string|nil key of the step
----@return string|nil tag "" for the first plan, "#2" for the second
-function M.plan_key(entry)
+---@return string|nil prefix such as `report/plan/`, `report/plan#2/`
+---@return string|nil key of the step that plans
+function M.plan_prefix(entry)
   if entry[1] ~= "choice" then return nil end
-  return entry[2]:match "^(.+)/%(plan%)([#~%d.]*)$"
+  local step, tag = entry[2]:match "^(.+)/%(plan%)([#~%d.]*)$"
+  return step and ("%s/plan%s/"):format(step, tag:match "#%d+$" or ""), step
 end
 
 local function node_at(key, whole, plans)
@@ -246,16 +247,26 @@ local function metrics_of(engine, model)
   end
 end
 
---- What an engine knows that estimates are made of. May yield.
+--- What an engine knows of modules and models that estimates are made of.
 ---@param engine weir.Engine
----@param model string|nil of those that name none
----@return table about
-function M.about(engine, model)
+---@param model any of those that name none
+---@return table about without `known`
+function M.about_modules(engine, model)
   local registry = engine.project.registry
-  return { known = M.known(engine.store), model_metrics = metrics_of(engine, model), module_of = function(name)
+  return { known = {}, model_metrics = metrics_of(engine, model), module_of = function(name)
     local entry = registry:get("agents/" .. name)
     return entry and entry.module
   end }
+end
+
+--- All that an engine knows that estimates are made of. May yield.
+---@param engine weir.Engine
+---@param model any of those that name none
+---@return table about
+function M.about(engine, model)
+  local about = M.about_modules(engine, model)
+  about.known = M.known(engine.store)
+  return about
 end
 
 local function listed(names, what)

@@ -84,7 +84,8 @@ function M.newest(store, limit)
     if left == 0 then return nil end
     at = at + 1
     if at > #page then
-      page = #page > 0 and #page < PAGE and {} or store:scan(M.space, { reverse = true, before = before, limit = PAGE, damaged = true }) or {}
+      local is_last = #page > 0 and #page < PAGE
+      page = is_last and {} or store:scan(M.space, { reverse = true, before = before, limit = PAGE, damaged = true }) or {}
       at, before = 1, page[#page] and page[#page].key
     end
     left = left - 1

@@ -29,6 +29,7 @@ local M = {}
 ---@field of { run: string, from: string|nil, seed: string }|nil the run whose outcomes it began with
 ---@field patience number|nil seconds that it stays in memory while it only waits, if not as its engine says
 ---@field near number|nil seconds within which what only time ends is waited for in memory, if not as its engine says
+---@field meters (fun(name: string, value: number, key: string))[]|nil hear what counts against budgets
 ---@field interrupted "parked"|"stopped"|"crashed"|nil why it ends here and goes on later
 local Run = {}
 Run.__index = Run
@@ -106,6 +107,7 @@ function Run:measure(name, value, labels, key)
     self.usage_of = self.usage_of or {}
     local own = self.usage_of[key] or {}
     own[name], self.usage_of[key] = (own[name] or 0) + value, own
+    for _, meter in ipairs(self.meters or {}) do meter(name, value, key) end
   end
   self:notify { kind = "metric", step = key, name = name, value = value, labels = labels }
 end
