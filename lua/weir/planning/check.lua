@@ -201,11 +201,14 @@ end
 
 -- Whole plans ------------------------------------------------------------------------------------------
 
-local function lookup_of(agents)
+local ANY_OPTIONS = { options = { type = "object" } } -- a plan may give none: that is told in words of its own
+
+local function lookup_of(self)
   return function(kind, name)
     if kind ~= "agent" then return nil end
-    if agents[name] then return {} end
-    return nil, value_of.names(agents)
+    if self.agents[name] then return ANY_OPTIONS end
+    self.has_unknown = true
+    return nil, value_of.names(self.agents)
   end
 end
 
@@ -257,9 +260,9 @@ function M.check(plan, goal, agents, options)
   if wrong then return refuse { wrong } end
   local self = setmetatable({ agents = agents, problems = {}, used = {}, count = 0 }, Checker)
   only(self, plan, TOP, "the plan")
-  local definition, errors = load.value(completed(plan, goal, options.name), { modules = lookup_of(agents) })
+  local definition, errors = load.value(completed(plan, goal, options.name), { modules = lookup_of(self) })
   if not definition then
-    local code = errors[1].code == "not_found" and "not_found" or "invalid"
+    local code = self.has_unknown and "not_found" or "invalid"
     return refuse(table.move(texts_of(errors), 1, #errors, #self.problems + 1, self.problems), code)
   end
   check_meaning(self, definition.normal, goal, options.limits or {})

@@ -3,6 +3,7 @@
 --- no record, what is known of the model. What nothing is known of is named, not guessed.
 
 local json = require "weir.native.json"
+local keys = require "weir.run.keys"
 local native = require "weir.native.scheduler"
 local place = require "weir.view.place"
 local value_of = require "weir.value"
@@ -41,20 +42,10 @@ local function places_of(store, entries, head, definitions)
   end
   local plans = {}
   for _, entry in ipairs(entries) do
-    local prefix = M.plan_prefix(entry)
+    local prefix = keys.plan_prefix(entry)
     if prefix then plans[prefix] = place.new(normal_of(entry[3].version)) end
   end
   return place.new(normal_of(head.version)), plans
-end
-
---- What the keys of a plan's steps begin with, when an entry of a journal chose a plan.
----@param entry table
----@return string|nil prefix such as `report/plan/`, `report/plan#2/`
----@return string|nil key of the step that plans
-function M.plan_prefix(entry)
-  if entry[1] ~= "choice" then return nil end
-  local step, tag = entry[2]:match "^(.+)/%(plan%)([#~%d.]*)$"
-  return step and ("%s/plan%s/"):format(step, tag:match "#%d+$" or ""), step
 end
 
 local function node_at(key, whole, plans)

@@ -99,6 +99,15 @@ local function step_into(holder, segment)
   return holder[segment]
 end
 
+--- What a JSON Pointer finds.
+---@param value any
+---@param pointer string
+---@return any nil: nothing is there
+function M.get(value, pointer)
+  for _, segment in ipairs(segments_of(pointer) or {}) do value = step_into(value, segment) end
+  return value
+end
+
 local OPERATE = {}
 
 function OPERATE.add(holder, segment, value)

@@ -2,6 +2,7 @@
 
 local json = require "weir.native.json"
 local estimates = require "weir.planning.estimate"
+local patches = require "weir.planning.patch"
 local value_of = require "weir.value"
 
 local M = {}
@@ -56,14 +57,18 @@ function M.steps(normal)
   return lines
 end
 
+local SIGNS = { add = "+", remove = "-", replace = "~" }
+
 --- What another plan changes.
+---@param before table|nil the normal form that is changed; it is shown what is taken out of it
 ---@param patch table[] as `weir.planning.patch` gives it
 ---@return string[] lines
-function M.changes(patch)
+function M.changes(before, patch)
   local lines = json.list {}
   for index, one in ipairs(patch) do
-    lines[index] = one.op == "remove" and ("- %s"):format(one.path) or ("%s %s  %s"):format(one.op == "add" and "+" or "~", one.path,
-      short(one.value))
+    local value = one.op == "remove" and before and patches.get(before, one.path) or one.value
+    lines[index] = ("%s %s%s"):format(SIGNS[one.op] or "?", one.path, value ~= nil and "  " .. short(value) or "")
+    before = before and patches.apply(before, { one })
   end
   return lines
 end
@@ -71,12 +76,13 @@ end
 --- What a person who signs a plan off sees.
 ---@param goal weir.Goal
 ---@param plan weir.planning.Plan
----@param about { estimate: weir.Estimate, patch: table[]?, problem: string?, reused: string? }
+---@param about { estimate: weir.Estimate, before: table?, patch: table[]?, problem: string?, reused: string? } before: what the
+---   patch is of
 ---@return table
 function M.question(goal, plan, about)
   return { goal = goal.text ~= "" and goal.text or nil, wanted = next(goal.want) and json.list(value_of.names(goal.want)) or nil,
     plan = M.steps(plan.normal), estimate = estimates.show(about.estimate), version = plan.version,
-    changes = about.patch and M.changes(about.patch) or nil, problem = about.problem, used_before = about.reused }
+    changes = about.patch and M.changes(about.before, about.patch) or nil, problem = about.problem, used_before = about.reused }
 end
 
 return M

@@ -45,7 +45,7 @@ local NESTED_MAX = 4 -- plans inside of steps of plans
 ---@field shared weir.planning.Shared
 ---@field known table     {pins, agents, failed, reuse}
 ---@field tried table[]   plans that are not to be carried out again: {version, agent, error}
----@field counts table<string, integer> how often each inner step was asked for
+---@field asked integer   how often the planner was
 ---@field record weir.GoalRecord|nil
 local Work = {}
 Work.__index = Work
@@ -231,14 +231,14 @@ local function inner_frame(self)
   return inner
 end
 
-local function occurrence(self, name)
-  local count = (self.counts[name] or 0) + 1
-  self.counts[name] = count
-  return ("%s/%s%s"):format(self.key, name, count == 1 and "" or "#" .. count)
+-- The planner is asked in the same order in every life.
+local function planner_key(self)
+  self.asked = self.asked + 1
+  return self.asked == 1 and "planner" or "planner#" .. self.asked
 end
 
 local function run_inner(self, step, name)
-  local status, value = step_runner.run(inner_frame(self), step, occurrence(self, name))
+  local status, value = step_runner.run(inner_frame(self), step, ("%s/%s"):format(self.key, name))
   if status == "finished" then return value end
   error(value, 0)
 end
@@ -251,7 +251,7 @@ local function ask(self, problems)
   local use = self.step.planner
   return run_inner(self, { name = "planner", kind = planner, planner = use.name, module = use.module, options = use.options,
     model = self.step.model, retry = retry.policy(), is_simple = true, input = function() return asked end, work = self,
-    problems = problems }, "planner")
+    problems = problems }, planner_key(self))
 end
 
 local function was_tried(self, version)
@@ -317,20 +317,22 @@ function sign_off.execute(frame, step, key, input, attempt)
   return result
 end
 
-local function ask_person(self, plan, about)
+local function ask_person(self, plan, about, key)
   local fields = self.step.sign_off
   local asked = { title = fields.title or function() return ("Carry out this plan for '%s'?"):format(self.step.name) end,
     show = function() return show.question(self.goal, plan, about) end, who = fields.who, not_initiator = fields.not_initiator,
     quorum = fields.quorum, on_timeout = fields.on_timeout }
   return run_inner(self, { name = "sign_off", kind = sign_off, approval = asked, retry = retry.policy(), is_simple = true,
-    input = function() return plan.normal end }, "sign_off")
+    input = function() return plan.normal end }, key)
 end
 
 -- A person lets the plan pass, or gives another one; that is checked too, and what is wrong with it is told.
-local function signed(self, plan, about)
+local function signed(self, plan, about, name)
   if not self.step.sign_off then return plan end
+  local times = 0
   while true do
-    local decision = ask_person(self, plan, about)
+    times = times + 1
+    local decision = ask_person(self, plan, about, ("sign_off%s%s"):format(name, times > 1 and "~" .. times or ""))
     if not decision.plan then return plan end
     local edited, problems, code = check.check(decision.plan, self.goal, self.agents,
       { name = self.step.name, limits = self.step.limits })
@@ -385,8 +387,9 @@ local function choose_plan(self, number, name, before)
   local plan = reused(self, number) or propose(self)
   local offer = self:choose("offer" .. name, function() return { estimate = estimate_of(self, plan) } end)
   admit(self, offer.estimate)
-  local about = { estimate = offer.estimate, reused = plan.reused, patch = before and patches.diff(before, plan.normal) or nil }
-  local passed = signed(self, plan, about)
+  local about = { estimate = offer.estimate, reused = plan.reused, before = before,
+    patch = before and patches.diff(before, plan.normal) or nil }
+  local passed = signed(self, plan, about, name)
   if passed ~= plan then
     offer.estimate = self:choose("offer" .. name .. "/edited", function() return { estimate = estimate_of(self, passed) } end).estimate
     admit(self, offer.estimate)
@@ -600,7 +603,7 @@ local function check_nesting(frame, step)
 end
 
 local function begin(frame, step, key, input, attempt)
-  local self = setmetatable({ frame = frame, step = step, key = key, tag = tag_of(frame, step, attempt), counts = {} }, Work)
+  local self = setmetatable({ frame = frame, step = step, key = key, tag = tag_of(frame, step, attempt), asked = 0 }, Work)
   local depth = check_nesting(frame, step)
   self.goal = goal_for(frame, step, input)
   self.known = self:choose("known", function()
