@@ -23,7 +23,7 @@ local function family() return { series = {}, count = 0 } end
 ---@return weir.Metrics
 function M.new()
   return setmetatable({ runs = family(), steps = family(), seconds = family(), reloads = family(), gaps = 0,
-    asked = family(), tokens = family(), usd = family(), first = family(), blocked = family() }, Metrics)
+    plans = family(), asked = family(), tokens = family(), usd = family(), first = family(), blocked = family() }, Metrics)
 end
 
 local function escape(text)
@@ -90,6 +90,8 @@ function Metrics:note(event)
     note_model(self, data)
   elseif event.kind == "stream" then
     add(self.blocked, { "channel", pipeline .. "/" .. (data.name or "") }, data.blocked_s)
+  elseif event.kind == "plan" then
+    add(self.plans, { "pipeline", pipeline, "planner", data.planner or "", "state", data.status })
   elseif event.kind == "reload" or event.kind == "reload_failed" then
     add(self.reloads, { "module", data.name or "", "result", event.kind == "reload" and "ok" or "failed" })
   end
@@ -109,7 +111,7 @@ end
 --- Counts what a feed says until it is closed. Waits.
 ---@param feed weir.Feed
 function Metrics:follow(feed)
-  local follower = feed:follow { kinds = { "run", "step", "model", "stream", "reload", "reload_failed" } }
+  local follower = feed:follow { kinds = { "run", "step", "model", "stream", "plan", "reload", "reload_failed" } }
   local _ <close> = setmetatable({}, { __close = function() follower:close() end })
   while true do
     local event, why = follower:next()
@@ -219,6 +221,7 @@ function Metrics:text(host)
   write_counter(lines, "weir_model_cost_usd_total", "What calls of models cost, as far as their prices are known.", self.usd)
   write_histogram(lines, "weir_model_first_token_seconds", "How long models took to their first word.", self.first)
   write_counter(lines, "weir_channel_blocked_seconds_total", "How long steps waited for who reads their stream.", self.blocked)
+  write_counter(lines, "weir_plans_total", "Plans that were made, and what became of them, by planner.", self.plans)
   write_depths(lines)
   local live = 0
   for _ in pairs(host.engine.live) do live = live + 1 end
