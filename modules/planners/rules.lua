@@ -6,7 +6,7 @@ local search = require "weir.planning.search"
 local weir = require "weir"
 
 local M = {
-  kind = "planner", name = "rules", api = 1,
+  kind = "planner", name = "rules", api = 1, is_pure = true,
   doc = "Searches over what agents need and give",
   options = {
     per_second = { type = "number", minimum = 0, default = 0.1 }, -- what a second of recorded work adds to an agent's cost
@@ -172,7 +172,7 @@ function M.plan(ctx, goal, agents)
     return nil, "planner 'rules' needs to know what is wanted by name: goal = { text = \"...\", want = \"report\" }; "
       .. "a text alone is for a planner that asks a model", "invalid"
   end
-  local excluded, left_out = failed_agents(ctx.tried or {})
+  local excluded, left_out = failed_agents(ctx.tried)
   local wish = { want = want, has = goal.has }
   local way, missing = search.find(wish, weighed(agents, ctx.options), { exclude = excluded, pause = pause })
   if not way then return no_way(wish, missing, left_out) end

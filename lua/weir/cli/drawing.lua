@@ -210,10 +210,19 @@ end
 
 local RANK = { failed = 5, running = 4, cancelled = 3, finished = 2, skipped = 1 }
 
+-- Which plan a step belongs to tells it apart from those of another one.
+local function without_visits(record, key)
+  local prefix = ""
+  for _, plan in ipairs(record.plans) do
+    if key:sub(1, #plan.prefix) == plan.prefix and #plan.prefix > #prefix then prefix = plan.prefix end
+  end
+  return prefix .. key:sub(#prefix + 1):gsub("%[%d+%]", ""):gsub("#%d+", "")
+end
+
 local function statuses(record)
   local found = {}
   for _, step in ipairs(record.steps) do
-    local key = step.key:gsub("%[%d+%]", ""):gsub("#%d+", "")
+    local key = without_visits(record, step.key)
     local before = found[key]
     local is_item = step.key:find("[", 1, true) ~= nil
     if not before or not is_item or (RANK[step.status] or 0) > (RANK[before] or 0) then found[key] = step.status end

@@ -97,7 +97,7 @@ local function say_plan(context, number, plan)
   local sign = progress.sign({ err = out, signs = context.console.signs }, plan.status)
   out:line(("  %s plan %d  %s  %s%s%s"):format(sign, number, plan.version:sub(1, 12), plan.status, took, money))
   if plan.reused then out:line(out:paint("dim", "    made for " .. text.safe(plan.reused))) end
-  if plan.estimate then out:line(out:paint("dim", "    estimated " .. estimates.show(plan.estimate))) end
+  if plan.estimate then out:line(out:paint("dim", "    estimate: " .. estimates.show(plan.estimate))) end
   for _, line in ipairs(planned.steps(plan.normal)) do out:line("    " .. text.safe(line)) end
   if plan.error then out:line("    " .. out:paint("red", text.safe(("%s (%s)"):format(plan.error.message, plan.error.code)))) end
 end

@@ -168,16 +168,18 @@ end
 -- Which plans were made, and what the one that follows changes.
 local function say_plans(self, record)
   for _, plan in ipairs(record.plans) do
-    local how = plan.reused and ", made for " .. text.safe(plan.reused) or plan.edited_by and ", edited by " .. text.safe(plan.edited_by) or ""
+    local how = plan.reused and ", made for " .. text.safe(plan.reused)
+      or plan.edited_by and ", edited by " .. text.safe(plan.edited_by) or ""
     self:say(("  plan of %s  %s  %s"):format(text.safe(plan.prefix:sub(1, -2)), plan.version:sub(1, 12),
       self.out:paint("dim", ("planner %s%s"):format(text.safe(plan.planner), how))))
     if plan.estimate then
-      self:say(self.out:paint("dim", "    estimated " .. require("weir.planning.estimate").show(plan.estimate)))
+      self:say(self.out:paint("dim", "    estimate: " .. require("weir.planning.estimate").show(plan.estimate)))
     end
     for _, line in ipairs(plan.patch and require("weir.planning.show").changes(nil, plan.patch) or {}) do
       self:say(self.out:paint("dim", "    " .. text.shorten(text.safe(line), VALUE_WIDTH)))
     end
-    if plan.error then self:say("    " .. self.out:paint("red", text.safe(("failed: %s (%s)"):format(plan.error.message, plan.error.code)))) end
+    local err = plan.error
+    if err then self:say("    " .. self.out:paint("red", text.safe(("failed: %s (%s)"):format(err.message, err.code)))) end
   end
 end
 

@@ -256,7 +256,8 @@ end
 ---@return table about
 function M.about(engine, model)
   local about = M.about_modules(engine, model)
-  about.known = M.known(engine.store)
+  local metrics = about.model_metrics()
+  about.known, about.model_metrics = M.known(engine.store), function() return metrics end
   return about
 end
 
@@ -275,9 +276,11 @@ end
 ---@param estimate weir.Estimate
 ---@return string
 function M.show(estimate)
+  local is_known = estimate.seconds > 0 or #estimate.unknown == 0
+  local time = is_known and "about " .. seconds_text(estimate.seconds) or "not known how long"
   local money = estimate.usd > 0 and (", %.4f USD"):format(estimate.usd) or ""
-  return ("about %s%s%s%s%s"):format(seconds_text(estimate.seconds), money, listed(estimate.unknown, "no record yet of"),
-    listed(estimate.uncounted, "counted as one item"), listed(estimate.waits, "not counted, since they wait"))
+  return time .. money .. listed(estimate.unknown, "no record yet of") .. listed(estimate.uncounted, "counted as one item")
+    .. listed(estimate.waits, "not counted, since they wait")
 end
 
 return M

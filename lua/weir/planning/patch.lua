@@ -41,8 +41,7 @@ end
 
 local function same_names(a, b, from, to)
   for index = from, to do
-    local name = name_of(a[index])
-    if name == nil or name ~= name_of(b[index]) then return false end
+    if name_of(a[index]) ~= name_of(b[index]) then return false end
   end
   return true
 end

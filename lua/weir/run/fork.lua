@@ -131,7 +131,8 @@ local function drop_unasked(self)
   local of_map, of_body = store_port.fingerprint("map", "", {}), store_port.fingerprint("groups", "", {})
   for key, one in pairs(self.kept) do
     local asked = one.entry[3]
-    if one.status == "skipped" or holds[key] or is_below_any(key, plans) or asked == of_map or asked == of_body then self.kept[key] = nil end
+    local is_unasked = one.status == "skipped" or holds[key] or is_below_any(key, plans)
+    if is_unasked or asked == of_map or asked == of_body then self.kept[key] = nil end
   end
 end
 

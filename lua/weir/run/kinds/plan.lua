@@ -5,6 +5,7 @@
 --- The journal has as choices: `KEY/(known)`, what was known when planning began; `KEY/(offer)`, what a person was shown;
 --- `KEY/(plan)`, the plan; `KEY/(plan)/failed`, what became of it. All that is worked out from these is the same in every life.
 
+local agents_of = require "weir.planning.agents"
 local approval = require "weir.run.kinds.approval"
 local binding = require "weir.run.binding"
 local check = require "weir.planning.check"
@@ -27,7 +28,6 @@ local retry = require "weir.run.retry"
 local show = require "weir.planning.show"
 local step_runner = require "weir.run.step"
 local task = require "weir.task"
-local types = require "weir.planning.types"
 local value_of = require "weir.value"
 
 local M = { name = "plan", has_steps = true }
@@ -76,25 +76,12 @@ end
 
 -- Which agents -------------------------------------------------------------------------------------------
 
--- Without a list: all that say what they need and give, and of which nobody says that they have consequences.
-local function found_agents(registry)
-  local names = {}
-  for _, name in ipairs(registry:names "agent") do
-    local entry = registry:lookup("agent", name) -- one that cannot be loaded is none
-    local module = entry and entry.module
-    if module and not module.has_consequences and types.object(module.needs) and types.object(module.gives) then
-      names[#names + 1] = name
-    end
-  end
-  return names
-end
-
 -- The versions that the run began with; of those that it did not name, what serves now.
 local function pins_of(self)
   local frame, step = self.frame, self.step
   local registry = frame.run.engine.project.registry
   local held, pins = frame.held or frame.run.binding, {}
-  for _, name in ipairs(step.agents or found_agents(registry)) do
+  for _, name in ipairs(step.agents or agents_of.found(registry)) do
     local full = "agents/" .. name
     local entry = held.entries[full] or assert(registry:get(full))
     pins[full] = entry.version
@@ -109,22 +96,12 @@ local function hold(self, pins)
   return held
 end
 
-local function declaration(name, entry, facts)
-  local module = entry.module
-  local needs, gives = types.object(module.needs), types.object(module.gives)
-  if not needs or not gives then
-    failure.raise("invalid", "agent '%s' does not say what it needs and gives; a plan can only use agents that do", name)
-  end
-  return { name = name, version = entry.version, doc = module.doc, needs = needs, gives = gives, cost = tonumber(module.cost) or 1,
-    seconds = facts and facts.seconds, usd = facts and facts.usd }
-end
-
 local function declare(self)
   self.agents, self.list = {}, {}
   for _, full in ipairs(value_of.names(self.known.pins)) do
     local name = full:match "^agents/(.+)$"
     if name then
-      local agent = declaration(name, self.shared.held.entries[full], self.known.agents[name])
+      local agent = agents_of.declared(name, self.shared.held.entries[full], self.known.agents[name])
       self.agents[name], self.list[#self.list + 1] = agent, agent
     end
   end

@@ -468,7 +468,7 @@ describe("a plan that somebody signs off", function()
     local _, question = asked()
     assert.equal("Carry out this plan for 'work'?", question.title)
     assert.same({ "mill: mill(grain = $.input.grain)", "quick: quick(flour = $.mill.flour)" }, { table.unpack(question.show.plan) })
-    assert.match("about no time; no record yet of: mill, quick", question.show.estimate)
+    assert.match("not known how long; no record yet of: mill, quick", question.show.estimate)
     assert.same({}, keys_done(world))
   end)
 
