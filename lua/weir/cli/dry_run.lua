@@ -18,7 +18,7 @@ local visit_groups
 -- The plan that would be made, where that can be said without a run.
 local function visit_plan(self, step, depth)
   self:use("planners/" .. (step.plan.planner and step.plan.planner.use or "rules"))
-  local plan, message, code = require("weir.planning.preview").of(self.here, step, { input = self.input }, self.about.known)
+  local plan, message, code = require("weir.planning.preview").of(self.here, step, { input = self.input }, self.about.known, self.store)
   if plan then
     self.plans[step] = plan
     self.steps[#self.steps].plan = plan.version
@@ -59,8 +59,9 @@ function Visit:use(full)
   if entry then self.modules[full] = { version = entry.version, file = entry.file } end
 end
 
-local function visit(here, definition, input, about)
-  local self = setmetatable({ here = here, steps = {}, modules = {}, plans = {}, input = input, about = about }, Visit)
+local function visit(here, definition, input, store)
+  local about = estimates.about(session.engine(here, store))
+  local self = setmetatable({ here = here, steps = {}, modules = {}, plans = {}, input = input, about = about, store = store }, Visit)
   if not definition.normal.groups then return self end
   visit_groups(self, definition.normal.groups, 0)
   about.of_plan = function(step) return self.plans[step] and self.plans[step].normal end
@@ -69,17 +70,17 @@ local function visit(here, definition, input, about)
 end
 
 -- What is recorded is in the store, if there is one and nobody else has it.
-local function about_of(here, arguments)
+local function store_of(here, arguments)
   local path = here:store_path(arguments.store)
-  if not client.host() and (path == ":memory:" or not require("luv").fs_stat(path)) then
-    return estimates.about(session.engine(here, nil))
-  end
-  local ok, about = pcall(function()
-    return session.with_store(session.open_present_store(here, arguments.store), function(store)
-      return estimates.about(session.engine(here, store))
-    end)
-  end)
-  return ok and about or estimates.about(session.engine(here, nil))
+  if not client.host() and (path == ":memory:" or not require("luv").fs_stat(path)) then return nil end
+  local ok, store = pcall(session.open_present_store, here, arguments.store)
+  return ok and store or nil
+end
+
+local function look(here, definition, input, arguments)
+  local store = store_of(here, arguments)
+  if not store then return visit(here, definition, input, nil) end
+  return session.with_store(store, function() return visit(here, definition, input, store) end)
 end
 
 local function line_of(out, step)
@@ -136,7 +137,7 @@ end
 ---@param arguments { json: boolean? }
 ---@return integer status
 function M.run(context, here, definition, input, arguments)
-  local found = visit(here, definition, input, about_of(here, arguments))
+  local found = look(here, definition, input, arguments)
   if arguments.json then
     context.out:line(shape.line(as_json(definition, input, found)))
   else

@@ -387,8 +387,9 @@ local function choose_plan(self, number, name, before)
 end
 
 -- What an earlier life asked is asked again, so that it is found to be the same.
-local function recall_plan(self, number, chosen)
-  if not reused(self, number) then propose(self) end
+local function recall_plan(self, number, name, chosen)
+  local plan = reused(self, number) or propose(self)
+  signed(self, plan, { estimate = (self:chosen("offer" .. name) or chosen).estimate }, name)
   local normal = normal_of(self, chosen.version)
   note_plan(self, chosen, normal)
   return chosen, normal
@@ -398,7 +399,7 @@ local function plan_of(self, number, before)
   local name = number == 1 and "" or "#" .. number
   local chosen = self:chosen("plan" .. name)
   local normal
-  if chosen then chosen, normal = recall_plan(self, number, chosen) else chosen, normal = choose_plan(self, number, name, before) end
+  if chosen then chosen, normal = recall_plan(self, number, name, chosen) else chosen, normal = choose_plan(self, number, name, before) end
   tell(self, "planned", chosen, number)
   return chosen, normal
 end
@@ -436,12 +437,16 @@ local function stop_for(self, err)
   if err.mismatch or self.frame.run.interrupted or native.cancelled() then error(err, 0) end
 end
 
+local function plan_key(self, number)
+  return ("%s/plan%s"):format(self.key, number == 1 and "" or "#" .. number)
+end
+
 local function run_plan(self, number, name, normal, version)
   local frame, run = self.frame, self.frame.run
   local of = compiled(self, { normal = normal, version = version })
   mark(of.body)
   local data = { input = value_of.copy(self.goal.given), run = frame.data.run, workspace = frame.data.workspace }
-  local inner = frames.inner(frame, ("%s/plan%s/"):format(self.key, number == 1 and "" or "#" .. number), data)
+  local inner = frames.inner(frame, plan_key(self, number) .. "/", data)
   inner.planned, inner.held = self.shared, self.shared.held
   local due_ms = due_of(self, name)
   local limit_key = self.key .. "/plan" .. name
@@ -537,6 +542,7 @@ local function pursue(self)
     local name = number == 1 and "" or "#" .. number
     local known = self:chosen("plan" .. name .. "/failed")
     local done, result = false, known
+    if known and self.frame.run.rehearsal then self.frame.run.rehearsal:settled(plan_key(self, number), "plan") end
     if not known then done, result = run_plan(self, number, name, normal, chosen.version) end
     if done then return result, chosen, number end
     local now = failed(self, number, name, normal, result)

@@ -529,6 +529,83 @@ describe("a plan that somebody signs off", function()
   end)
 end)
 
+describe("a plan in the record", function()
+  local world
+  after_each(function() world:close() end)
+
+  -- A run whose first plan has failed and whose second one waits to be signed off.
+  local function half_done()
+    world = plans.world(bakery())
+    local run = run_of(world, { goal = CAKE, agents = BAKERS, replan = 1, sign_off = true }, { grain = "rye" })
+    world:decide(world:questions(run.id)[1].id, {})
+    world:go_on()
+    assert.equal("waiting", world:row(run.id).status)
+    return run.id
+  end
+
+  it("is kept as long as a run goes on with it", function()
+    local id = half_done()
+    local kept = require("weir.run.keeping").kept_of(world.store)
+    kept:turn()
+    kept:turn()
+    require("weir.upkeep").prune(world.engine, { older = 0, young = 0, pause = 0 })
+    world:life()
+    world:decide(world:questions(id)[1].id, {})
+    world:settle(id)
+    assert.same({ cake = "cake of rye flour" }, world:ending(id).value)
+  end)
+
+  it("shows what a step of it was given", function()
+    local id = half_done()
+    local shown = require("weir.view.step").of(world.engine, id, "work/plan/mill")
+    assert.same({ grain = "rye" }, shown.input)
+    shown = require("weir.view.step").of(world.engine, id, "work/plan/quick")
+    assert.same({ flour = "rye flour" }, shown.input)
+    assert.equal("work", require("weir.run.history").at(world.engine, id, "work/plan/mill").data.input and "work")
+  end)
+
+  it("goes with a fork behind one of its steps", function()
+    world = plans.world(FOLDER)
+    local run = run_of(world, { goal = GOAL, agents = ALL }, { folder = "docs" })
+    world.done = {}
+    local made = require("weir.run.fork").fork(world.engine, run.id, "work/plan/find")
+    local again = world.engine:reopen(made:make()):execute()
+    assert.same({ "finished", { report = REPORT } }, { again.status, again.output }, again.error and again.error.message)
+    assert.is_nil(world.done["work/plan/find"])
+    assert.equal(1, world.done["work/plan/join"])
+  end)
+
+  it("answers another version of the pipeline that asks the same, and not one that wants something else", function()
+    local id = half_done()
+    local function to(goal)
+      local other = world:define(weir.pipeline "planned" { doc = "another one", input = { type = "object" },
+        weir.plan "work" { goal = goal, agents = BAKERS, replan = 1, sign_off = true, input = "$.input" } })
+      world.here.registry.definitions.planned = other
+      return pcall(require("weir.run.migrate").run, world.engine, id, "latest", {})
+    end
+    local ok, err = to { want = "flour" }
+    assert.same({ false, "conflict" }, { ok, err.code })
+    ok, err = to(CAKE)
+    assert.is_true(ok, err.message)
+    world:settle(id, support.actor { sign_off = "approve", ["sign_off#2"] = "approve" })
+    assert.same({ cake = "cake of rye flour" }, world:ending(id).value)
+    assert.equal(1, world.done["work/plan/mill"])
+  end)
+
+  it("is planned anew by a retry on the latest version", function()
+    world = plans.world(bakery())
+    local run = run_of(world, { goal = CAKE, agents = { "mill", "quick" } }, { grain = "rye" })
+    assert.equal("failed", run.status)
+    world.here.registry.definitions.planned = nil
+    local fork = require "weir.run.fork"
+    local latest = world:define(plans.pipeline { goal = CAKE, agents = BAKERS, replan = 1 })
+    world.here.load = function() return latest end
+    world.here.pipeline_file = function() return "planned.lua" end
+    local again = world.engine:reopen(fork.retry(world.engine, run.id, { latest = true }):make()):execute()
+    assert.same({ "finished", { cake = "cake of rye flour" } }, { again.status, again.output }, again.error and again.error.message)
+  end)
+end)
+
 describe("a plan and the end of the process", function()
   local world
 
