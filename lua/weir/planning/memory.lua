@@ -194,12 +194,13 @@ end
 ---@param store weir.Store
 ---@param goal weir.Goal
 ---@param versions table<string, string> of agents, by name
+---@param run_id string|nil what failed in this run does not count
 ---@return { version: string, id: string, agent: string|nil, error: table, until_ms: integer }[]
-function M.failed(store, goal, versions)
+function M.failed(store, goal, versions, run_id)
   local list, now = {}, clock.wall_ms()
   for found in M.newest(store) do
     local record = found.value
-    for _, plan in ipairs(record.subject == goal.subject and record.plans or {}) do
+    for _, plan in ipairs(record.subject == goal.subject and record.run ~= run_id and record.plans or {}) do
       local until_ms = plan.at_ms + FORGET_S * 1000
       local counts = plan.status == "failed" and plan.error and OF_THE_PLAN[plan.error.code] and until_ms > now
       if counts and is_current(plan.pins, versions) then

@@ -75,7 +75,8 @@ end
 
 -- A step of a plan stands where the plan has it.
 local function place_of(self, key)
-  for _, plan in ipairs(self.plans) do
+  for index = #self.plans, 1, -1 do -- another draft of the step has other plans under the same keys
+    local plan = self.plans[index]
     if key:sub(1, #plan.prefix) == plan.prefix then return plan.places:find(key:sub(#plan.prefix + 1)), plan.version end
   end
   return self.places:find(key)

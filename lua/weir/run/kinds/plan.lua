@@ -47,6 +47,7 @@ local NESTED_MAX = 4 -- plans inside of steps of plans
 ---@field tried table[]   plans that are not to be carried out again: {version, agent, error}
 ---@field asked integer   how often the planner was
 ---@field record weir.GoalRecord|nil
+---@field feedback table|nil of the step's critic, on what an earlier plan gave
 local Work = {}
 Work.__index = Work
 
@@ -134,10 +135,10 @@ local function recalled(self, store)
   return { id = found.id, normal = found.plan.normal, is_same = found.is_same }
 end
 
--- Somebody who asks for the same again, in a retry, means it.
+-- Somebody who asks for the same again, in a retry, means it; so does another attempt of the same run.
 local function remembered(self, store, versions)
   if self.frame.run.of or self.step.reuse == "never" then return json.list {} end
-  return json.list(memory.failed(store, self.goal, versions))
+  return json.list(memory.failed(store, self.goal, versions, self.frame.run.id))
 end
 
 local function look(self)
@@ -621,16 +622,19 @@ local function finish(self, chosen, number)
   tell(self, "finished", chosen, number)
   local frame = self.frame
   if not self.record then return end
-  frame.staged = { { committed = function() end, operations = function()
+  local staged = rawget(frame, "staged") or {}
+  staged[#staged + 1] = { committed = function() end, operations = function()
     local verdict = frame.verdict
     self.record.score = verdict and verdict.score or nil
     return operations_of(self)
-  end } }
+  end }
+  frame.staged = staged
 end
 
 --- Plans, carries the plan out, and gives its output. Waits.
-function M.execute(frame, step, key, input, attempt)
+function M.execute(frame, step, key, input, attempt, feedback)
   local self = begin(frame, step, key, input, attempt)
+  self.feedback = feedback
   local held <close> = setmetatable({}, { __close = function() self.shared.held:release() end }) -- luacheck: ignore 211
   local meter <close> = metered(frame.run, key, self.shared.used) -- luacheck: ignore 211
   declare(self)

@@ -35,6 +35,7 @@ function M.execute(frame, step, key, input)
   local work = step.work
   local ctx = context.new(frame, step, key, input, 1)
   ctx.tried, ctx.problems, ctx.limits = value_of.copy(work.tried), step.problems, value_of.copy(work.step.limits)
+  if work.feedback then ctx.feedback = work.feedback end
   local module = work.shared.held.modules[step.module]
   local goal, agents = value_of.copy(work.goal), value_of.copy(work.list)
   if module.atomic then return answer_of(step, native.atomic(module.plan, ctx, goal, agents)) end

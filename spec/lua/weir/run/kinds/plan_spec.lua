@@ -356,6 +356,80 @@ describe("a plan that fails", function()
   end)
 end)
 
+describe("a step that plans, like any other step", function()
+  local world
+  after_each(function() world:close() end)
+
+  it("may be tried again, in all its attempts the same run", function()
+    local burns = true
+    world = plans.world(bakery(function()
+      if burns then
+        burns = false
+        error "it burns"
+      end
+      return { cake = "second" }
+    end))
+    local run = run_of(world, { goal = CAKE, agents = { "mill", "quick" } }, { grain = "rye" }, { retry = { attempts = 2, backoff = 1 } })
+    world:settle(run.id)
+    assert.same({ "finished", { cake = "second" } }, { world:ending(run.id).status, world:ending(run.id).value })
+  end)
+
+  it("may be judged: the planner is told what was wrong", function()
+    local told = {}
+    world = plans.world(bakery(function() return { cake = "quick" } end), { listens = function(ctx)
+      told[#told + 1] = ctx.feedback and ctx.feedback.advice or false
+      local agent = ctx.feedback and "slow" or "quick"
+      return plans.plan_of({ { "a", "mill", { grain = "$.input.grain" } }, { agent, agent, { flour = "$.a.flour" } } },
+        { cake = ("$.%s.cake"):format(agent) })
+    end })
+    world.here.registry:put { kind = "critic", name = "gourmet", api = 1, review = function(_, draft)
+      if draft.cake == "quick" then return { verdict = "retry", score = 0.1, advice = "take your time" } end
+      return { verdict = "approve", score = 0.9 }
+    end }
+    local run = run_of(world, { goal = CAKE, agents = BAKERS, planner = "listens" }, { grain = "rye" }, { critic = { use = "gourmet" } })
+    assert.same({ "finished", { cake = "cake of rye flour" } }, { run.status, run.output }, run.error and run.error.message)
+    assert.same({ false, "take your time" }, told)
+    local scores = {}
+    for index, goal in ipairs(goals(world)) do scores[index] = goal.status .. tostring(goal.score) end
+    table.sort(scores)
+    assert.same({ "finished0.9", "runningnil" }, scores)
+  end)
+
+  it("may be planned for each thing of a map", function()
+    world = plans.world(bakery(function(_, input) return { cake = input.flour } end))
+    local run = world:begin(weir.pipeline "many" { weir.map "cakes" { over = weir.list { "rye", "oats" },
+      weir.plan "bake" { goal = CAKE, agents = BAKERS, input = { grain = "$.item" } } } }, {})
+    assert.equal("finished", run.status, run.error and run.error.message)
+    assert.same({ { cake = "rye flour" }, { cake = "oats flour" } }, { run.output[1], run.output[2] })
+  end)
+
+  it("works in a run of which nothing is kept", function()
+    world = plans.world(bakery())
+    local engine = require("weir.run.engine").new(world.here, nil)
+    local run = engine:run(world:define(plans.pipeline { goal = CAKE, agents = BAKERS, replan = 1 }), { grain = "rye" })
+    assert.same({ "finished", { cake = "cake of rye flour" } }, { run.status, run.output }, run.error and run.error.message)
+  end)
+
+  it("goes with its run into a file and into another store", function()
+    world = plans.world(bakery())
+    local run = run_of(world, { goal = CAKE, agents = BAKERS, replan = 1 }, { grain = "rye" })
+    local transfer, pieces = require "weir.run.transfer", {}
+    transfer.export(world.store, run.id, function(bytes) pieces[#pieces + 1] = bytes end)
+    local other, whole = assert(require("weir.port.store").open ":memory:"), table.concat(pieces)
+    transfer.import(other, function()
+      local at = 0
+      return { size = #whole, read = function(count)
+        local piece = whole:sub(at + 1, at + count)
+        at = at + #piece
+        return piece
+      end }
+    end)
+    local record = require("weir.view.record").load(other, run.id)
+    assert.equal("slow", record.plans[2].normal.groups[2].name)
+    other:close()
+  end)
+end)
+
 describe("plans and what was planned before", function()
   local world
   after_each(function() world:close() end)
