@@ -1,7 +1,7 @@
 --- Asks a language model, with whatever tools its step offers. Which model it is, the step or the settings say.
 
 local M = {
-  kind = "agent", name = "ask", api = 1,
+  kind = "agent", name = "ask", api = 1, asks_model = true,
   doc = "Asks a language model",
   needs = { prompt = "string?", messages = "array?", system = "string?", schema = "object?", tools = "array?", tool_choice = "any?",
     max_tokens = "integer?", temperature = "number?", stop = "string[]?" },

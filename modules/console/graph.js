@@ -143,18 +143,32 @@ function edges(columns, tallest) {
   return { nodes, lanes: lane };
 }
 
-/** Draws a run. normal: of its definition, or null; open(step) is called for a box. */
+// The plans that steps of the run have made, in order: each as a graph of its own, with the steps that stand below it.
+function plansOf(run, open) {
+  return (run.plans ?? []).filter((plan) => plan.normal).map((plan) => {
+    const steps = run.steps.filter((step) => step.key.startsWith(plan.prefix)).map((step) => ({ ...step, key: step.key.slice(plan.prefix.length), whole: step }));
+    const failed = plan.error ? `, failed: ${plan.error.message}` : "";
+    return [h("h3", {}, visible(`${plan.prefix.slice(0, -1)} `), h("span", { class: "mono", title: plan.version }, plan.version.slice(0, 12)),
+      h("span", { class: "hint" }, visible(` by ${plan.planner}${plan.reused ? `, made for ${plan.reused}` : ""}${failed}`))),
+      picture(steps, plan.normal, (step) => open(step.whole ?? step))];
+  });
+}
+
+/** Draws a run, and below it the plans that it made. normal: of its definition, or null; open(step) is called for a box. */
 export function draw(run, normal, open) {
-  const forest = tree(run.steps);
+  return h("div", { class: "graph-box", tabindex: "-1" }, picture(run.steps, normal, open), plansOf(run, open));
+}
+
+function picture(steps, normal, open) {
+  const forest = tree(steps);
   const columns = normal?.groups ? ofDefinition(normal, forest) : ofSteps(forest);
   if (columns.length === 0) return h("p", { class: "hint" }, "Nothing has begun yet.");
   const { width, tallest } = measure(columns);
   const drawn = edges(columns, tallest);
   const height = COLUMN.pad * 2 + tallest + (drawn.lanes > 0 ? 20 + drawn.lanes * 22 : 0);
-  const picture = svg("svg", { class: "graph", width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "The groups of the run, from left to right" },
+  return svg("svg", { class: "graph", width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "The groups of the run, from left to right" },
     svg("defs", {}, svg("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 6, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto-start-reverse" }, svg("path", { d: "M0 0L8 4L0 8z" }))),
     columns.map((column) => [svg("rect", { class: "group", x: column.x, y: COLUMN.pad, width: column.width, height: column.height, rx: 10 }),
       svg("text", { class: "group-name", x: column.x + COLUMN.pad, y: COLUMN.pad + 17 }, short(visible(column.name), 24))]),
     drawn.nodes, columns.flatMap((column) => column.boxes.map((box) => boxNode(box, open))));
-  return h("div", { class: "graph-box", tabindex: "-1" }, picture);
 }

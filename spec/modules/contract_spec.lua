@@ -2,19 +2,22 @@ local schema = require "weir.schema"
 local testing = require "weir.testing"
 
 local MODULES = {
-  agents = { "chunk", "combine", "command", "digest_page", "documents", "echo", "files", "http", "keywords", "summarize", "tally" },
+  agents = { "chunk", "combine", "command", "csv_table", "digest_page", "document_page", "documents", "echo", "files",
+    "folder_documents", "http", "join_report", "keywords", "markdown_sections", "summarize", "table_page", "tally" },
   critics = { "agreement", "rubric" },
   judges = { "consensus", "coverage", "longest", "vote" },
+  planners = { "model", "rules" },
   models = { "anthropic", "compatible", "extractive", "hashing", "keywords", "ollama", "openai" },
   policies = { "fair", "fifo", "priority", "ordered", "weighted", "fastest", "cheapest", "least_busy", "bandit", "deadline" },
 }
-local KINDS = { agents = "agent", critics = "critic", judges = "judge", models = "model", policies = "policy" }
-local CALLS = { agent = { "execute" }, critic = { "review" }, judge = { "judge" }, model = { "chat" }, policy = { "pick" } }
+local KINDS = { agents = "agent", critics = "critic", judges = "judge", models = "model", policies = "policy", planners = "planner" }
+local CALLS = { agent = { "execute" }, critic = { "review" }, judge = { "judge" }, model = { "chat" }, policy = { "pick" },
+  planner = { "plan" } }
 local PLACES = { queue = { "pick", "admit" }, models = { "pick" } }
 local OTHER_CALLS = { ["models/hashing"] = { "embed" } }
 
 describe("what a module says", function()
-  for _, folder in ipairs({ "agents", "critics", "judges", "models", "policies" }) do
+  for _, folder in ipairs({ "agents", "critics", "judges", "models", "planners", "policies" }) do
     for _, name in ipairs(MODULES[folder]) do
       local path = folder .. "/" .. name
 

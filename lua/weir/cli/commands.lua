@@ -19,6 +19,7 @@ M.families = {
     { name = "show", summary = "show a run: its steps, attempts, errors, output" },
     { name = "trace", summary = "show when what happened in a run" },
     { name = "workspace", summary = "list, read, write and search the documents that runs share" },
+    { name = "goals", summary = "list goals that were planned for, their plans and what came of them" },
     { name = "diff", summary = "compare two runs, step by step" },
     { name = "cancel", summary = "cancel a run" },
     { name = "pause", summary = "keep a run from going on" },
@@ -74,8 +75,8 @@ end
 -- What a host carries out for those who ask it, since it has the store: true, or "looks" for what changes nothing.
 local SERVED = { run = true, runs = "looks", show = "looks", trace = "looks", workspace = true, diff = "looks", cancel = true,
   pause = true, resume = true, retry = true, fork = true, export = "looks", import = true, signal = true, approvals = "looks",
-  approve = true, reject = true, prune = true, backup = true, modules = "looks", models = "looks", graph = "looks", reload = true,
-  rollback = true, migrate = true, schedule = true }
+  approve = true, reject = true, prune = true, backup = true, modules = "looks", models = "looks", graph = "looks", goals = true,
+  reload = true, rollback = true, migrate = true, schedule = true }
 
 --- Whether a command is carried out by the host that has the store, where there is one.
 ---@param name string|nil

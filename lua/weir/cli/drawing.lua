@@ -76,10 +76,22 @@ end
 
 local add_step
 
--- What a step holds: its groups, the body of a map, the branches of a speculation.
+-- The plans that a step has made in the run that is drawn, one after the other.
+local function add_plans(self, items, key)
+  for _, plan in ipairs(self.plans[key] or {}) do
+    local cluster = { id = self:id(), title = ("plan %s"):format(plan.version:sub(1, 12)), notes = {}, items = {} }
+    if items[#items] then self:edge(items[#items].id, cluster.id, "failed", "replaced") end
+    items[#items + 1] = cluster
+    add_body(self, cluster.items, plan.normal.groups, plan.prefix)
+  end
+end
+
+-- What a step holds: its groups, the body of a map, the branches of a speculation, the plans it made.
 local function add_inner(self, step, key)
   local items = {}
-  if step.groups then
+  if step.plan then
+    add_plans(self, items, key)
+  elseif step.groups then
     add_body(self, items, step.groups, key .. "/")
   elseif step.map then
     local each = step.map.each
@@ -97,7 +109,8 @@ end
 
 function add_step(self, step, key)
   local item = { id = self:id(), title = titled(step), notes = notes_of(step), status = self.status_of(key) }
-  if step.groups or step.map or step.speculate then item.items = add_inner(self, step, key) end
+  local holds = step.groups or step.map or step.speculate or step.plan and self.plans[key]
+  if holds then item.items = add_inner(self, step, key) end
   return item
 end
 
@@ -197,10 +210,19 @@ end
 
 local RANK = { failed = 5, running = 4, cancelled = 3, finished = 2, skipped = 1 }
 
+-- Which plan a step belongs to tells it apart from those of another one.
+local function without_visits(record, key)
+  local prefix = ""
+  for _, plan in ipairs(record.plans) do
+    if key:sub(1, #plan.prefix) == plan.prefix and #plan.prefix > #prefix then prefix = plan.prefix end
+  end
+  return prefix .. key:sub(#prefix + 1):gsub("%[%d+%]", ""):gsub("#%d+", "")
+end
+
 local function statuses(record)
   local found = {}
   for _, step in ipairs(record.steps) do
-    local key = step.key:gsub("%[%d+%]", ""):gsub("#%d+", "")
+    local key = without_visits(record, step.key)
     local before = found[key]
     local is_item = step.key:find("[", 1, true) ~= nil
     if not before or not is_item or (RANK[step.status] or 0) > (RANK[before] or 0) then found[key] = step.status end
@@ -214,8 +236,19 @@ local function status_reader(record)
   return function(key) return found[key] or "unvisited" end
 end
 
+local function plans_by_step(record)
+  local plans = {}
+  for _, plan in ipairs(record and record.plans or {}) do
+    if plan.normal then
+      plans[plan.step] = plans[plan.step] or {}
+      table.insert(plans[plan.step], plan)
+    end
+  end
+  return plans
+end
+
 local function maker(record)
-  return setmetatable({ count = 0, edges = {}, status_of = status_reader(record) }, Maker)
+  return setmetatable({ count = 0, edges = {}, status_of = status_reader(record), plans = plans_by_step(record) }, Maker)
 end
 
 --- The drawing of a pipeline, or of a run of it.

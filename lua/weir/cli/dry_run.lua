@@ -1,7 +1,11 @@
---- weir run --dry-run: what a pipeline would run, with the modules and their versions. Nothing is executed.
+--- weir run --dry-run: what a pipeline would run, with the modules and their versions, the plans that it would make, and how
+--- long that will take by what is recorded. Nothing is executed.
 
+local client = require "weir.serve.client"
+local estimates = require "weir.planning.estimate"
 local json = require "weir.native.json"
 local place = require "weir.view.place"
+local session = require "weir.cli.session"
 local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 
@@ -10,6 +14,18 @@ local M = {}
 local SHORT = 12
 
 local visit_groups
+
+-- The plan that would be made, where that can be said without a run.
+local function visit_plan(self, step, depth)
+  self:use("planners/" .. (step.plan.planner and step.plan.planner.use or "rules"))
+  local plan, message, code = require("weir.planning.preview").of(self.here, step, { input = self.input }, self.about.known, self.store)
+  if plan then
+    self.plans[step] = plan
+    self.steps[#self.steps].plan = plan.version
+    return visit_groups(self, plan.normal.groups, depth + 1)
+  end
+  self.steps[#self.steps].unplanned = { message = message, code = code }
+end
 
 local function visit_step(self, step, depth)
   local full = step.agent and "agents/" .. step.agent
@@ -23,6 +39,7 @@ local function visit_step(self, step, depth)
     for _, branch in ipairs(step.speculate.branches) do visit_step(self, branch, depth + 1) end
     if step.speculate.judge then self:use("judges/" .. step.speculate.judge.use, "critics/" .. step.speculate.judge.use) end
   end
+  if step.plan then visit_plan(self, step, depth) end
   if step.map then
     visit_step(self, step.map.each, depth + 1)
     if step.map.reduce then self:use("agents/" .. step.map.reduce.agent) end
@@ -47,10 +64,28 @@ function Visit:use(full, otherwise)
   if entry then self.modules[full] = { version = entry.version, file = entry.file } end
 end
 
-local function visit(here, definition)
-  local self = setmetatable({ here = here, steps = {}, modules = {} }, Visit)
-  if definition.normal.groups then visit_groups(self, definition.normal.groups, 0) end
+local function visit(here, definition, input, store)
+  local about = estimates.about(session.engine(here, store))
+  local self = setmetatable({ here = here, steps = {}, modules = {}, plans = {}, input = input, about = about, store = store }, Visit)
+  if not definition.normal.groups then return self end
+  visit_groups(self, definition.normal.groups, 0)
+  about.of_plan = function(step) return self.plans[step] and self.plans[step].normal end
+  self.estimate = estimates.of(definition.normal.groups, about)
   return self
+end
+
+-- What is recorded is in the store, if there is one and nobody else has it.
+local function store_of(here, arguments)
+  local path = here:store_path(arguments.store)
+  if not client.host() and (path == ":memory:" or not require("luv").fs_stat(path)) then return nil end
+  local ok, store = pcall(session.open_present_store, here, arguments.store)
+  return ok and store or nil
+end
+
+local function look(here, definition, input, arguments)
+  local store = store_of(here, arguments)
+  if not store then return visit(here, definition, input, nil) end
+  return session.with_store(store, function() return visit(here, definition, input, store) end)
 end
 
 local function line_of(out, step)
@@ -60,7 +95,8 @@ local function line_of(out, step)
   end
   local by = step.by and step.by ~= step.name and "  " .. step.by or ""
   local when = step.when and ("  when " .. step.when) or ""
-  return indent .. step.name .. out:paint("dim", by .. when)
+  local plan = step.plan and "  " .. step.plan:sub(1, SHORT) or step.unplanned and "  " .. step.unplanned.message or ""
+  return indent .. step.name .. out:paint("dim", by .. when .. plan)
 end
 
 local function say(context, definition, input, found)
@@ -73,6 +109,7 @@ local function say(context, definition, input, found)
     out:line "would run, group after group:"
     for _, step in ipairs(found.steps) do out:line(line_of(out, step)) end
   end
+  if found.estimate then out:line("estimate: " .. estimates.show(found.estimate)) end
   local names = require("weir.value").names(found.modules)
   if #names > 0 then out:line "with these modules:" end
   for _, full in ipairs(names) do
@@ -86,13 +123,15 @@ local function as_json(definition, input, found)
   for _, step in ipairs(found.steps) do
     if step.name then
       steps[#steps + 1] = { step = step.name, depth = step.depth, agent = step.by or json.null,
-        version = step.version or json.null, when = step.when or json.null }
+        version = step.version or json.null, when = step.when or json.null, plan = step.plan or json.null,
+        problem = step.unplanned and { code = step.unplanned.code, message = step.unplanned.message } or json.null }
     end
   end
   for _, full in ipairs(require("weir.value").names(found.modules)) do
     modules[#modules + 1] = { name = full, version = found.modules[full].version, file = found.modules[full].file }
   end
-  return { pipeline = definition.name, version = definition.version, input = input, steps = steps, modules = modules }
+  return { pipeline = definition.name, version = definition.version, input = input, steps = steps, modules = modules,
+    estimate = found.estimate or json.null }
 end
 
 --- Says what would run.
@@ -103,7 +142,7 @@ end
 ---@param arguments { json: boolean? }
 ---@return integer status
 function M.run(context, here, definition, input, arguments)
-  local found = visit(here, definition)
+  local found = look(here, definition, input, arguments)
   if arguments.json then
     context.out:line(shape.line(as_json(definition, input, found)))
   else

@@ -44,6 +44,17 @@ function M.step_line(console, event)
   return table.concat(parts, "  ")
 end
 
+local PLAN_SAYS = { planned = "planned", failed = "the plan failed" }
+
+local function plan_line(console, event)
+  local what = PLAN_SAYS[event.status]
+  if not what then return nil end
+  local version = event.version and " " .. event.version:sub(1, 12) or ""
+  local how = event.status == "failed" and event.error and ": " .. text.first_line(event.error.message)
+    or event.reused and (" as for %s"):format(event.reused) or (" by %s"):format(event.planner)
+  return ("%s %s  %s%s%s"):format(console.err:paint("dim", console.signs.wait), event.step, what, version, how)
+end
+
 --- Lines about what happens beside the steps' ends; nil for what nobody needs to see.
 ---@return string|nil
 function M.note_line(console, event)
@@ -58,6 +69,7 @@ function M.note_line(console, event)
     return ("%s %s  attempt %d failed: %s; again in %s"):format(err:paint("yellow", console.signs.wait), event.step, event.attempt,
       text.first_line(event.error.message), text.duration(event.delay or 0))
   end
+  if event.kind == "plan" then return plan_line(console, event) end
   if event.kind == "verdict" and event.verdict ~= "approve" then
     local advice = event.advice and (": " .. text.first_line(event.advice)) or ""
     return ("%s %s  the critic says %s%s"):format(err:paint("yellow", console.signs.wait), event.step, event.verdict, advice)

@@ -50,6 +50,7 @@ local function facts(self, node)
   if step and step.attempt > 1 then parts[#parts + 1] = text.count(step.attempt, "attempt") end
   if step and step.status ~= "finished" then parts[#parts + 1] = step.status end
   if step and step.kept then parts[#parts + 1] = step.is_edited and "kept, changed" or "kept" end
+  if step and step.reused then parts[#parts + 1] = "done before by " .. text.safe(step.reused) end
   if step and step.label then parts[#parts + 1] = ("branch: %s"):format(step.label) end
   return self.out:paint("dim", table.concat(parts, "  "))
 end
@@ -217,6 +218,24 @@ local function say_value(self, title, value)
   if count > #lines then self:say(self.out:paint("dim", ("    %s; --all shows them"):format(text.count(count - #lines, "more line")))) end
 end
 
+-- Which plans were made, and what the one that follows changes.
+local function say_plans(self, record)
+  for _, plan in ipairs(record.plans) do
+    local how = plan.reused and ", made for " .. text.safe(plan.reused)
+      or plan.edited_by and ", edited by " .. text.safe(plan.edited_by) or ""
+    self:say(("  plan of %s  %s  %s"):format(text.safe(plan.prefix:sub(1, -2)), plan.version:sub(1, 12),
+      self.out:paint("dim", ("planner %s%s"):format(text.safe(plan.planner), how))))
+    if plan.estimate then
+      self:say(self.out:paint("dim", "    estimate: " .. require("weir.planning.estimate").show(plan.estimate)))
+    end
+    for _, line in ipairs(plan.patch and require("weir.planning.show").changes(nil, plan.patch) or {}) do
+      self:say(self.out:paint("dim", "    " .. text.shorten(text.safe(line), VALUE_WIDTH)))
+    end
+    local err = plan.error
+    if err then self:say("    " .. self.out:paint("red", text.safe(("failed: %s (%s)"):format(err.message, err.code)))) end
+  end
+end
+
 local function say_end(self, record)
   if record.status == "waiting" or record.status == "in_doubt" then
     for _, wait in ipairs(record.waiting) do
@@ -240,6 +259,7 @@ local function say(context, record, all)
   say_head(self, record)
   local root = tree.of(record.steps)
   for index, child in ipairs(root.children) do say_node(self, child, "  ", index == #root.children) end
+  say_plans(self, record)
   say_end(self, record)
 end
 

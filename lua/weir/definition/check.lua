@@ -260,6 +260,7 @@ local function check_plan(self, plan, keys, place)
   check_value(self, plan.goal, below(keys, "goal"), place)
   check_use(self, { "planner" }, plan.planner, below(keys, "planner"))
   find_each(self, "agent", plan.agents, below(keys, "agents"))
+  if type(plan.sign_off) == "table" then check_approval(self, plan.sign_off, below(keys, "sign_off"), place) end
 end
 
 local function check_panel(self, critic, keys)

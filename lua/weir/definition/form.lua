@@ -141,6 +141,7 @@ define("plan", {
   { "goal", anything "a value: text, or what the planner takes" }, { "planner", ref "use" },
   { "agents", many(ref "module") },
   { "limits", ref "plan_limits" }, { "sign_off", either({ type = "boolean" }, ref "approval") }, { "replan", count(0) },
+  { "reuse", one_of("similar", "same", "never") },
 }, { "goal" })
 
 define("retry", {

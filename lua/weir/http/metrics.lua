@@ -24,7 +24,8 @@ local function family() return { series = {}, count = 0 } end
 function M.new()
   return setmetatable({ runs = family(), steps = family(), seconds = family(), reloads = family(), gaps = 0,
     asked = family(), tokens = family(), usd = family(), first = family(), blocked = family(),
-    schedules = family(), lags = family(), branches = family(), stopped = family(), verdicts = family(), saved = family() }, Metrics)
+    plans = family(), schedules = family(), lags = family(), branches = family(), stopped = family(), verdicts = family(),
+    saved = family() }, Metrics)
 end
 
 local function escape(text)
@@ -119,6 +120,8 @@ function Metrics:note(event)
     note_verdict(self, data)
   elseif event.kind == "stream" then
     add(self.blocked, { "channel", pipeline .. "/" .. (data.name or "") }, data.blocked_s)
+  elseif event.kind == "plan" then
+    add(self.plans, { "pipeline", pipeline, "planner", data.planner or "", "state", data.status })
   elseif event.kind == "reload" or event.kind == "reload_failed" then
     add(self.reloads, { "module", data.name or "", "result", event.kind == "reload" and "ok" or "failed" })
   end
@@ -138,7 +141,7 @@ end
 --- Counts what a feed says until it is closed. Waits.
 ---@param feed weir.Feed
 function Metrics:follow(feed)
-  local follower = feed:follow { kinds = { "run", "step", "model", "schedule", "stream", "decision", "verdict", "reload",
+  local follower = feed:follow { kinds = { "run", "step", "model", "schedule", "stream", "decision", "verdict", "plan", "reload",
     "reload_failed" } }
   local _ <close> = setmetatable({}, { __close = function() follower:close() end })
   while true do
@@ -260,6 +263,7 @@ function Metrics:text(host)
   write_counter(lines, "weir_channel_blocked_seconds_total", "How long steps waited for who reads their stream.", self.blocked)
   write_counter(lines, "weir_schedule_runs_total", "Nominal times of schedules, by what was decided of them.", self.schedules)
   write_gauge(lines, "weir_schedule_lag_seconds", "How late the latest run of a schedule began.", self.lags)
+  write_counter(lines, "weir_plans_total", "Plans that were made, and what became of them, by planner.", self.plans)
   write_depths(lines)
   local live = 0
   for _ in pairs(host.engine.live) do live = live + 1 end

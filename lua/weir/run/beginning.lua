@@ -3,6 +3,7 @@
 
 local batches = require "weir.run.batches"
 local json = require "weir.native.json"
+local keys = require "weir.run.keys"
 local store_port = require "weir.port.store"
 
 local M = {}
@@ -36,11 +37,22 @@ local function has_finished(self, run_id)
   return row and row.status == "finished"
 end
 
+-- Steps of a plan that are kept were made by that plan: it is the plan of the new run, too, as far as it was one then.
+local function is_plan_kept(self, entry, last)
+  local step = entry[2]:match "^(.+)/%(%l+%)[^/]*$"
+  if not step or entry.n > last then return false end
+  for key in pairs(self.kept) do
+    if keys.is_below(key, step) then return true end
+  end
+  return false
+end
+
 local function is_choice_kept(self, entry, last)
   local key, value = entry[2], entry[3]
   if self.is_latest then return false end
   if key:find "^pin/" then return true end
   if key:find "/joined$" then return type(value) == "string" and is_joined(self, key, value) end
+  if is_plan_kept(self, entry, last) then return true end
   if key:find "/?start [^/]*$" then return entry.n <= last and has_finished(self, value) end
   return false
 end

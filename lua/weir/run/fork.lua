@@ -107,13 +107,32 @@ local function keep(self, standing, is_kept)
   end
 end
 
+-- The steps that have made plans: what stands below them belongs to those.
+local function plan_steps(past)
+  local steps = {}
+  for _, entry in ipairs(past.entries) do
+    local _, step = keys.plan_prefix(entry)
+    steps[#steps + 1] = step
+  end
+  return steps
+end
+
+local function is_below_any(key, list)
+  for _, above in ipairs(list) do
+    if keys.is_below(key, above) then return true end
+  end
+  return false
+end
+
 -- Under another definition what no question tells apart is worked out again.
 local function drop_unasked(self)
   local holds = keys_above(self.history)
+  local plans = plan_steps(self.history)
   local of_map, of_body = store_port.fingerprint("map", "", {}), store_port.fingerprint("groups", "", {})
   for key, one in pairs(self.kept) do
     local asked = one.entry[3]
-    if one.status == "skipped" or holds[key] or asked == of_map or asked == of_body then self.kept[key] = nil end
+    local is_unasked = one.status == "skipped" or holds[key] or is_below_any(key, plans)
+    if is_unasked or asked == of_map or asked == of_body then self.kept[key] = nil end
   end
 end
 

@@ -12,6 +12,8 @@ local M = {}
 ---@field sync table|nil      the moment that the steps of its group read: {lsn, prefix, group, visit}
 ---@field held weir.Binding|nil what its step began with, if the run takes new versions as it goes
 ---@field draft integer|nil  of a step with a critic: which one is made, from 1
+---@field planned weir.planning.Shared|nil inside a plan: what its steps share
+---@field verdict table|nil   that let the output of its step pass
 ---@field counters table|nil  of a flow: how often a name was used
 
 --- A frame inside another one.
@@ -20,7 +22,7 @@ local M = {}
 ---@param data table
 ---@return weir.Frame
 function M.inner(outer, prefix, data)
-  return { run = outer.run, prefix = prefix, data = data, branch = outer.branch, branch_of = outer.branch_of }
+  return { run = outer.run, prefix = prefix, data = data, branch = outer.branch, branch_of = outer.branch_of, planned = outer.planned }
 end
 
 return M

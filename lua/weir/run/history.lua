@@ -243,6 +243,16 @@ local function child_data(view, step, data)
   return child and child.body, { input = evaluated(step.input, data), run = data.run }
 end
 
+-- The body of a plan that a step has made, and what its steps saw besides one another.
+local function planned_data(view, step, prefix, data)
+  for _, entry in ipairs(view.entries) do
+    if keys.plan_prefix(entry) == prefix then
+      local made = plan_of(view.engine, entry[3].version)
+      return made and made.body, { input = evaluated(step.input, data), run = data.run }
+    end
+  end
+end
+
 -- From a step of the plan down to where the key ends: the step there, and StepData as it saw it.
 local function into_step(view, step, key, data, at)
   local segment = view.segments[at]
@@ -258,6 +268,11 @@ local function into_step(view, step, key, data, at)
     if branch then return into_step(view, branch, ("%s/%s"):format(key, branch.name), copy_of(data), at + 1) end
   end
   if step.body then return into_body(view, step.body, key .. "/", copy_of(data), at + 1) end
+  if step.goal then
+    local prefix = ("%s/%s/"):format(key, view.segments[at + 1])
+    local body, inner = planned_data(view, step, prefix, data)
+    if body then return into_body(view, body, prefix, inner, at + 2) end
+  end
   if step.pipeline then
     local body, inner = child_data(view, step, data)
     if body then return into_body(view, body, key .. "/", inner, at + 1) end
@@ -305,7 +320,8 @@ function History:data(n, key, outcomes, input)
   local data = { input = known(input) }
   if not self.plan or not self.plan.body then return by_key(outcomes, data) end
   data.run = { id = self.id, pipeline = self.head.pipeline, started_at = require("weir.port.clock").rfc3339(self.head.at) }
-  local view = { engine = self.engine, outcomes = outcomes, pins = known(self.head.pins) or {}, segments = keys.segments(key or "") }
+  local view = { engine = self.engine, outcomes = outcomes, entries = self.entries, pins = known(self.head.pins) or {},
+    segments = keys.segments(key or "") }
   local step, found = into_body(view, self.plan.body, "", data, 1)
   local result = copy_of(found)
   result.run = nil

@@ -51,4 +51,14 @@ function M.is_below(key, above)
   return key:sub(1, #above) == above and (next_byte == "/" or next_byte == "[")
 end
 
+--- What the keys of a plan's steps begin with, when an entry of a journal chose a plan.
+---@param entry table
+---@return string|nil prefix such as `report/plan/`, `report/plan#2/`
+---@return string|nil key of the step that plans
+function M.plan_prefix(entry)
+  if entry[1] ~= "choice" then return nil end
+  local step, tag = entry[2]:match "^(.+)/%(plan%)([#~%d.]*)$"
+  return step and ("%s/plan%s/"):format(step, tag:match "#%d+$" or ""), step
+end
+
 return M

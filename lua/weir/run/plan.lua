@@ -62,7 +62,6 @@ end
 
 -- What a definition may say and weir checks and prints, but does not carry out. It is refused before a
 -- run begins, so that nothing that was asked for is silently left out.
-local KINDS_NOT_RUN = { plan = "a plan" }
 local APPROVAL_NOT_RUN = { "remind", "escalate" }
 local STREAMS_NOT_RUN = { spill = true }
 local TOP_NOT_RUN = { "supervise", "reflect" }
@@ -73,17 +72,43 @@ end
 
 local COMPILE = {}
 
-function COMPILE.approval(self, step, data)
-  local fields = data.approval
+local function approval_of(self, data, fields)
   for _, field in ipairs(APPROVAL_NOT_RUN) do
     if fields[field] ~= nil then refuse("step '%s' is an approval with '%s'", data.name, field) end
   end
   if fields.on_timeout == "escalate" then refuse("step '%s' is an approval whose on_timeout is 'escalate'", data.name) end
   local values = values_of(self)
-  step.kind = approval
-  step.approval = { title = fields.title ~= nil and values(fields.title) or nil, show = fields.show ~= nil and values(fields.show) or nil,
+  return { title = fields.title ~= nil and values(fields.title) or nil, show = fields.show ~= nil and values(fields.show) or nil,
     form = fields.form, who = fields.who, not_initiator = fields.not_initiator, quorum = fields.quorum, on_reject = fields.on_reject,
     on_timeout = fields.on_timeout }
+end
+
+function COMPILE.approval(self, step, data)
+  step.kind, step.approval = approval, approval_of(self, data, data.approval)
+end
+
+-- Whoever signs a plan off sees the plan; the question is weir's, and so is what an answer may be.
+local SIGN_OFF = { "show", "form", "on_reject" }
+
+local function sign_off_of(self, data, fields)
+  if not fields then return nil end
+  if fields == true then return {} end
+  for _, field in ipairs(SIGN_OFF) do
+    if fields[field] ~= nil then
+      failure.raise("invalid", "step '%s': sign_off has '%s': what is shown is the plan, and a plan that is rejected fails",
+        data.name, field)
+    end
+  end
+  return approval_of(self, data, fields)
+end
+
+function COMPILE.plan(self, step, data)
+  local fields = data.plan
+  step.kind, step.goal = require "weir.run.kinds.plan", values_of(self)(fields.goal) -- few pipelines plan
+  step.planner = use(self, "planner", "planners", fields.planner or { use = "rules" })
+  step.agents, step.limits, step.replan = fields.agents, fields.limits or {}, fields.replan or 0
+  step.sign_off, step.reuse = sign_off_of(self, data, fields.sign_off), fields.reuse or "similar"
+  for _, name in ipairs(fields.agents or {}) do self.modules["agents/" .. name] = true end
 end
 
 local function refuse_events(data, fields)
@@ -228,9 +253,6 @@ function COMPILE.run(_, step, data)
 end
 
 local function refuse_what_is_not_run(data)
-  for field, what in pairs(KINDS_NOT_RUN) do
-    if data[field] ~= nil then refuse("step '%s' is %s", data.name, what) end
-  end
   local stream = data.stream
   if type(stream) == "table" and STREAMS_NOT_RUN[stream.on_full] then
     refuse("step '%s' has a stream with on_full '%s'", data.name, stream.on_full)

@@ -62,6 +62,13 @@ function Rehearsal:ask(step, key, input)
   self.questions[key] = { kind = step.kind.name, module = step.module, input = input, has_steps = step.kind.has_steps }
 end
 
+--- What stands below a key is over and was made as the record says; it is not asked one by one.
+---@param key string
+---@param kind string
+function Rehearsal:settled(key, kind)
+  self.questions[key] = { kind = kind }
+end
+
 --- Here the record ends. What has steps of its own goes on with them; all else waits until the rehearsal is over, which
 --- raises.
 ---@param step table

@@ -31,6 +31,7 @@ local M = {}
 ---@field of { run: string, from: string|nil, seed: string }|nil the run whose outcomes it began with
 ---@field patience number|nil seconds that it stays in memory while it only waits, if not as its engine says
 ---@field near number|nil seconds within which what only time ends is waited for in memory, if not as its engine says
+---@field meters { key: string, usage: table<string, number> }[]|nil what counts for steps that want to know, see `meter`
 ---@field interrupted "parked"|"stopped"|"crashed"|nil why it ends here and goes on later
 local Run = {}
 Run.__index = Run

@@ -220,11 +220,22 @@ local function undo_of(frame, step, input, output)
   return { agent = undo.agent, options = undo.options, input = given }
 end
 
+-- Of a step of a plan: what it did, by content, and the step that had done it before.
+local function take_content(frame)
+  local content, reused = rawget(frame, "content"), rawget(frame, "reused")
+  if content then frame.content, frame.reused = nil, nil end
+  return content, reused
+end
+
 local function extra_of(frame, key, label, verdict, undo, stopped)
   local usage = frame.run.usage_of and frame.run:take_usage(key)
-  local model = rawget(frame, "asked_model")
-  if label == nil and verdict == nil and undo == nil and usage == nil and stopped == nil and model == nil then return nil end
-  return { label = label, verdict = verdict, undo = undo, usage = usage, stopped = stopped, model = model }
+  local model, content, reused = rawget(frame, "asked_model"), nil, nil
+  if frame.planned then content, reused = take_content(frame) end
+  if label == nil and verdict == nil and undo == nil and usage == nil and stopped == nil and model == nil and content == nil then
+    return nil
+  end
+  return { label = label, verdict = verdict, undo = undo, usage = usage, stopped = stopped, model = model, content = content,
+    reused = reused }
 end
 
 -- A step that is not needed any more commits nothing: what finished a moment too late was cancelled. When
@@ -333,6 +344,7 @@ local function carry_out(frame, step, key, input, asked, token, from_ms)
   else
     ok, output, label, attempt, verdict = bounded(frame, step, key, input, asked)
   end
+  frame.verdict = verdict
   local status
   status, output = conclude(frame, ok, output)
   local to_ms = wall_ms()
@@ -389,7 +401,7 @@ local function journaled(frame, step, key, input)
   native.check()
   if run.rehearsal then run.rehearsal:beyond(step, key) end
   if run.counts_steps and not is_again then allowance.spend(frame, key) end
-  if run.plan.upgrade then frame.held = upgrade.held_for(run, key) end
+  if run.plan.upgrade and not frame.planned then frame.held = upgrade.held_for(run, key) end
   local from_ms = wall_ms()
   local began_ms = journal.began[key]
   frame.began_ms = began_ms or from_ms
@@ -418,7 +430,7 @@ local function plain(frame, step, key, input)
   end
   frame.began_ms = nil
   if run.counts_steps then allowance.spend(frame, key) end
-  if run.plan.upgrade then frame.held = upgrade.held_for(run, key) end
+  if run.plan.upgrade and not frame.planned then frame.held = upgrade.held_for(run, key) end
   local listener, from = run.listener, nil
   if listener then
     from = clock.wall_ms()

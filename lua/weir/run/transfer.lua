@@ -42,7 +42,10 @@ local function pins_of(head, entries)
     local key = entry[1] == "choice" and entry[2] or ""
     local full = key:match "^pin/(.+)$"
     if full then add(full, entry[3]) end
-    local others = key == "upgrade" and entry[3] or key == "migrate" and entry[3].pins or {}
+    local is_plan = entry[1] == "choice" and key:find "/%(plan%)[#~%d.]*$" ~= nil
+    local is_planning = is_plan or entry[1] == "choice" and key:find "/%(known%)[~%d.]*$" ~= nil
+    if is_plan then pins["definitions " .. entry[3].version] = true end
+    local others = key == "upgrade" and entry[3] or (key == "migrate" or is_planning) and entry[3].pins or {}
     for name, version in pairs(others) do add(name, version) end
     if key == "migrate" then add("pipelines/" .. head.pipeline, entry[3].version) end
   end

@@ -20,11 +20,20 @@ local function add(pinned, full, version)
 end
 
 -- Whether the runs of a definition may come to use other versions than those that they began with: flows find out as they
--- go what they use, others take what was reloaded.
+-- go what they use, others take what was reloaded, or plan.
+local function has_plan(value)
+  if type(value) ~= "table" then return false end
+  for name, inner in pairs(value) do
+    if name == "plan" and type(inner) == "table" and inner.goal ~= nil or has_plan(inner) then return true end
+  end
+  return false
+end
+
 local function is_flow(store, flows, version)
   if flows[version] == nil then
     local kept = store:get("definitions", version)
-    flows[version] = kept ~= nil and (kept.kind == "flow" or type(kept.normal) == "table" and kept.normal.upgrade == "next_step")
+    flows[version] = kept ~= nil and (kept.kind == "flow" or type(kept.normal) == "table"
+      and (kept.normal.upgrade == "next_step" or has_plan(kept.normal.groups)))
   end
   return flows[version]
 end
@@ -36,6 +45,9 @@ local function add_choices(store, pinned, run_id)
     if full then add(pinned, full, entry[3]) end
     local others = key == "upgrade" and entry[3] or key == "migrate" and entry[3].pins or {}
     for name, version in pairs(others) do add(pinned, name, version) end
+    local plan = key:find "/%(plan%)[#~%d.]*$" and entry[3] or key:find "/%(known%)[~%d.]*$" and entry[3] or {}
+    for name, version in pairs(plan.pins or {}) do add(pinned, name, version) end
+    if plan.version then pinned["definitions/" .. plan.version] = true end
     if key == "migrate" then pinned["definitions/" .. entry[3].version] = true end
   end
 end

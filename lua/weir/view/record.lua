@@ -4,6 +4,7 @@ local failure = require "weir.failure"
 local journal = require "weir.run.journal"
 local json = require "weir.native.json"
 local place = require "weir.view.place"
+local plan_prefix = require("weir.run.keys").plan_prefix
 local standing = require "weir.view.standing"
 local yield = require("weir.native.scheduler").yield
 
@@ -38,6 +39,8 @@ end
 ---@field is_edited boolean|nil its output was changed when it was kept
 ---@field usage table<string, number>|nil tokens, usd
 ---@field model table|nil     that answered: {name, why, timing}
+---@field plan string|nil     the version of the plan that it is a step of
+---@field reused string|nil   the step of a plan that had done the same before, whose outcome it has
 ---@field stopped weir.Stopped[]|nil what was under way when it was cancelled or ran out of time
 
 ---@class weir.view.Record
@@ -54,23 +57,76 @@ end
 ---@field of table|nil the run whose outcomes it began with: {run, from, kind}
 ---@field steps weir.view.Step[] in the order in which they began
 ---@field normal table|nil the normal form of its definition
+---@field plans weir.view.Plan[] that its steps have made
+
+---@class weir.view.Plan
+---@field step string      key of the step that planned
+---@field prefix string    what the keys of its steps begin with
+---@field version string
+---@field planner string
+---@field normal table|nil
+---@field estimate table|nil
+---@field reused string|nil the goal for which it was made before
+---@field edited_by string|nil
+---@field patch table[]|nil what it changes in the plan before it
+---@field error table|nil  why it failed
 
 local function agent_version(pins, node)
   return node and node.agent and pins["agents/" .. node.agent] or nil
 end
 
+-- A step of a plan stands where the plan has it.
+local function place_of(self, key)
+  for index = #self.plans, 1, -1 do -- another draft of the step has other plans under the same keys
+    local plan = self.plans[index]
+    if key:sub(1, #plan.prefix) == plan.prefix then return plan.places:find(key:sub(#plan.prefix + 1)), plan.version end
+  end
+  return self.places:find(key)
+end
+
 local function step_of(self, key)
   local step = self.by_key[key]
   if step then return step end
-  local found = self.places:find(key)
-  step = { key = key, name = found.name, group = found.group, visit = found.visit, by = place.done_by(found.node),
+  local found, plan = place_of(self, key)
+  step = { plan = plan, key = key, name = found.name, group = found.group, visit = found.visit, by = place.done_by(found.node),
     version = agent_version(self.pins, found.node), status = "running", attempt = 1, attempts = {} }
   self.by_key[key] = step
   self.steps[#self.steps + 1] = step
   return step
 end
 
+-- A version never changes, so what was read of it once is as good as what would be read now.
+local definitions = setmetatable({}, { __mode = "k" })
+local DEFINITIONS_MAX = 64 -- of one store
+
+local function definition_of(store, version)
+  local read = definitions[store]
+  if not read or read.count >= DEFINITIONS_MAX then
+    read = { count = 0, by_version = {} }
+    definitions[store] = read
+  end
+  local kept = version and (read.by_version[version] or store:get("definitions", version))
+  if kept and not read.by_version[version] then read.by_version[version], read.count = kept, read.count + 1 end
+  return kept and known(kept.normal), kept and kept.kind
+end
+
 local READ = {}
+
+function READ.choice(self, entry)
+  local prefix, step = plan_prefix(entry)
+  if prefix then
+    local value, normal = entry[3], definition_of(self.store, entry[3].version)
+    self.plans[#self.plans + 1] = { step = step, prefix = prefix, version = value.version, planner = value.planner, normal = normal,
+      estimate = known(value.estimate), reused = known(value.reused), edited_by = known(value.edited_by), patch = known(value.patch),
+      places = place.new(normal) }
+    return
+  end
+  local failed = entry[2]:match "^(.+/%(plan%)[#~%d.]*)/failed$"
+  local of = failed and plan_prefix { "choice", failed }
+  for _, plan in ipairs(of and self.plans or {}) do
+    if plan.prefix == of then plan.error = entry[3] end
+  end
+end
 
 local function add_usage(step, of)
   for name, amount in pairs(type(of) == "table" and of.usage or {}) do
@@ -104,6 +160,7 @@ function READ.step(self, entry)
   step.from_ms = step.from_ms and math.min(step.from_ms, entry[5]) or entry[5]
   step.attempt = math.max(step.attempt, known(entry[7]) or 1)
   step.label, step.verdict, step.stopped = known(extra.label), known(extra.verdict), known(extra.stopped)
+  step.reused = known(extra.reused)
   step.kept, step.is_edited, step.model = known(extra.kept), known(extra.edited), known(extra.model)
   if step.model then step.by = step.by or known(step.model.name) end
   add_usage(step, extra)
@@ -149,21 +206,6 @@ local function conclude(self)
   end
 end
 
--- A version never changes, so what was read of it once is as good as what would be read now.
-local definitions = setmetatable({}, { __mode = "k" })
-local DEFINITIONS_MAX = 64 -- of one store
-
-local function definition_of(store, version)
-  local read = definitions[store]
-  if not read or read.count >= DEFINITIONS_MAX then
-    read = { count = 0, by_version = {} }
-    definitions[store] = read
-  end
-  local kept = version and (read.by_version[version] or store:get("definitions", version))
-  if kept and not read.by_version[version] then read.by_version[version], read.count = kept, read.count + 1 end
-  return kept and known(kept.normal), kept and kept.kind
-end
-
 local function children_of(store, pins)
   local children = {}
   for full, version in pairs(pins) do
@@ -190,7 +232,7 @@ function M.load(store, id, live)
   local pins = known(head.pins) or {}
   local normal, kind = definition_of(store, head.version)
   local self = { id = id, pipeline = head.pipeline, version = head.version, kind = kind, normal = normal, input = known(head.input),
-    status = "running", waiting = {}, of = known(head.of),
+    status = "running", waiting = {}, of = known(head.of), plans = {}, store = store,
     started_ms = head.at, pins = pins, steps = {}, by_key = {}, places = place.new(normal, children_of(store, pins)) }
   for index, entry in ipairs(entries) do
     local read = READ[entry[1]]
@@ -199,6 +241,7 @@ function M.load(store, id, live)
   end
   if self.status == "running" and row then stand(self, standing.row(live, id, row)) end
   conclude(self)
+  self.store = nil
   return self
 end
 

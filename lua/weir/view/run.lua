@@ -26,11 +26,22 @@ function M.step(step)
   return { key = step.key, step = step.name, group = or_null(step.group), visit = step.visit, attempt = step.attempt,
     agent = or_null(step.by), version = or_null(step.version), status = step.status, started_at = shape.time(step.from_ms),
     ended_at = shape.time(step.to_ms), error = shape.failure(step.error), verdict = or_null(step.verdict), kept = or_null(step.kept),
+    plan = or_null(step.plan), reused = or_null(step.reused),
     stopped = step.stopped or json.list {}, model = or_null(model.name), why = or_null(model.why), timing = or_null(model.timing),
     winner = or_null(step.decision and step.decision.winner), usage = or_null(step.usage), attempts = attempts_of(step) }
 end
 
---- A run with its input, StepData and steps.
+local function plans_of(record)
+  local list = json.list {}
+  for index, plan in ipairs(record.plans) do
+    list[index] = { step = plan.step, prefix = plan.prefix, version = plan.version, planner = plan.planner, normal = or_null(plan.normal),
+      estimate = or_null(plan.estimate), reused = or_null(plan.reused), edited_by = or_null(plan.edited_by), patch = or_null(plan.patch),
+      error = shape.failure(plan.error) }
+  end
+  return list
+end
+
+--- A run with its input, StepData and steps, and the plans that steps have made.
 ---@param record weir.view.Record
 ---@return table
 function M.whole(record)
@@ -38,7 +49,7 @@ function M.whole(record)
   line.started_at, line.ended_at = shape.time(record.started_ms), shape.time(record.ended_ms)
   line.input, line.data, line.parent = or_null(record.input), record_of.data(record), json.null
   line.of = shape.of(record.of)
-  line.steps = json.list {}
+  line.plans, line.steps = plans_of(record), json.list {}
   for index, step in ipairs(record.steps) do line.steps[index] = M.step(step) end
   return line
 end

@@ -277,7 +277,8 @@ end
 local function item_frame(self, item, index, prefix)
   local outer = self.frame
   return { run = outer.run, prefix = prefix, data = setmetatable({ item = item, index = index }, self.around), branch = outer.branch,
-    branch_of = outer.branch_of, on_attempt_failed = self.on_attempt_failed, began_ms = nil, attempt_ms = false, draft = false,
+    branch_of = outer.branch_of, planned = outer.planned, on_attempt_failed = self.on_attempt_failed, began_ms = nil,
+    attempt_ms = false, draft = false,
     scopes = false, current = false, staged = nil, stopped = nil }
 end
 

@@ -256,6 +256,7 @@ local PAIRS = {
   { "plan_limits.seconds", "kind", 'weir.plan "a" { goal = "g", limits = { seconds = 60 } }', "name: a\nplan: {goal: g, limits: {seconds: 60}}" },
   { "plan.sign_off", "kind", 'weir.plan "a" { goal = "g", sign_off = true }', "name: a\nplan: {goal: g, sign_off: true}" },
   { "plan.replan", "kind", 'weir.plan "a" { goal = "g", replan = 2 }', "name: a\nplan: {goal: g, replan: 2}" },
+  { "plan.reuse", "kind", 'weir.plan "a" { goal = "g", reuse = "same" }', "name: a\nplan: {goal: g, reuse: same}" },
 }
 
 local function round_trips(loaded, what)

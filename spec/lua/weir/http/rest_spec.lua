@@ -260,6 +260,16 @@ describe("the HTTP door", function()
       for line in answer.body:gmatch "weir_step_duration_seconds_bucket[^\n]+" do assert.matches('le="[%d.+Inf]+"', line) end
     end)
 
+    it("counts plans, and shows them in the run that made them", function()
+      local input = { folder = "docs", out = "report_of_a_spec.md" }
+      local line = ask("POST", "/api/runs?wait=60s", { pipeline = "report", input = input }).value
+      local series = 'weir_plans_total{pipeline="report",planner="rules",state="planned"} 1'
+      assert.is_true(wire.eventually(function() return ask("GET", "/metrics").body:find(series, 1, true) ~= nil end))
+      local shown = ask("GET", "/api/runs/" .. line.run).value
+      assert.same({ "report/plan/", "rules" }, { shown.plans[1].prefix, shown.plans[1].planner })
+      assert.is_table(shown.plans[1].normal.groups)
+    end)
+
     it("has metrics that promtool finds nothing wrong with", function()
       if process.run({ "sh", "-c", "command -v promtool" }).status ~= 0 then return pending "promtool is not installed" end
       local result = process.run({ "promtool", "check", "metrics" }, { stdin = ask("GET", "/metrics").body })

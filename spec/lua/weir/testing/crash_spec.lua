@@ -7,7 +7,7 @@ local function documents()
   local folder = assert(require("luv").fs_mkdtemp((os.getenv "TMPDIR" or "/tmp") .. "/weir-spec-XXXXXX"))
   assert(files.write(folder .. "/tide.md", "# The tide\n\nThe tide came in. The boats rose with it. Nobody was at the quay.\n"))
   assert(files.write(folder .. "/wind.txt", "The wind turned. It blew from the north. The boats stayed in.\n"))
-  for _, name in ipairs { "digest.lua", "digest.yaml", "publish.lua", "order.lua", "release.lua" } do
+  for _, name in ipairs { "digest.lua", "digest.yaml", "publish.lua", "order.lua", "release.lua", "report.lua" } do
     local text = assert(files.read("pipelines/" .. name, {}))
     assert(files.write(folder .. "/pipelines/" .. name, text, { folders = true }))
   end
@@ -35,6 +35,11 @@ describe("a run that is killed at every position of its journal", function()
 
   it("ends like one that was never killed: digest", function()
     assert.is_true(passes(folder .. "/pipelines/digest.yaml", { "--set", "glob=*.md", "--set", "words=20" }) > 20)
+  end)
+
+  it("ends like one that was never killed: report, which is planned", function()
+    assert(files.write(folder .. "/stock.csv", "item,price\nclock,12\nlamp,7\n"))
+    assert.is_true(passes(folder .. "/pipelines/report.lua", {}) > 20)
   end)
 
   it("ends like one that was never killed: publish, a flow", function()
