@@ -49,6 +49,7 @@ function M.open(folder)
   self.registry.load_pipeline = function(name, overlay) return self:load_aside(name, overlay) end
   self.registry.pipeline = function(name) return self:pipeline(name) end
   self.registry.load_definition = function(kept) return self:definition_of(kept) end
+  require("weir.skill.provider").attach_at_rest(self)
   self.settings = read_settings(self)
   require("weir.secret").configure(self.settings.secrets, root)
   return self

@@ -25,10 +25,12 @@ M.limits = {
   cpu_seconds = 10,           -- of processor time, whole ones
   memory_bytes = 256 << 20,   -- of address space
   output_bytes = 10 << 20,    -- of all that it says
+  calls = 1000,               -- of what it was granted
 }
 
 ---@class weir.SandboxLimits
----@field seconds number?
+---@field seconds number? without those that what it was granted takes
+---@field calls integer?
 ---@field cpu_seconds integer? 1..3600
 ---@field memory_bytes integer? from 32 MiB
 ---@field output_bytes integer?
@@ -199,7 +201,13 @@ function ON.item(job, _, frame)
   if job.on_item then job.on_item(frame[2]) end
 end
 
-function ON.call(job, child, frame) answer(job, child, frame) end
+-- What the host does for it is not its own time.
+function ON.call(job, child, frame, reader)
+  local began = scheduler.now()
+  reader.calls = reader.calls + 1
+  answer(job, child, frame)
+  reader.deadline = reader.deadline + scheduler.now() - began
+end
 
 local OURS = { cancelled = true, corrupt = true } -- codes by which the host acts on its own account
 
@@ -220,13 +228,15 @@ local function converse(job, child, reader, limits)
     elseif not ready then return nil, reader.label .. ": it spoke before it had shown that it is held in", "denied"
     elseif kind == "done" then return { output = frame[2], landlock = ready[2], refused = ready[3] }
     elseif kind == "failed" then return nil, tostring(frame[3]), code_of(frame[2])
-    elseif ON[kind] then ON[kind](job, child, frame)
+    elseif kind == "call" and reader.calls >= limits.calls then
+      return nil, ("%s: it has asked for more than %d things and was stopped"):format(reader.label, limits.calls), "limit"
+    elseif ON[kind] then ON[kind](job, child, frame, reader)
     else return nil, ("%s: it said '%s', which means nothing"):format(reader.label, kind:sub(1, 40)), "corrupt" end
   end
 end
 
 local function open_reader(child, label, limits)
-  return setmetatable({ output = child.stdout, label = label, bytes = "", total = 0, most = limits.output_bytes,
+  return setmetatable({ output = child.stdout, label = label, bytes = "", total = 0, calls = 0, most = limits.output_bytes,
     seconds = limits.seconds, deadline = scheduler.now() + limits.seconds }, Reader)
 end
 

@@ -132,7 +132,9 @@ add("coroutines", "a yield inside a metamethod", "local f = coroutine.wrap(funct
 add("coroutines", "a yield across pcall", "local f = coroutine.wrap(function() pcall(function() coroutine.yield(1) error 'x' end) return 2 end) return f() == 1 and f() == 2", true)
 add("coroutines", "resume of the dead", "local co = coroutine.create(function() end) coroutine.resume(co) return coroutine.resume(co) == false", true)
 add("coroutines",
-  "resume of a normal one", "local a a = coroutine.create(function() local b = coroutine.create(function() return coroutine.resume(a) end) return select(2, coroutine.resume(b)) end) return select(2, coroutine.resume(a)) == false", true)
+  "resume of a normal one",  [[
+  local a a = coroutine.create(function() local b = coroutine.create(function() return
+  coroutine.resume(a) end) return select(2, coroutine.resume(b)) end) return select(2, coroutine.resume(a)) == false]], true)
 add("coroutines", "resume of what is no coroutine", "return pcall(coroutine.resume, {}) == false and pcall(coroutine.status, 1) == false and pcall(coroutine.create, 1) == false", true)
 add("coroutines", "recursion through wrap", "local function f() return coroutine.wrap(f)() end return pcall(f) == false", true)
 add("coroutines", "recursion through resume", "local function f() local co = coroutine.create(f) local ok, e = coroutine.resume(co) if not ok then error(e, 0) end end return pcall(f) == false", true)
