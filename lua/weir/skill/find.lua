@@ -91,7 +91,8 @@ end
 
 local function is_entry(entry)
   if type(entry) ~= "table" then return false end
-  for field, pattern in pairs { name = "^[a-z][a-z0-9_]*$", hash = "^%x+$", version = "^%d+%.%d+%.%d+$", description = "", manifest = "" } do
+  local patterns = { name = "^[a-z][a-z0-9_]*$", hash = "^%x+$", version = "^%d+%.%d+%.%d+$", description = "", manifest = "" }
+  for field, pattern in pairs(patterns) do
     if type(entry[field]) ~= "string" or not entry[field]:find(pattern) then return false end
   end
   return #entry.hash == 64 and (entry.tags == nil or type(entry.tags) == "table")
@@ -222,14 +223,15 @@ end
 ---@param need weir.SkillNeed
 ---@param about table what it says of itself, as a manifest
 ---@return number|nil
+---@return number|nil share of the words of the need that it speaks of
 function M.score(need, about)
-  if need.name and about.name == need.name then return 2 end
+  if need.name and about.name == need.name then return 2, 1 end
   local score, share = similarity(M.words(need), manifest_of.words(about))
   if share < SHARE or score == 0 then return nil end
   for _, field in ipairs(need.gives or {}) do
     if about.gives and about.gives[field] == nil then return nil end
   end
-  return score
+  return score, share
 end
 
 local function folders_of(place)

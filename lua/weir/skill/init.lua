@@ -13,7 +13,7 @@ local trial = require "weir.skill.trial"
 local M = {}
 
 local CANDIDATES = 10 -- that a scout comes back with
-local ALIKE = 0.8     -- a registered skill that scores so high is what is needed
+local ALIKE = 0.5     -- a registered skill that speaks of all of a need and scores so high is what is needed
 
 ---@class weir.SkillScout
 ---@field engine weir.Engine
@@ -64,8 +64,9 @@ local function known_skill(self, need)
   local best
   for name in pairs(shelf.speaking_of(self.engine.store, find.words(need))) do
     local version = shelf.serving(self.engine.store, name)
-    local score = version and find.score({ text = need.text, gives = need.gives }, version.manifest)
-    if score and score >= ALIKE and (not best or score > best.score) then
+    local score, share = nil, nil
+    if version then score, share = find.score({ text = need.text, gives = need.gives }, version.manifest) end
+    if score and share == 1 and score >= ALIKE and (not best or score > best.score) then
       best = { name = name, kind = "skill", score = score, state = version.state }
     end
   end

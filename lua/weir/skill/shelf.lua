@@ -248,7 +248,8 @@ local function check_order(record, hash, manifest)
   if not record then return end
   local order = manifest_of.compare(manifest.version, record.highest)
   if order < 0 then
-    failure.raise("conflict", "skill '%s': version %s is older than %s, which was registered", manifest.name, manifest.version, record.highest)
+    failure.raise("conflict", "skill '%s': version %s is older than %s, which was registered", manifest.name, manifest.version,
+        record.highest)
   end
   if order == 0 and record.active ~= hash and record.shadow ~= hash then
     failure.raise("conflict", "skill '%s': version %s was registered with other contents; whoever changes a skill gives it another version",

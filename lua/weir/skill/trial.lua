@@ -72,7 +72,7 @@ local function run(manifest, source, test)
   return { message = message, code = code }
 end
 
-local function show(value) return (value_of.show(value):sub(1, 200)) end
+local function show(value) return (json.encode(value, { canonical = true }) or value_of.show(value)):sub(1, 200) end
 
 local EXPECT = {}
 
