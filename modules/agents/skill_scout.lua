@@ -3,6 +3,7 @@
 --- learned again.
 
 local skill = require "weir.skill"
+local weir = require "weir"
 
 local M = {
   kind = "agent", name = "skill_scout", api = 1,
@@ -72,7 +73,7 @@ end
 ---@return string? message
 ---@return string? code  not_found: nothing that was found is good enough
 function M.execute(ctx, input)
-  local scout, refused = skill.of(ctx), {}
+  local scout, refused = skill.of(ctx), weir.list {}
   local need = { text = input.need, name = input.name, gives = input.gives }
   local findings = ctx:step "find" { function() return scout:find(need) end }
   if findings.known then return { name = findings.known.name, state = "known", refused = refused } end
