@@ -25,6 +25,8 @@ return {
   { "POST", "/api/approvals/{id}", "decide", body = '{"decision":"approve"}' },
   { "GET", "/api/pipelines", "read" },
   { "GET", "/api/pipelines/{name}", "read" },
+  { "GET", "/api/skills", "read" },
+  { "GET", "/api/skills/{name}", "read" },
   { "GET", "/api/modules", "read" },
   { "GET", "/api/modules/{kind}/{name}", "read" },
   { "POST", "/api/modules/{kind}/{name}/reload", "admin", body = "{}" },
