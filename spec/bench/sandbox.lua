@@ -1,5 +1,6 @@
 -- Calls of a sandbox, each in a process of its own that locks itself in, proves it, runs a function and answers; `size` at once.
--- Floor: a process that does nothing is started and waited for, as many at once. Goal: 200 calls/s.
+-- Floor: a process that does nothing is started and waited for, as many at once. Goal: 200
+-- calls/s where such a process takes 1.25 ms.
 
 local paths = require "weir.paths"
 local process = require "weir.port.process"
@@ -26,7 +27,7 @@ local function rate_of(bench, size, body)
   end
 end
 
-local calls = { figures = { { name = "sandbox calls", unit = "/s", goal_value = 200 } }, sizes = { 1, 2, 4 } }
+local calls = { figures = { { name = "sandbox calls", unit = "/s", goal_ratio = 0.25 } }, sizes = { 1, 2, 4 } }
 
 function calls.prepare(bench, size)
   local program = paths.natives .. "/weir_sandbox"

@@ -260,8 +260,9 @@ function M.candidates(place, need)
   local seen = {}
   for _, one in ipairs(found) do
     local score = M.score(need, one.about)
-    if score and not seen[one.hash] then
-      seen[one.hash] = true
+    local key = M.key(one)
+    if score and not seen[key] then
+      seen[key] = true
       list[#list + 1] = { name = one.about.name, version = one.about.version, description = one.about.description, hash = one.hash,
         score = score, origin = one.origin }
     end
@@ -274,6 +275,14 @@ function M.candidates(place, need)
     return a.hash < b.hash
   end)
   return list, problems
+end
+
+--- What a candidate is known by until it was fetched and has the hash that it claims: anybody may claim any hash.
+---@param candidate weir.SkillCandidate
+---@return string
+function M.key(candidate)
+  local origin = candidate.origin
+  return hash.sha256(table.concat({ candidate.hash, origin.kind, origin.place, origin.at }, "\n"))
 end
 
 local FETCH = { folder = fetch_folder, index = fetch_index, mcp = fetch_mcp }

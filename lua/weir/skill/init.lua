@@ -73,6 +73,12 @@ local function known_skill(self, need)
   return best
 end
 
+-- What is remembered of a candidate: of what it is, or of what came from where it is.
+local function failure_of(self, candidate)
+  local store, environment = self.engine.store, policy.environment()
+  return shelf.failure(store, candidate.hash, environment) or shelf.failure(store, find.key(candidate), environment)
+end
+
 ---@class weir.SkillFindings
 ---@field known { name: string, kind: "agent"|"skill" }|nil what is there already
 ---@field candidates weir.SkillCandidate[] at most ten, the best first
@@ -93,7 +99,7 @@ function Scout:find(given)
   local list, problems = find.candidates(self, need)
   table.move(problems, 1, #problems, 1, findings.problems)
   for _, candidate in ipairs(list) do
-    local failed = shelf.failure(self.engine.store, candidate.hash, policy.environment())
+    local failed = failure_of(self, candidate)
     if failed then
       table.insert(findings.failed, { name = candidate.name, hash = candidate.hash, cause = failed.cause, until_ms = failed.until_ms })
     elseif #findings.candidates < CANDIDATES then
@@ -161,15 +167,14 @@ local function reviewer(self, need)
   end
 end
 
-local function remember(self, candidate, message, code)
+local function remember(self, key, candidate, message, code)
   if code == "unavailable" or code == "timeout" then return end -- says nothing of the skill
-  shelf.refuse(self.engine.store, { hash = candidate.hash, name = candidate.name, cause = message, code = code,
+  shelf.refuse(self.engine.store, { hash = key, name = candidate.name, cause = message, code = code,
     seconds = self.settings.forget, environment = policy.environment(), by = self.by })
 end
 
-local function tried(self, candidate, need)
-  local package, message, code = find.fetch(self, candidate)
-  if not package then return nil, message, code end
+local function examine(self, package, need)
+  local message, code
   for _, check in ipairs { check_signature, check_name } do
     local ok
     ok, message, code = check(self, package.manifest)
@@ -210,9 +215,16 @@ end
 ---@return string? code `rejected` (by the critic), `conflict` (its name is taken, it is an older version, or known under another name),
 ---  `denied` (signature, source), and those of `weir.skill.find.fetch` and `weir.skill.trial.run`
 function Scout:try(candidate, need)
-  local package, message, code = tried(self, candidate, need)
+  local failed = failure_of(self, candidate)
+  if failed then return nil, ("skill '%s' failed before: %s"):format(candidate.name, failed.cause), failed.code end
+  local package, message, code = find.fetch(self, candidate)
   if not package then
-    remember(self, candidate, message, code)
+    remember(self, find.key(candidate), candidate, message, code)
+    return nil, message, code
+  end
+  package, message, code = examine(self, package, need)
+  if not package then
+    remember(self, candidate.hash, candidate, message, code)
     return nil, message, code
   end
   shelf.keep_package(self.engine.store, package)
@@ -229,7 +241,7 @@ end
 ---@param one weir.SkillTried
 ---@param cause string
 function Scout:decline(one, cause)
-  remember(self, one, cause, "rejected")
+  remember(self, one.hash, one, cause, "rejected")
 end
 
 -- Registering --------------------------------------------------------------------------------------------

@@ -144,6 +144,24 @@ end }]])
     assert.match("its manifest is not the one with the hash", message, 1, true)
   end)
 
+  it("does not hold it against a skill that somebody else claims to have it", function()
+    local manifest, source = support.package()
+    local server <close> = setmetatable({ inner = serve { ["/index.json"] = index_of(manifest, "skill.json", { tags = { "number", "double" } }),
+      ["/skill.json"] = assert(json.encode((support.package { description = "Doubles a number, or so" }))), ["/double.lua"] = source } },
+      { __close = function(self) self.inner:close() end })
+    place:close()
+    place = support.place { folders = { "skills" }, indexes = { server.inner.url .. "/index.json" } }
+    place:add()
+    local findings = place.scout:find "double a number"
+    assert.equal(2, #findings.candidates)
+    for _, candidate in ipairs(findings.candidates) do
+      local tried, _, code = place.scout:try(candidate)
+      assert.equal(candidate.origin.kind == "index" and "corrupt" or nil, code)
+      assert.equal(candidate.origin.kind == "folder", tried ~= nil)
+    end
+    assert.equal("folder", place.scout:find("double a number").candidates[1].origin.kind)
+  end)
+
   it("fetches from an index on the web by content hash", function()
     local manifest, source = support.package()
     local server <close> = setmetatable({ inner = serve { ["/i/index.json"] = index_of(manifest, "double/skill.json"),
@@ -238,8 +256,9 @@ end }]])
     assert.equal(message, findings.failed[1].cause)
     assert.is_not_nil(shelf.failure(place.store, candidate.hash, require("weir.skill.policy").environment()))
     assert.is_nil(shelf.failure(place.store, candidate.hash, "another weir"))
-    place.scout.settings.forget = 0
-    place.scout:try(candidate)
+    assert.match("failed before: " .. message, select(2, place.scout:try(candidate)), 1, true)
+    shelf.refuse(place.store, { hash = candidate.hash, name = "double", cause = message, code = "rejected", seconds = 0,
+      environment = require("weir.skill.policy").environment() })
     assert.equal(1, #place.scout:find("double a number").candidates)
   end)
 
