@@ -262,6 +262,28 @@ end }]])
     assert.equal(1, #place.scout:find("double a number").candidates)
   end)
 
+  it("is judged by the critic that the project names", function()
+    place:add()
+    local seen
+    place.project.registry:put { kind = "critic", name = "stern", api = 1, options = { floor = { type = "number", default = 0 } },
+      review = function(ctx, draft)
+        seen = { floor = ctx.options.floor, input = ctx.input.text, passed = draft.passed, name = draft.manifest.name, has_source = #draft.source > 0 }
+        return { verdict = "abort", score = 0, advice = "it is not ours" }
+      end }
+    place.scout.settings.critic, place.scout.settings.critic_options = "stern", { floor = 0.5 }
+    local need = { text = "double a number" }
+    local _, message, code = place.scout:try(place:candidate(need), need)
+    assert.equal("rejected", code)
+    assert.match("it is not ours", message, 1, true)
+    assert.same({ floor = 0.5, input = "double a number", passed = 2, name = "double", has_source = true }, seen)
+  end)
+
+  it("sends every skill to a person where the project says so", function()
+    place:add()
+    place.scout.settings.approve = "always"
+    assert.match("skills.approve", assert(place.scout:try(place:candidate "double a number")).asks, 1, true)
+  end)
+
   it("is not remembered when it could not be made", function()
     place:add()
     local paths = require "weir.paths"
