@@ -1,4 +1,4 @@
-/* digest_lua.c - weir.native.digest: SHA-256, HMAC, comparison in constant time, random bytes, hex and
+/* digest_lua.c - weir.native.digest: SHA-256, HMAC, Ed25519, comparison in constant time, random bytes, hex and
  * base64.
  *
  * A shared object of its own: it alone brings libcrypto. Holds nothing between two calls. */
@@ -13,6 +13,8 @@
 #include <openssl/sha.h>
 #include <string.h>
 
+#define ED25519_KEY 32
+#define ED25519_SIGNATURE 64
 #define RANDOM_MAX (1024 * 1024)
 #define TEXT_MAX (64 * 1024 * 1024) /* bytes that hex and base64 take */
 
@@ -48,6 +50,63 @@ static int digest_hmac_sha256(lua_State *L) {
   if (!HMAC(EVP_sha256(), key, (int)key_size, (const unsigned char *)bytes, size, out, NULL))
     return luaL_error(L, "libcrypto refuses HMAC with SHA-256");
   return push_digest(L, out, 3);
+}
+
+static const unsigned char *check_size(lua_State *L, int index, size_t wanted, const char *what) {
+  size_t size;
+  const char *bytes = luaL_checklstring(L, index, &size);
+  luaL_argcheck(L, size == wanted, index, what);
+  return (const unsigned char *)bytes;
+}
+
+/* digest.ed25519_verify(public_key, bytes, signature) -> whether the signature (RFC 8032) is that key's. */
+static int digest_ed25519_verify(lua_State *L) {
+  size_t size;
+  const unsigned char *raw = check_size(L, 1, ED25519_KEY, "a public key has 32 bytes");
+  const char *bytes = luaL_checklstring(L, 2, &size), *signature = luaL_checklstring(L, 3, NULL);
+  if (lua_rawlen(L, 3) != ED25519_SIGNATURE) {
+    lua_pushboolean(L, 0);
+    return 1;
+  }
+  EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, raw, ED25519_KEY);
+  EVP_MD_CTX *context = EVP_MD_CTX_new();
+  bool fits = key && context && EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) == 1 &&
+              EVP_DigestVerify(context, (const unsigned char *)signature, ED25519_SIGNATURE,
+                               (const unsigned char *)bytes, size) == 1;
+  EVP_MD_CTX_free(context);
+  EVP_PKEY_free(key);
+  lua_pushboolean(L, fits);
+  return 1;
+}
+
+/* digest.ed25519_sign(private_key, bytes) -> 64 bytes. The private key is 32 bytes, as `random` gives them. */
+static int digest_ed25519_sign(lua_State *L) {
+  size_t size, length = ED25519_SIGNATURE;
+  unsigned char signature[ED25519_SIGNATURE];
+  const unsigned char *raw = check_size(L, 1, ED25519_KEY, "a private key has 32 bytes");
+  const char *bytes = luaL_checklstring(L, 2, &size);
+  EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, raw, ED25519_KEY);
+  EVP_MD_CTX *context = EVP_MD_CTX_new();
+  bool done = key && context && EVP_DigestSignInit(context, NULL, NULL, NULL, key) == 1 &&
+              EVP_DigestSign(context, signature, &length, (const unsigned char *)bytes, size) == 1;
+  EVP_MD_CTX_free(context);
+  EVP_PKEY_free(key);
+  if (!done) return luaL_error(L, "libcrypto refuses Ed25519");
+  lua_pushlstring(L, (const char *)signature, length);
+  return 1;
+}
+
+/* digest.ed25519_public(private_key) -> the public key, 32 bytes. */
+static int digest_ed25519_public(lua_State *L) {
+  unsigned char public_key[ED25519_KEY];
+  size_t length = sizeof public_key;
+  const unsigned char *raw = check_size(L, 1, ED25519_KEY, "a private key has 32 bytes");
+  EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, raw, ED25519_KEY);
+  bool done = key && EVP_PKEY_get_raw_public_key(key, public_key, &length) == 1;
+  EVP_PKEY_free(key);
+  if (!done) return luaL_error(L, "libcrypto refuses Ed25519");
+  lua_pushlstring(L, (const char *)public_key, length);
+  return 1;
 }
 
 /* digest.equal(a, b) -> whether two strings are equal, in a time that depends on their lengths only. */
@@ -192,6 +251,9 @@ static int digest_from_base64(lua_State *L) {
 static const luaL_Reg functions[] = { { "sha256", digest_sha256 },
                                       { "hmac_sha256", digest_hmac_sha256 },
                                       { "equal", digest_equal },
+                                      { "ed25519_public", digest_ed25519_public },
+                                      { "ed25519_sign", digest_ed25519_sign },
+                                      { "ed25519_verify", digest_ed25519_verify },
                                       { "random", digest_random },
                                       { "to_hex", digest_to_hex },
                                       { "from_hex", digest_from_hex },

@@ -29,6 +29,22 @@ function M.equal(a, b) end
 ---@return string|nil code `unavailable`
 function M.random(count) end
 
+--- Whether a signature (Ed25519, RFC 8032) is that of a key.
+---@param public_key string 32 bytes
+---@param bytes string what was signed
+---@param signature string
+---@return boolean
+function M.ed25519_verify(public_key, bytes, signature) end
+
+---@param private_key string 32 bytes, as `random` gives them
+---@param bytes string
+---@return string signature 64 bytes
+function M.ed25519_sign(private_key, bytes) end
+
+---@param private_key string 32 bytes
+---@return string public_key 32 bytes
+function M.ed25519_public(private_key) end
+
 ---@param bytes string
 ---@return string digits in lower case
 function M.to_hex(bytes) end

@@ -50,6 +50,7 @@ function M.open(folder)
   self.registry.load_pipeline = function(name, overlay) return self:load_aside(name, overlay) end
   self.registry.pipeline = function(name) return self:pipeline(name) end
   self.registry.load_definition = function(kept) return self:definition_of(kept) end
+  require("weir.skill.provider").attach_at_rest(self)
   self.settings = read_settings(self)
   if not client.host() then require("weir.secret").configure(self.settings.secrets, root) end -- a host's are those of its own project
   return self

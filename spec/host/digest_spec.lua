@@ -85,3 +85,32 @@ describe("digest", function()
     assert.is_nil(digest.from_base64("+/+/", "url"))
   end)
 end)
+
+describe("digest.ed25519", function()
+  local hex = digest.from_hex
+  local private = hex "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
+  local public = hex "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+  local signature = hex("e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b")
+
+  it("signs and verifies as the first test of RFC 8032 says", function()
+    assert.equal(public, digest.ed25519_public(private))
+    assert.equal(signature, digest.ed25519_sign(private, ""))
+    assert.is_true(digest.ed25519_verify(public, "", signature))
+  end)
+
+  it("refuses another text, another key, a changed or cut signature", function()
+    assert.is_false(digest.ed25519_verify(public, "x", signature))
+    assert.is_false(digest.ed25519_verify(digest.ed25519_public(digest.random(32)), "", signature))
+    for at = 1, 64, 7 do
+      local changed = signature:sub(1, at - 1) .. string.char(signature:byte(at) ~ 1) .. signature:sub(at + 1)
+      assert.is_false(digest.ed25519_verify(public, "", changed))
+    end
+    assert.is_false(digest.ed25519_verify(public, "", signature:sub(1, 63)))
+    assert.is_false(digest.ed25519_verify(public, "", ""))
+  end)
+
+  it("takes keys of 32 bytes only", function()
+    assert.has_error(function() digest.ed25519_verify("short", "", signature) end)
+    assert.has_error(function() digest.ed25519_sign("short", "") end)
+  end)
+end)

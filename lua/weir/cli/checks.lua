@@ -80,6 +80,15 @@ function M.packages()
   return finding("packages", "warn", list .. " missing", "apt install " .. list)
 end
 
+--- Whether code that nobody vouches for could run here.
+function M.sandbox()
+  local result, message = require("weir.sandbox").run { name = "doctor", source = "return { execute = function() return 1 end }" }
+  if result then
+    return finding("sandbox", "ok", ("holds: Landlock %d, %d forbidden calls refused"):format(result.landlock, result.refused))
+  end
+  return finding("sandbox", "warn", text.safe(text.first_line(message)), "skills cannot be used here; all else works")
+end
+
 -- The store --------------------------------------------------------------------------------------
 
 local function nearest(path)

@@ -30,7 +30,7 @@ local function open_project(found)
 end
 
 local function examine(arguments, context)
-  local found = { checks.lua(), checks.library(), checks.packages() }
+  local found = { checks.lua(), checks.library(), checks.packages(), checks.sandbox() }
   local here = open_project(found)
   if here then
     local path = here:store_path(arguments.store)

@@ -241,6 +241,20 @@ local function write_depths(lines)
   for _, key in ipairs(sorted(depths)) do lines[#lines + 1] = ("weir_channel_depth{%s} %d"):format(key, depths.series[key].value) end
 end
 
+-- Kept in the store, so that these go on where they were before the host.
+local function write_skills(lines, host)
+  local states, calls = family(), family()
+  for _, row in ipairs(require("weir.view.skills").rows(host.store)) do
+    add(states, { "state", row.state })
+    for result, count in pairs { good = row.good, bad = row.calls - row.good } do
+      add(calls, { "skill", row.name, "version", row.version, "result", result }, count)
+    end
+  end
+  head(lines, "weir_skills", "gauge", "Skills that serve or are on trial.")
+  for _, key in ipairs(sorted(states)) do lines[#lines + 1] = ("weir_skills{%s} %d"):format(key, states.series[key].value) end
+  write_counter(lines, "weir_skill_calls_total", "Calls of skills, by what came of them.", calls)
+end
+
 --- The text. Waits for its turns.
 ---@param host weir.Host
 ---@return string
@@ -273,6 +287,7 @@ function Metrics:text(host)
   write_value(lines, "weir_tasks", "gauge", "Tasks that have not ended.", stats.tasks)
   write_value(lines, "weir_memory_bytes", "gauge", "Memory of the Lua state.", stats.memory_bytes)
   write_value(lines, "weir_feed_gaps_total", "counter", "Times when events came faster than they were counted.", self.gaps)
+  write_skills(lines, host)
   write_store(lines, host)
   return table.concat(lines, "\n") .. "\n"
 end

@@ -40,6 +40,9 @@ local SHORT = 12 -- characters of a hash that people see
 ---@field observers table<function, boolean> called with each report of `weir.registry.reload`
 ---@field counts table<string, { reloaded: integer, failed: integer }> since the process began, by full name
 ---@field idle table<weir.Binding, boolean> that no run holds and that the next one would
+---@field provide nil|fun(kind: string, name: string): string?, string? the text of a module that has no file, and what messages call
+---   it: a registered skill, see `weir.skill`
+---@field provided nil|fun(kind: string): string[] names of all that `provide` gives
 ---@field choose nil|fun(full: string, loaded: table): table what is to serve when a file was loaded first
 ---@field pipeline nil|fun(name: string): weir.Definition?, table? the project's, see `Project:pipeline`
 ---@field load_definition nil|fun(kept: table): weir.Definition the project's, see `Project:definition_of`
@@ -179,6 +182,7 @@ end
 function Registry:load_aside(kind, name)
   local relative, full, trace = relative_of(kind, name), full_name(kind, name), source.trace()
   local text, path = source.find(self.roots, relative)
+  if not text and self.provide then text, path = self.provide(kind, name) end
   if not text then return nil, failure.new("not_found", "%s '%s' is not registered", kind, name) end
   local entry, err = entry_of_text(self, kind, name, { file = path, text = text, trace = trace })
   self:note_load(full, err, relative, trace)
@@ -348,19 +352,21 @@ local function module_names(folder)
   return names
 end
 
---- The names of all modules of a kind that have a file.
+--- The names of all modules of a kind that have a file, and of skills.
 ---@param kind string
 ---@return string[]
 function Registry:names(kind)
   local seen, names = {}, {}
-  for _, root in ipairs(self.roots) do
-    for _, name in ipairs(module_names(root .. "/modules/" .. kinds.kinds[kind].folder)) do
+  local function add(list)
+    for _, name in ipairs(list) do
       if not seen[name] then
         seen[name] = true
         names[#names + 1] = name
       end
     end
   end
+  for _, root in ipairs(self.roots) do add(module_names(root .. "/modules/" .. kinds.kinds[kind].folder)) end
+  if self.provided then add(self.provided(kind)) end
   table.sort(names)
   return names
 end

@@ -48,7 +48,10 @@ Engine.__close = function(self) self:close() end
 function M.new(project, store, options)
   options = options or {}
   require("weir.secret").load_known()
-  if store then active.attach(project.registry, store) end
+  if store then
+    require("weir.skill.provider").attach(project.registry, store)
+    active.attach(project.registry, store)
+  end
   return setmetatable({ project = project, store = store, plans = setmetatable({}, { __mode = "k" }),
     versions = setmetatable({}, { __mode = "v" }), live = {}, opening = {}, waking = {}, handles = setmetatable({}, { __mode = "v" }),
     patience = options.patience or PATIENCE, near = options.near or NEAR }, Engine)

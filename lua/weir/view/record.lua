@@ -112,7 +112,8 @@ end
 
 local READ = {}
 
-function READ.choice(self, entry)
+-- A plan that a step has made, or that it failed.
+local function read_plan(self, entry)
   local prefix, step = plan_prefix(entry)
   if prefix then
     local value, normal = entry[3], definition_of(self.store, entry[3].version)
@@ -173,6 +174,7 @@ end
 
 -- Which branch of a speculation counted; what came of the items of a large map, which are no steps here.
 function READ.choice(self, entry)
+  read_plan(self, entry)
   local map = entry[2]:match "^(.*)/%(items%)"
   if map and type(entry[3]) == "table" then step_of(self, map).items = entry[3] end
   local key = entry[2]:match "^(.*)/%(decided%)"

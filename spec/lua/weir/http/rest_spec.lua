@@ -270,6 +270,19 @@ describe("the HTTP door", function()
       assert.is_table(shown.plans[1].normal.groups)
     end)
 
+    it("tells of skills: what they may do, how their calls went", function()
+      assert.equal(404, ask("GET", "/api/skills/read_csv").status)
+      assert.same({ items = json.list {}, next = json.null }, ask("GET", "/api/skills").value)
+      local id = ask("POST", "/api/runs", { pipeline = "rainfall", input = {} }).value.run
+      assert.is_true(wire.eventually(function() return ask("GET", "/api/runs/" .. id).value.status == "finished" end))
+      local row = ask("GET", "/api/skills").value.items[1]
+      assert.same({ "read_csv", "shadow", 1, 1 }, { row.name, row.state, row.calls, row.good })
+      assert.equal("approve", ask("GET", "/api/skills/read_csv").value.versions[1].trial.verdict)
+      local text = ask("GET", "/metrics").body
+      assert.match('weir_skill_calls_total{skill="read_csv",version="1.0.0",result="good"} 1', text, 1, true)
+      assert.match('weir_skills{state="shadow"} 1', text, 1, true)
+    end)
+
     it("has metrics that promtool finds nothing wrong with", function()
       if process.run({ "sh", "-c", "command -v promtool" }).status ~= 0 then return pending "promtool is not installed" end
       local result = process.run({ "promtool", "check", "metrics" }, { stdin = ask("GET", "/metrics").body })
