@@ -177,8 +177,12 @@ function Queue:revise_operations(id, due_ms, item, new_due_ms)
   local slot, version = place.read(self.store, spaces.ready, key)
   if not slot then return nil end
   slot.due_ms = new_due_ms
-  local operations = { { op = "delete", space = spaces.ready, key = key, version = version },
-    { op = "put", space = spaces.items, key = place.of(self.name, id), value = item } }
+  local operations = { { op = "put", space = spaces.items, key = place.of(self.name, id), value = item } }
+  if new_due_ms == due_ms then
+    operations[2] = { op = "cas", space = spaces.ready, key = key, version = version, value = slot }
+    return operations
+  end
+  operations[2] = { op = "delete", space = spaces.ready, key = key, version = version }
   place.make_ready(operations, self.name, id, slot, new_due_ms)
   return operations
 end
@@ -276,16 +280,16 @@ end
 
 -- What may be handed out, for whoever picks, and what has to wait for others.
 local function pick_ready(self, now, pick)
-  local blocked, locks, offered, seen = {}, {}, {}, {}
+  local blocked, locks, offered, met = {}, {}, {}, {}
   local name = self.name
   for row in place.each(self.store, spaces.ready, { prefix = name .. "/", to = place.of(name, place.moment(now) .. "/~") }) do
     local _, id = place.parse(row.key)
     local key = row.value.key
-    if not self.shared.taking[id] and not (key and seen[key]) then
+    if not self.shared.taking[id] and not (key and met[key]) then
       local open, lock = is_open(self, id, key, locks)
       if open then
         offered[#offered + 1] = { id = id, row = row, lock = lock }
-        if key then seen[key] = true end
+        if key then met[key] = true end
       elseif lock then
         blocked[#blocked + 1] = { id = id, row = row, lock = lock }
       end

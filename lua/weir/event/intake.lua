@@ -46,7 +46,7 @@ end
 -- One event's share of a transaction -----------------------------------------------------------------------
 
 local function add_waits(self, plan, event, offset)
-  local runs = waits.give(self.store, plan.operations, event, offset)
+  local runs = waits.give(self.store, plan.operations, event, offset, plan.over)
   for _, run_id in ipairs(runs or {}) do
     if not plan.runs[run_id] then
       plan.runs[run_id] = true
@@ -86,7 +86,7 @@ local function add(self, plan, one)
 end
 
 local function new_plan(more)
-  local plan = { operations = {}, results = {}, outcomes = {}, runs = {}, keys = {} }
+  local plan = { operations = {}, results = {}, outcomes = {}, runs = {}, keys = {}, over = {} }
   for _, operation in ipairs(more or {}) do plan.operations[#plan.operations + 1] = operation end
   return plan
 end

@@ -124,8 +124,9 @@ end
 ---@param operations table[]
 ---@param event weir.Event
 ---@param offset string
+---@param over table<string, boolean> waits of runs that have ended, which this transaction removes
 ---@return string[]|nil runs that are to be woken, each once
-function M.give(store, operations, event, offset)
+function M.give(store, operations, event, offset, over)
   local runs, seen
   for _, pattern in ipairs(patterns_of(event.type)) do
     local prefix, after = escaped(pattern) .. "/", nil
@@ -137,7 +138,8 @@ function M.give(store, operations, event, offset)
           local run_id = place:match "^[^/]+"
           runs, seen = runs or {}, seen or {}
           if has_ended(store, run_id) then
-            operations[#operations + 1] = { op = "delete", space = M.WAITS, key = row.key }
+            if not over[row.key] then operations[#operations + 1] = { op = "delete", space = M.WAITS, key = row.key } end
+            over[row.key] = true
           else
             if not seen[run_id] then runs[#runs + 1], seen[run_id] = run_id, true end
             operations[#operations + 1] = { op = "put", space = M.FOUND, key = ("%s/%s"):format(place, offset), value = true }

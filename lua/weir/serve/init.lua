@@ -231,11 +231,11 @@ end
 --- `conflict` (another process has the store; it is named), `invalid` (a setting), and what opening a store or a door
 --- raises; then nothing is left open.
 ---@param options { folder: string, store: string|nil, listen: string|boolean|nil, log: string|nil, http: boolean|nil,
----  triggers: boolean|nil, watch: boolean|nil, write: boolean|nil, open_line: (fun(host: weir.Host, path: string): weir.LineServer)|nil, socket: string|nil,
----  env: (fun(name: string): string?)|nil, logger: weir.Log|nil }
----   store, listen, log: as flags give them; http: false opens no HTTP door; triggers: false starts none; watch: load files that change; write: whoever
----   attaches may change things; open_line: opens the line socket, `weir.doors.operations.open`; without it there is none;
----   socket: its path, default repl.sock in the store's folder
+---  triggers: boolean|nil, watch: boolean|nil, write: boolean|nil, socket: string|nil,
+---  open_line: (fun(host: weir.Host, path: string): weir.LineServer)|nil, env: (fun(name: string): string?)|nil, logger: weir.Log|nil }
+---   store, listen, log: as flags give them; http: false opens no HTTP door; triggers: false starts none;
+---   watch: load files that change; write: whoever attaches may change things; open_line: opens the line socket,
+---   `weir.doors.operations.open`; without it there is none; socket: its path, default repl.sock in the store's folder
 ---@return weir.Host
 function M.start(options)
   local self = new_host(options)

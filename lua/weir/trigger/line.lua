@@ -204,7 +204,8 @@ end
 
 local function must(self, item, result, message, code)
   if result or code == "conflict" then return result end
-  self.host.log:error("an event could not be settled; it is handed out again", { pipeline = self.pipeline, item = item.id, error = message })
+  self.host.log:error("an event could not be settled; it is handed out again", { pipeline = self.pipeline, item = item.id,
+    error = message })
 end
 
 local function finish(self, item)
@@ -295,7 +296,8 @@ local function offered(self, candidates)
   for index, one in ipairs(candidates) do
     local about = one.about or {}
     if is_open(self, about.source) then
-      list[#list + 1] = { id = one.id, key = about.share or one.key, priority = about.priority, queued_at = one.due_ms / 1000, index = index }
+      list[#list + 1] = { id = one.id, key = about.share or one.key, priority = about.priority, queued_at = one.due_ms / 1000,
+        index = index }
     end
   end
   return list

@@ -31,8 +31,7 @@ end
 -- The offset of the source moves with the event, also when it is left out.
 function Receiver:plan(operations, event, offset)
   local source = self.source
-  local outcome, line = "filtered", nil
-  local made = event
+  local outcome, made = "filtered", event
   if self.transform then
     local ok, result = pcall(native.atomic, self.transform, require("weir.value").copy(event))
     if not ok then
@@ -44,8 +43,9 @@ function Receiver:plan(operations, event, offset)
     made = ok and result or nil
   end
   if made then
-    outcome, line = source:plan(operations, made, offset)
-    if not outcome then return nil, line end
+    local result, line = source:plan(operations, made, offset)
+    if not result then return nil, line end
+    outcome = result
   end
   source.offset = offset
   operations[#operations + 1] = context.memory_operation(source)

@@ -51,6 +51,7 @@ function Source:wants() return false end -- its own events are given to it by na
 
 function Source:done(outcome)
   self.last_ms = clock.wall_ms()
+  self.line.queue:committed()
   self.service:count(self.rules.id, outcome)
 end
 
@@ -114,6 +115,7 @@ local function load(self)
   local entry, err = registry:lookup("watcher", self.rules.watcher)
   if not entry then error(err, 0) end
   local options = registry:options(entry, project:options_of("watchers/" .. self.rules.watcher), self.rules.options)
+  self.host.store:sync() -- what is being given to the one before is on disk, with its offset
   self.version, self.kept = entry.version, context.load(self.host.store, self.rules.id)
   self.offset = self.kept and self.kept.offset
   self.ctx = context.new(self, options, registry:state(entry, options))
@@ -132,7 +134,8 @@ end
 
 local function report(self, err, pause)
   self.status, self.trouble = "failing", err.message
-  self.host.log:warn("a source failed and is started again", { source = self.rules.id, code = err.code, error = err.message, seconds = pause })
+  self.host.log:warn("a source failed and is started again", { source = self.rules.id, code = err.code, error = err.message,
+    seconds = pause })
 end
 
 local function keep_watching(self)

@@ -9,7 +9,7 @@ local native = require "weir.native.scheduler"
 local pages = require "weir.upkeep.pages"
 local question = require "weir.approval.question"
 local starts = require "weir.run.starts"
-local waits = require "weir.event.waits"
+local event_waits = require "weir.event.waits"
 
 local M = {}
 
@@ -145,7 +145,7 @@ local function has_any(store, space, run_id)
   return found ~= nil and found[1] ~= nil
 end
 
-local SPACES = { signal = { "signals", waits.FOUND }, event = { waits.FOUND } } -- a step may wait for both
+local SPACES = { signal = { "signals", event_waits.FOUND }, event = { event_waits.FOUND } } -- a step may wait for both
 
 -- Whether something has come that a parked run waits for.
 local function is_to_wake(state, run_id, row)

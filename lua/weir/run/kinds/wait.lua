@@ -7,7 +7,7 @@ local log = require "weir.event.log"
 local parking = require "weir.run.parking"
 local sleep = require "weir.run.kinds.sleep"
 local task = require "weir.task"
-local waits = require "weir.event.waits"
+local event_waits = require "weir.event.waits"
 local waking = require "weir.run.waking"
 
 local M = { name = "wait", is_durable = true }
@@ -20,8 +20,8 @@ local function add_leaves(frame, key, wait, list)
   local leaf = { id = wait.signal and "signal " .. wait.signal or "event " .. #list + 1, name = wait.signal or wait.event,
     signal = wait.signal }
   if wait.event then
-    leaf.wait = { event = wait.event, match = wait.match, data = waits.read_by(wait.match, frame.data) }
-    leaf.place = waits.place(frame.run.id, key, #list + 1)
+    leaf.wait = { event = wait.event, match = wait.match, data = event_waits.read_by(wait.match, frame.data) }
+    leaf.place = event_waits.place(frame.run.id, key, #list + 1)
   end
   wait.leaf = leaf
   list[#list + 1] = leaf
@@ -41,12 +41,13 @@ local function from_offset(run)
 end
 
 local function next_event(run, leaf)
-  local store, entry = run.engine.store, nil
-  if leaf.is_registered or waits.is_registered(store, leaf.place, leaf.wait) then
+  local store = run.engine.store
+  local entry
+  if leaf.is_registered or event_waits.is_registered(store, leaf.place, leaf.wait) then
     leaf.is_registered = true
-    entry = waits.found(store, run.id, leaf.place, run.taken)
+    entry = event_waits.found(store, run.id, leaf.place, run.taken)
   else
-    entry = waits.look(store, run.id, leaf.wait, from_offset(run), run.taken)
+    entry = event_waits.look(store, run.id, leaf.wait, from_offset(run), run.taken)
   end
   if not entry then return nil end
   local value = entry.event.data
@@ -73,7 +74,7 @@ local function register(frame, leaves, come)
   local run, any = frame.run, false
   for _, leaf in ipairs(leaves) do
     if leaf.wait and not leaf.is_registered and not come[leaf.id] then
-      waits.register(run.engine.store, leaf.place, leaf.wait)
+      event_waits.register(run.engine.store, leaf.place, leaf.wait)
       local got = next_event(run, leaf)
       leaf.is_registered = true
       if got then
@@ -157,8 +158,8 @@ local function receive(frame, leaves, keys)
       if got.is_event then offsets[#offsets + 1] = got.key
       else operations[#operations + 1] = { op = "delete", space = "signals", key = got.key } end
     end
-    local over = waits.over(run.engine.store, run.id, registered(leaves), offsets)
-    return table.move(over, 1, #over, #operations + 1, operations)
+    local last = event_waits.over(run.engine.store, run.id, registered(leaves), offsets)
+    return table.move(last, 1, #last, #operations + 1, operations)
   end, committed = function() end } }
 end
 
@@ -202,7 +203,7 @@ end
 local function withdraw(frame, leaves)
   local run, list = frame.run, registered(leaves)
   if run.interrupted or #list == 0 then return end
-  task.within({ shield = true }, function() run.engine.store:batch(waits.over(run.engine.store, run.id, list, {})) end)
+  task.within({ shield = true }, function() run.engine.store:batch(event_waits.over(run.engine.store, run.id, list, {})) end)
 end
 
 function M.execute(frame, step, key)

@@ -51,7 +51,7 @@ function World:write(path, text) support.write(self.folder, path, text) end
 --- Reloads what has changed, and waits until the triggers follow.
 function World:reload(...)
   local report = require("weir.registry.reload").changed(self.host.project.registry, { ... }, {})
-  assert.same({}, report.failed)
+  if report.failed[1] then error(report.failed[1].message, 2) end
   assert(self.host.triggers:settle())
 end
 
