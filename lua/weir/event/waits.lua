@@ -114,7 +114,7 @@ end
 ---@return boolean
 function M.is_pattern(pattern)
   local before = pattern:match "^(.*)%*$"
-  if not before then return true end
+  if not before then return pattern ~= "" and not pattern:find("*", 1, true) end
   return not before:find("*", 1, true) and (before == "" or before:sub(-1) == ".")
 end
 

@@ -40,10 +40,11 @@ local function from_offset(run)
   return run.event_offset and run.event_offset > bound and run.event_offset or bound
 end
 
-local function next_event(run, leaf)
+-- What came before a wait was registered is in the log only; what came since is found for it.
+local function next_event(run, leaf, is_new)
   local store = run.engine.store
   local entry
-  if leaf.is_registered or event_waits.is_registered(store, leaf.place, leaf.wait) then
+  if not is_new and (leaf.is_registered or event_waits.is_registered(store, leaf.place, leaf.wait)) then
     leaf.is_registered = true
     entry = event_waits.found(store, run.id, leaf.place, run.taken)
   else
@@ -75,7 +76,7 @@ local function register(frame, leaves, come)
   for _, leaf in ipairs(leaves) do
     if leaf.wait and not leaf.is_registered and not come[leaf.id] then
       event_waits.register(run.engine.store, leaf.place, leaf.wait)
-      local got = next_event(run, leaf)
+      local got = next_event(run, leaf, true)
       leaf.is_registered = true
       if got then
         run.taken[got.key], come[leaf.id] = true, got
