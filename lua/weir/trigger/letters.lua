@@ -11,7 +11,8 @@ local function shape(pipeline, letter)
   local value = letter.value or {}
   local event = value.events and value.events[1]
   local offset = value.offset or value.offsets and value.offsets[1]
-  return { id = letter.id, pipeline = pipeline, source = value.trigger, event = event, offset = offset, error = letter.error, at_ms = letter.at_ms, attempt = letter.attempt }
+  return { id = letter.id, pipeline = pipeline, source = value.trigger, event = event, offset = offset, error = letter.error,
+    at_ms = letter.at_ms, attempt = letter.attempt }
 end
 
 --- The dead letters of the project's own pipelines, in order. Does not wait; raises `corrupt`, `unavailable`.
