@@ -1,7 +1,6 @@
 --- How the HTTP door takes events in (see weir.event.intake): when the queue of a pipeline that an event would start is
 --- full, the sender hears when to come again.
 
-local failure = require "weir.failure"
 local intake_of = require "weir.event.intake"
 local native = require "weir.native.scheduler"
 local problem = require "weir.http.problem"
@@ -40,10 +39,9 @@ function Intake:take(event, dedupe, from)
   local ok, results = pcall(self.events.take, self.events, { { event = event, from = from, dedupe = dedupe } },
     { patience = PATIENCE, waits_for = is_waiting })
   if ok then return results[1].offset, results[1].is_new end
-  local err = failure.of(results)
-  if err.code ~= "full" or not err.line then error(results, 0) end
+  if type(results) ~= "table" or not rawget(results, "line") then error(results, 0) end
   native.recover()
-  refuse_full(err)
+  refuse_full(results)
 end
 
 return M

@@ -187,10 +187,10 @@ end
 local function started(self, item)
   local ok, run, first = pcall(prepare, self, item)
   if not ok then
-    local err = failure.of(run)
-    if err.code ~= "conflict" or not err.run then error(run, 0) end
+    local first_id = type(run) == "table" and rawget(run, "code") == "conflict" and rawget(run, "run")
+    if not first_id then error(run, 0) end
     native.recover() -- it has started one, under what the pipeline said then
-    return rejoin(self, err.run)
+    return rejoin(self, first_id)
   end
   if first then return rejoin(self, first) end
   run.done = run.done or gate.new()
@@ -230,9 +230,10 @@ end
 
 local IS_LAST = { invalid = true, not_found = true, limit = true, rejected = true, denied = true }
 
-local function refused(self, item, err)
+local function refused(self, item, raised)
+  local err = failure.of(raised)
   if err.code == "closed" or err.code == "cancelled" then return give_back(self, item, nil, { is_uncounted = true }) end
-  if err.is_of_pipeline then return give_back(self, item, BROKEN, { is_uncounted = true }) end
+  if type(raised) == "table" and rawget(raised, "is_of_pipeline") then return give_back(self, item, BROKEN, { is_uncounted = true }) end
   if IS_LAST[err.code] or item.attempt >= ATTEMPTS then return bury(self, item, err) end
   give_back(self, item, retry.delay(self.backoff, item.attempt), { error = err })
 end
@@ -277,7 +278,7 @@ local function work(self, item)
   task.within({ shield = true }, function()
     if was_cancelled then return give_back(self, item, nil, { is_uncounted = true }) end
     if ok then return settle(self, item, run) end
-    refused(self, item, failure.of(run))
+    refused(self, item, run)
   end)
   self.carried[item.id] = nil
   leave(self, item)
