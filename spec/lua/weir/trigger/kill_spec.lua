@@ -47,7 +47,7 @@ describe("a host that is killed while events come in", function()
     return list
   end
 
-  local function until_all(child)
+  local function until_all(child, where)
     local deadline = task.now() + 60
     repeat
       local list = names()
@@ -55,7 +55,7 @@ describe("a host that is killed while events come in", function()
       task.sleep(0.05)
     until task.now() > deadline
     child:kill()
-    error "not every event became a run"
+    error(("killed at %s, and not every event became a run"):format(where))
   end
 
   for _, point in ipairs { "before_request", "after_request" } do
@@ -68,8 +68,9 @@ describe("a host that is killed while events come in", function()
         dying:wait(10)
         dying:close()
         local child = serve()
+        assert(support.read_until(child.stdout, "repl")) -- from now on commands reach it
         drain(child)
-        local list = until_all(child)
+        local list = until_all(child, ("%s:%d"):format(point, count))
         child:kill()
         child:wait(20)
         child:close()
