@@ -255,6 +255,23 @@ local function write_skills(lines, host)
   write_counter(lines, "weir_skill_calls_total", "Calls of skills, by what came of them.", calls)
 end
 
+-- What waits in the queues of pipelines, and what became of events, by source.
+local function write_events(lines, triggers)
+  local depths, dead, outcomes = family(), family(), family()
+  for name, line in pairs(triggers.lines) do
+    add(depths, { "queue", name }, line.queue:depth())
+    add(dead, { "queue", name }, line.queue:dead_count())
+  end
+  for source, counts in pairs(triggers.counts) do
+    for outcome, count in pairs(counts) do add(outcomes, { "source", source, "outcome", outcome }, count) end
+  end
+  head(lines, "weir_queue_depth", "gauge", "Events that wait or are at work, by pipeline.")
+  for _, key in ipairs(sorted(depths)) do lines[#lines + 1] = ("weir_queue_depth{%s} %d"):format(key, depths.series[key].value) end
+  head(lines, "weir_queue_dead", "gauge", "Dead letters, by pipeline.")
+  for _, key in ipairs(sorted(dead)) do lines[#lines + 1] = ("weir_queue_dead{%s} %d"):format(key, dead.series[key].value) end
+  write_counter(lines, "weir_events_total", "Events by source, and what became of them.", outcomes)
+end
+
 --- The text. Waits for its turns.
 ---@param host weir.Host
 ---@return string
@@ -279,6 +296,7 @@ function Metrics:text(host)
   write_gauge(lines, "weir_schedule_lag_seconds", "How late the latest run of a schedule began.", self.lags)
   write_counter(lines, "weir_plans_total", "Plans that were made, and what became of them, by planner.", self.plans)
   write_depths(lines)
+  if host.triggers then write_events(lines, host.triggers) end
   local live = 0
   for _ in pairs(host.engine.live) do live = live + 1 end
   write_value(lines, "weir_runs_live", "gauge", "Runs that are at work in this process.", live)
