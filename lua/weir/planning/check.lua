@@ -112,6 +112,9 @@ local function visit_reduce(self, step, reduce)
   local agent = agent_of(self, reduce.agent, ("step '%s': reduce"):format(step.name))
   if not agent then return {} end
   self.used[agent.name] = true
+  if not (agent.needs.properties or {}).items then
+    self:note("step '%s': reduce: agent '%s' takes no 'items', which is what a reduce gives it", step.name, agent.name)
+  end
   return agent.gives
 end
 

@@ -403,6 +403,37 @@ describe("a step that plans, like any other step", function()
     assert.same({ { cake = "rye flour" }, { cake = "oats flour" } }, { run.output[1], run.output[2] })
   end)
 
+  it("may plan maps that are reduced", function()
+    local agents = { shout = { { word = "string" }, { text = "string" }, function(_, input) return { text = input.word:upper() } end },
+      glue = { { items = "array", acc = "any?" }, { text = "string" }, function(_, input)
+        local texts = {}
+        for index, item in ipairs(input.items) do texts[index] = item.text end
+        return { text = table.concat(texts, "-") }
+      end } }
+    local function made(reduce)
+      return function()
+        return { groups = weir.list { { name = "m", steps = weir.list { { name = "m", map = { over = "$.input.words", reduce = { agent = reduce },
+          each = { name = "one", agent = "shout", input = { word = "$.item" } } } } } } }, output = { text = "$.m.text" } }
+      end
+    end
+    world = plans.world(agents, { maps = made "glue", wrong = made "shout" })
+    local fields = { goal = { text = "shout", want = { text = "string" } }, planner = "maps", agents = { "shout", "glue" }, reuse = "never" }
+    local run = run_of(world, fields, { words = weir.list { "a", "b", "c" } })
+    assert.same({ "finished", { text = "A-B-C" } }, { run.status, run.output }, run.error and run.error.message)
+    fields.planner = "wrong"
+    run = run_of(world, fields, { words = weir.list { "a" } })
+    assert.match("agent 'shout' takes no 'items'", run.error.message)
+  end)
+
+  it("says when an agent that it may use does not say what it takes", function()
+    world = plans.world(bakery())
+    world.here.registry:put { kind = "agent", name = "silent", api = 1, execute = function() end }
+    local run = run_of(world, { goal = CAKE, agents = { "mill", "silent" } }, { grain = "rye" })
+    assert.same({ "failed", "invalid" }, { run.status, run.error.code })
+    assert.match("agent 'silent' does not say what it needs and gives", run.error.message)
+    assert.same({}, world:left())
+  end)
+
   it("works in a run of which nothing is kept", function()
     world = plans.world(bakery())
     local engine = require("weir.run.engine").new(world.here, nil)
