@@ -2,6 +2,7 @@
 --- needs. The names are for people and for an early no; what a source can do is decided by the sandbox, not here.
 
 local sandbox = require "weir.sandbox"
+local task = require "weir.task"
 
 local M = {}
 
@@ -10,6 +11,7 @@ for name in ([[debug io os package require dofile loadfile load loadstring colle
   ffi jit]]):gmatch "%S+" do FORBIDDEN[name] = true end
 
 local FINDINGS = 20
+local TURN = 500 -- names and texts that are looked at before others have a turn
 
 local function end_of_long(text, at)
   local level = text:match("^%[(=*)%[", at)
@@ -42,18 +44,17 @@ local function is_field(text, at, size)
   return text:sub(math.max(1, at - 40), at - 1):find "[%.:]%s*$" ~= nil or text:find("^%s*=[^=]", at + size) ~= nil
 end
 
---- Calls `visit(name, at)` for each name of the text that is used: neither in a comment nor in a string, nor of a field.
-local function each_name(text, visit)
-  local at = 1
-  while at <= #text do
-    local quiet = end_of_quiet(text, at)
-    if quiet then
-      at = quiet + 1
-    else
-      local name = text:match("^[%a_][%w_]*", at)
-      if name and not is_field(text, at, #name) then visit(name, at) end
-      at = at + (name and #name or #(text:match("^%d[%w%.]*", at) or " "))
-    end
+--- Calls `visit(name, at)` for each name of the text that is used: neither in a comment nor in a string, nor of a field. `pause` is
+--- called now and then.
+local function each_name(text, visit, pause)
+  local at, looked = text:find("[%a_%d\"'%[%-]", 1), 0
+  while at do
+    local word = text:match("^[%w_]+", at)
+    local last = word and at + #word - 1 or end_of_quiet(text, at) or at
+    if word and not word:find "^%d" and not is_field(text, at, #word) then visit(word, at) end
+    looked = looked + 1
+    if pause and looked % TURN == 0 then pause() end
+    at = text:find("[%a_%d\"'%[%-]", last + 1)
   end
 end
 
@@ -61,14 +62,15 @@ local function line_of(text, at)
   return 1 + select(2, text:sub(1, at):gsub("\n", ""))
 end
 
---- Names in a source that a skill has no use for. Does not wait.
+--- Names in a source that a skill has no use for. Waits only as `pause` does.
 ---@param source string
+---@param pause nil|fun() lets others have a turn
 ---@return { line: integer, name: string }[] at most 20
-function M.names(source)
+function M.names(source, pause)
   local found = {}
   each_name(source, function(name, at)
     if FORBIDDEN[name] and #found < FINDINGS then found[#found + 1] = { line = line_of(source, at), name = name } end
-  end)
+  end, pause)
   return found
 end
 
@@ -81,7 +83,7 @@ end
 function M.check(source, name)
   local ok, message, code = sandbox.check(source, name)
   if not ok then return nil, message, code end
-  local found = M.names(source)
+  local found = M.names(source, task.yield)
   if #found == 0 then return true end
   local places = {}
   for index, one in ipairs(found) do places[index] = ("'%s' in line %d"):format(one.name, one.line) end
