@@ -57,6 +57,7 @@ end
 local function say_verdict(self, verdict, indent)
   local by = type(verdict.critic) == "string" and " " .. verdict.critic or ""
   local score = type(verdict.score) == "number" and (", score %.2f"):format(verdict.score) or ""
+  if type(verdict.by) == "string" then by = ("%s, decided by %s"):format(by, text.safe(verdict.by)) end
   local advice = type(verdict.advice) == "string" and ": " .. text.first_line(verdict.advice) or ""
   self:say(indent .. self.out:paint("dim", ("critic%s: %s%s%s"):format(by, verdict.verdict, score, advice)))
 end

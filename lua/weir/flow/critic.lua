@@ -23,9 +23,16 @@ local function chain(frame, critics, key, input, draft, earlier)
   return last
 end
 
-local function judged(frame, step, key, input, draft, earlier)
-  local ask = step.critic.quorum and panel.ask or chain
-  return ask(frame, step.critic, key, input, draft, earlier)
+--- Has the critics of a step, a chain or a panel, look at one draft. Waits, as they do. Raises as `verdict.of_draft` does.
+---@param frame weir.Frame
+---@param critics table as a plan has them: {uses, quorum, disagreement}
+---@param key string
+---@param input any of the step
+---@param draft any
+---@param earlier table[]
+---@return weir.Verdict
+function M.judge(frame, critics, key, input, draft, earlier)
+  return (critics.quorum and panel.ask or chain)(frame, critics, key, input, draft, earlier)
 end
 
 local function best_of(earlier)
@@ -148,7 +155,7 @@ local function one(self)
   local stopped, ok, output, label, attempt = draw(self)
   if stopped then return conclude(self, stopped.draft, nil, 1, stopped.verdict, stopped) end
   if not ok then return false, output, nil, attempt end
-  local judged_ok, verdict = pcall(judged, self.frame, self.step, self.key, self.input, output, self.earlier)
+  local judged_ok, verdict = pcall(M.judge, self.frame, self.step.critic, self.key, self.input, output, self.earlier)
   if judged_ok then return conclude(self, output, label, attempt, verdict) end
   local err = failure.of(verdict)
   err.step = err.step or self.key

@@ -316,7 +316,8 @@ function compile_step(self, data, with_paths)
   if step.once then start_once(step) end
   step.label, step.undo, step.post = label_of(data), undo_of(self, data.undo), post_of(self, data.post)
   step.approve_if, step.asked_before = test(data.approve_if), data.approve_if and ASKED_BEFORE
-  step.is_simple = not (data.retry or step.timeout or step.idle_timeout or step.deadline or step.critic)
+  step.budget = data.budget
+  step.is_simple = not (data.retry or step.timeout or step.idle_timeout or step.deadline or step.critic or step.budget)
   return step
 end
 

@@ -150,6 +150,7 @@ describe("a critic that escalates", function()
     world:life()
     local row = world:settle(made.id, support.actor { write = { decision = "approve", answer = { draft = 2 } } })
     assert.same({ "finished", { write = 2 } }, { row.status, world.done })
+    assert.equal(1, #assert(world.store:scan("decisions", {}))) -- a person was asked once
     assert.same({}, world:left())
     world:close()
   end)
