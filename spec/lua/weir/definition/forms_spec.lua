@@ -129,6 +129,7 @@ local PAIRS = {
   { "step.deadline", "step", 'agent = "echo", deadline = "1h30m"', "agent: echo\ndeadline: 1h30m" },
   { "step.critic", "step", 'agent = "echo", critic = "rubric"', "agent: echo\ncritic: {use: [{use: rubric}]}" },
   { "step.budget", "step", 'agent = "echo", budget = { tokens = 9 }', "agent: echo\nbudget: {tokens: 9}" },
+  { "step.priority", "step", 'agent = "echo", priority = "low"', "agent: echo\npriority: low" },
   { "step_budget.tokens", "step", 'agent = "echo", budget = { tokens = 90 }', "agent: echo\nbudget: {tokens: 90}" },
   { "step_budget.usd", "step", 'agent = "echo", budget = { usd = 0.5 }', "agent: echo\nbudget: {usd: 0.5}" },
   { "critic.use", "step", 'agent = "echo", critic = { use = { "rubric", "agreement" } }', "agent: echo\ncritic: [rubric, agreement]" },

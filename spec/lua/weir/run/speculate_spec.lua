@@ -162,6 +162,23 @@ describe("a speculation", function()
     assert.same({ "limit", "step 'best/a' has used its budget of 10 tokens" }, { failed.code, failed.message })
   end)
 
+  it("lets a branch of higher priority compute first", function()
+    local order = {}
+    agents.turns = function(_, given)
+      for _ = 1, 3 do
+        order[#order + 1] = given.name
+        native.yield()
+      end
+      return given.name
+    end
+    local function step(name, priority) return S(name) { agent = "turns", input = { name = name }, priority = priority } end
+    run { judge = "fair", step("a", "low"), step("b", "high"), step("c") }
+    assert.equal("b", order[1])
+    local last = {}
+    for index, name in ipairs(order) do last[name] = index end
+    assert.is_true(last.b < last.c and last.c < last.a, table.concat(order, " "))
+  end)
+
   it("as a whole may have a budget, which the losers use too", function()
     local of = run { join = "first", budget = { tokens = 10 }, branch("a", 9, { tokens = 6 }), branch("b", 9, { tokens = 6 }) }
     assert.same({ "failed", "limit" }, { of.status, of.error.code })
