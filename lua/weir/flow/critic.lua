@@ -71,8 +71,9 @@ local function earlier_drafts(frame, key)
   return drafts, at_ms
 end
 
-local function feedback_of(draft)
-  return draft and { verdict = draft.verdict, score = draft.score, advice = draft.advice, draft = draft.draft }
+-- What a person says goes before what the critic said.
+local function feedback_of(draft, told)
+  return draft and { verdict = draft.verdict, score = draft.score, advice = told or draft.advice, draft = draft.draft }
 end
 
 -- Judging ----------------------------------------------------------------------------------------------
@@ -85,6 +86,7 @@ end
 ---@field draw function
 ---@field earlier table[] refused drafts {draft, verdict, score, advice, critic, label, asks}
 ---@field refused_ms integer|nil
+---@field told string|nil advice of a person for the next draft
 local Review = {}
 Review.__index = Review
 
@@ -102,7 +104,7 @@ local function decided_by_person(self, label, attempt)
   local decision = person.ask(self.frame, self.step, self.key, self.earlier, best_of(self.earlier), self.refused_ms)
   if decision.err then return false, decision.err, nil, attempt, decision.verdict end
   if decision.advice then
-    self.earlier[#self.earlier].advice = decision.advice
+    self.told = decision.advice
     return nil
   end
   return true, decision.value, decision.label or label, attempt, decision.verdict
@@ -144,7 +146,8 @@ local function conclude(self, output, label, attempt, verdict, stopped)
 end
 
 local function draw(self)
-  local feedback = feedback_of(self.earlier[#self.earlier])
+  local feedback = feedback_of(self.earlier[#self.earlier], self.told)
+  self.told = nil
   if not self.step.critic.live then return nil, self.draw(feedback, self.refused_ms) end
   return live.draw(self.frame, self.step, self.key, self.input, self.earlier, function() return self.draw(feedback, self.refused_ms) end)
 end
