@@ -53,6 +53,7 @@ M.families = {
     { name = "modules", summary = "list modules and pipelines in their versions" },
     { name = "mcp", summary = "list MCP servers and their tools; call one" },
     { name = "models", summary = "list models: how well they work, what they cost; ask another policy" },
+    { name = "critic", summary = "ask critics again about past runs; compare them with people" },
     { name = "skills", summary = "list skills and how they do; try or remove one" },
     { name = "reload", summary = "have files serve as they are now" },
     { name = "migrate", summary = "bind runs to another version of their pipeline" },
@@ -77,9 +78,8 @@ end
 -- What a host carries out for those who ask it, since it has the store: true, or "looks" for what changes nothing.
 local SERVED = { run = true, runs = "looks", show = "looks", trace = "looks", workspace = true, diff = "looks", cancel = true,
   pause = true, resume = true, retry = true, fork = true, export = "looks", import = true, signal = true, event = true,
-  approvals = "looks",
-  approve = true, reject = true, prune = true, backup = true, modules = "looks", models = "looks", graph = "looks", goals = true,
-  reload = true, rollback = true, migrate = true, schedule = true, skills = true }
+  approvals = "looks", approve = true, reject = true, prune = true, backup = true, modules = "looks", models = "looks",
+  graph = "looks", critic = "looks", goals = true, reload = true, rollback = true, migrate = true, schedule = true, skills = true }
 
 --- Whether a command is carried out by the host that has the store, where there is one.
 ---@param name string|nil

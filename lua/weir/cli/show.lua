@@ -58,6 +58,7 @@ end
 local function say_verdict(self, verdict, indent)
   local by = type(verdict.critic) == "string" and " " .. verdict.critic or ""
   local score = type(verdict.score) == "number" and (", score %.2f"):format(verdict.score) or ""
+  if type(verdict.by) == "string" then by = ("%s, decided by %s"):format(by, text.safe(verdict.by)) end
   local advice = type(verdict.advice) == "string" and ": " .. text.first_line(verdict.advice) or ""
   self:say(indent .. self.out:paint("dim", ("critic%s: %s%s%s"):format(by, verdict.verdict, score, advice)))
 end
@@ -129,6 +130,17 @@ local function say_decision(self, decision, indent)
   self:say(indent .. self.out:paint("dim", ("decided%s: %s"):format(by, table.concat(parts, "; "))))
 end
 
+-- `draft 1: critic rubric: retry, score 0.20: write more; 37 tokens saved`
+local function say_drafts(self, drafts, indent)
+  for number, draft in ipairs(drafts) do
+    local saved = type(draft.saved) == "table" and draft.saved.tokens
+    local advice = type(draft.advice) == "string" and ": " .. text.first_line(draft.advice) or ""
+    local score = type(draft.score) == "number" and (", score %.2f"):format(draft.score) or ""
+    self:say(indent .. self.out:paint("yellow", ("draft %d, critic %s: %s%s%s%s"):format(number, text.safe(tostring(draft.critic)),
+      draft.verdict, score, advice, saved and ("; %s saved"):format(text.count(saved, "token")) or "")))
+  end
+end
+
 -- What failed among the items of a large map.
 local function say_items(self, items, indent)
   local failed = items.failed > 0 and (", %d failed"):format(items.failed) or ""
@@ -147,6 +159,7 @@ local function say_details(self, step, indent)
     say_stopped(self, failed.error and failed.error.stopped, indent .. "  ")
   end
   if step.model then say_model(self, step, indent) end
+  if step.drafts then say_drafts(self, step.drafts, indent) end
   if step.verdict then say_verdict(self, step.verdict, indent) end
   if step.items then say_items(self, step.items, indent) end
   if step.decision then say_decision(self, step.decision, indent) end

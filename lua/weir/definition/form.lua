@@ -202,6 +202,8 @@ define("post", {
   { "scope", one_of("run", "pipeline", "project") }, { "merge", text() },
 }, { "name" })
 
+define("step_budget", { { "tokens", count(1) }, { "usd", amount(0) } }, nil, { minProperties = 1 })
+
 define("step", {
   { "name", ref "name" }, { "agent", ref "module" }, { "pipeline", ref "pipeline_name" },
   { "approval", ref "approval" },
@@ -211,6 +213,7 @@ define("step", {
   { "from", either(many(ref "name"), ref "from") }, { "when", condition "else the step is skipped" },
   { "approve_if", condition "asks before the step runs" }, { "retry", ref "retry" },
   { "timeout", ref "duration" }, { "idle_timeout", ref "duration" }, { "deadline", ref "duration" },
+  { "budget", ref "step_budget" }, { "priority", one_of("high", "normal", "low") },
   { "critic", ref "critic" }, { "branch_label", text "a value, read after the step" }, { "optional", flag() },
   { "once", flag "never started twice" }, { "undo", ref "undo" }, { "model", either(text(), ref "model") },
   { "tools", many(ref "tool") }, { "stream", either({ type = "boolean" }, ref "stream") },

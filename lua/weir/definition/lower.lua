@@ -12,7 +12,8 @@ local DEPTH_MAX = 64
 --- Fields that belong to the step whatever its kind; the others of `weir.approval` and the like
 --- belong to the kind.
 M.step_fields = {}
-for name in ([[input options when retry timeout idle_timeout deadline critic branch_label optional once undo model
+for name in ([[input options when retry timeout idle_timeout deadline budget priority critic
+  branch_label optional once undo model
   tools stream from approve_if post cache branch gate]]):gmatch("%S+") do M.step_fields[name] = true end
 
 local Lowering = {}

@@ -23,9 +23,16 @@ local function chain(frame, critics, key, input, draft, earlier)
   return last
 end
 
-local function judged(frame, step, key, input, draft, earlier)
-  local ask = step.critic.quorum and panel.ask or chain
-  return ask(frame, step.critic, key, input, draft, earlier)
+--- Has the critics of a step, a chain or a panel, look at one draft. Waits, as they do. Raises as `verdict.of_draft` does.
+---@param frame weir.Frame
+---@param critics table as a plan has them: {uses, quorum, disagreement}
+---@param key string
+---@param input any of the step
+---@param draft any
+---@param earlier table[]
+---@return weir.Verdict
+function M.judge(frame, critics, key, input, draft, earlier)
+  return (critics.quorum and panel.ask or chain)(frame, critics, key, input, draft, earlier)
 end
 
 local function best_of(earlier)
@@ -64,8 +71,9 @@ local function earlier_drafts(frame, key)
   return drafts, at_ms
 end
 
-local function feedback_of(draft)
-  return draft and { verdict = draft.verdict, score = draft.score, advice = draft.advice, draft = draft.draft }
+-- What a person says goes before what the critic said.
+local function feedback_of(draft, told)
+  return draft and { verdict = draft.verdict, score = draft.score, advice = told or draft.advice, draft = draft.draft }
 end
 
 -- Judging ----------------------------------------------------------------------------------------------
@@ -78,6 +86,7 @@ end
 ---@field draw function
 ---@field earlier table[] refused drafts {draft, verdict, score, advice, critic, label, asks}
 ---@field refused_ms integer|nil
+---@field told string|nil advice of a person for the next draft
 local Review = {}
 Review.__index = Review
 
@@ -95,7 +104,7 @@ local function decided_by_person(self, label, attempt)
   local decision = person.ask(self.frame, self.step, self.key, self.earlier, best_of(self.earlier), self.refused_ms)
   if decision.err then return false, decision.err, nil, attempt, decision.verdict end
   if decision.advice then
-    self.earlier[#self.earlier].advice = decision.advice
+    self.told = decision.advice
     return nil
   end
   return true, decision.value, decision.label or label, attempt, decision.verdict
@@ -137,7 +146,8 @@ local function conclude(self, output, label, attempt, verdict, stopped)
 end
 
 local function draw(self)
-  local feedback = feedback_of(self.earlier[#self.earlier])
+  local feedback = feedback_of(self.earlier[#self.earlier], self.told)
+  self.told = nil
   if not self.step.critic.live then return nil, self.draw(feedback, self.refused_ms) end
   return live.draw(self.frame, self.step, self.key, self.input, self.earlier, function() return self.draw(feedback, self.refused_ms) end)
 end
@@ -148,7 +158,7 @@ local function one(self)
   local stopped, ok, output, label, attempt = draw(self)
   if stopped then return conclude(self, stopped.draft, nil, 1, stopped.verdict, stopped) end
   if not ok then return false, output, nil, attempt end
-  local judged_ok, verdict = pcall(judged, self.frame, self.step, self.key, self.input, output, self.earlier)
+  local judged_ok, verdict = pcall(M.judge, self.frame, self.step.critic, self.key, self.input, output, self.earlier)
   if judged_ok then return conclude(self, output, label, attempt, verdict) end
   local err = failure.of(verdict)
   err.step = err.step or self.key

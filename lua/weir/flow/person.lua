@@ -34,7 +34,7 @@ end
 
 local function ask(frame, step, key, earlier, best, asked_ms)
   local rules, last = step.critic.ask or {}, earlier[#earlier]
-  return question.ask(frame, key, { kind = "approval", occurrence = #earlier,
+  return question.ask(frame, key, { kind = "approval",
     title = ("%s: is a draft of '%s' good enough? critic '%s' says %s%s"):format(frame.run.plan.name, step.name, last.critic,
       last.verdict, last.advice and ": " .. last.advice or ""),
     show = { critic = last.critic, drafts = shown(earlier) }, form = form_of(earlier, best), who = rules.who,

@@ -226,7 +226,7 @@ end
 local function start(self, entry)
   entry.began_s = clock.now()
   self.began, self.running = self.began + 1, self.running + 1
-  entry.task = native.start({ scope = self.scope }, run_branch, self, entry)
+  entry.task = native.start({ scope = self.scope, lane = entry.step.lane }, run_branch, self, entry)
 end
 
 function start_next(self)

@@ -238,7 +238,12 @@ local function run_all(frame, group, visit, chosen)
   local ok, err = task.within({}, function()
     for index, step in ipairs(steps) do
       local key = key_of(frame, group, step, visit)
-      tasks[index] = native.spawn(run_side, of_frame, step, key, finished, group.join ~= "all" and key or nil)
+      local branch = group.join ~= "all" and key or nil
+      if step.lane then
+        tasks[index] = native.start({ lane = step.lane }, run_side, of_frame, step, key, finished, branch)
+      else
+        tasks[index] = native.spawn(run_side, of_frame, step, key, finished, branch)
+      end
     end
     parking.aside(run, left)
     waiter:wait("the steps of a group", due_ms and math.max(TURN, (due_ms - clock.wall_ms()) / 1000))

@@ -317,6 +317,9 @@ local function undo_of(self, data)
   return { agent = data.agent, options = data.options, input = data.input ~= nil and values_of(self)(data.input) or nil }
 end
 
+-- Among steps side by side, which computes first.
+local LANES = { high = 0, normal = 1, low = 2 }
+
 -- The question before a step that has consequences: whoever may decide sees its input.
 local ASKED_BEFORE = { approval = {} }
 
@@ -339,7 +342,8 @@ function compile_step(self, data, with_paths)
   if step.once then start_once(step) end
   step.label, step.undo, step.post = label_of(data), undo_of(self, data.undo), post_of(self, data.post)
   step.approve_if, step.asked_before = test(data.approve_if), data.approve_if and ASKED_BEFORE
-  step.is_simple = not (data.retry or step.timeout or step.idle_timeout or step.deadline or step.critic)
+  step.budget, step.lane = data.budget, LANES[data.priority]
+  step.is_simple = not (data.retry or step.timeout or step.idle_timeout or step.deadline or step.critic or step.budget)
   return step
 end
 

@@ -184,6 +184,34 @@ local function bounded(frame, step, key, input, asked)
   return false, err
 end
 
+local function over_budget(budget, usage)
+  for _, name in ipairs { "tokens", "usd" } do
+    if budget[name] and (usage[name] or 0) > budget[name] then return name end
+  end
+end
+
+-- A step has a budget of its own, for all of its attempts and drafts and all inside of it. What crosses it is the last.
+local function budgeted(frame, step, key, input, asked)
+  local budget, run, scope = step.budget, frame.run, nil
+  if not budget then return bounded(frame, step, key, input, asked) end
+  local function refusal(name)
+    return failure.new("limit", "step '%s' has used its budget of %g %s", key, budget[name], name)
+  end
+  local meter = run:meter(key, function(usage)
+    local name = scope and over_budget(budget, usage)
+    if name then scope:cancel(refusal(name).message, "limit") end
+  end)
+  local results = table.pack(task.within({}, function(own)
+    local name = over_budget(budget, meter.usage)
+    if name then error(refusal(name), 0) end
+    scope = own
+    return bounded(frame, step, key, input, asked)
+  end))
+  run:unmeter(meter)
+  if results[1] then return table.unpack(results, 2, results.n) end
+  return false, locate(results[2], key)
+end
+
 local function skipped(frame, step, key)
   local run = frame.run
   if run.journal and not run.journal.recorded[key] then
@@ -342,7 +370,7 @@ local function carry_out(frame, step, key, input, asked, token, from_ms)
   if step.is_simple then
     ok, output, label = once(frame, step, key, input, 1)
   else
-    ok, output, label, attempt, verdict = bounded(frame, step, key, input, asked)
+    ok, output, label, attempt, verdict = budgeted(frame, step, key, input, asked)
   end
   frame.verdict = verdict
   local status
@@ -440,7 +468,7 @@ local function plain(frame, step, key, input)
   if step.is_simple then
     ok, output, label = once(frame, step, key, input, 1)
   else
-    ok, output, label, attempt = bounded(frame, step, key, input)
+    ok, output, label, attempt = budgeted(frame, step, key, input)
   end
   local status
   status, output = conclude(frame, ok, output)
@@ -483,7 +511,7 @@ local function unkept(frame, step, key, input)
   if step.is_simple then
     ok, output = once(frame, step, key, input, 1)
   else
-    ok, output = bounded(frame, step, key, input, 0)
+    ok, output = budgeted(frame, step, key, input, 0)
   end
   local status
   status, output = conclude(frame, ok, output)

@@ -34,6 +34,7 @@ end
 ---@field label string|nil
 ---@field verdict table|nil
 ---@field decision table|nil of a speculation: {winner, branches, by, stopped_s}
+---@field drafts table[]|nil that were refused: {verdict, score, advice, critic, saved}
 ---@field items table|nil of a large map: {total, failed, recalled, failures}
 ---@field kept string|nil     the run that made its outcome, if another one did
 ---@field is_edited boolean|nil its output was changed when it was kept
@@ -151,7 +152,11 @@ function READ.attempt(self, entry)
 end
 
 function READ.draft(self, entry)
-  add_usage(step_of(self, entry[2]), entry[3])
+  local step, draft = step_of(self, entry[2]), entry[3]
+  add_usage(step, draft)
+  step.drafts = step.drafts or {}
+  step.drafts[#step.drafts + 1] = { verdict = draft.verdict, score = known(draft.score), advice = known(draft.advice),
+    critic = known(draft.critic), saved = known(draft.saved) }
 end
 
 function READ.step(self, entry)

@@ -59,8 +59,9 @@ local function ask(race, entries)
     local verdict = entry.verdict
     show[entry.step.name] = { output = entry.value, verdict = verdict.verdict, score = verdict.score, advice = verdict.advice }
   end
-  local record = question.ask(race.frame, race.key, { kind = "approval", occurrence = race.number, show = show,
-    title = ("%s: which branch of '%s' is to count?"):format(race.frame.run.plan.name, race.step.name),
+  local record = question.ask(race.frame, race.key, { kind = "approval", show = show,
+    title = ("%s: which branch of '%s' is to count?%s"):format(race.frame.run.plan.name, race.step.name,
+      race.number > 1 and (" (attempt %d)"):format(race.number) or ""),
     form = { type = "object", properties = { winner = { enum = names } }, required = json.list { "winner" } } })
   if record.decision == "reject" then
     failure.raise("rejected", "speculation '%s': %s rejected every branch%s", race.step.name, record.by,

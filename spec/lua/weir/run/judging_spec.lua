@@ -150,7 +150,24 @@ describe("a critic that escalates", function()
     world:life()
     local row = world:settle(made.id, support.actor { write = { decision = "approve", answer = { draft = 2 } } })
     assert.same({ "finished", { write = 2 } }, { row.status, world.done })
+    assert.equal(1, #assert(world.store:scan("decisions", {}))) -- a person was asked once
     assert.same({}, world:left())
+    world:close()
+  end)
+
+  it("asks once for each draft more that a person wants, in whichever life", function()
+    local world = support.world { writer = function(ctx) return { text = ctx.feedback and ctx.feedback.advice or "first" } end }
+    world.here.registry:put { kind = "critic", name = "judge", api = 1, options = { type = "object" }, review = says(RETRY) }
+    local made = world:begin(P "spec" { S "write" { agent = "writer", critic = { use = "judge", attempts = 1 } } })
+    local answers = { { advice = "one" }, { advice = "two" }, { draft = 3 } }
+    local row = world:settle(made.id, function(of, id)
+      of:life()
+      for _, record in ipairs(of:questions(id)) do
+        of:decide(record.id, { decision = "approve", answer = table.remove(answers, 1) })
+      end
+      return true
+    end)
+    assert.same({ "finished", { text = "two" }, 3 }, { row.status, world:ending(made.id).value, #assert(world.store:scan("decisions", {})) })
     world:close()
   end)
 

@@ -151,6 +151,39 @@ describe("a speculation", function()
     assert.equal("failed", statuses(of).a)
   end)
 
+  it("gives each branch its own budget, and stops one that has used it", function()
+    local of = run { judge = "fair", S "a" { budget = { tokens = 10 }, S "one" { agent = "work", input = { name = "a", tokens = 8 } },
+      S "two" { agent = "work", input = { name = "a", tokens = 8, seconds = 50 } } }, branch("c", 2, { tokens = 90 }) }
+    assert.same({ "c", 2, "failed" }, { of.output, of.seconds, statuses(of).a })
+    local failed
+    for _, event in ipairs(of.events) do
+      if event.kind == "step" and event.step == "best/a" and event.error then failed = event.error end
+    end
+    assert.same({ "limit", "step 'best/a' has used its budget of 10 tokens" }, { failed.code, failed.message })
+  end)
+
+  it("lets a branch of higher priority compute first", function()
+    local order = {}
+    agents.turns = function(_, given)
+      for _ = 1, 3 do
+        order[#order + 1] = given.name
+        native.yield()
+      end
+      return given.name
+    end
+    local function step(name, priority) return S(name) { agent = "turns", input = { name = name }, priority = priority } end
+    run { judge = "fair", step("a", "low"), step("b", "high"), step("c") }
+    assert.equal("b", order[1])
+    local last = {}
+    for index, name in ipairs(order) do last[name] = index end
+    assert.is_true(last.b < last.c and last.c < last.a, table.concat(order, " "))
+  end)
+
+  it("as a whole may have a budget, which the losers use too", function()
+    local of = run { join = "first", budget = { tokens = 10 }, branch("a", 9, { tokens = 6 }), branch("b", 9, { tokens = 6 }) }
+    assert.same({ "failed", "limit" }, { of.status, of.error.code })
+  end)
+
   it("may have branches of several steps, which are scopes of their own", function()
     local of = run { judge = "fair", input = { x = 1 },
       S "a" { S "one" { agent = "echo", input = { v = "b" } }, S "two" { agent = "echo", input = "$.one.v" } }, branch("c", 1) }
@@ -381,12 +414,14 @@ describe("a speculation in the journal", function()
   it("waits durably for the person who picks, and asks no branch again", function()
     closed = {}
     world = support.world({ work = agents.work, echo = agents.echo })
-    world.here.registry:put { kind = "judge", name = "fair", api = 1, options = { type = "object" }, judge = by { a = { verdict = "escalate" } } }
+    world.here.registry:put { kind = "judge", name = "fair", api = 1, options = { type = "object" }, judge = by { a = { verdict = "escalate" },
+      b = { verdict = "retry" } } }
     local made = world:begin(P "spec" { weir.speculate "best" { judge = "fair", branch("a", 1), branch("b", 1) } })
     local row = world:settle(made.id, support.actor { best = { decision = "approve", answer = { winner = "b" } } })
     assert.equal("finished", row.status)
     assert.equal("b", world:ending(made.id).value)
     assert.same({ ["best/a"] = 1, ["best/b"] = 1 }, world.done)
+    assert.equal(1, #assert(world.store:scan("decisions", {}))) -- a person was asked once
     assert.same({}, world:left())
   end)
 end)
