@@ -21,7 +21,8 @@ end
 function M.of(rule, one)
   local here = rule:local_text(one.nominal_ms)
   local data = { schedule = rule.name, kind = one.kind, number = one.number, nominal = clock.rfc3339(one.nominal_ms), ["local"] = here,
-    day = here:sub(1, 10), previous = one.previous_ms and clock.rfc3339(one.previous_ms) or nil, interval = interval_of(rule, one.interval) }
+    day = here:sub(1, 10), previous = one.previous_ms and clock.rfc3339(one.previous_ms) or nil,
+    interval = interval_of(rule, one.interval) }
   if rule.absent then data.absent = { pipeline = rule.absent.pipeline, since = clock.rfc3339(one.since_ms or one.nominal_ms) } end
   return { specversion = "1.0", id = rule.id .. "/" .. one.key, source = "/schedules/" .. rule.name,
     type = rule.absent and "weir.schedule.absent" or "weir.schedule.due", subject = rule.pipeline, time = data.nominal, data = data }
