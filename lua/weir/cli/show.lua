@@ -212,7 +212,9 @@ local function say_head(self, record)
   local when = os.date("%Y-%m-%d %H:%M:%S", record.started_ms // 1000)
   self:say(("%s %s  %s  %s%s"):format(self:sign(record.status), self.out:paint("bold", record.id), record.pipeline, record.status,
     seconds and " in " .. text.duration(seconds) or ""))
-  self:say(self.out:paint("dim", ("  started %s, version %s"):format(when, tostring(record.version):sub(1, 12))))
+  local schedule = record.by and record.by:match "^schedule .+"
+  self:say(self.out:paint("dim", ("  started %s%s, version %s"):format(when, schedule and " by " .. text.safe(schedule) or "",
+    tostring(record.version):sub(1, 12))))
   if record.of then
     local from = record.of.from and (record.of.kind == "fork" and " behind " or " from ") .. text.safe(record.of.from) or ""
     self:say(self.out:paint("dim", ("  %s of %s%s"):format(record.of.kind or "retry", record.of.run, from)))

@@ -24,7 +24,7 @@ Zone.__index = Zone
 
 -- Hours, minutes and seconds, of which hours may be up to 167.
 local function time_of(text, at)
-  local sign, hours, next_at = text:match("^([+-]?)(%d+)()", at)
+  local sign, hours, next_at = text:match("^([+-]?)(%d%d?%d?)()", at)
   if not hours then return nil end
   local seconds = math.tointeger(tonumber(hours)) * 3600
   for _, unit in ipairs { 60, 1 } do
@@ -41,14 +41,17 @@ local function name_end(text, at)
 end
 
 local function date_of(text, at)
-  local month, week, weekday, after = text:match("^M(%d+)%.(%d)%.(%d)()", at)
+  local month, week, weekday, after = text:match("^M(%d%d?)%.([1-5])%.([0-6])()", at)
   if month then
-    return { month = math.tointeger(tonumber(month)), week = math.tointeger(tonumber(week)),
-      weekday = math.tointeger(tonumber(weekday)) }, after
+    local date = { month = math.tointeger(tonumber(month)), week = math.tointeger(tonumber(week)),
+      weekday = math.tointeger(tonumber(weekday)) }
+    if date.month < 1 or date.month > 12 then return nil end
+    return date, after
   end
-  local julian, number, next_at = text:match("^(J?)(%d+)()", at)
-  if not number then return nil end
-  return { number = math.tointeger(tonumber(number)), skips_leap = julian == "J" }, next_at
+  local julian, number, next_at = text:match("^(J?)(%d%d?%d?)()", at)
+  local day = math.tointeger(tonumber(number))
+  if not day or day > 365 or julian == "J" and day < 1 then return nil end
+  return { number = day, skips_leap = julian == "J" }, next_at
 end
 
 -- A date and the time of day at which it changes, two o'clock when it is not said.
@@ -58,6 +61,7 @@ local function change_of(text, at)
   if not date then return nil end
   date.seconds = 7200
   if text:sub(next_at, next_at) == "/" then date.seconds, next_at = time_of(text, next_at + 1) end
+  if not date.seconds then return nil end
   return date, next_at
 end
 
@@ -66,8 +70,9 @@ end
 ---@return table|nil rule {standard, summer, starts, ends}: offsets in seconds, dates; only standard where nothing changes
 function M.read_rule(text)
   local at = name_end(text, 1)
-  local west, after = time_of(text, at or 1)
-  if not at or not west then return nil end
+  if not at then return nil end
+  local west, after = time_of(text, at)
+  if not west then return nil end
   local rule = { standard = -west }
   if after > #text then return rule end
   at = name_end(text, after)
@@ -78,7 +83,7 @@ function M.read_rule(text)
   rule.starts, next_at = change_of(text, starts_at)
   if not rule.starts then return nil end
   rule.ends, next_at = change_of(text, next_at)
-  if not rule.ends or next_at and next_at <= #text then return nil end
+  if not rule.ends or next_at <= #text then return nil end
   return rule
 end
 

@@ -55,6 +55,7 @@ end
 ---@field error table|nil
 ---@field started_ms integer
 ---@field ended_ms integer|nil
+---@field by string|nil who started it: a person, or "schedule NAME"
 ---@field of table|nil the run whose outcomes it began with: {run, from, kind}
 ---@field steps weir.view.Step[] in the order in which they began
 ---@field normal table|nil the normal form of its definition
@@ -239,7 +240,7 @@ function M.load(store, id, live)
   local pins = known(head.pins) or {}
   local normal, kind = definition_of(store, head.version)
   local self = { id = id, pipeline = head.pipeline, version = head.version, kind = kind, normal = normal, input = known(head.input),
-    status = "running", waiting = {}, of = known(head.of), plans = {}, store = store,
+    by = known(head.by), status = "running", waiting = {}, of = known(head.of), plans = {}, store = store,
     started_ms = head.at, pins = pins, steps = {}, by_key = {}, places = place.new(normal, children_of(store, pins)) }
   for index, entry in ipairs(entries) do
     local read = READ[entry[1]]

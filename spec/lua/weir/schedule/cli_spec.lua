@@ -103,6 +103,7 @@ describe("weir schedule", function()
     assert.same({ 3, "finished", "backfill", "started" }, { #rows, rows[1].status, rows[1].kind, rows[1].outcome })
     assert.matches("\n2026%-01%-05 01:00:00 %+00:00 +backfill +started +r_%w+ +finished", run("history", "digest/hourly").stdout)
     assert.matches("finished 3, started 3", run("list").stdout)
+    assert.matches("started [%d-]+ [%d:]+ by schedule digest/hourly, version", cli.host({ "show", rows[1].run }, { cwd = folder }).stdout)
     host:kill "sigterm"
     assert.equal(0, assert(host:wait(20)).status)
   end)

@@ -1,5 +1,7 @@
 -- Schedules as a living host tends them.
 local clock = require "weir.port.clock"
+local failure = require "weir.failure"
+local keeping = require "weir.run.keeping"
 local operations = require "weir.schedule.operations"
 local record = require "weir.schedule.record"
 local support = dofile "spec/lua/weir/schedule/support.lua"
@@ -245,6 +247,27 @@ describe("a host with schedules", function()
     world:pass(24 * 3600)
     assert.same({ "2026-03-02T08:00:00.000Z" }, world:started "two/early")
     assert.same({ "2026-03-02T18:00:00.000Z" }, world:started "two/late")
+  end)
+
+  it("starts nothing of what weir brings with it", function()
+    world:start()
+    assert.is_true(#world.host.project:pipeline_names() > 3)
+    assert.same({}, world.host.schedules.found)
+  end)
+
+  it("goes on when a run of it is in quarantine", function()
+    world:write("pipelines/tick.lua", [[
+      local weir = require "weir"
+      return weir.pipeline "tick" { on = { { schedule = { cron = "0 * * * *" } } }, weir.step "paid" { wait = { signal = "paid" } } }
+    ]])
+    world:start()
+    world:pass(2 * 3600)
+    assert.same({ "started", "skipped" }, outcomes())
+    local run = world:runs("tick")[1]
+    keeping.quarantine(world.store, run.id, run.row, failure.new("failed", "it kills the host"))
+    world:pass(3600)
+    assert.same({ "started", "skipped", "started" }, outcomes())
+    assert.equal("quarantined", world:history("tick")[1].status)
   end)
 
   it("tells the feed what it decides", function()

@@ -2,6 +2,7 @@
 --- run. WEIR_KILLS says how often; the nightly test kills a thousand times.
 
 local clock = require "weir.port.clock"
+local json = require "weir.native.json"
 local process = require "weir.port.process"
 local store_port = require "weir.port.store"
 local support = dofile "spec/lua/weir/cli/support.lua"
@@ -55,9 +56,10 @@ describe("a host that is killed between what it decides and what it starts", fun
     return by_time
   end
 
-  -- A last life in peace, until nothing is left to do.
+  -- A last life in peace, until nothing goes on. What waits when it is paused goes on waiting; it is the latest.
   local function settle()
     local host = serve()
+    assert(support.read_until(host.stdout, "\n"))
     local deadline = clock.now() + PATIENCE
     local function ask(...)
       local done = assert(process.run({ require("luv").exepath(), "schedule", ... }, { cwd = folder, env = support.environment {} }))
@@ -67,11 +69,12 @@ describe("a host that is killed between what it decides and what it starts", fun
       assert(clock.now() < deadline)
       clock.sleep(0.05)
     end
+    local line
     repeat
-      assert(clock.now() < deadline)
+      assert(clock.now() < deadline, json.encode(line))
       clock.sleep(0.05)
-      local line = ask("list", "--json")[1]
-    until line and line.waiting == 0 and #line.active == 0
+      line = ask("list", "--json")[1]
+    until line and #line.active == 0
     host:kill "sigterm"
     assert.equal(0, assert(host:wait(PATIENCE)).status)
     host:close()
@@ -84,7 +87,9 @@ describe("a host that is killed between what it decides and what it starts", fun
     local first, last, count
     for nominal, runs in pairs(runs_by_time(store)) do
       assert.equal(1, #runs, nominal)
-      assert.equal("finished", runs[1].row.status)
+      -- Of a run that was under way whenever the host died it is taken that it kills the host.
+      local status = runs[1].row.status
+      assert.is_true(status == "finished" or status == "quarantined", status)
       first, last, count = math.min(first or nominal, nominal), math.max(last or nominal, nominal), (count or 0) + 1
     end
     store:close()

@@ -61,7 +61,9 @@ describe("a time zone", function()
       local read = assert(zone_of.read_rule(rule), rule)
       assert.same(expected, { read.standard, read.summer })
     end
-    for _, rule in ipairs { "", "CET", "CET-1CEST", "CET-1CEST,M3.5.0", "CET-1CEST,M3.5.0,", "CET-1CEST,M3.5.0,M10.5.0/3x", "1CET" } do
+    for _, rule in ipairs { "", "CET", "CET-1CEST", "CET-1CEST,M3.5.0", "CET-1CEST,M3.5.0,", "CET-1CEST,M3.5.0,M10.5.0/3x", "1CET",
+      "CET-1CEST,M13.5.0,M10.5.0", "CET-1CEST,M3.6.0,M10.5.0", "CET-1CEST,M3.5.7,M10.5.0", "CET-1CEST,J0,J300", "CET-1CEST,366,1",
+      "CET-1CEST,M3.5.0/,M10.5.0", "CET-1CEST,M3.5.0,M10.5.0/", ("6"):rep(30), "CET-" .. ("6"):rep(30) } do
       assert.is_nil(zone_of.read_rule(rule), rule)
     end
   end)
