@@ -10,7 +10,7 @@ local WHO = { by = "ada", via = "spec" }
 
 describe("a host with schedules", function()
   local world
-  before_each(function() world = support.world "2026-03-02T06:59:30Z" end)
+  before_each(function() world = support.world("2026-03-02T06:59:30Z", ":memory:") end)
   after_each(function() world:close() end)
 
   local function begin(schedule, options)
@@ -283,7 +283,7 @@ end)
 
 describe("the absence of a success", function()
   local world
-  before_each(function() world = support.world "2026-03-05T00:00:00Z" end)
+  before_each(function() world = support.world("2026-03-05T00:00:00Z", ":memory:") end)
   after_each(function() world:close() end)
 
   it("starts a pipeline when another has not finished by seven on a working day", function()

@@ -7,7 +7,7 @@ local process = require "weir.port.process"
 local store_port = require "weir.port.store"
 local support = dofile "spec/lua/weir/cli/support.lua"
 
-local KILLS = math.tointeger(tonumber(os.getenv "WEIR_KILLS")) or 12
+local KILLS = math.tointeger(tonumber(os.getenv "WEIR_KILLS")) or 8
 local WRITES = 14 -- of a life, at most, before it is killed
 local POINTS = { "before_request", "after_request" }
 local PATIENCE = 60 -- seconds

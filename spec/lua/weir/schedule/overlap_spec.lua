@@ -18,7 +18,7 @@ local EXPECTED = {
 
 describe("an overlap policy, of runs that take longer than the period", function()
   local world
-  before_each(function() world = support.world "2026-03-02T00:00:10Z" end)
+  before_each(function() world = support.world("2026-03-02T00:00:10Z", ":memory:") end)
   after_each(function() world:close() end)
 
   local function run_with(policy)

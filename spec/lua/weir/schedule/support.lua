@@ -50,10 +50,11 @@ return { kind = "agent", name = "work", api = 1, execute = function(ctx, input)
 end }
 ]]
 
---- A world: a folder and the moment in which its clock begins.
-function M.world(at)
+--- A world: a folder and the moment in which its clock begins. `store`: default one on disk, for hosts that come back.
+function M.world(at, store)
   native.use_virtual_clock(1)
   local self = setmetatable({ folder = cli.folder(), lines = {} }, World)
+  self.store_path = store or self.folder .. "/store"
   set_clock(self, at)
   self:write("modules/agents/work.lua", WORK)
   self:write("weir.lua", "return {}\n")
@@ -67,7 +68,7 @@ function World:set(by_s) self.offset_ms = self.offset_ms + by_s * 1000 end
 
 --- Starts the host; it has looked at all its schedules when this returns.
 function World:start()
-  self.host = serve.start { folder = self.folder, store = self.folder .. "/store", http = false, env = function() end,
+  self.host = serve.start { folder = self.folder, store = self.store_path, http = false, env = function() end,
     logger = log_of.new { write = function(line) self.lines[#self.lines + 1] = json.decode(line) end } }
   self.store = self.host.store
   clock.sleep(0.5)
