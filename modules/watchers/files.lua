@@ -27,6 +27,8 @@ local HASHED = 16 << 20 -- bytes; a larger file is told from another by its size
 local LOOK = 1          -- seconds between two looks at whether the folder is still there
 local RETURN = 5        -- seconds that files of a folder which has come back have to come back, too
 local TOGETHER = 100    -- events given at once
+local READERS = 8       -- files read side by side
+local BURST = 0.02      -- seconds from the first change until it is looked at, since more come with it
 local DEPTH = 16
 
 local function join(folder, name) return folder == "" and name or folder .. "/" .. name end
@@ -149,9 +151,31 @@ local function gone_of(self, due)
   return gone
 end
 
+-- What is due and as it was, with its identity and its content's hash; what is written still is due another time.
+local function read_due(self, due, from, to)
+  local list, at = {}, from - 1
+  local function reader()
+    while at < to do
+      at = at + 1
+      local relative = due[at]
+      local one = self.pending[relative]
+      local identity = one and one.identity and port.identity(join(self.base, relative))
+      if identity and is_same(identity, one.identity) then
+        list[#list + 1] = { relative = relative, identity = identity }
+        identity.hash = port.digest(join(self.base, relative), HASHED)
+      elseif one and one.identity then
+        pend(self, relative)
+      end
+    end
+  end
+  local readers = {}
+  for index = 1, math.min(READERS, to - from + 1) do readers[index] = task.spawn(reader) end
+  for _, one in ipairs(readers) do assert(one:join()) end
+  return list
+end
+
 local function settle_file(self, batch, relative, identity, gone)
   local mark = self.marks:get(relative)
-  identity.hash = port.digest(join(self.base, relative), HASHED)
   local now = port.identity(join(self.base, relative))
   if not is_same(now, identity) then return pend(self, relative) end -- it has changed while it was read
   self.pending[relative] = nil
@@ -170,7 +194,7 @@ end
 
 local function flush(self, batch)
   if #batch.events > 0 then self.sink(batch.events) else self.ctx:save() end
-  batch.events, batch.count = {}, 0
+  batch.events = {}
 end
 
 local function due_now(self)
@@ -186,17 +210,12 @@ end
 local function settle_due(self)
   local due = due_now(self)
   if #due == 0 then return end
-  local gone, batch = gone_of(self, due), { events = {}, count = 0 }
-  for _, relative in ipairs(due) do
-    local one = self.pending[relative]
-    local identity = one and one.identity and port.identity(join(self.base, relative))
-    if identity and is_same(identity, one.identity) then
-      settle_file(self, batch, relative, identity, gone)
-      batch.count = batch.count + 1
-    elseif one and one.identity then
-      pend(self, relative) -- it is written still, or gone
-    end
-    if batch.count == TOGETHER then flush(self, batch) end
+  local gone, batch = gone_of(self, due), { events = {} }
+  for from = 1, #due, TOGETHER do
+    local list = read_due(self, due, from, math.min(#due, from + TOGETHER - 1))
+    table.sort(list, function(a, b) return a.relative < b.relative end)
+    for _, one in ipairs(list) do settle_file(self, batch, one.relative, one.identity, gone) end
+    if #list > 0 then flush(self, batch) end
   end
   if not port.is_folder(self.base) then return flush(self, batch) end -- nothing is removed that cannot be looked at
   for _, one in pairs(gone) do
@@ -224,8 +243,9 @@ local function await(self)
   local left = math.min(LOOK, next_due and next_due - task.now() or LOOK)
   if left <= 0 then return end
   self.waiter = task.waiter()
-  self.waiter:wait("a change of a file", left)
+  local _, _, code = self.waiter:wait("a change of a file", left)
   self.waiter = nil
+  if code ~= "timeout" then task.sleep(BURST) end
 end
 
 local function take_dirty(self)

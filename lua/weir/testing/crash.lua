@@ -206,7 +206,7 @@ function Trial:command(kill)
 end
 
 local function new_trial(pipeline, given, options)
-  local path = system.real_path(pipeline)
+  local path = pipeline:find "[/.]" and system.real_path(pipeline) or nil -- a name may be that of a folder, too
   local folder = project.find(options.folder or path and path:match "^(.*)/" or ".")
   local self = setmetatable({ pipeline = path or pipeline, given = given or {}, folder = folder,
     script = { decide = options.decide or {}, signal = options.signal or {} }, environment = options.environment or {} }, Trial)
