@@ -390,7 +390,7 @@ end
 local function keep_rest(self)
   local run = self.frame.run
   if not self.items or run.interrupted == "crashed" or run.rehearsal then return end
-  task.within({ shield = true, timeout = 30 }, keep_parts, self)
+  task.within({ shield = true, timeout = 30 }, function() keep_parts(self) end)
 end
 
 -- A map that has enough leaves null for what it did not do.

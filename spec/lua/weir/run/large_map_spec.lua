@@ -262,6 +262,19 @@ describe("a large map in the store", function()
     assert.is_true(calls < 2 * 520, calls)
   end)
 
+  it("of a retry does only what failed or was missing", function()
+    world = support.world(agents)
+    hold = function(_, given) if given.n == 2600 then error { code = "denied", message = "not this one" } end end
+    local made = world:begin(P "large" { weir.map "all" (fields { reduce = { agent = "sum", mode = "tree" } }) })
+    assert.equal("failed", world:ending(made.id).status)
+    assert.is_true(calls > 2600 and calls < 2900, calls)
+    reset()
+    local id = require("weir.run.fork").retry(world.engine, made.id, {}):make()
+    world:settle(id)
+    assert.equal(TOTAL, world:ending(id).value)
+    assert.is_true(calls < COUNT - 2500 + 260, calls) -- the rest of the items, and the nodes of the tree
+  end)
+
   it("keeps large results apart, and finds them again", function()
     world = support.world(agents)
     hold = function(ctx, given) if given.n > 1100 then ctx:sleep(1) end end
