@@ -112,7 +112,7 @@ end
 local function open_range(self)
   local items = read_range(self)
   local number = self.opened
-  if number == 0 then begin_table(self) end
+  if number == 0 then begin_table(self) else native.yield() end -- what is only found again is found without a wait
   if #items == 0 then
     self.is_exhausted = true
     return

@@ -108,6 +108,14 @@ describe("a map of several ranges", function()
     assert.matches("its chunker failed: the source ran dry", of.error.message)
   end)
 
+  it("fails with what its reducer raises, and names it", function()
+    local sum = agents.sum
+    agents.sum = function(_, given) if given.items[1] == 3000 then error { code = "limit", message = "too much" } end return 1 end
+    local of = run { reduce = { agent = "sum", mode = "fold" } }
+    agents.sum = sum
+    assert.same({ "failed", "limit", "all/reduce/1499" }, { of.status, of.error.code, of.error.step })
+  end)
+
   it("stops early when it has enough, and cancels the rest", function()
     hold = function(ctx, given) ctx:sleep(given.n == 1500 and 1 or 2) end
     local of = run { concurrency = 10, ["until"] = "$.one == 3000" }
