@@ -48,6 +48,8 @@ function content(run, step, close) {
     step.timing && section("How the answer came", copyable(step.timing)),
     step.messages && section("What was asked and answered", step.messages.map((one) => h("details", {}, h("summary", {}, visible(one.role)), copyable(one)))),
     step.verdict && section("Verdict of the critic", copyable(step.verdict)),
+    step.decision && section("Which branch counted", copyable(step.decision)),
+    step.items && section("Items", copyable(step.items)),
     section("Input", step.input === null ? h("p", { class: "hint" }, "not known: a journal keeps its fingerprint, and it could not be made again") : copyable(step.input)),
     section("Output", step.status === "finished" ? copyable(step.output) : h("p", { class: "hint" }, "none")),
     attempts(step), drafts(step),

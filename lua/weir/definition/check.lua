@@ -264,6 +264,13 @@ local function check_plan(self, plan, keys, place)
   if type(plan.sign_off) == "table" then check_approval(self, plan.sign_off, below(keys, "sign_off"), place) end
 end
 
+local function check_model(self, model, keys)
+  if model == nil then return end
+  if type(model) == "string" then return find(self, { "model" }, model, keys) end
+  find_each(self, "model", model.candidates, below(keys, "candidates"))
+  check_use(self, { "policy" }, model.policy and { use = model.policy, options = model.options }, keys)
+end
+
 local function check_panel(self, critic, keys)
   local weight = 0
   for _, use in ipairs(critic.use) do weight = weight + (use.weight or 1) end
@@ -288,6 +295,7 @@ local function check_critic(self, critic, keys)
   if not critic then return end
   for index, use in ipairs(critic.use) do
     check_use(self, { "critic", "judge" }, use, below(keys, "use", index - 1))
+    check_model(self, use.model, below(keys, "use", index - 1, "model"))
   end
   check_panel(self, critic, keys)
   if critic.ask then
@@ -299,13 +307,6 @@ end
 local function check_live(self, step, keys)
   if not step.critic or not step.critic.live or step.agent then return end
   refuse_plainly(self, below(keys, "critic", "live"), "critic.live: a live critic watches the stream of an agent, and this step has none")
-end
-
-local function check_model(self, model, keys)
-  if model == nil then return end
-  if type(model) == "string" then return find(self, { "model" }, model, keys) end
-  find_each(self, "model", model.candidates, below(keys, "candidates"))
-  check_use(self, { "policy" }, model.policy and { use = model.policy, options = model.options }, keys)
 end
 
 local function check_times(self, step, keys)

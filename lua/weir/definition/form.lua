@@ -156,6 +156,7 @@ define("critic_use", {
   { "use", ref "module" }, { "options", ref "options" },
   { "weight", { type = "number", exclusiveMinimum = 0, description = "of its approval in a panel, 1 if nothing is said" } },
   { "veto", flag "a panel does not approve without it" },
+  { "model", text "that it asks, if it asks one" },
 }, { "use" })
 
 define("critic_ask", {

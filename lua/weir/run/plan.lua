@@ -267,7 +267,7 @@ local function critics_of(self, data)
     local one = use(self, "critic", "critics", entry)
     local count = (counts[one.name] or 0) + 1
     counts[one.name], one.label = count, count == 1 and one.name or ("%s#%d"):format(one.name, count)
-    one.weight, one.veto = entry.weight, entry.veto
+    one.weight, one.veto, one.model = entry.weight, entry.veto, entry.model
     uses[index] = one
   end
   return uses

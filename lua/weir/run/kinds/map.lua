@@ -112,7 +112,7 @@ end
 local function open_range(self)
   local items = read_range(self)
   local number = self.opened
-  if number == 0 then begin_table(self) end
+  if number == 0 then begin_table(self) else native.yield() end -- what is only found again is found without a wait
   if #items == 0 then
     self.is_exhausted = true
     return
@@ -391,7 +391,7 @@ end
 local function keep_rest(self)
   local run = self.frame.run
   if not self.items or run.interrupted == "crashed" or run.rehearsal then return end
-  task.within({ shield = true, timeout = 30 }, keep_parts, self)
+  task.within({ shield = true, timeout = 30 }, function() keep_parts(self) end)
 end
 
 -- A map that has enough leaves null for what it did not do.

@@ -164,6 +164,7 @@ local PAIRS = {
   { "critic_use.use", "step", 'agent = "echo", critic = { use = { { use = "rubric", options = {} } }, quorum = 1 }', "agent: echo\ncritic: {use: [{use: rubric, options: {}}], quorum: 1}" },
   { "critic_use.options", "step", 'agent = "echo", critic = { use = { { use = "rubric", options = { min_words = 3 } } }, quorum = 1 }', "agent: echo\ncritic: {use: [{use: rubric, options: {min_words: 3}}], quorum: 1}" },
   { "critic_use.weight", "step", 'agent = "echo", critic = { use = { { use = "rubric", weight = 2 } }, quorum = 1 }', "agent: echo\ncritic: {use: [{use: rubric, weight: 2}], quorum: 1}" },
+  { "critic_use.model", "step", 'agent = "echo", critic = { use = { { use = "rubric", model = "local/textrank" } } }', "agent: echo\ncritic: {use: {use: rubric, model: local/textrank}}" },
   { "critic_use.veto", "step", 'agent = "echo", critic = { use = { { use = "rubric", veto = true } }, quorum = 1 }', "agent: echo\ncritic: {use: [{use: rubric, veto: true}], quorum: 1}" },
   { "critic.live", "step", 'agent = "echo", critic = { use = "rubric", live = true }', "agent: echo\ncritic: {use: rubric, live: true}" },
   { "step.branch_label", "step", 'agent = "echo", branch_label = "$.a.kind"', "agent: echo\nbranch_label: $.a.kind" },

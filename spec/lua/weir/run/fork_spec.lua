@@ -444,8 +444,8 @@ describe("a fork", function()
   it("is made whole even if it is longer than one transaction", within(function()
     local items = {}
     for n = 1, 9000 do items[n] = n end
-    local done = run(P "long" { M "all" { over = json.list(items), concurrency = 64, S "each" { agent = "a", input = { n = "$.item" } } },
-      S "last" { agent = "b" } })
+    local done = run(P "long" { M "all" { over = json.list(items), concurrency = 64,
+      S "each" { agent = "a", input = { n = "$.item" }, branch_label = "a label keeps each item a step of the journal" } }, S "last" { agent = "b" } })
     local made = fork.fork(own, done.id, "all")
     local broken = assert(store:new_run("r_broken", 1))
     assert(broken:append({ "run", { format = 1, version = done.plan.version, pipeline = "long", at = 1, pins = {},

@@ -211,6 +211,21 @@ describe("critics inside of one another", function()
   end)
 end)
 
+describe("a critic that asks a model", function()
+  it("asks the one that it is given, not that of the step", function()
+    local asked = {}
+    local function model(name) return function()
+      asked[#asked + 1] = name
+      return { message = { role = "assistant", content = name }, finish = "stop" }
+    end end
+    local of = testing.run(P "spec" { S "write" { agent = "writer", model = "cheap", critic = { use = { { use = "judge", model = "good" } } } } }, {
+      agents = { writer = function(ctx) return { text = ctx:chat { prompt = "write" }.message.content } end },
+      critics = { judge = function(ctx) return { verdict = "approve", evidence = ctx:chat { prompt = "is it good?" }.message.content } end },
+      models = { cheap = model "cheap", good = model "good" }, model = "cheap" })
+    assert.same({ "finished", { "cheap", "good" } }, { of.status, asked })
+  end)
+end)
+
 describe("a verdict in the journal", function()
   it("names the critic, its version, the hash of its options, and its evidence", function()
     local world = support.world { writer = function() return { text = "one two three" } end }

@@ -108,6 +108,14 @@ describe("a map of several ranges", function()
     assert.matches("its chunker failed: the source ran dry", of.error.message)
   end)
 
+  it("fails with what its reducer raises, and names it", function()
+    local sum = agents.sum
+    agents.sum = function(_, given) if given.items[1] == 3000 then error { code = "limit", message = "too much" } end return 1 end
+    local of = run { reduce = { agent = "sum", mode = "fold" } }
+    agents.sum = sum
+    assert.same({ "failed", "limit", "all/reduce/1499" }, { of.status, of.error.code, of.error.step })
+  end)
+
   it("stops early when it has enough, and cancels the rest", function()
     hold = function(ctx, given) ctx:sleep(given.n == 1500 and 1 or 2) end
     local of = run { concurrency = 10, ["until"] = "$.one == 3000" }
@@ -260,6 +268,19 @@ describe("a large map in the store", function()
     world:settle(run_of.id)
     assert.equal(TOTAL, world:ending(run_of.id).value)
     assert.is_true(calls < 2 * 520, calls)
+  end)
+
+  it("of a retry does only what failed or was missing", function()
+    world = support.world(agents)
+    hold = function(_, given) if given.n == 2600 then error { code = "denied", message = "not this one" } end end
+    local made = world:begin(P "large" { weir.map "all" (fields { reduce = { agent = "sum", mode = "tree" } }) })
+    assert.equal("failed", world:ending(made.id).status)
+    assert.is_true(calls > 2600 and calls < 2900, calls)
+    reset()
+    local id = require("weir.run.fork").retry(world.engine, made.id, {}):make()
+    world:settle(id)
+    assert.equal(TOTAL, world:ending(id).value)
+    assert.is_true(calls < COUNT - 2500 + 260, calls) -- the rest of the items, and the nodes of the tree
   end)
 
   it("keeps large results apart, and finds them again", function()

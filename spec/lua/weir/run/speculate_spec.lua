@@ -426,6 +426,23 @@ describe("a speculation in the journal", function()
   end)
 end)
 
+describe("a speculation under every order and crash that is drawn", function()
+  it("has one winner, whose document is the one that is there", function()
+    for seed = 1, 60 do
+      closed, undone = {}, {}
+      local fields = { S "a" { agent = "post", input = { text = "a", seconds = seed % 3 + 1 } }, S "b" { agent = "post", input = { text = "b", seconds = 2 } },
+        S "c" { S "made" { agent = "work", input = { name = "made" }, undo = { agent = "undo", input = { name = "made" } } },
+          S "noted" { agent = "post", input = { text = "c", seconds = seed % 2 + 1 } } } }
+      local kinds = { { join = "first" }, { judge = "fair" }, { join = { at_least = 2 }, judge = "fair" }, { hedge = 1 }, { judge = "fair", join = { deadline = 60 } } }
+      for name, value in pairs(kinds[seed % #kinds + 1]) do fields[name] = value end
+      local of = testing.run(P "spec" { weir.speculate "best" (fields), S "read" { agent = "read" },
+        output = { won = "$.best", note = "$.read.note" } }, { agents = agents, seed = seed, crashes = 3, judges = { fair = by { a = 0.2, b = 0.9, c = 0.5 } } })
+      assert.equal("finished", of.status, ("seed %d: %s"):format(seed, of.error and of.error.message))
+      assert.equal(of.output.won, of.output.note, "seed " .. seed)
+    end
+  end)
+end)
+
 describe("a group of which not all steps count", function()
   it("takes back what those that do not had done inside", function()
     closed, undone = {}, {}
