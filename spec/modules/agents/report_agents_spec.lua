@@ -2,7 +2,7 @@ local files = require "weir.port.files"
 local process = require "weir.port.process"
 local testing = require "weir.testing"
 
-local documents, csv_table = testing.module "agents/documents", testing.module "agents/csv_table"
+local documents, csv_table = testing.module "agents/folder_documents", testing.module "agents/csv_table"
 local table_page, markdown_sections = testing.module "agents/table_page", testing.module "agents/markdown_sections"
 local document_page, join_report = testing.module "agents/document_page", testing.module "agents/join_report"
 
