@@ -77,7 +77,7 @@ end
 
 local folder = {
   figures = { { name = "files of a folder, queued", unit = "events/s", goal_value = 1000 } },
-  sizes = { 200, 1000, 5000 },
+  sizes = { 200, 1000, 3000 },
 }
 
 function folder.prepare(bench, size)

@@ -3,6 +3,8 @@ local task = require "weir.task"
 local uv = require "luv"
 local worlds = require "spec.lua.weir.trigger.world"
 
+local MANY = tonumber(os.getenv "WEIR_FILES") or 300 -- of test 92
+
 local function pipeline(options)
   return ([[
 local weir = require "weir"
@@ -145,15 +147,15 @@ describe("watcher files", function()
     finally(function() port.queue_size = size end) -- luacheck: ignore 122
     open 'events = { "create", "modify", "delete", "rename" }'
     await { "created first.txt" }
-    for n = 1, 300 do write(("n%03d.txt"):format(n), "n" .. n) end
-    for n = 1, 300, 3 do os.remove(("%s/n%03d.txt"):format(folder, n)) end
-    for n = 2, 300, 3 do assert(uv.fs_rename(("%s/n%03d.txt"):format(folder, n), ("%s/m%03d.txt"):format(folder, n))) end
+    for n = 1, MANY do write(("n%03d.txt"):format(n), "n" .. n) end
+    for n = 1, MANY, 3 do os.remove(("%s/n%03d.txt"):format(folder, n)) end
+    for n = 2, MANY, 3 do assert(uv.fs_rename(("%s/n%03d.txt"):format(folder, n), ("%s/m%03d.txt"):format(folder, n))) end
     local list = world:eventually(function()
       local all = given()
       local seen = {}
       for _, one in ipairs(all) do seen[one:match "(%S+)$"] = true end
-      for n = 2, 300, 3 do if not seen[("m%03d.txt"):format(n)] and not seen[("n%03d.txt"):format(n)] then return nil end end
-      for n = 3, 300, 3 do if not seen[("n%03d.txt"):format(n)] then return nil end end
+      for n = 2, MANY, 3 do if not seen[("m%03d.txt"):format(n)] and not seen[("n%03d.txt"):format(n)] then return nil end end
+      for n = 3, MANY, 3 do if not seen[("n%03d.txt"):format(n)] then return nil end end
       return all
     end)
     local counts = {}
