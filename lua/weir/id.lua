@@ -41,13 +41,28 @@ end
 local row_ms, row_order = -1, 0
 
 --- A new id that sorts after all that this process has been given in a row, whatever the clock does.
----@param letter "q"|"u"
+---@param letter "q"|"u"|"e"
 ---@return string
 function M.in_a_row(letter)
   local ms = clock.wall_ms()
   row_order = row_order + 1
   if ms > row_ms or row_order == ORDERS then row_ms, row_order = math.max(ms, row_ms + 1), 0 end
   return letter .. "_" .. base36(row_ms, TIME_DIGITS) .. base36(row_order, ORDER_DIGITS) .. base36(random.integer(), ORDERED_RANDOM_DIGITS)
+end
+
+--- What sorts behind all ids that were given before a moment, and before all that are given from then on.
+---@param letter string
+---@param ms integer since 1970
+---@return string
+function M.bound(letter, ms)
+  return letter .. "_" .. base36(math.max(0, ms), TIME_DIGITS)
+end
+
+--- Has `in_a_row` give ids that sort behind one of an earlier life, also when the clock was set back since.
+---@param id string of `in_a_row`
+function M.go_on_after(id)
+  local ms = math.tointeger(tonumber(id:sub(3, 2 + TIME_DIGITS), 36))
+  if ms and ms >= row_ms then row_ms, row_order = ms + 1, -1 end
 end
 
 return M

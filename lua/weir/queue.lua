@@ -27,6 +27,7 @@ local M = {}
 local spaces = place.spaces
 local STEP_BACK = 60000   -- ms by which the wall clock may be set back without anybody noticing
 local BLOCKED_AT_ONCE = 200 -- items that one transaction moves behind the one in front of their key
+local OFFERED = 200       -- items among which whoever claims picks
 local LOOKED_AT = 500     -- items that one look meets at most, when others are just being taken or moved
 local SHORTEST, LONGEST = 0.01, 60 -- seconds of a rest; another host of the process does not wake who waits here
 local ATTEMPTS, LEASE = 5, 60
@@ -51,6 +52,8 @@ Queue.__index = Queue
 ---@field attempt integer   which time it is handed out, from 1
 ---@field until_ms integer  when the lease runs out
 ---@field grant integer     tells this lease from the others of the item
+---@field about table|nil   as it was put in
+---@field round integer     how often it was dead and put in again, from 0
 
 -- What all who use a queue in this process share: who waits, what is being taken, and until when, by a clock that is
 -- never set, the leases last that were given out here.
@@ -136,9 +139,10 @@ end
 --- may be refused: with `full` at the limit; with `conflict` when an item of the same `dedupe` was put in
 --- meanwhile: then ask for the operations again. Does not wait; raises `corrupt`, `unavailable`.
 ---@param item any plain data, not nil
----@param options { key: string?, due_ms: integer?, dedupe: string?, dedupe_s: number?, limit: integer? }|nil key: ordering key;
----   due_ms: not handed out before, default now; dedupe: an id, such as that of a delivery, of which no second item is put in
----   for `dedupe_s` seconds, default 604800; limit: instead of the queue's
+---@param options { key: string?, due_ms: integer?, dedupe: string?, dedupe_s: number?, limit: integer?, about: table? }|nil key:
+---   ordering key; due_ms: not handed out before, default now; dedupe: an id, such as that of a delivery, of which no second item
+---   is put in for `dedupe_s` seconds, default 604800; limit: instead of the queue's; about: small plain data for whoever picks
+---   which item is next
 ---@return table[] operations none when there is an item of this `dedupe` already
 ---@return string id of the item, or of the one before
 ---@return boolean is_new
@@ -157,8 +161,48 @@ function Queue:enqueue_operations(item, options)
     if first then return {}, first, false end
   end
   operations[#operations + 1] = { op = "put", space = spaces.items, key = place.of(name, id), value = item }
-  place.make_ready(operations, name, id, { key = options.key, due_ms = due_ms }, due_ms)
+  place.make_ready(operations, name, id, { key = options.key, due_ms = due_ms, about = options.about }, due_ms)
   return operations, id, true
+end
+
+--- The operations that give an item that waits, and was not handed out yet, another value and another due time. Their batch
+--- is refused with `conflict` when it is handed out meanwhile. Does not wait; raises `corrupt`, `unavailable`.
+---@param id string
+---@param due_ms integer when it is due now
+---@param item any its new value
+---@param new_due_ms integer
+---@return table[]|nil operations nil: it does not wait there any more
+function Queue:revise_operations(id, due_ms, item, new_due_ms)
+  local key = place.at(self.name, due_ms, id)
+  local slot, version = place.read(self.store, spaces.ready, key)
+  if not slot then return nil end
+  slot.due_ms = new_due_ms
+  local operations = { { op = "put", space = spaces.items, key = place.of(self.name, id), value = item } }
+  if new_due_ms == due_ms then
+    operations[2] = { op = "cas", space = spaces.ready, key = key, version = version, value = slot }
+    return operations
+  end
+  operations[2] = { op = "delete", space = spaces.ready, key = key, version = version }
+  place.make_ready(operations, self.name, id, slot, new_due_ms)
+  return operations
+end
+
+--- The operations that throw away the item that is due first of those that nobody has. Does not wait; raises as `depth`.
+---@param but table<string, boolean>|nil ids of those that are thrown away already
+---@return table[]|nil operations nil: there is none
+---@return string|nil id
+---@return any value
+function Queue:drop_oldest_operations(but)
+  for row in place.each(self.store, spaces.ready, { prefix = self.name .. "/" }) do
+    local _, id = place.parse(row.key)
+    if not self.shared.taking[id] and not (but and but[id]) then
+      local value = place.read(self.store, spaces.items, place.of(self.name, id))
+      local operations = { { op = "delete", space = spaces.ready, key = row.key, version = row.version },
+        { op = "delete", space = spaces.items, key = place.of(self.name, id) } }
+      place.count(operations, self.name, -1)
+      return operations, id, value
+    end
+  end
 end
 
 --- Puts an item in. Waits until it is on disk.
@@ -217,9 +261,48 @@ local function is_open(self, id, key, locks)
   return lock.front == nil or lock.front == id, lock
 end
 
+local function ready_item(found, lock)
+  return { id = found.id, row = found.row, has_lock = lock ~= nil and lock.front == found.id }
+end
+
+-- The one that whoever claims picks of those that are due; of an ordering key only the first one is offered.
+local function picked(offered, pick)
+  if #offered == 0 then return nil end
+  local candidates = {}
+  for index, one in ipairs(offered) do
+    local slot = one.row.value
+    candidates[index] = { id = one.id, key = slot.key, due_ms = slot.due_ms, about = slot.about }
+  end
+  local index = pick(candidates)
+  local one = index and offered[index]
+  return one and ready_item(one, one.lock) or nil
+end
+
+-- What may be handed out, for whoever picks, and what has to wait for others.
+local function pick_ready(self, now, pick)
+  local blocked, locks, offered, met = {}, {}, {}, {}
+  local name = self.name
+  for row in place.each(self.store, spaces.ready, { prefix = name .. "/", to = place.of(name, place.moment(now) .. "/~") }) do
+    local _, id = place.parse(row.key)
+    local key = row.value.key
+    if not self.shared.taking[id] and not (key and met[key]) then
+      local open, lock = is_open(self, id, key, locks)
+      if open then
+        offered[#offered + 1] = { id = id, row = row, lock = lock }
+        if key then met[key] = true end
+      elseif lock then
+        blocked[#blocked + 1] = { id = id, row = row, lock = lock }
+      end
+    end
+    if #offered == OFFERED or #blocked == BLOCKED_AT_ONCE then break end
+  end
+  return picked(offered, pick), blocked
+end
+
 -- The first item that is due and may be handed out, and what stands before it and has to wait for others. The third
 -- result: there is more to be looked at, once it is known what becomes of what others are taking.
-local function first_ready(self, now)
+local function first_ready(self, now, pick)
+  if pick then return pick_ready(self, now, pick) end
   local blocked, locks = {}, {}
   local name, looked_at = self.name, 0
   for row in place.each(self.store, spaces.ready, { prefix = name .. "/", to = place.of(name, place.moment(now) .. "/~") }) do
@@ -292,10 +375,10 @@ local function end_turn(self, id, lease, version)
 end
 
 local function bury(self, id, lease, version, err)
-  local operations = end_turn(self, id, lease, version)
+  local operations, letter = end_turn(self, id, lease, version), place.kept(lease)
+  letter.at_ms, letter.error = now_ms(self), kept_error(err)
   operations[#operations + 1] = { op = "put", space = spaces.dead, key = place.of(self.name, id),
-    value = { key = lease.key, due_ms = lease.due_ms, attempt = lease.attempt, grant = lease.grant, at_ms = now_ms(self),
-      error = kept_error(err) } }
+    value = letter }
   place.count(operations, self.name, -1)
   place.count(operations, self.name .. "/dead", 1)
   return operations
@@ -326,7 +409,7 @@ end
 
 local function item_of(id, value, lease)
   return { id = id, value = value, key = lease.key, due_ms = lease.due_ms, attempt = lease.attempt, until_ms = lease.until_ms,
-    grant = lease.grant }
+    grant = lease.grant, about = lease.about, round = lease.round or 0 }
 end
 
 -- What the store cannot read is nobody's to work on.
@@ -353,7 +436,7 @@ local function try(self, options)
     native.check()
     local now = now_ms(self)
     local found, blocked, is_more = run_out(self, now), {}, false
-    if not found then found, blocked, is_more = first_ready(self, now) end
+    if not found then found, blocked, is_more = first_ready(self, now, options.pick) end
     if not found and #blocked == 0 then return nil, is_more end
     local lease = take(self, found, blocked, options)
     local item = lease and handed_out(self, found.id, lease, options)
@@ -378,8 +461,10 @@ end
 
 --- Hands out the next item, for the time of a lease: nobody else is given it until then. Waits for the disk, and for
 --- an item as long as `timeout` says. Raises `cancelled`: then no item is lost to a lease.
----@param options { lease_s: number?, owner: string?, timeout: number? }|nil lease_s: seconds, default the queue's; owner: is
----   kept with the lease; timeout: seconds to wait for an item, default 0
+---@param options { lease_s: number?, owner: string?, timeout: number?, pick: nil|fun(candidates: table[]): integer? }|nil
+---   lease_s: seconds, default the queue's; owner: is kept with the lease; timeout: seconds to wait for an item, default 0;
+---   pick: which of the candidates {id, key, due_ms, about} is handed out, the first 200 that are due; nil: none of them now.
+---   It may not wait
 ---@return weir.QueueItem|nil
 ---@return string|nil message
 ---@return string|nil code `empty` (there was none in time), `corrupt`, `full` (the disk), `unavailable`
@@ -433,8 +518,8 @@ function Queue:extend(item, seconds)
   local until_ms
   local lease, message, code = change(self, item, function(lease, version)
     until_ms = now_ms(self) + math.ceil(seconds * 1000)
-    local operations, new = {}, { key = lease.key, due_ms = lease.due_ms, attempt = lease.attempt, grant = lease.grant,
-      owner = lease.owner, until_ms = until_ms }
+    local operations, new = {}, place.kept(lease)
+    new.owner, new.until_ms = lease.owner, until_ms
     place.renew(operations, self.name, item.id, lease, version, new)
     return operations
   end)
@@ -475,8 +560,8 @@ end
 --- to the dead letters. Waits until that is on disk.
 ---@param item weir.QueueItem
 ---@param due_ms integer|nil not before, since 1970; default now
----@param options { error: any, is_last: boolean?, is_uncounted: boolean? }|nil error: why, kept with a dead letter; is_last: no
----   further attempt; is_uncounted: it was no attempt
+---@param options { error: any, is_last: boolean?, is_uncounted: boolean?, operations: table[]? }|nil error: why, kept with a dead
+---   letter; is_last: no further attempt; is_uncounted: it was no attempt; operations: of a batch, done with it if it dies
 ---@return "ready"|"dead"|nil
 ---@return string|nil message
 ---@return string|nil code `conflict` (as for `finish`), `full`, `unavailable`
@@ -486,7 +571,10 @@ function Queue:release(item, due_ms, options)
   local is_dead
   local lease, message, code = change(self, item, function(lease, version)
     is_dead = options.is_last or (lease.attempt >= self.attempts and not options.is_uncounted)
-    if is_dead then return bury(self, item.id, lease, version, options.error) end
+    if is_dead then
+      local all = bury(self, item.id, lease, version, options.error)
+      return table.move(options.operations or {}, 1, #(options.operations or {}), #all + 1, all)
+    end
     local operations = {}
     place.end_lease(operations, self.name, item.id, lease, version)
     if options.is_uncounted then lease.attempt = lease.attempt - 1 end
@@ -496,6 +584,22 @@ function Queue:release(item, due_ms, options)
   if not lease then return nil, message, code end
   done(self, item)
   return is_dead and "dead" or "ready"
+end
+
+--- Takes back what was handed out in an earlier life of the process that owns the store: it is due at once, and that was
+--- no attempt. Only before anything is claimed. Waits until that is on disk. Raises `corrupt`, `full`, `unavailable`.
+---@return integer count
+function Queue:take_back()
+  local count = 0
+  for row in place.each(self.store, spaces.leases, { prefix = self.name .. "/" }) do
+    local id = row.key:match "[^/]+$"
+    if not is_held(self, id) then
+      local where, message, code = self:release(item_of(id, nil, row.value), nil, { is_uncounted = true })
+      if not where and code ~= "conflict" then failure.raise(code or "failed", "%s", message) end
+      count = count + 1
+    end
+  end
+  return count
 end
 
 -- Looking -------------------------------------------------------------------------------------------
@@ -574,7 +678,7 @@ end
 ---@return string|nil code `not_found`, `conflict` (another did something with it), `full`, `unavailable`
 function Queue:replay(id)
   return take_letter(self, id, function(operations, letter)
-    letter.attempt = nil
+    letter.attempt, letter.round = nil, (letter.round or 0) + 1
     place.make_ready(operations, self.name, id, letter, now_ms(self))
     place.count(operations, self.name, 1)
   end)

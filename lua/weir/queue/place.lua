@@ -34,6 +34,8 @@ local FIRST_PAGE, PAGE = 8, 64 -- mostly the first row is wanted
 ---@field due_ms integer       as it was put in
 ---@field attempt integer|nil  how often it has been handed out, as far as that counts; nil: never
 ---@field grant integer|nil    how often in all
+---@field about table|nil      what whoever put it in says of it, for whoever picks: plain data, small
+---@field round integer|nil    how often it was put in again after it was dead
 
 --- A moment as part of a key.
 ---@param ms integer since 1970
@@ -118,8 +120,17 @@ function M.count(operations, key, by, max)
   operations[#operations + 1] = { op = "add", space = spaces.counts, key = key, by = by, max = max }
 end
 
+--- What a slot takes along from place to place.
+---@param slot weir.QueueSlot
+---@return weir.QueueSlot
+function M.kept(slot)
+  return { key = slot.key, due_ms = slot.due_ms, attempt = slot.attempt, grant = slot.grant, about = slot.about, round = slot.round }
+end
+
 local function lease_of(slot, grant, until_ms, owner)
-  return { key = slot.key, due_ms = slot.due_ms, attempt = (slot.attempt or 0) + 1, grant = grant, until_ms = until_ms, owner = owner }
+  local lease = M.kept(slot)
+  lease.attempt, lease.grant, lease.until_ms, lease.owner = (slot.attempt or 0) + 1, grant, until_ms, owner
+  return lease
 end
 
 --- From ready to leased. The key is locked, unless it is already for this very item.
@@ -156,8 +167,7 @@ end
 
 --- To ready, from elsewhere.
 function M.make_ready(operations, name, id, slot, due_ms)
-  local bare = { key = slot.key, due_ms = slot.due_ms, attempt = slot.attempt, grant = slot.grant }
-  put(operations, spaces.ready, M.at(name, due_ms, id), bare)
+  put(operations, spaces.ready, M.at(name, due_ms, id), M.kept(slot))
 end
 
 --- Says that who stands in front of a key is still there when this is done.

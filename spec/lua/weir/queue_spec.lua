@@ -368,3 +368,88 @@ describe("a watermark", function()
     assert.equal(20, (store:get("s", "starts")))
   end)
 end)
+
+describe("a queue, for whoever serves it", function()
+  local store, q
+  before_each(function()
+    store = new_store()
+    q = queue.open(store, "work", { attempts = 2 })
+  end)
+  after_each(function() store:close() end)
+
+  it("hands out what is picked of those that are due, and tells of each what was said of it", function()
+    fill(q, "a", "b")
+    q:enqueue("c", { about = { priority = 5 } })
+    local seen
+    local item = assert(q:claim { pick = function(candidates)
+      seen = #candidates
+      for index, one in ipairs(candidates) do
+        if one.about and one.about.priority == 5 then return index end
+      end
+    end })
+    assert.same({ 3, "c", { priority = 5 } }, { seen, item.value, item.about })
+    assert.same({ "empty" }, { (select(3, q:claim { pick = function() end })) })
+    assert.is_true(q:finish(item))
+    assert.same({ "a", "b" }, drain(q))
+  end)
+
+  it("offers of each ordering key only the first one", function()
+    for n = 1, 3 do q:enqueue(n, { key = "k" }) end
+    q:enqueue(4)
+    local offered
+    local item = assert(q:claim { pick = function(candidates)
+      offered = #candidates
+      return 1
+    end })
+    assert.same({ 2, 1 }, { offered, item.value })
+    assert.equal(4, assert(q:claim { pick = function() return 1 end }).value)
+    assert.equal("empty", (select(3, q:claim { pick = function() return 1 end })))
+    q:finish(item)
+    assert.equal(2, assert(q:claim { pick = function() return 1 end }).value)
+  end)
+
+  it("gives an item that waits another value and another time, and none that was handed out", function()
+    local due = clock.wall_ms() + 60000
+    local id = assert(q:enqueue("old", { due_ms = due }))
+    assert(store:batch(assert(q:revise_operations(id, due, "new", due))))
+    assert(store:batch(assert(q:revise_operations(id, due, "newer", clock.wall_ms()))))
+    assert.is_nil(q:revise_operations(id, due, "late", due))
+    assert.same({ "newer" }, drain(q))
+    assert.same({ ["queue.counts"] = 1 }, left(store))
+  end)
+
+  it("throws away what has waited longest, but not what somebody has", function()
+    fill(q, "a", "b", "c")
+    local item = assert(q:claim())
+    local operations, id, value = q:drop_oldest_operations()
+    assert.equal("b", value)
+    assert.equal("c", (select(3, q:drop_oldest_operations { [id] = true })))
+    assert(store:batch(operations))
+    q:finish(item)
+    assert.same({ "c" }, drain(q))
+    assert.is_nil(q:drop_oldest_operations())
+  end)
+
+  it("takes back what was handed out in another life, and that was no attempt", function()
+    fill(q, "a")
+    assert(q:claim())
+    q.shared.held = {} -- another process does not know of it
+    assert.equal(1, q:take_back())
+    local item = assert(q:claim())
+    assert.same({ "a", 1 }, { item.value, item.attempt })
+  end)
+
+  it("counts how often an item was dead and put in again, and does with its death what it is told", function()
+    local id = fill(q, "a")[1]
+    assert.equal(0, assert(q:claim()).round)
+    local item = assert(q:peek(1)) and q:claim { timeout = 0 }
+    assert.is_nil(item)
+    q.shared.held = {}
+    q:take_back()
+    item = assert(q:claim())
+    assert.equal("dead", q:release(item, nil, { is_last = true, operations = { { op = "put", space = "s", key = "k", value = 1 } } }))
+    assert.equal(1, (store:get("s", "k")))
+    assert.is_true(q:replay(id))
+    assert.equal(1, assert(q:claim()).round)
+  end)
+end)
