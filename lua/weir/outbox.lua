@@ -7,6 +7,7 @@
 
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
+local hops = require "weir.event.hops"
 local native = require "weir.native.scheduler"
 local plain = require "weir.run.plain"
 local queue = require "weir.queue"
@@ -89,7 +90,8 @@ local function staged_of(ctx)
 end
 
 local function event_of(ctx, given, n)
-  return { specversion = "1.0", id = ("%s/%s/%d"):format(ctx._frame.run.id, ctx._key, n), source = "/pipelines/" .. ctx.pipeline,
+  return { [hops.NAME] = hops.next(ctx._frame.run.event),
+    specversion = "1.0", id = ("%s/%s/%d"):format(ctx._frame.run.id, ctx._key, n), source = "/pipelines/" .. ctx.pipeline,
     type = given.type, subject = given.subject, time = clock.rfc3339(clock.wall_ms()),
     datacontenttype = given.data ~= nil and "application/json" or nil, data = values.copy(given.data) }
 end

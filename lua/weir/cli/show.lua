@@ -68,7 +68,8 @@ local function say_error(self, err, indent)
 end
 
 local NOUN = { process = { "process", "processes" }, approval = { "question" }, in_doubt = { "question" },
-  signal = { "wait for a signal", "waits for signals" }, retry = { "wait for another attempt", "waits for another attempt" },
+  signal = { "wait for a signal", "waits for signals" }, event = { "wait for an event", "waits for events" },
+  retry = { "wait for another attempt", "waits for another attempt" },
   run = { "wait for a run", "waits for runs" } }
 
 -- `stopped 2 processes, 1 request`

@@ -21,6 +21,10 @@ local SAYS = {
     local name = wait.name or "NAME"
     return ("the signal %s%s"):format(name, when(wait)), ("weir signal %s %s"):format(run_id, name)
   end,
+  event = function(wait)
+    local name = wait.name or "TYPE"
+    return ("the event %s%s"):format(name, when(wait)), ("weir event send %s"):format(name)
+  end,
   run = function(wait) return "the run " .. wait.id, "weir show " .. wait.id end,
   pause = function(_, run_id) return "somebody to resume it", "weir resume " .. run_id end,
 }

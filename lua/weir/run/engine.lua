@@ -169,7 +169,8 @@ end
 local function new_run(self, of, held, input, options)
   local run = run_type.new { id = options.id or id.new "r", plan = of, binding = held, modules = held.modules, input = input,
     engine = self, listener = listener_of(self, options.listener), key = options.key, started_ms = options.started_ms,
-    by = options.by or user_of(self), model = options.model, of = options.of, parent = options.parent,
+    by = options.by or user_of(self), model = options.model, of = options.of, event = options.event,
+    event_offset = options.event_offset, parent = options.parent,
     parent_id = options.parent and options.parent.id or options.parent_id }
   self.live[run.id] = run
   return run
@@ -212,8 +213,9 @@ end
 --- Waits for the disk. Raises {code, message}: `invalid` input, `full`, `conflict` (the key has started a run), ...
 ---@param definition weir.Definition
 ---@param input any
----@param options { listener: function|nil, key: string|nil, by: string|nil, parent: weir.Run|nil, model: string|nil }|nil model:
----   of steps that name none
+---@param options { listener: function|nil, key: string|nil, by: string|nil, parent: weir.Run|nil, model: string|nil,
+---   event: weir.Event|nil, event_offset: string|nil }|nil model: of steps that name none; event: that started it, `$.event`;
+---   event_offset: where that stands in the log
 ---@return weir.Run
 function Engine:prepare(definition, input, options)
   options = options or {}
@@ -386,7 +388,7 @@ local function open_again(self, run_id, options)
   local held = binding.hold_pinned(self, of, book.versions or head.pins)
   local run = new_run(self, of, held, head.input, { id = run_id, listener = options.listener, key = known(head.key),
     started_ms = head.at, by = known(head.by), parent = options.parent, parent_id = known(head.parent), of = known(head.of),
-    model = known(head.model) })
+    model = known(head.model), event = known(head.event), event_offset = known(head.event_offset) })
   run.journal, run.undos = book, #book.undos > 0 and book.undos or nil
   run.was_reopened, run.was_running = true, row.status == "running"
   run.due_ms, run.active_s, run.parked_on = known(row.due_ms), known(row.active_s), known(row.waiting)

@@ -406,6 +406,7 @@ function Fork:make(options)
   local of = known(past.head.of)
   local head = { format = keeping.FORMAT, pipeline = self.plan.name, version = self.plan.version, input = input, pins = self.pins,
     at = now, by = options and options.by or system.user_name(),
+    event = known(past.head.event), event_offset = known(past.head.event_offset),
     of = { run = past.id, from = self.from, kind = self.kind, is_latest = self.is_latest, seed = of and of.seed or past.id } }
   local run_id = id.new "r"
   local row = { status = "running", pipeline = self.plan.name, version = self.plan.version, started_ms = now, of = past.id }

@@ -214,7 +214,7 @@ function M.begin(run)
   local handle = run.engine.store:new_run(run.id, 1)
   local head = { format = M.FORMAT, pipeline = run.plan.name, version = run.plan.version, input = run.input,
     pins = run.binding.pins, at = run.started_ms, key = run.key, asked = run.asked, parent = run.parent_id, by = run.by,
-    model = run.model }
+    model = run.model, event = run.event, event_offset = run.event_offset }
   local operations = {}
   if run.asked then operations[1] = starts.claim(run.key, run.id, run.asked) end
   binding_operations(run, operations)

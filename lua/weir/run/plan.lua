@@ -16,6 +16,7 @@ local child = require "weir.run.kinds.child"
 local map = require "weir.run.kinds.map"
 local sleep = require "weir.run.kinds.sleep"
 local wait = require "weir.run.kinds.wait"
+local waits = require "weir.event.waits"
 
 local M = {}
 
@@ -84,38 +85,38 @@ function COMPILE.approval(self, step, data)
     on_timeout = fields.on_timeout }
 end
 
-local function refuse_events(data, fields)
-  if fields.event then refuse("step '%s' waits for an event", data.name) end
-  for _, inner in ipairs(fields.any or fields.all or fields.of or {}) do refuse_events(data, inner) end
+local function pattern_of(type)
+  if waits.is_pattern(type) then return type end
+  failure.raise("invalid", "event: a type, or the beginning of one up to a dot and '*' expected, such as order.*, got '%s'", type)
 end
 
--- What is waited for, with the names of its signals looked up.
+-- What is waited for, with the names of its signals and the types of its events looked up.
 local function waits_of(self, fields)
-  local signal = fields.signal and values_of(self)(fields.signal)
+  local signal, event = fields.signal and values_of(self)(fields.signal), fields.event and values_of(self)(fields.event)
   local many = fields.any or fields.all or fields.of
   local inner = {}
   for index, entry in ipairs(many or {}) do inner[index] = waits_of(self, entry) end
   local list = fields.any and "any" or fields.all and "all" or "of"
   return function(data)
     if signal then return { signal = tostring(must(signal(data))) } end
+    if event then return { event = pattern_of(tostring(must(event(data)))), match = fields.match } end
     local resolved = { at_least = fields.at_least, [list] = {} }
     for index, resolve in ipairs(inner) do resolved[list][index] = resolve(data) end
     return resolved
   end
 end
 
-local function signal_names(fields, names)
+local function names_waited_for(fields, names)
   names = names or {}
-  if fields.signal then names[#names + 1] = tostring(fields.signal) end
-  for _, inner in ipairs(fields.any or fields.all or fields.of or {}) do signal_names(inner, names) end
+  if fields.signal or fields.event then names[#names + 1] = tostring(fields.signal or fields.event) end
+  for _, inner in ipairs(fields.any or fields.all or fields.of or {}) do names_waited_for(inner, names) end
   return names
 end
 
 function COMPILE.wait(self, step, data)
-  refuse_events(data, data.wait)
   step.kind = wait
   step.wait_of = waits_of(self, data.wait)
-  step.waits_for = table.concat(signal_names(data.wait), ", ")
+  step.waits_for = table.concat(names_waited_for(data.wait), ", ")
 end
 
 function COMPILE.agent(self, step, data)

@@ -25,7 +25,9 @@ local M = {}
 ---@field error table|nil {code, message, step}
 ---@field waits table<string, table> durable waits by key: {kind, id, name, since_ms, due_ms}
 ---@field limits_ms table<string, integer> time limits that hold while it is parked, ms since 1970
----@field taken table<string, boolean>|nil signals that a step is receiving
+---@field taken table<string, boolean>|nil signals and events that a step is receiving
+---@field event weir.Event|nil that started it
+---@field event_offset string|nil where that stands in the log of events
 ---@field of { run: string, from: string|nil, seed: string }|nil the run whose outcomes it began with
 ---@field patience number|nil seconds that it stays in memory while it only waits, if not as its engine says
 ---@field near number|nil seconds within which what only time ends is waited for in memory, if not as its engine says
@@ -202,6 +204,7 @@ end
 
 local function body(self)
   local data = { input = self.input, run = { id = self.id, pipeline = self.plan.name, started_at = clock.rfc3339(self.started_ms) } }
+  if self.event then data.event = self.event end
   if self.plan.reads_workspace then data.workspace = documents.root(self) end
   self.data = data
   local frame = { run = self, prefix = "", data = data }

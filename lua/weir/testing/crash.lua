@@ -122,6 +122,13 @@ local function decision(self, wait)
   return args
 end
 
+-- Who sends again what may not have arrived gives it the same id.
+local function event(self, shown, wait)
+  local name = wait.name or last_part(wait.step)
+  local value = self.script.signal[name]
+  return { "event", "send", name, json.encode(value == nil and true or value), "--id", shown.run .. "/" .. wait.step }
+end
+
 local function signal(self, shown, wait)
   local name = wait.name or last_part(wait.step)
   local value = self.script.signal[name]
@@ -135,10 +142,11 @@ function Trial:next_life(store, said)
   if ENDED[shown.status] then return nil, shown end
   local wait = shown.waiting[1]
   for _, other in ipairs(shown.waiting) do
-    if other.kind == "approval" or other.kind == "in_doubt" or other.kind == "signal" then wait = other break end
+    if other.kind == "approval" or other.kind == "in_doubt" or other.kind == "signal" or other.kind == "event" then wait = other break end
   end
   if wait and (wait.kind == "approval" or wait.kind == "in_doubt") then return decision(self, wait) end
   if wait and wait.kind == "signal" then return signal(self, shown, wait) end
+  if wait and wait.kind == "event" then return event(self, shown, wait) end
   if wait and wait["until"] ~= json.null then clock.sleep(math.max(0, (sleep.parse_time(wait["until"]) - clock.wall_ms()) / 1000)) end
   return { "resume" }
 end
@@ -186,7 +194,7 @@ function Trial:command(kill)
 end
 
 local function new_trial(pipeline, given, options)
-  local path = system.real_path(pipeline)
+  local path = pipeline:find "[/.]" and system.real_path(pipeline) or nil -- a name may be that of a folder, too
   local folder = project.find(options.folder or path and path:match "^(.*)/" or ".")
   local self = setmetatable({ pipeline = path or pipeline, given = given or {}, folder = folder,
     script = { decide = options.decide or {}, signal = options.signal or {} }, environment = options.environment or {} }, Trial)

@@ -13,6 +13,7 @@ local question = require "weir.approval.question"
 local removal = require "weir.workspace.removal"
 local starts = require "weir.run.starts"
 local tidy = require "weir.upkeep.tidy"
+local waits = require "weir.event.waits"
 
 local M = {}
 
@@ -107,6 +108,10 @@ local function gather(prune)
     local run_id = found.key:match "/(.+)$"
     if run_id then belongs(prune, run_id, "timers", found.key) end
   end
+  for found in pages.keys(prune.store, waits.WAITS) do
+    local run_id = found.key:match "^[^/]*/([^/]+)/"
+    if run_id then belongs(prune, run_id, waits.WAITS, found.key) end
+  end
 end
 
 -- Damage of any part is raised.
@@ -144,7 +149,9 @@ local function last_operations(prune, run_id)
     end
     operations[#operations + 1] = operation
   end
-  for found in pages.keys(prune.store, "signals", run_id .. "/") do add { op = "delete", space = "signals", key = found.key } end
+  for _, space in ipairs { "signals", waits.FOUND, waits.TAKEN } do
+    for found in pages.keys(prune.store, space, run_id .. "/") do add { op = "delete", space = space, key = found.key } end
+  end
   for _, operation in ipairs(prune.belongings[run_id] or {}) do add(operation) end
   local key = prune.key_of[run_id]
   if has_started(prune, run_id, key) then add { op = "delete", space = starts.SPACE, key = key } end

@@ -9,6 +9,7 @@ local native = require "weir.native.scheduler"
 local pages = require "weir.upkeep.pages"
 local question = require "weir.approval.question"
 local starts = require "weir.run.starts"
+local event_waits = require "weir.event.waits"
 
 local M = {}
 
@@ -139,17 +140,21 @@ local function has_ended(store, run_id)
   return row and HAS_ENDED[row.status] or code == "not_found"
 end
 
-local function has_signals(store, run_id)
-  local found = store:scan("signals", { prefix = run_id .. "/", limit = 1, damaged = true })
+local function has_any(store, space, run_id)
+  local found = store:scan(space, { prefix = run_id .. "/", limit = 1, damaged = true })
   return found ~= nil and found[1] ~= nil
 end
+
+local SPACES = { signal = { "signals", event_waits.FOUND }, event = { event_waits.FOUND } } -- a step may wait for both
 
 -- Whether something has come that a parked run waits for.
 local function is_to_wake(state, run_id, row)
   if state.wakes[run_id] then return true end
   for _, wait in ipairs(known(row.waiting) or {}) do
     if state.decided[wait.id] then return true end
-    if wait.kind == "signal" and has_signals(state.store, run_id) then return true end
+    for _, space in ipairs(SPACES[wait.kind] or {}) do
+      if has_any(state.store, space, run_id) then return true end
+    end
     if wait.kind == "run" and has_ended(state.store, wait.id) then return true end
   end
   return false
