@@ -83,6 +83,14 @@ function Project:pipeline_file(name)
   return nil, ("pipeline '%s' is unknown: there is no %s/pipelines/%s.lua, .yaml or .json"):format(name, self.root, name)
 end
 
+--- Whether a pipeline stands in the project itself, not among those that come with weir.
+---@param name string
+---@return boolean
+function Project:is_own_pipeline(name)
+  local file = self:pipeline_file(name)
+  return file ~= nil and file:sub(1, #self.root + 11) == self.root .. "/pipelines/"
+end
+
 --- Names of the project's pipelines.
 ---@return string[]
 function Project:pipeline_names()

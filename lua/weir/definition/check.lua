@@ -183,6 +183,7 @@ end
 local function check_wait(self, wait, keys, place)
   if not wait then return end
   check_value(self, wait.signal, below(keys, "signal"), place)
+  check_value(self, wait.event, below(keys, "event"), place)
   check_condition(self, wait.match, below(keys, "match"), place)
   for _, name in ipairs { "any", "all", "of" } do
     for index, inner in ipairs(wait[name] or {}) do check_wait(self, inner, below(keys, name, index - 1), place) end
@@ -468,6 +469,15 @@ local function check_watcher(self, name, options, keys)
   end
 end
 
+local PER_KEY = { "dedupe", "debounce", "throttle", "batch" }
+
+local function check_per_key(self, value, keys, place)
+  if type(value) == "string" then return check_duration(self, value, keys) end
+  if type(value) ~= "table" then return end
+  for _, name in ipairs { "for", "per", "max" } do check_duration(self, value[name], below(keys, name)) end
+  check_value(self, value.key, below(keys, "key"), place)
+end
+
 local function check_trigger(self, trigger, keys)
   local names = watcher_of(trigger)
   if #names == 1 then
@@ -481,6 +491,11 @@ local function check_trigger(self, trigger, keys)
   check_value(self, trigger.input, below(keys, "input"), place)
   check_condition(self, trigger.filter, below(keys, "filter"), place)
   check_value(self, trigger.key, below(keys, "key"), place)
+  if type(trigger.singleton) == "string" then check_value(self, trigger.singleton, below(keys, "singleton"), place) end
+  for _, name in ipairs(PER_KEY) do check_per_key(self, trigger[name], below(keys, name), place) end
+  if trigger.debounce and trigger.batch then
+    refuse_plainly(self, below(keys, "batch"), "a trigger has 'debounce' or 'batch', not both: each holds events back in its own way")
+  end
 end
 
 local function check_top(self, data)
@@ -493,7 +508,9 @@ local function check_top(self, data)
   check_duration(self, data.retention, { "retention" })
   if data.queue then
     check_use(self, { "policy" }, data.queue.policy, { "queue", "policy" })
-    check_value(self, data.queue.key, { "queue", "key" }, place_with { input = true, event = true, run = true })
+    local place = place_with { input = true, event = true, run = true }
+    check_value(self, data.queue.key, { "queue", "key" }, place)
+    if type(data.queue.priority) == "string" then check_value(self, data.queue.priority, { "queue", "priority" }, place) end
   end
 end
 

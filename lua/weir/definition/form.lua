@@ -203,11 +203,27 @@ define("group", {
 }, { "name", "steps" })
 defs.group.properties.join.errorMessage = "must be all, any, first, {at_least} or {deadline}"
 
+-- How the events of a source become runs: whose key decides, and in what time.
+local function per_key(name, pairs_in_order, required)
+  define(name, pairs_in_order, required)
+  return ref(name)
+end
+
+local key_value = { type = "string", minLength = 1, description = "a value of the event: which are of one kind" }
+local dedupe = per_key("dedupe", { { "key", key_value }, { "for", ref "duration" } }, { "key" })
+local debounce = per_key("debounce", { { "for", ref "duration" }, { "key", key_value }, { "max", ref "duration" } }, { "for" })
+local throttle = per_key("throttle", { { "limit", count(1) }, { "per", ref "duration" }, { "key", key_value },
+  { "otherwise", one_of("wait", "drop") } }, { "per" })
+local batch = per_key("batch", { { "size", { type = "integer", minimum = 1, maximum = 1000 } }, { "for", ref "duration" },
+  { "key", key_value } }, { "size" })
+
 local TRIGGER_FIELDS = {
   { "input", anything "the run's initial input; a value" }, { "name", ref "name" },
   { "filter", condition "on the event" },
-  { "key", text() }, { "dedupe", anything() }, { "debounce", anything() }, { "throttle", anything() },
-  { "batch", anything() },
+  { "key", text "a value: events of one key start runs one after the other" },
+  { "dedupe", either(ref "duration", dedupe) }, { "debounce", either(ref "duration", debounce) },
+  { "throttle", either(ref "duration", throttle) }, { "batch", either({ type = "integer", minimum = 1, maximum = 1000 }, batch) },
+  { "singleton", either({ const = true }, key_value) }, { "concurrency", count(1, "runs of this trigger at a time") },
 }
 define("trigger", TRIGGER_FIELDS, nil, {
   additionalProperties = { type = "object", description = "the watcher's options, under its name" },
@@ -215,7 +231,7 @@ define("trigger", TRIGGER_FIELDS, nil, {
 
 define("queue", {
   { "limit", count(1) }, { "concurrency", count(1) }, { "key", text() }, { "policy", ref "use" },
-  { "priority", anything() }, { "overflow", one_of("reject", "wait", "drop_oldest", "spill") },
+  { "priority", either({ type = "number" }, text "a value") }, { "overflow", one_of("reject", "wait", "drop_oldest", "spill") },
 })
 
 define("budget", {

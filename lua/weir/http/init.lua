@@ -14,7 +14,7 @@ local tokens_of = require "weir.http.tokens"
 
 local M = {}
 
-local PARTS = { "runs", "approvals", "project", "workspace", "events", "host", "v1", "console" }
+local PARTS = { "runs", "approvals", "project", "workspace", "events", "sources", "host", "v1", "console" }
 
 --- All routes, in the order of their files.
 ---@return weir.Route[]
@@ -96,7 +96,7 @@ end
 --- others reach without a token, a file of tokens that others may read), `conflict` (somebody listens there), `unavailable`.
 ---@param host weir.Host {project, store, engine, feed, log, settings, started_ms}
 ---@param options { listen: string|nil, socket: string|nil, tokens: string|nil, hosts: string[]|nil, origins: string[]|nil,
----   hooks: table<string, table>|nil, queue_limit: integer|nil } listen: ADDRESS:PORT of TCP; socket: the path of the Unix socket;
+---   hooks: table<string, table>|nil } listen: ADDRESS:PORT of TCP; socket: the path of the Unix socket;
 ---   tokens: the file of tokens, default `tokens` of the store's folder; hosts: more names of this host; origins: of pages that
 ---   may ask; hooks: by name, see weir.http.signature; default of the last three: the settings of that name
 ---@return weir.HttpDoor
@@ -108,7 +108,7 @@ function M.start(host, options)
   end })
   local routes = M.routes()
   local self = setmetatable({ host = host, routes = routes, router = router.new(routes), metrics = metrics_of.new(),
-    streams = {}, bodies = bodies.new(), intake = intake.new(host.store, { limit = options.queue_limit }),
+    streams = {}, bodies = bodies.new(), intake = intake.new(host),
     hooks = hooks_of(options.hooks or settings.hooks) }, Door)
   function self.on_error(err)
     if host.log then host.log:error("a request failed", { error = err.message, traceback = err.traceback }) end

@@ -1,73 +1,47 @@
---- The queue into which events come from outside. An event is on disk before its sender hears that it was taken; one that
---- comes again within seven days is told from a new one; when the queue is full the sender hears when to come again.
+--- How the HTTP door takes events in (see weir.event.intake): when the queue of a pipeline that an event would start is
+--- full, the sender hears when to come again.
 
-local clock = require "weir.port.clock"
-local failure = require "weir.failure"
+local intake_of = require "weir.event.intake"
+local native = require "weir.native.scheduler"
 local problem = require "weir.http.problem"
-local queue_of = require "weir.queue"
 
-local M = { name = "events" }
+local M = {}
 
-local LIMIT = 10000 -- items
-local WINDOW = 5 -- seconds over which the rate is measured at least
-local SHORTEST, LONGEST, UNKNOWN = 1, 3600, 60 -- seconds of Retry-After
-local ROOM = 0.01 -- of the queue that has to be free when the sender comes again
+local PATIENCE = 20 -- seconds for which a sender is kept waiting where a queue says `wait`
 
 ---@class weir.Intake
----@field queue weir.Queue
----@field rate number|nil items a second that left, as far as it was measured
 local Intake = {}
 Intake.__index = Intake
 
 --- The intake of a host.
----@param store weir.Store
----@param options { limit: integer|nil }|nil of items, default 10000
+---@param host weir.Host gets `events`, if it has none
 ---@return weir.Intake
-function M.new(store, options)
-  local limit = options and options.limit or LIMIT
-  local queue = queue_of.open(store, M.name, { limit = limit })
-  return setmetatable({ queue = queue, limit = limit, at = clock.now(), depth = queue:depth(), taken = 0 }, Intake)
+function M.new(host)
+  host.events = host.events or intake_of.new(host.store, host.engine)
+  return setmetatable({ events = host.events }, Intake)
 end
 
--- What left since the last look: what came in, less what the queue has grown.
-local function measure(self, depth)
-  local now = clock.now()
-  local seconds = now - self.at
-  if seconds < WINDOW then return end
-  self.rate = math.max(0, self.taken - (depth - self.depth)) / seconds
-  self.at, self.depth, self.taken = now, depth, 0
+local function refuse_full(err)
+  local line = err.line
+  local answer = problem.new(429, "full", "%s", err.message)
+  answer.headers = { ["Retry-After"] = tostring(line.drain:retry_after(line.settings.limit)) }
+  error(answer, 0)
 end
 
---- In how many seconds there will be room, at the rate at which items left lately.
----@param depth integer
----@return integer
-function Intake:retry_after(depth)
-  measure(self, depth)
-  if not self.rate or self.rate <= 0 then return UNKNOWN end
-  return math.tointeger(math.max(SHORTEST, math.min(LONGEST, math.ceil(math.max(1, self.limit * ROOM) / self.rate))))
-end
-
-local function refuse_full(self, depth)
-  local err = problem.new(429, "full", "the queue of events is full: it holds %d", depth)
-  err.headers = { ["Retry-After"] = tostring(self:retry_after(depth)) }
-  error(err, 0)
-end
-
---- Takes an event in. Waits until it is on disk. Raises what answers with 429 when the queue is full.
+--- Takes an event in. Waits until it is on disk. Raises what answers with 429 when a queue is full.
 ---@param event table a CloudEvent
 ---@param dedupe string what tells it from every other one
----@return string id
+---@param from "api"|"hook"
+---@return string offset
 ---@return boolean is_new
-function Intake:take(event, dedupe)
-  local id, is_new, code = self.queue:enqueue(event, { dedupe = dedupe })
-  if id then
-    if is_new then self.taken = self.taken + 1 end
-    measure(self, self.queue:depth())
-    return id, is_new
-  end
-  local depth = self.queue:depth()
-  if code == "full" and depth >= self.limit then refuse_full(self, depth) end
-  failure.raise(code or "failed", "%s", is_new)
+function Intake:take(event, dedupe, from)
+  local function is_waiting(line) return line.settings.overflow == "wait" end
+  local ok, results = pcall(self.events.take, self.events, { { event = event, from = from, dedupe = dedupe } },
+    { patience = PATIENCE, waits_for = is_waiting })
+  if ok then return results[1].offset, results[1].is_new end
+  if type(results) ~= "table" or not rawget(results, "line") then error(results, 0) end
+  native.recover()
+  refuse_full(results)
 end
 
 return M

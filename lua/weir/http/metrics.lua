@@ -203,6 +203,23 @@ local function write_depths(lines)
   for _, key in ipairs(sorted(depths)) do lines[#lines + 1] = ("weir_channel_depth{%s} %d"):format(key, depths.series[key].value) end
 end
 
+-- What waits in the queues of pipelines, and what became of events, by source.
+local function write_events(lines, triggers)
+  local depths, dead, outcomes = family(), family(), family()
+  for name, line in pairs(triggers.lines) do
+    add(depths, { "queue", name }, line.queue:depth())
+    add(dead, { "queue", name }, line.queue:dead_count())
+  end
+  for source, counts in pairs(triggers.counts) do
+    for outcome, count in pairs(counts) do add(outcomes, { "source", source, "outcome", outcome }, count) end
+  end
+  head(lines, "weir_queue_depth", "gauge", "Events that wait or are at work, by pipeline.")
+  for _, key in ipairs(sorted(depths)) do lines[#lines + 1] = ("weir_queue_depth{%s} %d"):format(key, depths.series[key].value) end
+  head(lines, "weir_queue_dead", "gauge", "Dead letters, by pipeline.")
+  for _, key in ipairs(sorted(dead)) do lines[#lines + 1] = ("weir_queue_dead{%s} %d"):format(key, dead.series[key].value) end
+  write_counter(lines, "weir_events_total", "Events by source, and what became of them.", outcomes)
+end
+
 --- The text. Waits for its turns.
 ---@param host weir.Host
 ---@return string
@@ -220,6 +237,7 @@ function Metrics:text(host)
   write_histogram(lines, "weir_model_first_token_seconds", "How long models took to their first word.", self.first)
   write_counter(lines, "weir_channel_blocked_seconds_total", "How long steps waited for who reads their stream.", self.blocked)
   write_depths(lines)
+  if host.triggers then write_events(lines, host.triggers) end
   local live = 0
   for _ in pairs(host.engine.live) do live = live + 1 end
   write_value(lines, "weir_runs_live", "gauge", "Runs that are at work in this process.", live)

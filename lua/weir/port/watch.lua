@@ -1,6 +1,8 @@
 --- Tells when something in a folder changes, as the system says it (inotify): folders are watched, not files, since
 --- editors put a new file in the place of the old one. What is inside of subfolders needs watches of their own.
 
+local files = require "weir.port.files"
+local hash = require "weir.native.hash"
 local uv = require "luv"
 
 local M = {}
@@ -11,6 +13,7 @@ local REASONS = {
   EMFILE = { "limit", "there are as many watchers as there may be for this user (fs.inotify.max_user_instances), or files open" },
 }
 local QUEUE = 16384 -- events that the system holds for a process, unless it says otherwise
+local told = 0
 local DEPTH, FOLDERS = 16, 4096 -- of a tree that is listed
 
 local function refuse(path, err)
@@ -41,12 +44,66 @@ function M.folder(folder, on_change)
   if stat.type ~= "directory" then return refuse(folder, "ENOTDIR") end
   local handle, err = uv.new_fs_event()
   if not handle then return refuse(folder, err) end
-  local started, why = handle:start(folder, {}, function(failed, name) on_change(not failed and name or nil) end)
+  local started, why = handle:start(folder, {}, function(failed, name)
+    told = told + 1
+    on_change(not failed and name or nil)
+  end)
   if not started then
     handle:close()
     return refuse(folder, why)
   end
   return setmetatable({ handle = handle }, Watch)
+end
+
+--- How many events the system has told of, in all folders of this process, since it began. Where it is many more than a
+--- watcher has seen, its own may have been dropped among them.
+---@return integer
+function M.told() return told end
+
+--- What tells a file from another one at the same path: nil when there is no plain file, or a link. Does not wait.
+---@param path string
+---@return { dev: integer, ino: integer, size: integer, mtime_ns: integer }|nil
+---@return "folder"|"other"|nil what stands there instead
+function M.identity(path)
+  local stat = uv.fs_lstat(path)
+  if not stat then return nil end
+  if stat.type ~= "file" then return nil, stat.type == "directory" and "folder" or "other" end
+  return { dev = stat.dev, ino = stat.ino, size = stat.size, mtime_ns = stat.mtime.sec * 1000000000 + stat.mtime.nsec }
+end
+
+--- The hash of a file's bytes; nil when it cannot be read, or has more than `max_bytes`. Waits.
+---@param path string
+---@param max_bytes integer
+---@return string|nil
+function M.digest(path, max_bytes)
+  local bytes = files.read(path, { max_bytes = max_bytes })
+  return bytes and hash.sha256(bytes)
+end
+
+--- The number of a folder, which another one in its place has not; nil when there is none. Does not wait.
+---@param path string
+---@return string|nil
+function M.folder_id(path)
+  local stat = uv.fs_stat(path)
+  return stat and stat.type == "directory" and ("%d/%d"):format(stat.dev, stat.ino) or nil
+end
+
+--- The names in a folder and what they are, without those that begin with a dot and without links. Does not wait.
+---@param folder string
+---@return { name: string, kind: "file"|"folder" }[] empty when there is no such folder
+function M.entries(folder)
+  local scan, list = uv.fs_scandir(folder), {}
+  if not scan then return list end
+  for name, kind in uv.fs_scandir_next, scan do
+    if kind == "unknown" or not kind then
+      local stat = uv.fs_lstat(folder .. "/" .. name)
+      kind = stat and stat.type
+    end
+    if name:sub(1, 1) ~= "." and (kind == "file" or kind == "directory") then
+      list[#list + 1] = { name = name, kind = kind == "directory" and "folder" or "file" }
+    end
+  end
+  return list
 end
 
 --- How many events may be waiting at once before the system drops some without a word to us.

@@ -2,8 +2,10 @@
 --- queues and the workspace forget, every ten minutes runs whose retention is over. After runs that went, and once a day,
 --- also what nothing refers to any more: versions and blobs. All of it in small batches, with others served between them.
 
+local digest = require "weir.native.hash"
 local failure = require "weir.failure"
 local clock = require "weir.port.clock"
+local event_log = require "weir.event.log"
 local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local outbox = require "weir.outbox"
@@ -16,6 +18,7 @@ local M = {}
 local EVERY = 60 -- seconds between two rounds
 local ROUNDS_OF_PRUNE = 10 -- after which runs are looked at; the first time one round after the start
 local SWEEP = 86400 -- seconds after which what nothing refers to is looked for although no run went
+local ROOM = 20 -- seconds that a published event waits for room in a pipeline's queue before it comes again
 local PAUSE = 0.01 -- seconds between two batches
 local EVENT_TYPE = "application/cloudevents+json"
 
@@ -40,10 +43,33 @@ local function sink_to(host, url)
   end
 end
 
+-- What a run publishes is an event of this host as well: it may start pipelines, and others may wait for it.
+local function take_in(host, event)
+  local ok, err = pcall(host.events.take, host.events, { { event = event, from = "run", dedupe = digest.sha256("run " .. event.id) } },
+    { patience = ROOM })
+  if ok then return true end
+  native.recover()
+  err = failure.of(err)
+  if err.code == "limit" then -- it would never be taken
+    host.log:error("an event was left out", { event = event.id, error = err.message })
+    return true
+  end
+  return nil, err.message, err.code
+end
+
 local function open_outbox(self)
   local host = self.host
   local url = host.settings.events
-  if url then self.outbox = outbox.serve(host.engine, sink_to(host, url)) end
+  local send = url and sink_to(host, url)
+  self.outbox = outbox.serve(host.engine, function(event, attempt)
+    if host.events then
+      local taken, message, code = take_in(host, event)
+      if not taken then return nil, message, code end
+    end
+    if send then return send(event, attempt) end
+    host.feed:publish("event", { event = event, attempt = attempt })
+    return true
+  end)
 end
 
 -- What is over --------------------------------------------------------------------------------------
@@ -53,6 +79,7 @@ local function tidy(host)
   local removed, message, code = queue.expire(host.store, now_ms)
   if removed == nil then failure.raise(code or "failed", "%s", message) end
   workspace.expire(host.store, now_ms)
+  event_log.expire(host.store, now_ms - event_log.KEPT * 1000)
 end
 
 local REMOVED = { "runs", "definitions", "modules", "documents", "blobs" }

@@ -7,11 +7,13 @@ local engine_of = require "weir.run.engine"
 local failure = require "weir.failure"
 local feed_of = require "weir.serve.feed"
 local house = require "weir.serve.house"
+local intake_of = require "weir.event.intake"
 local native = require "weir.native.scheduler"
 local project_of = require "weir.project"
 local recovery = require "weir.run.recovery"
 local settings_of = require "weir.settings"
 local task = require "weir.task"
+local triggers_of = require "weir.trigger"
 local upgrade = require "weir.run.upgrade"
 local waking = require "weir.run.waking"
 
@@ -33,6 +35,8 @@ local GRACE = 3 -- seconds that runs have to reach a checkpoint when the host st
 ---@field can_write boolean whether whoever attaches may change things
 ---@field url string|nil      of the HTTP door
 ---@field http table|nil
+---@field events weir.EventIntake
+---@field triggers weir.Triggers|nil
 ---@field watchers table<string, table<function, true>> who hears of a run's events, by its id
 local Host = {}
 Host.__index = Host
@@ -213,11 +217,13 @@ local function open_all(self, options)
     self.feed:publish("tools_changed", { server = server })
   end
   open_registry(self)
+  self.events = intake_of.new(self.store, self.engine)
   go_on_with_runs(self)
   self.house = house.start(self)
   follow_upgrades(self)
   open_watch(self, options)
   open_http(self, options)
+  if options.triggers ~= false then self.triggers = triggers_of.start(self) end
   open_line(self, options)
 end
 
@@ -225,11 +231,11 @@ end
 --- `conflict` (another process has the store; it is named), `invalid` (a setting), and what opening a store or a door
 --- raises; then nothing is left open.
 ---@param options { folder: string, store: string|nil, listen: string|boolean|nil, log: string|nil, http: boolean|nil,
----  watch: boolean|nil, write: boolean|nil, open_line: (fun(host: weir.Host, path: string): weir.LineServer)|nil, socket: string|nil,
----  env: (fun(name: string): string?)|nil, logger: weir.Log|nil }
----   store, listen, log: as flags give them; http: false opens no HTTP door; watch: load files that change; write: whoever
----   attaches may change things; open_line: opens the line socket, `weir.doors.operations.open`; without it there is none;
----   socket: its path, default repl.sock in the store's folder
+---  triggers: boolean|nil, watch: boolean|nil, write: boolean|nil, socket: string|nil,
+---  open_line: (fun(host: weir.Host, path: string): weir.LineServer)|nil, env: (fun(name: string): string?)|nil, logger: weir.Log|nil }
+---   store, listen, log: as flags give them; http: false opens no HTTP door; triggers: false starts none;
+---   watch: load files that change; write: whoever attaches may change things; open_line: opens the line socket,
+---   `weir.doors.operations.open`; without it there is none; socket: its path, default repl.sock in the store's folder
 ---@return weir.Host
 function M.start(options)
   local self = new_host(options)
@@ -291,6 +297,7 @@ end
 local function close_rest(self)
   end_task(self.recovery)
   end_task(self.upgrades)
+  if self.triggers then self.triggers:close() end
   if self.service then self.service:close() end
   if self.house then self.house:close() end
   if self.feed then self.feed:close() end

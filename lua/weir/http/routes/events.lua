@@ -66,7 +66,7 @@ local function receive(call)
   for _, event in ipairs(events) do checked(event) end
   local any_new = false
   for index, event in ipairs(events) do
-    local id, is_new = door.detached(function() return call.host.http.intake:take(event, key_of(event)) end)
+    local id, is_new = door.detached(function() return call.host.http.intake:take(event, key_of(event), "api") end)
     ids[index], any_new = id, any_new or is_new
   end
   if call.type == BATCH then return 202, { items = ids, next = json.null } end
@@ -103,7 +103,7 @@ local function hook(call)
   end
   local event = hook_event(call, delivery, body)
   local id, is_new = door.detached(function()
-    return call.host.http.intake:take(event, digest.sha256(("hook %s %s"):format(call.params.path, delivery.id)))
+    return call.host.http.intake:take(event, digest.sha256(("hook %s %s"):format(call.params.path, delivery.id)), "hook")
   end)
   return 202, { id = id, duplicate = not is_new }
 end

@@ -1,4 +1,4 @@
-local queue = require "weir.queue"
+local event_log = require "weir.event.log"
 local scheduler = require "weir.native.scheduler"
 local sse = require "weir.http.sse"
 local wire = require "spec.lua.weir.http.wire"
@@ -30,7 +30,7 @@ describe("the events of the HTTP door", function()
     return world:ask("POST", "/api/events", body, headers)
   end
 
-  local function items() return queue.open(world.host.store, "events"):peek(100) end
+  local function items() return event_log.page(world.host.store, {}) end
 
   it("takes an event in that stands in the body, in a batch, or whose attributes stand in headers", function()
     assert.equal(202, send(event "e1").status)
@@ -40,8 +40,8 @@ describe("the events of the HTTP door", function()
     assert.equal(202, binary.status)
     local found = items()
     assert.equal(4, #found)
-    assert.same({ n = 1 }, found[4].value.data)
-    assert.equal("a b", found[4].value.subject)
+    assert.same({ n = 1 }, found[4].event.data)
+    assert.equal("a b", found[4].event.subject)
   end)
 
   it("takes an event in once, by its source and id", function()

@@ -1,7 +1,7 @@
 local clock = require "weir.port.clock"
 local digest = require "weir.native.digest"
+local event_log = require "weir.event.log"
 local json = require "weir.native.json"
-local queue = require "weir.queue"
 local scheduler = require "weir.native.scheduler"
 local system = require "weir.port.system"
 local task = require "weir.task"
@@ -33,16 +33,17 @@ describe("the hooks of the HTTP door", function()
   end
 
   local function now() return math.floor(clock.wall()) end
-  local function depth() return queue.open(world.host.store, "events"):depth() end
+  local function events() return event_log.page(world.host.store, {}) end
+  local function depth() return #events() end
 
-  it("puts a signed delivery into the queue, as an event with its data", function()
+  it("takes a signed delivery into the log, as an event with its data", function()
     open()
     local answer = deliver("msg_1", now(), '{"order":7}')
     assert.equal(202, answer.status)
-    local item = queue.open(world.host.store, "events"):peek(1)[1]
-    assert.equal(answer.value.id, item.id)
-    assert.same({ order = 7 }, item.value.data)
-    assert.same({ "1.0", "msg_1", "/hooks/shop", "webhook" }, { item.value.specversion, item.value.id, item.value.source, item.value.type })
+    local entry = events()[1]
+    assert.equal(answer.value.id, entry.offset)
+    assert.same({ order = 7 }, entry.event.data)
+    assert.same({ "1.0", "msg_1", "/hooks/shop", "webhook" }, { entry.event.specversion, entry.event.id, entry.event.source, entry.event.type })
   end)
 
   it("takes text and bytes as they are, and says in the type what the sender said", function()
@@ -51,8 +52,8 @@ describe("the hooks of the HTTP door", function()
     local headers = { ["X-Hub-Signature-256"] = "sha256=" .. digest.hmac_sha256("s", body), ["X-GitHub-Delivery"] = "d1",
       ["X-GitHub-Event"] = "push", ["Content-Type"] = "application/octet-stream" }
     assert.equal(202, world:ask("POST", "/hooks/code", body, headers).status)
-    local item = queue.open(world.host.store, "events"):peek(1)[1]
-    assert.same({ "webhook.push", digest.to_base64(body) }, { item.value.type, item.value.data_base64 })
+    local event = events()[1].event
+    assert.same({ "webhook.push", digest.to_base64(body) }, { event.type, event.data_base64 })
   end)
 
   -- The ids that deliver() was answered with, `count` times, as many at once as one address may have connections.
@@ -97,11 +98,10 @@ describe("the hooks of the HTTP door", function()
       for _, id in ipairs(deliver_at_once(8, "msg_3", now())) do assert.equal(first, id) end
       assert.equal(1, depth())
     end
-    assert(queue.open(world.host.store, "events"):claim())
     world:close()
     open { store = folder .. "/store" }
     assert.equal(first, deliver("msg_3", now(), "{}").value.id)
-    assert.equal(1, depth()) -- what was taken out came back once, and not twice
+    assert.equal(1, depth())
     for _, name in ipairs(system.file_names(folder .. "/store")) do os.remove(folder .. "/store/" .. name) end
     uv.fs_rmdir(folder .. "/store")
     uv.fs_rmdir(folder)
@@ -197,30 +197,5 @@ describe("the hooks of the HTTP door", function()
     json.decode = decode -- luacheck: ignore 122
     one:close()
     assert.same({ 401, 0 }, { answer.status, read })
-  end)
-
-  it("answers 429 when the queue is full, and says when to come again", function()
-    open { queue_limit = 2 }
-    assert.equal(202, deliver("a", now(), "{}").status)
-    assert.equal(202, deliver("b", now(), "{}").status)
-    local answer = deliver("c", now(), "{}")
-    assert.same({ 429, "full", "60" }, { answer.status, answer.value.code, answer.headers["retry-after"] })
-    assert.equal(202, deliver("a", now(), "{}").status) -- that one is there already
-    local own = queue.open(world.host.store, "events")
-    local item = own:claim()
-    own:finish(item)
-    assert.equal(202, deliver("c", now(), "{}").status)
-  end)
-
-  it("measures the rate at which the queue drains", function()
-    open { queue_limit = 1000 }
-    local intake = world.door.intake
-    intake.at, intake.depth, intake.taken = clock.now() - 10, 100, 150
-    assert.equal(1, intake:retry_after(100)) -- fifteen a second left, and ten places are enough
-    assert.is_true(intake.rate > 14 and intake.rate <= 15)
-    intake.at, intake.depth, intake.taken = clock.now() - 10, 100, 0
-    assert.equal(60, intake:retry_after(100)) -- nothing leaves
-    intake.at, intake.depth, intake.taken = clock.now() - 100, 100, 1
-    assert.is_true(intake:retry_after(100) >= 1000)
   end)
 end)
