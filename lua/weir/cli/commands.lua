@@ -28,6 +28,7 @@ M.families = {
     { name = "export", summary = "write a run into a file" },
     { name = "import", summary = "take a run from a file" },
     { name = "signal", summary = "send a signal to a run" },
+    { name = "event", summary = "send events, look at those that came, give them again" },
     { name = "approvals", summary = "list what waits for a person's decision" },
     { name = "approve", summary = "approve what waits, or answer it" },
     { name = "reject", summary = "reject what waits" },
@@ -72,7 +73,7 @@ end
 
 -- What a host carries out for those who ask it, since it has the store: true, or "looks" for what changes nothing.
 local SERVED = { run = true, runs = "looks", show = "looks", trace = "looks", workspace = true, diff = "looks", cancel = true,
-  pause = true, resume = true, retry = true, fork = true, export = "looks", import = true, signal = true, approvals = "looks",
+  pause = true, resume = true, retry = true, fork = true, export = "looks", import = true, signal = true, event = true, approvals = "looks",
   approve = true, reject = true, prune = true, backup = true, modules = "looks", models = "looks", graph = "looks", reload = true,
   rollback = true, migrate = true }
 
