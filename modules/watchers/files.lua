@@ -124,6 +124,7 @@ local function rescan(self, patience)
     if not found[relative] then pend(self, relative, patience) end
   end
   self.noted, self.told = 0, port.told()
+  self.not_before = task.now() + math.min(LOOK, 2 * (task.now() - self.rescanned))
 end
 
 -- Events -------------------------------------------------------------------------------------------------
@@ -232,15 +233,17 @@ local function settle_due(self)
 end
 
 -- What the system has told to others, too, may have filled its queue: ours could have been dropped.
-local function may_have_missed(self)
-  return self.is_stale or math.max(self.noted, port.told() - self.told) >= self.overflow
+-- Of many such moments in a row a part of the time goes into looking, not all of it.
+local function is_to_rescan(self)
+  self.is_stale = self.is_stale or math.max(self.noted, port.told() - self.told) >= self.overflow
     or task.now() - self.rescanned >= self.rescan
+  return self.is_stale and task.now() >= self.not_before
 end
 
 local function await(self)
-  if next(self.dirty) or self.is_stale then return end
+  if next(self.dirty) then return end
   local _, next_due = due_now(self)
-  local left = math.min(LOOK, next_due and next_due - task.now() or LOOK)
+  local left = math.min(LOOK, next_due and next_due - task.now() or LOOK, self.is_stale and self.not_before - task.now() or LOOK)
   if left <= 0 then return end
   self.waiter = task.waiter()
   local _, _, code = self.waiter:wait("a change of a file", left)
@@ -259,7 +262,7 @@ local function follow(self, patience)
   local id = port.folder_id(self.base)
   rescan(self, patience)
   while port.folder_id(self.base) == id do
-    if may_have_missed(self) then rescan(self) else take_dirty(self) end
+    if is_to_rescan(self) then rescan(self) else take_dirty(self) end
     settle_due(self)
     await(self)
   end
@@ -303,7 +306,8 @@ local function new(ctx, sink)
   return { ctx = ctx, sink = sink, options = options, asked = asked, marks = ctx.marks, matches = assert(glob.compile(options.glob)),
     base = path:sub(1, 1) == "/" and path or path == "." and ctx.root or ctx.root .. "/" .. path,
     settle = assert(duration.parse(options.settle)), rescan = assert(duration.parse(options.rescan)),
-    overflow = math.max(1, port.queue_size() // 4), watches = {}, dirty = {}, pending = {}, noted = 0, told = 0, rescanned = 0 }
+    overflow = math.max(1, port.queue_size() // 4), watches = {}, dirty = {}, pending = {}, noted = 0, told = 0,
+    rescanned = 0, not_before = 0 }
 end
 
 --- Gives an event `file.created`, `file.modified`, `file.deleted` or `file.renamed` for each change, once. Waits until the
