@@ -6,7 +6,9 @@ local weir = require "weir"
 return weir.pipeline "words" {
   doc = "Counts the words of all files below a folder",
   input = { path = "string = docs", glob = "string = *.{md,txt}", out = "string = words.txt" },
-  weir.step "list" { agent = "files", options = { mode = "list", required = true }, input = { path = "$.input.path", glob = "$.input.glob" } },
+  weir.step "list" {
+    agent = "files", options = { mode = "list", required = true }, input = { path = "$.input.path", glob = "$.input.glob" },
+  },
   weir.map "counts" { over = "$.list.files", concurrency = { min = 2, max = 16 }, tolerate = "10%",
     weir.step "text" { agent = "files", options = { mode = "read" }, input = { path = "$.item" } },
     weir.map "parts" { over = "$.text", chunk = { agent = "chunk", options = { by = "lines", size = 200 } }, memo = "30d",
