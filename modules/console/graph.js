@@ -3,7 +3,7 @@
 
 import { svg, h, visible } from "./dom.js";
 import { SIGNS, words } from "./format.js";
-import { tally, tree } from "./steps.js";
+import { inside, tree } from "./steps.js";
 
 const BOX = { width: 168, height: 46, gap: 12 };
 const COLUMN = { gap: 48, pad: 12, head: 26 };
@@ -77,16 +77,15 @@ const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}�
 function boxNode(box, open) {
   const latest = box.nodes.at(-1);
   const state = latest ? latest.step.status : "none";
-  const inner = latest ? latest.children : [];
-  const counts = Object.entries(tally(inner)).map(([name, count]) => `${SIGNS[name] ?? ""}${count}`).join(" ");
-  const under = inner.length > 0 ? `${inner.length} inside: ${counts}` : box.kind;
+  const inner = latest && inside(latest);
+  const under = inner ? `${inner.count} inside: ${inner.says}` : box.kind;
   const visits = box.nodes.length > 1 ? ` ×${box.nodes.length}` : "";
-  const says = `${box.name}, ${latest ? words(state) : "not begun"}${visits}${inner.length > 0 ? `, ${under}` : ""}`;
+  const says = `${box.name}, ${latest ? words(state) : "not begun"}${visits}${inner ? `, ${under}` : ""}`;
   const node = svg("g", { class: `box s-${state}`, transform: `translate(${box.x} ${box.y})`, tabindex: latest ? "0" : null, role: latest ? "button" : "img",
     "aria-label": says }, svg("title", {}, says), svg("rect", { width: BOX.width, height: BOX.height, rx: 7 }),
     svg("text", { class: "sign", x: 12, y: 20 }, latest ? SIGNS[state] ?? "•" : "·"), svg("text", { class: "name", x: 30, y: 20 }, short(visible(box.name), 17) + visits),
     svg("text", { class: "under", x: 30, y: 37 }, short(visible(under), 24)));
-  if (inner.length > 1) node.prepend(svg("rect", { class: "behind", x: 4, y: 4, width: BOX.width, height: BOX.height, rx: 7 }));
+  if (inner?.count > 1) node.prepend(svg("rect", { class: "behind", x: 4, y: 4, width: BOX.width, height: BOX.height, rx: 7 }));
   if (latest) {
     const show = () => open(latest.step);
     node.addEventListener("click", show);

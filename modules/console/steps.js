@@ -1,7 +1,7 @@
 // steps.js - what can be said of the steps of a run: which stands inside which, which items of a map count as one, how
 // long each had to wait for its turn. Pure.
 
-import { ms } from "./format.js";
+import { SIGNS, ms } from "./format.js";
 
 const MANY = 12; // items of a map from which on they stand as one, until somebody opens them
 
@@ -26,11 +26,19 @@ export function tree(steps) {
   return { roots, byKey };
 }
 
-/** How many of the steps have each status. */
-export function tally(nodes) {
+function tally(nodes) {
   const counts = {};
   for (const { step } of nodes) counts[step.status] = (counts[step.status] ?? 0) + 1;
   return counts;
+}
+
+/** What stands in a step, as {count, says}, or null: the steps in it, or the items of a large map, which are no steps. */
+export function inside({ step, children }) {
+  if (children.length === 0 && !step.items) return null;
+  const { total, failed } = step.items ?? {};
+  const count = children.length || total;
+  const counts = children.length > 0 ? tally(children) : { finished: total - failed, ...(failed > 0 && { failed }) };
+  return { count, says: Object.entries(counts).map(([name, many]) => `${SIGNS[name] ?? ""}${many}`).join(" ") };
 }
 
 /** The rows of a timeline: a step each, those of a map in one row until it is opened. */

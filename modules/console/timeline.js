@@ -2,10 +2,10 @@
 // failed. Only the rows that are seen are in the page, so that thousands of steps stay smooth.
 
 import { h, replace } from "./dom.js";
-import { SIGNS, between, ms, seconds, words } from "./format.js";
+import { between, ms, seconds, words } from "./format.js";
 import * as lists from "./list.js";
 import { status } from "./parts.js";
-import { IDLE, readyTimes, rows, tally, tree } from "./steps.js";
+import { IDLE, inside, readyTimes, rows, tree } from "./steps.js";
 
 const percent = (value) => `${value.toFixed(3)}%`;
 
@@ -60,9 +60,8 @@ export function create({ open }) {
   }
 
   function summary(row) {
-    if (row.count === 0) return null;
-    const counts = Object.entries(tally(row.node.children)).map(([name, count]) => `${SIGNS[name] ?? ""}${count}`).join(" ");
-    return h("span", { class: "many" }, `${row.count} · ${counts}`);
+    const found = inside(row.node);
+    return found && h("span", { class: "many" }, `${found.count} · ${found.says}`);
   }
 
   function toggle(row) {

@@ -26,6 +26,7 @@ local CHECKS = {
   "shows whether runs can be moved to another version before it moves them",
   "says how the host is, and that no schedules are set up",
   "shows what a schedule did and will do, pauses it and starts a run now",
+  "says what came of the items of a large map, which are no steps",
   "stays smooth with a run of 5,000 steps",
   "is dark where the system is, and by its own switch",
   "fits into 360 pixels",
@@ -66,6 +67,16 @@ return weir.pipeline "many" {
   },
   weir.group "send" { weir.step "mail" { agent = "said" }, branch = { default = "end" } },
   weir.step "sorry" { agent = "said" },
+}
+]]
+local CROWD = [[
+local weir = require "weir"
+return weir.pipeline "crowd" {
+  input = { items = "string[]" },
+  weir.map "all" { over = "$.input.items", concurrency = 16,
+    weir.step "one" { agent = "echo", input = "$.item" },
+    weir.step "two" { agent = "echo", input = "$.one" },
+  },
 }
 ]]
 local ASKING = [[
@@ -121,7 +132,7 @@ describe("the console in a browser", function()
   setup(function()
     folder, pictures = support.folder(), os.getenv "WEIR_PICTURES" or support.folder()
     support.write(folder, "weir.lua", 'return { listen = "127.0.0.1:0" }\n')
-    for name, text in pairs { tale = TALE, speaking = SPEAKING, many = MANY, asking = ASKING, moving = MOVING, failing = FAILING } do
+    for name, text in pairs { tale = TALE, speaking = SPEAKING, many = MANY, crowd = CROWD, asking = ASKING, moving = MOVING, failing = FAILING } do
       support.write(folder, "pipelines/" .. name .. ".lua", text)
     end
     support.write(folder, "modules/agents/speaker.lua", SPEAKER)

@@ -464,15 +464,24 @@ await check("shows what a schedule did and will do, pauses it and starts a run n
 
 // Size, colours, width -------------------------------------------------------------------------------------
 
+await check("says what came of the items of a large map, which are no steps", async () => {
+  const { run } = await start("many", { items: Array.from({ length: 1500 }, (_, at) => `item ${at}`) });
+  await until("the end of the map", async () => (await statusOf(run)) === "finished");
+  await go(page, `/runs/${run}`);
+  await page.waitForFunction(() => document.querySelector(".step .many")?.textContent === "1500 · ✓1500");
+  await press(page, "2");
+  await page.waitForFunction(() => document.querySelector(".graph")?.textContent.includes("1500 inside: ✓1500"));
+});
+
 await check("stays smooth with a run of 5,000 steps", async () => {
-  const { run } = await start("many", { items: Array.from({ length: 5000 }, (_, at) => `item ${at}`) });
+  const { run } = await start("crowd", { items: Array.from({ length: 1700 }, (_, at) => `item ${at}`) }); // each two steps
   await until("the end of the map", async () => (await statusOf(run)) === "finished");
   await go(page, `/runs/${run}`);
   await page.waitForSelector(".step .many");
   await press(page, "j", "o");
   await page.waitForFunction(() => document.querySelectorAll(".step").length > 10);
   await press(page, "End");
-  await page.waitForFunction(() => [...document.querySelectorAll(".step .name")].some((name) => name.textContent.includes("[4999]")));
+  await page.waitForFunction(() => [...document.querySelectorAll(".step .name")].some((name) => name.textContent.includes("[1699]")));
   must((await page.evaluate(() => document.querySelectorAll("*").length)) < 3000, "too many elements are in the page");
   await page.waitForFunction(() => document.querySelector(".row.selected"));
 });

@@ -18,7 +18,7 @@ local function attempts_of(step)
 end
 
 --- A step; `attempts` are those that failed, `winner` is the branch of a speculation that counted, `why` is why its model was
---- asked, `timing` how the answer came.
+--- asked, `timing` how the answer came, `items` what came of those of a large map, which are no steps.
 ---@param step weir.view.Step
 ---@return table
 function M.step(step)
@@ -28,7 +28,8 @@ function M.step(step)
     ended_at = shape.time(step.to_ms), error = shape.failure(step.error), verdict = or_null(step.verdict), kept = or_null(step.kept),
     plan = or_null(step.plan), reused = or_null(step.reused),
     stopped = step.stopped or json.list {}, model = or_null(model.name), why = or_null(model.why), timing = or_null(model.timing),
-    winner = or_null(step.decision and step.decision.winner), usage = or_null(step.usage), attempts = attempts_of(step) }
+    winner = or_null(step.decision and step.decision.winner), usage = or_null(step.usage),
+    items = or_null(step.items), attempts = attempts_of(step) }
 end
 
 local function plans_of(record)

@@ -80,7 +80,7 @@ function M.of(engine, run_id, key)
   result.run, result.pipeline, result.label = run_id, history.head.pipeline, or_null(step.label)
   result.input, result.output = or_null(input_of(history, key)), or_null(step.output)
   result.drafts = drafts_of(history, key)
-  result.messages, result.decision, result.items = messages_of(history, key), step.decision, step.items
+  result.messages, result.decision = messages_of(history, key), step.decision
   return result
 end
 
