@@ -68,7 +68,7 @@ weir_secret *weir_secret_of(weir_secrets *s, const char *name) {
     if (strcmp(secret->name, name) == 0) return secret;
   weir_secret *secret = is_name(name) ? calloc(1, sizeof *secret) : NULL;
   if (secret == NULL) return NULL;
-  memcpy(secret->name, name, strlen(name));
+  memcpy(secret->name, name, strlen(name) + 1);
   secret->next = s->first;
   s->first = secret;
   return secret;

@@ -11,7 +11,7 @@
 int main(int argc, char **argv) {
   if (argc < 4) return 2;
   int call = seccomp_syscall_resolve_name(argv[1]);
-  uint16_t error = (uint16_t)atoi(argv[2]);
+  uint16_t error = (uint16_t)strtol(argv[2], NULL, 10);
   scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
   if (!filter || call == __NR_SCMP_ERROR || seccomp_rule_add(filter, SCMP_ACT_ERRNO(error), call, 0) != 0 ||
       seccomp_load(filter) != 0) {
