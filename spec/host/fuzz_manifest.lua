@@ -3,8 +3,7 @@
 
 local json = require "weir.json"
 local manifest_of = require "weir.skill.manifest"
-local scan = require "weir.skill.scan"
-local trial = require "weir.skill.trial"
+local names = require "weir.skill.names"
 
 local function must(holds, what) if not holds then error(what, 2) end end
 
@@ -18,10 +17,10 @@ local function check_manifest(bytes)
   must(manifest_of.hash(again) == manifest_of.hash(manifest), "the canonical form has another hash")
   must(json.is_list(manifest_of.privileges(manifest.grants)), "no list of privileges")
   must(type(manifest_of.words(manifest)) == "table", "no words")
-  trial.gives(manifest)({ x = 1 })
+  manifest_of.gives(manifest)({ x = 1 })
 end
 
 return function(bytes)
   check_manifest(bytes)
-  must(#scan.names(bytes) <= 20, "more findings than are told")
+  must(#names.find(bytes) <= 20, "more findings than are told")
 end

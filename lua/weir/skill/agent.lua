@@ -63,7 +63,7 @@ local function run_shadow(engine, name, input, options, output)
   local record = shelf.name(engine.store, name)
   local shadow = record and record.shadow and record.active and shelf.version(engine.store, record.shadow)
   if not shadow or manifest_of.privileges(shadow.manifest.grants)[1] then return end
-  local skill = { manifest = shadow.manifest, source = shadow.source, hash = shadow.hash, gives = trial.gives(shadow.manifest) }
+  local skill = { manifest = shadow.manifest, source = shadow.source, hash = shadow.hash, gives = manifest_of.gives(shadow.manifest) }
   local result = sandbox.run { name = name, source = skill.source, input = input, options = options, limits = trial.limits(skill.manifest) }
   count(engine, skill, result ~= nil and skill.gives(result.output) == nil and value_of.equal(result.output, output))
 end
@@ -100,7 +100,7 @@ function M.module(text, source)
   if hash.sha256(source) ~= manifest.source.sha256 then
     failure.raise("corrupt", "skill '%s': its source is not the one of its manifest", tostring(manifest.name))
   end
-  local skill = { manifest = manifest, source = source, hash = hash.sha256(text), gives = trial.gives(manifest) }
+  local skill = { manifest = manifest, source = source, hash = hash.sha256(text), gives = manifest_of.gives(manifest) }
   return { kind = "agent", name = manifest.name, api = 1, doc = manifest.description, needs = manifest.needs, gives = manifest.gives,
     options = manifest.options, skill = skill.hash, has_consequences = has_consequences(manifest.grants or {}),
     execute = function(ctx, input) return execute(skill, ctx, input) end }

@@ -209,6 +209,21 @@ function M.added(wanted, given)
   return list
 end
 
+-- What it gives ---------------------------------------------------------------------------------------
+
+--- A function that says what is wrong with an output, or nil.
+---@param manifest weir.SkillManifest
+---@return fun(output: any): string|nil
+function M.gives(manifest)
+  if not manifest.gives then return function() end end
+  local check = assert(schema.compile(assert(schema.object(manifest.gives))))
+  return function(output)
+    local fits, errors = check(output, "output")
+    if fits then return nil end
+    return errors[1].message
+  end
+end
+
 -- What it is about ------------------------------------------------------------------------------------
 
 --- The words by which a skill is found, with how much each says.

@@ -36,19 +36,6 @@ function M.limits(manifest)
   return { seconds = own.seconds, cpu_seconds = own.cpu_seconds, memory_bytes = own.memory_mb and own.memory_mb << 20, calls = own.calls }
 end
 
---- A function that says what is wrong with an output, or nil.
----@param manifest weir.SkillManifest
----@return fun(output: any): string|nil
-function M.gives(manifest)
-  if not manifest.gives then return function() end end
-  local validate = assert(schema.compile(assert(schema.object(manifest.gives))))
-  return function(output)
-    local fits, errors = validate(output, "output")
-    if fits then return nil end
-    return errors[1].message
-  end
-end
-
 -- What the skill asks for in a test is answered from the test's list, in order.
 local function stand_ins(manifest, test)
   local functions = {}
@@ -125,7 +112,7 @@ end
 function M.run(manifest, source, review)
   local ok, message, code = scan.check(source, manifest.name)
   if not ok then return nil, message, code end
-  local cases, passed, gives = json.list {}, 0, M.gives(manifest)
+  local cases, passed, gives = json.list {}, 0, manifest_of.gives(manifest)
   for index, test in ipairs(manifest.tests or {}) do
     local case
     case, message, code = try(manifest, source, test, gives)

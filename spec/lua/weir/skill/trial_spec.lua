@@ -2,6 +2,7 @@
 local json = require "weir.json"
 local loopback = dofile "spec/loopback.lua"
 local manifest_of = require "weir.skill.manifest"
+local names = require "weir.skill.names"
 local scan = require "weir.skill.scan"
 local shelf = require "weir.skill.shelf"
 local support = dofile "spec/lua/weir/skill/support.lua"
@@ -121,7 +122,7 @@ end }]])
       assert.equal(wanted, select(3, scan.check(source, "x")), source:sub(1, 40))
     end
     assert.is_true(scan.check("-- os.time\nlocal s = 'io' local t = { io = 1 } return { execute = function(ctx) return t.io .. ctx.os .. [[debug]] end }", "x"))
-    assert.same({ { line = 2, name = "os" }, { line = 3, name = "io" } }, scan.names "\nreturn os.time(),\n io.open")
+    assert.same({ { line = 2, name = "os" }, { line = 3, name = "io" } }, names.find "\nreturn os.time(),\n io.open")
   end)
 
   it("refuses a changed byte of the source, and a changed manifest", function()
