@@ -164,7 +164,8 @@ describe("a speculation", function()
 
   it("lets a branch of higher priority compute first", function()
     local order = {}
-    agents.turns = function(_, given)
+    agents.turns = function(ctx, given)
+      ctx:sleep(1) -- all are ready at once
       for _ = 1, 3 do
         order[#order + 1] = given.name
         native.yield()

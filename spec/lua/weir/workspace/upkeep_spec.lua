@@ -96,11 +96,11 @@ describe("a document's time", function()
   local function post_expired(name, value)
     local view = support.view(store)
     view:post(name, value, { ttl = 60 })
-    local operations = view:operations()
+    local operations, expires_ms = view:operations(), wall_ms() - 1000
     for _, operation in ipairs(operations) do
-      if type(operation.value) == "table" and operation.value.expires_ms then operation.value.expires_ms = wall_ms() - 1000 end
+      if type(operation.value) == "table" and operation.value.expires_ms then operation.value.expires_ms = expires_ms end
       if operation.space == "workspace.expiry" then
-        operation.key = string.pack(">I8", wall_ms() - 1000) .. operation.key:sub(9)
+        operation.key = string.pack(">I8", expires_ms) .. operation.key:sub(9)
       end
     end
     assert(store:batch(operations))
