@@ -1,3 +1,4 @@
+local gate = require "weir.gate"
 local native = require "weir.native.scheduler"
 local support = dofile "spec/lua/weir/run/support.lua"
 local testing = require "weir.testing"
@@ -163,9 +164,11 @@ describe("a speculation", function()
   end)
 
   it("lets a branch of higher priority compute first", function()
-    local order = {}
-    agents.turns = function(ctx, given)
-      ctx:sleep(1) -- all are ready at once
+    local order, all, come = {}, gate.new(), 0
+    agents.turns = function(_, given)
+      come = come + 1
+      if come == 4 then return all:open() end -- all others are ready at once
+      all:wait "the others"
       for _ = 1, 3 do
         order[#order + 1] = given.name
         native.yield()
@@ -173,7 +176,7 @@ describe("a speculation", function()
       return given.name
     end
     local function step(name, priority) return S(name) { agent = "turns", input = { name = name }, priority = priority } end
-    run { judge = "fair", step("a", "low"), step("b", "high"), step("c") }
+    run { judge = "fair", step("a", "low"), step("b", "high"), step("c"), step("opens", "low") }
     assert.equal("b", order[1])
     local last = {}
     for index, name in ipairs(order) do last[name] = index end
