@@ -46,6 +46,46 @@ describe("events that start pipelines", function()
     assert.matches("^on/orders/event/q_", runs[1].key)
   end)
 
+  it("do not hold their watcher up: it goes on while the runs that it started are at work", function()
+    world = worlds.new {
+      ["modules/watchers/three.lua"] = [[
+return { kind = "watcher", name = "three", api = 1, watch = function(ctx, sink)
+  for n = (ctx.memory.n or 0) + 1, 3 do
+    ctx.memory.n = n
+    sink { type = "three", id = tostring(n), data = { n = n } }
+  end
+  ctx:sleep(3600)
+end }
+]],
+      ["pipelines/orders.lua"] = pipeline("orders", "three = {}", "", HELD),
+    }
+    local runs = world:eventually(function()
+      local list = world:runs "orders"
+      return #list == 3 and list[3].status == "waiting" and list
+    end)
+    for _, run in ipairs(runs) do assert.equal("waiting", run.status) end
+    for _, run in ipairs(runs) do release(run) end
+    assert.equal(3, #world:ended("orders", 3))
+  end)
+
+  it("come from any number of sources, of watchers of the project as well", function()
+    world = worlds.new {
+      ["modules/watchers/once.lua"] = [[
+return { kind = "watcher", name = "once", api = 1, options = { n = "integer" }, watch = function(ctx, sink)
+  sink { type = "once", id = "once " .. ctx.options.n, data = { n = ctx.options.n } }
+  ctx:sleep(3600)
+end }
+]],
+      ["pipelines/orders.lua"] = pipeline("orders", [[{ once = { n = 1 }, name = "one" }, { once = { n = 2 }, name = "two" },
+        { event = { type = "order.*" } }]]),
+    }
+    world:eventually(function() return world.host.triggers.sources["orders/event"].status == "running" end)
+    world:send("order.paid", { n = 3 })
+    local got = {}
+    for _, run in ipairs(world:ended("orders", 3)) do got[run.output.n] = run.output.type end
+    assert.same({ "once", "once", "order.paid" }, got)
+  end)
+
   it("start one run for each event, however often it is delivered", function()
     open 'event = { type = "order.*" }'
     local first, is_new = world:send("order.paid", { n = 1 }, { id = "7" })
