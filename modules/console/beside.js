@@ -25,6 +25,7 @@ export function open(root, place, options) {
   let next = null;
   let isClosed = false;
   let isLoading = false;
+  let looks = 0;
   let shown = null; // what the detail was made of: it stays as it is, with what was opened in it, until that changes
 
   const list = lists.create({ label: options.title, height: () => (matchMedia(NARROW).matches ? 48 : 32), key: options.key, render: options.render,
@@ -56,17 +57,20 @@ export function open(root, place, options) {
     }
   }
 
+  // Of several looks that are on their way the one that was begun last counts.
   async function load() {
+    looks += 1;
+    const look = looks;
     try {
       const page = await options.load();
-      if (isClosed) return;
+      if (isClosed || look !== looks) return;
       items = page.items;
       next = page.next;
       replace(none, nothing(options.empty, options.hint));
       arrange();
       show();
     } catch (error) {
-      if (isClosed) return;
+      if (isClosed || look !== looks) return;
       items = [];
       arrange();
       replace(none, problem(error));
