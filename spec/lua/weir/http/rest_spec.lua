@@ -268,6 +268,14 @@ describe("the HTTP door", function()
       local shown = ask("GET", "/api/runs/" .. line.run).value
       assert.same({ "report/plan/", "rules" }, { shown.plans[1].prefix, shown.plans[1].planner })
       assert.is_table(shown.plans[1].normal.groups)
+      local page = ask("GET", "/api/goals?limit=1").value
+      local goal = page.items[1]
+      assert.same({ line.run, line.status, 1, goal.goal }, { goal.run, goal.status, goal.plans, page.next })
+      assert.same({ items = json.list {}, next = json.null }, ask("GET", "/api/goals?cursor=" .. goal.goal).value)
+      local whole = ask("GET", "/api/goals/" .. goal.goal).value
+      assert.match("one report", whole.says, 1, true)
+      assert.match("folder_documents(", table.concat(whole.plans[1].steps, "\n"), 1, true)
+      assert.equal(404, ask("GET", "/api/goals/g_zz").status)
     end)
 
     it("tells of skills: what they may do, how their calls went", function()
