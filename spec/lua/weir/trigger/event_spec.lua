@@ -96,6 +96,28 @@ end }
     world:eventually(function() return queue():depth() == 0 end)
   end)
 
+  it("of a watcher that raises are given once it is started again, and other sources go on meanwhile", function()
+    world = worlds.new {
+      ["modules/watchers/shaky.lua"] = [[
+return { kind = "watcher", name = "shaky", api = 1, watch = function(ctx, sink)
+  ctx.memory.tries = (ctx.memory.tries or 0) + 1
+  ctx:save()
+  if ctx.memory.tries == 1 then error "the sensor does not answer" end
+  sink { type = "shaky", id = "1", data = { n = ctx.memory.tries } }
+  ctx:sleep(3600)
+end }
+]],
+      ["pipelines/orders.lua"] = pipeline("orders", [[{ shaky = {} }, { event = { type = "order.*" } }]]),
+    }
+    local source = world.host.triggers.sources["orders/shaky"]
+    world:eventually(function() return source.status == "failing" and world.host.triggers.sources["orders/event"].status == "running" end)
+    assert.matches("the sensor does not answer", source.trouble)
+    world:send("order.paid", { n = 7 })
+    local got = {}
+    for _, run in ipairs(world:ended("orders", 2)) do got[run.output.type] = run.output.n end
+    assert.same({ shaky = 2, ["order.paid"] = 7 }, got)
+  end)
+
   it("are filtered by a condition, and transformed into the input", function()
     open '{ event = { type = "order.*" }, filter = "$.event.data.n > 5", input = { n = "$.event.data.deep.n" } }'
     world:send("order.paid", { n = 1, deep = { n = 10 } })
