@@ -64,7 +64,6 @@ end
 -- What a definition may say and weir checks and prints, but does not carry out. It is refused before a
 -- run begins, so that nothing that was asked for is silently left out.
 local APPROVAL_NOT_RUN = { "remind", "escalate" }
-local STREAMS_NOT_RUN = { spill = true }
 local TOP_NOT_RUN = { "supervise", "reflect" }
 
 local function refuse(message, ...)
@@ -253,13 +252,6 @@ function COMPILE.run(_, step, data)
   step.kind = data.run_kind
 end
 
-local function refuse_what_is_not_run(data)
-  local stream = data.stream
-  if type(stream) == "table" and STREAMS_NOT_RUN[stream.on_full] then
-    refuse("step '%s' has a stream with on_full '%s'", data.name, stream.on_full)
-  end
-end
-
 -- A critic that is used twice has a number, so that its questions and memories are told apart.
 local function critics_of(self, data)
   local uses, counts = {}, {}
@@ -329,7 +321,6 @@ end
 
 function compile_step(self, data, with_paths)
   local step = { name = data.name, options = data.options, optional = data.optional, once = data.once }
-  refuse_what_is_not_run(data)
   kind_of(data)(self, step, data)
   step.input = with_paths and evaluator(data.input) or values_of(self)(data.input)
   if data.input == nil then step.input = function() return {} end end

@@ -10,6 +10,7 @@ local channel = require "weir.native.channel"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
+local scheduler = require "weir.native.scheduler"
 local value_of = require "weir.value"
 
 local M = {}
@@ -20,6 +21,10 @@ local LATENCY = 0.1         -- seconds
 
 -- Those that have not ended, for people who look.
 local ongoing = setmetatable({}, { __mode = "k" })
+
+-- Of the readers of streams that spill: {stream, reader, next}, the number of the item that its channel gets next. What it has
+-- no room for stands among the items of the stream, from where the reader itself fetches it.
+local spilling = setmetatable({}, { __mode = "k" })
 
 --- One step's stream.
 ---@class weir.Stream
@@ -58,8 +63,10 @@ end
 
 --- A channel that gets every item from now on.
 function Stream:subscribe()
-  local reader = channel.new(self.buffer, self.on_full)
+  local spills = self.on_full == "spill"
+  local reader = channel.new(self.buffer, spills and "wait" or self.on_full)
   self.readers[#self.readers + 1] = reader
+  if spills and not self.forgets then spilling[reader] = { stream = self, reader = reader, next = self.count + 1 } end
   if self.ended then reader:close(self.reason, self.code) end
   return reader
 end
@@ -97,8 +104,35 @@ function Stream:flush()
   self.kept, self.kept_at = self.count, clock.now()
 end
 
+-- Gives a reader's channel what it has room for, and its end after that. Does not wait; gives whether the reader is there.
+local function fill(own)
+  local stream, reader = own.stream, own.reader
+  while own.next <= stream.count do
+    local sent, _, code = reader:try_send(stream.items[own.next])
+    if not sent then return code == "full" end
+    own.next = own.next + 1
+  end
+  if stream.ended then reader:close(stream.reason, stream.code) end
+  return true
+end
+
+-- Emitter and reader both fill, and either may lose the processor anywhere.
+local function refill(reader)
+  local own = spilling[reader]
+  return own and scheduler.atomic(fill, own)
+end
+
+--- How many items a reader has yet to read. Does not wait.
+---@param reader userdata  one of `readers`
+---@return integer
+function Stream:depth(reader)
+  local own = spilling[reader]
+  return reader:stats().count + (own and self.count + 1 - own.next or 0)
+end
+
 -- A reader that is behind keeps the step waiting; how long, is known.
 local function send(self, reader, item)
+  if spilling[reader] then return refill(reader) end
   local sent, _, code = reader:try_send(item)
   if sent or code ~= "full" then return sent end
   local from = clock.now()
@@ -146,8 +180,8 @@ function Stream:emit(item)
   end
   if self.interval then pace(self) end
   local count = self.count + 1
-  self.count = count
   if not self.forgets then self.items[count] = item end
+  self.count = count
   if self.on_item then self.on_item() end
   if self.unkept then keep(self, count, item) end
   if self.tell then self.tell(item) end
@@ -188,7 +222,9 @@ function Stream:close(reason, code)
   if self.ended then return end
   ongoing[self] = nil
   self.ended, self.reason, self.code = true, reason, code
-  for _, reader in ipairs(self.readers) do reader:close(reason, code) end
+  for _, reader in ipairs(self.readers) do
+    if spilling[reader] then refill(reader) else reader:close(reason, code) end
+  end
   local run = self.run
   if run and run.listener then
     run:notify { kind = "stream", step = self.key, name = self.step, items = self.count, blocked_s = self.blocked_s }
@@ -232,11 +268,18 @@ local function raise_unless_ended(message, code)
   if code ~= "closed" then failure.raise(code, message) end
 end
 
+-- The next item of a channel, which then has room for another one.
+local function receive(source)
+  local item, message, code = source:recv()
+  refill(source)
+  return item, message, code
+end
+
 local function in_order(self)
   local position = 1
   return function()
     while position <= #self.order do
-      local item, message, code = self.channels[self.order[position]]:recv()
+      local item, message, code = receive(self.channels[self.order[position]])
       if item ~= nil then return item end
       raise_unless_ended(message, code)
       position = position + 1
@@ -250,6 +293,7 @@ local function by_arrival(self)
   return function()
     while #open > 0 do
       local index, item, message, code = channel.select(open)
+      refill(open[index])
       if item ~= nil then return item end
       raise_unless_ended(message, code)
       table.remove(open, index)
@@ -261,11 +305,19 @@ local function zipped(self)
   return function()
     local row = {}
     for _, name in ipairs(self.order) do
-      local item, message, code = self.channels[name]:recv()
+      local item, message, code = receive(self.channels[name])
       if item == nil then return raise_unless_ended(message, code) end
       row[name] = item
     end
     return row
+  end
+end
+
+local function of_spilled(source)
+  return function()
+    local item, message, code = receive(source)
+    if item == nil then raise_unless_ended(message, code) end
+    return item
   end
 end
 
@@ -277,6 +329,7 @@ function Sources:items(step)
   step = step or self.order[1]
   local source = self.channels[step]
   if not source then error(("there is no source '%s'; this step reads %s"):format(step, table.concat(self.order, ", ")), 3) end
+  if spilling[source] then return of_spilled(source) end
   return source:items()
 end
 

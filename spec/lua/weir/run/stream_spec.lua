@@ -100,6 +100,53 @@ describe("a stream between steps", function()
     assert.not_equal("x20", newest[#newest])
   end)
 
+  it("spills what its readers have no room for: the source does not wait, and they get all of it", function()
+    local ended_at
+    agents.quick = function(ctx)
+      for i = 1, 50 do ctx:emit(i) end
+      ended_at = ctx:now()
+      return true
+    end
+    agents.late = function(ctx, input)
+      local got, began = weir.list {}, ctx:now()
+      for item in ctx:items() do
+        got[#got + 1] = item
+        ctx:sleep(input.every)
+      end
+      return { got = got, began = began, ended = ctx:now() }
+    end
+    local of = run { S "source" { agent = "quick", stream = { buffer = 2, on_full = "spill" } },
+      S "one" { agent = "late", from = "source", input = { every = 1 } }, S "two" { agent = "late", from = "source", input = { every = 2 } } }
+    assert.equal("finished", of.status)
+    for _, reader in ipairs { of.output.one, of.output.two } do
+      assert.equal(50, #reader.got)
+      for i = 1, 50 do assert.equal(i, reader.got[i]) end
+    end
+    assert.near(of.output.one.began, ended_at, 0.01)
+    assert.near(100, of.output.two.ended - of.output.two.began, 0.01)
+  end)
+
+  it("spills in the order of each source, however several are merged, and its error comes last", function()
+    for _, merge in ipairs { "arrival", "order", "zip" } do
+      local of = run { emit("a", { count = 9, prefix = "a" }, { buffer = 1, on_full = "spill" }), emit("b", { count = 9, prefix = "b" }, { buffer = 1 }),
+        read("sink", { steps = { "a", "b" }, merge = merge }, { every = 1 }) }
+      local of_a = weir.list {}
+      for _, item in ipairs(of.output.sink) do
+        local own = type(item) == "table" and item.a or item
+        if own:find "^a" then of_a[#of_a + 1] = own end
+      end
+      assert.same(prefixed("a", 9), of_a, merge)
+    end
+    local heard = {}
+    agents.hear = function(ctx)
+      local ok, err = pcall(function() for item in ctx:items() do heard[#heard + 1] = item end end)
+      return { ok = ok, code = err.code }
+    end
+    local of = run { S "source" { agent = "emit", input = { count = 9, prefix = "x", fails = "unavailable" }, stream = { buffer = 1, on_full = "spill" },
+      optional = true }, S "sink" { agent = "hear", from = "source" } }
+    assert.same({ { ok = false, code = "unavailable" }, prefixed("x", 9) }, { of.output.sink, heard })
+  end)
+
   it("keeps to its rate", function()
     local of = run { emit("source", { count = 11 }, { rate = 2 }), read("sink", "source") }
     assert.near(5, of.seconds, 0.01)
@@ -204,7 +251,7 @@ describe("a stream between steps", function()
 
   it("loses and doubles nothing, whatever the order in which tasks run", function()
     for seed = 1, 30 do
-      local of = run({ emit("a", { count = 40, prefix = "a" }, { buffer = 2 }), emit("b", { count = 40, prefix = "b" }, { buffer = 3 }),
+      local of = run({ emit("a", { count = 40, prefix = "a" }, { buffer = 2 }), emit("b", { count = 40, prefix = "b" }, { buffer = 3, on_full = "spill" }),
         read("one", { "a", "b" }), read("two", { steps = { "a", "b" }, merge = "order" }) }, { seed = seed, jitter = 200 })
       assert.equal("finished", of.status)
       table.sort(of.output.one)
@@ -250,7 +297,8 @@ describe("a stream and a crash", function()
   it("gives a reader of a later life the same items, so that what it did with them is found again", function()
     for seed = 1, 40 do
       local done = {}
-      local of = testing.run(P "durable" { G "g" { S "source" { agent = "emit", input = { count = 40, prefix = "x" }, stream = { buffer = 4 } },
+      local stream = { buffer = 4, on_full = seed % 2 == 0 and "spill" or "wait" }
+      local of = testing.run(P "durable" { G "g" { S "source" { agent = "emit", input = { count = 40, prefix = "x" }, stream = stream },
         S "sink" { agent = "each", from = "source" } }, S "after" { agent = "quiet" }, output = "$.sink" },
         { seed = seed, crashes = 3, agents = { emit = agents.emit, quiet = agents.quiet, each = function(ctx)
           local heard = weir.list {}
@@ -262,7 +310,7 @@ describe("a stream and a crash", function()
           end
           return heard
         end } })
-      assert.equal("finished", of.status)
+      assert.equal("finished", of.status, of.error and of.error.message)
       assert.same(prefixed("x", 40), of.output)
       local again = 0
       for _, count in pairs(done) do again = again + count - 1 end
