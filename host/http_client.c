@@ -15,31 +15,9 @@
 #define REDIRECT_BODY_BYTES (64 * 1024) /* of a redirect's body, which nobody reads */
 #define HOST_DENIED "the host is not among those that may be asked; see the option hosts"
 
-void weir_http_copy_shown(const weir_http_transfer *t, const char *text, char *shown, size_t size) {
-  weir_buffer clean = { 0 };
-  bool has_secrets = t->client && weir_secrets_redact(t->client->secrets, text, strlen(text) + 1, &clean);
-  if (!has_secrets) snprintf(shown, size, "%s", text);
-  else snprintf(shown, size, "%s", clean.failed ? "" : (const char *)clean.bytes);
-  weir_buffer_free(&clean);
-}
-
-static void set_message(weir_http_transfer *t, weir_status status, const char *text) {
-  char shown[CURL_ERROR_SIZE];
-  if (t->outcome != WEIR_OK) return; /* the first reason is the one that counts */
-  t->outcome = status;
-  weir_http_copy_shown(t, text, shown, sizeof shown);
-  snprintf(t->message, sizeof t->message, "%s: %s", t->label, shown);
-}
-
-weir_status weir_http_refuse(weir_http_transfer *t, weir_status status, const char *text) {
-  set_message(t, status, text);
-  t->ended = true;
-  return t->outcome;
-}
-
 void weir_http_end(weir_http_transfer *t, weir_status status, const char *text) {
   if (t->ended) return;
-  if (status != WEIR_OK) set_message(t, status, text);
+  if (status != WEIR_OK) weir_http_set_message(t, status, text);
   t->ended = true;
   weir_http_leave_loop(t);
   t->notify(t->context);
@@ -69,7 +47,7 @@ static bool append(weir_http_bytes_buffer *b, const char *bytes, size_t size) {
 /* The answer */
 
 static size_t stop_with(weir_http_transfer *t, weir_status status, const char *text) {
-  set_message(t, status, text);
+  weir_http_set_message(t, status, text);
   return 0; /* fewer bytes than given: curl ends the transfer */
 }
 
