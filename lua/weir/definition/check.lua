@@ -227,6 +227,8 @@ local function check_map(self, map, keys, place, around, from)
   body[map.each.name] = true
   check_condition(self, map["until"], below(keys, "until"), place_with(scope.union(seen, body)))
   local inner = place_with(seen, {}, map.each.name)
+  -- A body of several steps is called `each` by whoever names none: nothing in it or around it is hidden by that name.
+  if map.each.groups and map.each.name == "each" then return check_step(self, map.each, below(keys, "each"), inner, {}, around) end
   check_step(self, map.each, below(keys, "each"), inner, around, scope.union(around, { [map.each.name] = true }))
 end
 

@@ -260,6 +260,29 @@ describe("the HTTP door", function()
       for line in answer.body:gmatch "weir_step_duration_seconds_bucket[^\n]+" do assert.matches('le="[%d.+Inf]+"', line) end
     end)
 
+    it("counts how full streams between steps are, and how long steps waited for their readers", function()
+      local support = dofile "spec/lua/weir/cli/support.lua"
+      support.write(world.folder, "modules/agents/talk.lua", [[
+return { kind = "agent", name = "talk", api = 1, execute = function(ctx) for i = 1, 20 do ctx:emit(i) end return true end }
+]])
+      support.write(world.folder, "modules/agents/slow.lua", [[
+return { kind = "agent", name = "slow", api = 1, execute = function(ctx) for _ in ctx:items() do ctx:sleep(0.02) end return true end }
+]])
+      support.write(world.folder, "pipelines/streams.lua", [[
+local weir = require "weir"
+return weir.pipeline "streams" { weir.group "g" { weir.step "talk" { agent = "talk", stream = { buffer = 2 } },
+  weir.step "slow" { agent = "slow", from = "talk" } } }
+]])
+      local id = ask("POST", "/api/runs", { pipeline = "streams" }).value.run
+      assert.is_true(wire.eventually(function()
+        return ask("GET", "/metrics").body:match 'weir_channel_depth{channel="streams/talk"} ([12])\n' ~= nil
+      end))
+      assert.is_true(wire.eventually(function() return ask("GET", "/api/runs/" .. id).value.status == "finished" end))
+      local text = ask("GET", "/metrics").body
+      assert.is_true(tonumber(text:match 'weir_channel_blocked_seconds_total{[^}]*} ([%d.e+-]+)') > 0.1)
+      assert.is_nil(text:find('weir_channel_depth{channel="streams/talk"}', 1, true))
+    end)
+
     it("counts plans, and shows them in the run that made them", function()
       local input = { folder = "docs", out = "report_of_a_spec.md" }
       local line = ask("POST", "/api/runs?wait=60s", { pipeline = "report", input = input }).value
