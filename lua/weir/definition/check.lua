@@ -318,6 +318,14 @@ local function check_times(self, step, keys)
   end
 end
 
+-- Who settles the conflicts of a merge of texts.
+local function check_arbiter(self, post, keys)
+  find(self, { "agent" }, post.arbiter, below(keys, "arbiter"))
+  if post.merge ~= "text" then
+    refuse_plainly(self, below(keys, "arbiter"), "arbiter settles conflicts of texts; it needs merge: text", "invalid")
+  end
+end
+
 -- What is read once the step has finished: its own output is there.
 local function check_after(self, step, keys, place)
   if not (step.branch_label or step.undo or step.post) then return end
@@ -328,6 +336,7 @@ local function check_after(self, step, keys, place)
     check_value(self, step.undo.input, below(keys, "undo", "input"), after)
   end
   local post = step.post
+  if type(post) == "table" and post.arbiter then check_arbiter(self, post, below(keys, "post")) end
   check_value(self, type(post) == "table" and post.name or post, below(keys, "post"), after)
 end
 

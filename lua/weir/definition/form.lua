@@ -200,7 +200,8 @@ define("from", { { "steps", many(ref "name") }, { "merge", one_of("arrival", "or
 
 define("post", {
   { "name", text "text with ${paths}" }, { "type", text() }, { "tags", many(text()) },
-  { "scope", one_of("run", "pipeline", "project") }, { "merge", text() },
+  { "scope", one_of("run", "pipeline", "project") }, { "merge", one_of("append", "counter", "set", "text") },
+  { "arbiter", ref "module" },
 }, { "name" })
 
 define("step_budget", { { "tokens", count(1) }, { "usd", amount(0) } }, nil, { minProperties = 1 })

@@ -308,7 +308,9 @@ end
 local function post_of(self, data)
   if not data then return nil end
   if type(data) ~= "table" then data = { name = data } end
-  return { name = values_of(self)(data.name), type = data.type, tags = data.tags, scope = data.scope, merge = data.merge }
+  if data.arbiter then self.modules["agents/" .. data.arbiter] = true end
+  return { name = values_of(self)(data.name), type = data.type, tags = data.tags, scope = data.scope, merge = data.merge,
+    arbiter = data.arbiter }
 end
 
 local function undo_of(self, data)

@@ -202,6 +202,7 @@ local PAIRS = {
   { "post.tags", "step", 'agent = "echo", post = { name = "n", tags = "x" }', "agent: echo\npost: {name: \"n\", tags: [x]}" },
   { "post.scope", "step", 'agent = "echo", post = { name = "n", scope = "run" }', "agent: echo\npost: {name: \"n\", scope: run}" },
   { "post.merge", "step", 'agent = "echo", post = { name = "n", merge = "append" }', "agent: echo\npost: {name: \"n\", merge: append}" },
+  { "post.arbiter", "step", 'agent = "echo", post = { name = "n", merge = "text", arbiter = "echo" }', "agent: echo\npost: {name: \"n\", merge: text, arbiter: echo}" },
   { "step.cache", "step", 'agent = "echo", cache = "1d"', "agent: echo\ncache: 1d" },
   { "step.groups", "kind", 'weir.step "a" { weir.step "c" { agent = "echo" } }', "name: a\ngroups: [{name: c, agent: echo}]" },
   { "step.output", "kind", 'weir.step "a" { weir.step "c" { agent = "echo" }, output = "$.c" }', "name: a\noutput: $.c\ngroups: [{name: c, agent: echo}]" },
