@@ -51,7 +51,9 @@ function M.declare(parser)
   parser:option("--tag", "post: a tag, may be repeated; list: only with this tag"):argname("TAG"):count "*"
   parser:option("--author", "post: who writes; list: only by this author"):argname "NAME"
   parser:option("--ttl", "post: how long it is there, such as 7d"):argname "D"
-  parser:option("--merge", "post: append, counter or set; into what is there"):argname("HOW"):choices { "append", "counter", "set" }
+  parser:option("--merge", "post: append, counter, set or text; into what is there"):argname("HOW")
+    :choices { "append", "counter", "set", "text" }
+  parser:option("--base", "post with --merge text: the version that VALUE was made from"):argname("N"):convert(whole_number(1))
   parser:flag("--text", "post: VALUE is text, whatever it looks like")
   parser:option("--after", "list: names after this one"):argname "NAME"
   parser:option("--limit", ("list, history, search: how many at most; %d"):format(LIMIT)):argname("N"):convert(whole_number(1))
@@ -61,13 +63,13 @@ end
 local TAKES = {
   list = { 0, 1, "at most the beginning of names", "type tag author after limit" },
   get = { 1, 1, "one NAME", "version" },
-  post = { 2, 2, "NAME and VALUE", "version type tag author ttl merge text" },
+  post = { 2, 2, "NAME and VALUE", "version type tag author ttl merge base text" },
   delete = { 1, 1, "one NAME", "version author" },
   history = { 1, 1, "one NAME", "limit" },
   search = { 1, 1, "one text, in quotes when it has several words", "limit" },
   diff = { 1, 2, "one LSN or two", "" },
 }
-local OPTIONS = { "version", "type", "tag", "author", "ttl", "merge", "text", "after", "limit" }
+local OPTIONS = { "version", "type", "tag", "author", "ttl", "merge", "base", "text", "after", "limit" }
 
 local function is_given(value)
   return value ~= nil and not (type(value) == "table" and #value == 0)
@@ -212,7 +214,7 @@ end
 
 function actions.post(view, arguments, context)
   view:post(arguments.what, value_of(arguments), { version = arguments.version, type = arguments.type,
-    tags = #arguments.tag > 0 and arguments.tag or nil, ttl = arguments.ttl, merge = arguments.merge })
+    tags = #arguments.tag > 0 and arguments.tag or nil, ttl = arguments.ttl, merge = arguments.merge, base = arguments.base })
   workspace.commit(view)
   say_written(view, arguments, context, view:get(arguments.what))
 end
