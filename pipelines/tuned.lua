@@ -13,7 +13,7 @@ return weir.pipeline "tuned" {
     reduce = { agent = "combine", options = { words = 120 } },
   },
   weir.step "measure" {
-    agent = "measure", options = { at_least = 0.25 },
+    agent = "measure", options = { at_least = 0.1 },
     input = { text = "$.parts.text", source = "$.text.text", name = "$.input.path" },
   },
   output = { text = "$.parts.text", coverage = "$.measure.coverage", words = "$.measure.words", score = "$.measure.coverage_per_word" },
@@ -29,7 +29,8 @@ return weir.pipeline "tuned" {
     protect = { "text", "measure" }, -- what is measured, and by what
     examples = {
       { path = "docs/durability.md" }, { path = "docs/events.md" }, { path = "docs/planning.md" },
-      { path = "docs/schedules.md" }, { path = "docs/skills.md" }, { path = "docs/streaming.md" },
+      { path = "docs/schedules.md" }, { path = "docs/skills.md" }, { path = "docs/streaming.md" }, { path = "docs/store.md" },
+      { path = "docs/workspace.md" },
     },
     limits = { seconds = 300, steps = 20000 },
   },
