@@ -7,6 +7,7 @@
 --- questions and trials are steps below it. All that is worked out from these is the same in every life.
 
 local adopt = require "weir.registry.adopt"
+local allowance = require "weir.run.allowance"
 local approval = require "weir.run.kinds.approval"
 local binding = require "weir.run.binding"
 local candidates = require "weir.reflection.candidate"
@@ -170,6 +171,17 @@ local function stopped_by_time(self, name)
   return self:choose("over/" .. name, function() return limit_reached(self) or false end) or nil
 end
 
+-- Whether what stopped a trial is that the reflection has nothing left, and not a limit of the pipeline for one run.
+local function stopped_by_budget(self, name, err)
+  if err.code ~= "limit" then return nil end
+  return self:choose("spent/" .. name, function()
+    for _, left in pairs(allowance.left(self.frame.run)) do
+      if left <= 0 then return stop("limit", "%s", err.message) end
+    end
+    return false
+  end) or nil
+end
+
 -- Scores of a version on some inputs; nil and why it ends when a limit is reached on the way.
 local function measure(self, of, inputs)
   local engine = self.frame.run.engine
@@ -180,7 +192,8 @@ local function measure(self, of, inputs)
     local score = self.trials:score(of, one, function() return data_of.value(engine.store, self.reflect, one) end)
     if score.error then
       stop_for(self, score.error)
-      if score.error.code == "limit" then return nil, stop("limit", "%s", score.error.message) end
+      over = stopped_by_budget(self, name, score.error)
+      if over then return nil, over end
       over = score.error.code == "timeout" and stopped_by_time(self, name .. "/after")
       if over then return nil, over end
     end

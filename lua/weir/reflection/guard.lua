@@ -149,7 +149,8 @@ end
 local function check_named(patch)
   for _, operation in ipairs(patch) do
     for _, field in ipairs { "path", "from" } do
-      local segments = operation.op ~= "test" and patches.segments(operation[field])
+      local is_change = type(operation) == "table" and operation.op ~= "test"
+      local segments = is_change and patches.segments(operation[field])
       local top = segments and segments[1]
       if top and not M.open_at_top[top] then return denied(operation[field], WHY[top] or "is none of the pipeline's steps") end
     end

@@ -4,6 +4,7 @@ local context = require "weir.run.context"
 local failure = require "weir.failure"
 local guard = require "weir.reflection.guard"
 local json = require "weir.native.json"
+local keeping = require "weir.run.keeping"
 local native = require "weir.native.scheduler"
 local plain = require "weir.run.plain"
 local record_of = require "weir.view.record"
@@ -50,11 +51,18 @@ local function candidate_shown(one)
     note = one.note, module = one.module, before = tuning.before, after = tuning.after }
 end
 
+-- A version as it is loaded, or as the store keeps it: {text, file, used}.
+local function source_of(engine, full, version)
+  local entry = engine.project.registry.versions:lookup(full, version)
+  if entry and entry.text then return entry end
+  return engine.store and engine.store:get("modules", full .. "@" .. version) or nil
+end
+
 local function sources_of(engine, pins)
   local sources = {}
   for full, version in pairs(pins) do
-    local entry = guard.check_module(full, pins) and engine.project.registry.versions:lookup(full, version)
-    sources[full] = entry and entry.text or nil
+    local found = guard.check_module(full, pins) and source_of(engine, full, version)
+    sources[full] = found and found.text or nil
   end
   return sources
 end
@@ -132,8 +140,8 @@ local function of_source(engine, of, proposal, limits)
   local full = proposal.source.module
   local ok, message, code = guard.check_module(full, of.pins)
   if not ok then return nil, message, code end
-  local entry = engine.project.registry.versions:lookup(full, of.pins[full])
-  if not entry or not entry.text then return nil, ("source.module: %s has no source that could be changed"):format(full), "invalid" end
+  local entry = source_of(engine, full, of.pins[full])
+  if not entry then return nil, ("source.module: %s has no source that could be changed"):format(full), "invalid" end
   local diff = guard.source_diff(entry.text, proposal.source.text)
   if #diff == 0 then return nil, "source.text: it changes nothing", "invalid" end
   local size = guard.source_size(diff)
@@ -167,6 +175,7 @@ function M.load(engine, made)
   local kind, name = registry_type.split(made.module)
   local entry, err = engine.project.registry:load_kept(kind, name, made.kept)
   if not entry then return nil, err.message end
+  if engine.store then keeping.modules(engine, { [made.module] = entry }) end -- trials come and go, and load it again
   local pins = value_of.copy(made.pins)
   pins[made.module] = entry.version
   made.entry, made.pins = entry, pins
