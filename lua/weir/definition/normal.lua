@@ -313,7 +313,7 @@ local function expand_reflect(self, value)
   if not is_object(value) then return value end
   local copy = fresh(self, value)
   change(copy, "metric", as_metric)
-  change(copy, "examples", as_list)
+  if is_object(copy.examples) and next(copy.examples) ~= nil then copy.examples = json.list { copy.examples } end
   for _, name in ipairs { "who", "protect" } do change(copy, name, as_list) end
   return copy
 end

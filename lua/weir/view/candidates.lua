@@ -1,5 +1,6 @@
 --- Candidates as programs and people see them: what was proposed, how it did, what became of it.
 
+local candidates = require "weir.reflection.candidate"
 local json = require "weir.native.json"
 local planned = require "weir.planning.show"
 local shape = require "weir.view.shape"
@@ -28,6 +29,35 @@ function M.shape(record)
     size = or_null(record.size), code = or_null(record.code), why = or_null(record.why), by = or_null(record.by),
     hash = or_null(record.hash), tuning = scores(record.tuning), holdout = scores(record.holdout), cost = or_null(record.cost),
     at = shape.time(record.at_ms), ended_at = shape.time(record.ended_ms) }
+end
+
+--- What was proposed after a run, or by a run that reflects; the oldest first.
+---@param store weir.Store
+---@param record weir.view.Record of the run
+---@return weir.reflection.Candidate[]
+function M.of_run(store, record)
+  local found = {}
+  if not record.normal or not (record.normal.reflect or record.pipeline:find "%-reflection$") then return found end
+  for _, one in ipairs(candidates.list(store)) do
+    if one.run == record.id or one.cycle == record.id then found[#found + 1] = one end
+  end
+  return found
+end
+
+--- How many candidates there are of each pipeline in each state.
+---@param store weir.Store
+---@return { pipeline: string, state: string, count: integer }[]
+function M.counts(store)
+  local rows, by_key = {}, {}
+  for _, one in ipairs(candidates.list(store)) do
+    local key = one.pipeline .. "/" .. one.state
+    if not by_key[key] then
+      by_key[key] = { pipeline = one.pipeline, state = one.state, count = 0 }
+      rows[#rows + 1] = by_key[key]
+    end
+    by_key[key].count = by_key[key].count + 1
+  end
+  return rows
 end
 
 --- What a candidate changes, a line each.
