@@ -132,7 +132,9 @@ function M.execute(context, arguments, engine, made)
   display = progress.new(context.console, { quiet = arguments.quiet })
   local interrupted, goes_on = run_command.execute(context, display, run)
   if not goes_on then run_command.report(context, run, arguments) end
-  return interrupted and status.interrupted or end_status(run)
+  if interrupted then return status.interrupted end
+  require("weir.cli.reflecting").after(context, arguments, run)
+  return end_status(run)
 end
 
 return M

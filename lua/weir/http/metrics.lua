@@ -255,6 +255,16 @@ local function write_skills(lines, host)
   write_counter(lines, "weir_skill_calls_total", "Calls of skills, by what came of them.", calls)
 end
 
+-- What reflections have proposed, as far back as is looked.
+local function write_candidates(lines, host)
+  local states = family()
+  for _, row in ipairs(require("weir.view.candidates").counts(host.store)) do
+    add(states, { "pipeline", row.pipeline, "state", row.state }, row.count)
+  end
+  head(lines, "weir_candidates", "gauge", "Versions that reflections have proposed, by pipeline and what became of them.")
+  for _, key in ipairs(sorted(states)) do lines[#lines + 1] = ("weir_candidates{%s} %d"):format(key, states.series[key].value) end
+end
+
 -- What waits in the queues of pipelines, and what became of events, by source.
 local function write_events(lines, triggers)
   local depths, dead, outcomes = family(), family(), family()
@@ -306,6 +316,7 @@ function Metrics:text(host)
   write_value(lines, "weir_memory_bytes", "gauge", "Memory of the Lua state.", stats.memory_bytes)
   write_value(lines, "weir_feed_gaps_total", "counter", "Times when events came faster than they were counted.", self.gaps)
   write_skills(lines, host)
+  write_candidates(lines, host)
   write_store(lines, host)
   return table.concat(lines, "\n") .. "\n"
 end

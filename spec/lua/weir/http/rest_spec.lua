@@ -314,6 +314,24 @@ return weir.pipeline "streams" { weir.group "g" { weir.step "talk" { agent = "ta
       assert.match('weir_skills{state="shadow"} 1', text, 1, true)
     end)
 
+    it("reflects on runs as they finish, counts what is proposed, and shows it with the run", function()
+      local file = assert(io.open(world.folder .. "/pipelines/wordy.lua", "w"))
+      file:write([[return require("weir").pipeline "wordy" {
+        input = { text = "string = The tide came in. The boats rose with it. The net was full." },
+        require("weir").step "short" { agent = "summarize", options = { words = 4, method = "lead" }, input = { text = "$.input.text" } },
+        output = { words = "$.short.words" },
+        reflect = { use = "tune", options = { vary = { { step = "short", option = "words", values = { 4, 9 } } } },
+          metric = "$.output.words", approve = "auto", examples = { { text = "One is few. Two are more." } } } }]])
+      file:close()
+      local id = ask("POST", "/api/runs?wait=60s", { pipeline = "wordy", input = {} }).value.run
+      local series = 'weir_candidates{pipeline="wordy",state="kept"} 1'
+      assert.is_true(wire.eventually(function() return ask("GET", "/metrics").body:find(series, 1, true) ~= nil end))
+      assert.is_true(#ask("GET", "/api/runs/" .. id).value.candidates > 0)
+      assert.is_true(wire.eventually(function()
+        return ask("GET", "/api/runs?pipeline=wordy-reflection").value.items[1].status == "finished"
+      end))
+    end)
+
     it("has metrics that promtool finds nothing wrong with", function()
       if process.run({ "sh", "-c", "command -v promtool" }).status ~= 0 then return pending "promtool is not installed" end
       local result = process.run({ "promtool", "check", "metrics" }, { stdin = ask("GET", "/metrics").body })
