@@ -129,7 +129,8 @@ local function truncate(self, valid)
   if self.run.journal.has_past then
     local parts = {}
     for index, before in pairs(self.parts or {}) do parts[index] = index <= valid and before or nil end
-    parts[valid + 1], self.parts = math.huge, parts
+    parts[valid + 1] = math.huge
+    self.parts = parts
   end
 end
 

@@ -41,8 +41,8 @@ end
 ---  items a second
 ---@return weir.Subscription
 function M.new(follower, options)
-  local self = setmetatable({ follower = follower, run_of = options.run_of, interval = options.rate and 1 / options.rate or false, queue = {},
-    waiting = {}, due = 0, since = 0 }, Subscription)
+  local self = setmetatable({ follower = follower, run_of = options.run_of, interval = options.rate and 1 / options.rate or false,
+    queue = {}, waiting = {}, due = 0, since = 0 }, Subscription)
   add_history(self)
   return self
 end

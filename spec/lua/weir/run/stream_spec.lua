@@ -241,7 +241,7 @@ local function shown(events, key)
   return items
 end
 
-local function count(events, kind, key)
+local function count_of(events, kind, key)
   local number = 0
   for _, event in ipairs(events) do
     if event.kind == kind and event.step == key then number = number + 1 end
@@ -321,8 +321,8 @@ describe("a stream that is taken back", function()
       local of = chain(reader)
       assert.same(SECOND, shown(of.events, "g/source"))
       assert.same({ "A ", "B ", "X ", "Y " }, shown(of.events, "g/reader"))
-      assert.same({ 1, 1 }, { count(of.events, "rewind", "g/source"), count(of.events, "rewind", "g/reader") })
-      assert.same({ 7, 7 }, { count(of.events, "item", "g/source"), count(of.events, "item", "g/reader") })
+      assert.same({ 1, 1 }, { count_of(of.events, "rewind", "g/source"), count_of(of.events, "rewind", "g/reader") })
+      assert.same({ 7, 7 }, { count_of(of.events, "item", "g/source"), count_of(of.events, "item", "g/reader") })
       for _, event in ipairs(of.events) do
         if event.kind == "rewind" then assert.same({ 2, 4 }, { event.items, event.bytes }) end
       end
