@@ -129,6 +129,23 @@ local function keep_attempt(frame, key, asked, entry)
   frame.run:notify { kind = "retry", step = key, attempt = entry.attempt, error = entry.error, delay = entry.delay, asked = asked }
 end
 
+-- A step that reads streams is begun anew when what it has read is taken back; that is no attempt of its own.
+local function heard(frame, step, key, input, attempt, feedback, from_ms)
+  local sources = step.from and frame.sources and frame.sources[step.name]
+  if not sources then return timed(frame, step, key, input, attempt, feedback, from_ms) end
+  local journal = frame.run.journal
+  if attempt > 1 or feedback then sources:restart() end
+  frame.is_anew = false
+  local ok, passed, output, label = sources:read(function()
+    return timed(frame, step, key, input, attempt, feedback, from_ms)
+  end, task.within, function()
+    frame.is_anew = key
+    if journal then journal:forget_inner(key) end
+  end)
+  if ok then return passed, output, label end
+  return false, locate(passed, key)
+end
+
 -- Attempts until one succeeds or the policy has had enough. Attempts of earlier lives count, and the delay
 -- behind them is kept. The first begins with the step, or when the draft before was refused.
 local function attempts(frame, step, key, input, asked, feedback, refused_ms)
@@ -142,7 +159,7 @@ local function attempts(frame, step, key, input, asked, feedback, refused_ms)
   end
   while true do
     frame.attempt_ms = from_ms
-    local ok, output, label = timed(frame, step, key, input, attempt, feedback, from_ms)
+    local ok, output, label = heard(frame, step, key, input, attempt, feedback, from_ms)
     if ok then return true, output, label, attempt end
     if native.cancelled() or not retry.again(step.retry, attempt, output.code) or output.mismatch then
       return false, output, nil, attempt
@@ -373,7 +390,7 @@ end
 local function carry_out(frame, step, key, input, asked, token, from_ms)
   local run, journal = frame.run, frame.run.journal
   local ok, output, label, attempt, verdict
-  if step.is_simple then
+  if step.is_simple and not step.from then
     ok, output, label = once(frame, step, key, input, 1)
   else
     ok, output, label, attempt, verdict = budgeted(frame, step, key, input, asked)
@@ -471,7 +488,7 @@ local function plain(frame, step, key, input)
     run:notify { kind = "step", step = key, name = step.name, status = "running", at_ms = from }
   end
   local ok, output, label, attempt
-  if step.is_simple then
+  if step.is_simple and not step.from then
     ok, output, label = once(frame, step, key, input, 1)
   else
     ok, output, label, attempt = budgeted(frame, step, key, input)
@@ -514,7 +531,7 @@ local function unkept(frame, step, key, input)
   if run.plan.budget then allowance.spend(frame, key) end
   if run.plan.upgrade then frame.held = upgrade.held_for(run, key) end
   local ok, output
-  if step.is_simple then
+  if step.is_simple and not step.from then
     ok, output = once(frame, step, key, input, 1)
   else
     ok, output = budgeted(frame, step, key, input, 0)
