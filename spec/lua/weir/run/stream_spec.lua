@@ -365,13 +365,15 @@ describe("a stream that is taken back", function()
   local function chain(reader, options)
     options = options or {}
     local done = {}
+    local stream = { buffer = options.spills and 1 or 2, on_full = options.spills and "spill" or "wait" }
+    options.spills = nil
     options.agents = { source = source, reader = reader, hear = agents.read, up = function(_, input)
       done[input.text] = (done[input.text] or 0) + 1
       return { text = input.text:upper() }
     end }
     return testing.run(P "chain" { G "g" {
-      S "source" { agent = "source", stream = { buffer = 2 }, retry = { attempts = 2, backoff = "1s" } },
-      S "reader" { agent = "reader", from = "source", stream = { buffer = 2 } },
+      S "source" { agent = "source", stream = stream, retry = { attempts = 2, backoff = "1s" } },
+      S "reader" { agent = "reader", from = "source", stream = stream },
       S "last" { agent = "hear", from = "reader" },
     } }, options), done
   end
@@ -407,7 +409,7 @@ describe("a stream that is taken back", function()
   it("ends the same, whatever the order of tasks and whenever the host is lost, with each reader", function()
     for _, reader in ipairs { rolls, begins_anew } do
       for seed = 1, 60 do
-        local of = chain(reader, { seed = seed, crashes = seed % 4, jitter = 200 })
+        local of = chain(reader, { seed = seed, crashes = seed % 4, jitter = 200, spills = seed % 3 == 0 })
         assert.equal("finished", of.status, ("seed %d: %s"):format(seed, of.error and of.error.message))
         assert.same({ "A B X Y ", { "A ", "B ", "X ", "Y " } }, { of.output.reader.text, of.output.last })
       end
