@@ -7,7 +7,7 @@ return weir.pipeline "tuned" {
   doc = "A short digest of one document, tuned for coverage per word",
   input = { path = "string = docs/durability.md" },
   weir.step "text" { agent = "files", options = { mode = "read" }, input = { path = "$.input.path" } },
-  weir.step "cut" { agent = "chunk", options = { by = "paragraphs", size = 30 }, input = { text = "$.text.text", source = "$.text.source?" } },
+  weir.step "cut" { agent = "chunk", options = { by = "paragraphs", size = 30 }, input = "$.text" },
   weir.map "parts" { over = "$.cut.chunks", concurrency = 4,
     weir.step "short" { agent = "summarize", options = { method = "lead", words = 40 }, input = "$.item" },
     reduce = { agent = "combine", options = { words = 120 } },
@@ -25,11 +25,10 @@ return weir.pipeline "tuned" {
       { step = "short", option = "method", values = { "lead", "textrank", "lexrank" } },
     } },
     metric = "$.output.score", margin = 0.01,
-    iterations = 8, patience = 6, approve = "auto",
+    iterations = 6, patience = 4, approve = "auto",
     protect = { "text", "measure" }, -- what is measured, and by what
     examples = {
-      { path = "docs/durability.md" }, { path = "docs/events.md" }, { path = "docs/planning.md" },
-      { path = "docs/schedules.md" }, { path = "docs/skills.md" }, { path = "docs/streaming.md" }, { path = "docs/store.md" },
+      { path = "docs/durability.md" }, { path = "docs/events.md" }, { path = "docs/streaming.md" }, { path = "docs/store.md" },
       { path = "docs/workspace.md" },
     },
     limits = { seconds = 300, steps = 20000 },

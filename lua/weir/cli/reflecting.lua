@@ -37,7 +37,8 @@ end
 function M.say(context, run)
   local err, output = context.err, run.output
   if run.status ~= "finished" then
-    return err:line(("%s not reflected: %s"):format(progress.sign(context.console, run.status), text.safe(run.error and run.error.message or "")))
+    local why = run.error and run.error.message or ""
+    return err:line(("%s not reflected: %s"):format(progress.sign(context.console, run.status), text.safe(why)))
   end
   local known, held = output.scores.tuning, output.scores.holdout
   local parts = { side("known", known), side("held out", held) }

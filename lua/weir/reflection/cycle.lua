@@ -254,8 +254,8 @@ local function propose(self, round, rounds)
   local use = self.step.proposer
   local engine = self.frame.run.engine
   local kind = proposal_of.kind(function()
-    return proposal_of.record(engine, { run = self.input.run, of = self.of, reflect = self.reflect, candidates = self.history, round = round,
-      rounds = rounds, scores = score_of.compare(self.tuning, self.trials.scores[self.of.mark] or {}) })
+    return proposal_of.record(engine, { run = self.input.run, of = self.of, reflect = self.reflect, candidates = self.history,
+      round = round, rounds = rounds, scores = score_of.compare(self.tuning, self.trials.scores[self.of.mark] or {}) })
   end)
   return run_step(self, { name = "propose", kind = kind, who = use.name, module = use.module, options = use.options,
     input = function() return { round = round, version = self.of.mark } end }, ("round_%d/propose"):format(round))
@@ -280,7 +280,9 @@ local function ask_person(self, record, made)
   local kind = { name = "approval", is_durable = true, execute = function(frame, step, key, input, attempt)
     local decided = approval.ask(frame, step, key, input, attempt)
     local result = approval.result(step, key, decided)
-    if decided.decision == "edit" then failure.raise("rejected", "'%s' gave another change; propose it as a version of its own", result.by) end
+    if decided.decision == "edit" then
+      failure.raise("rejected", "%s gave another change instead; write it into the file, or reject this one", result.by)
+    end
     return { by = result.by, comment = result.comment, hash = decided.hash }
   end }
   local status, value = run_step(self, { name = "approval", kind = kind, approval = fields,
@@ -315,7 +317,8 @@ local function try(self, record, of)
   end
   local ok, code, why, over = measured("tuning", self.tuning)
   if ok and #self.holdout == 0 then
-    ok, code, why = nil, "no_holdout", "no input was held out to check it on; give `examples`, or run the pipeline on other inputs"
+    ok, code = nil, "no_holdout"
+    why = "no input was held out to check it on; give `examples`, or run the pipeline on other inputs"
   elseif ok then
     ok, code, why, over = measured("holdout", self.holdout)
   end

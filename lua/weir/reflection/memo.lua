@@ -47,8 +47,8 @@ local function add_entry(memo, engine, held, places, run_id, entry)
   local fits, options = pcall(project.registry.options, project.registry, module, project:options_of(full), node.options)
   if not fits then return end
   local content = M.content(full, module.version, options, node.model, entry[3])
-  local extra = entry[9]
-  memo[content] = memo[content] or { key = run_id .. "/" .. entry[2], output = entry[8], label = type(extra) == "table" and extra.label or nil }
+  local label = type(entry[9]) == "table" and entry[9].label or nil
+  memo[content] = memo[content] or { key = run_id .. "/" .. entry[2], output = entry[8], label = label }
 end
 
 --- Adds what a finished run has done. What of it cannot be read any more is left out: it is done again. Waits.
