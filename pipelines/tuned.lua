@@ -20,16 +20,15 @@ return weir.pipeline "tuned" {
   reflect = {
     use = "tune",
     options = { vary = {
-      { step = "cut", option = "size", values = { 10, 20, 30, 60 } },
       { step = "short", option = "words", values = { 20, 40, 80 } },
+      { step = "cut", option = "size", values = { 10, 20, 30, 60 } },
       { step = "short", option = "method", values = { "lead", "textrank", "lexrank" } },
     } },
     metric = "$.output.score", margin = 0.01,
-    iterations = 6, patience = 4, approve = "auto",
+    iterations = 5, patience = 3, approve = "auto",
     protect = { "text", "measure" }, -- what is measured, and by what
     examples = {
       { path = "docs/durability.md" }, { path = "docs/events.md" }, { path = "docs/streaming.md" }, { path = "docs/store.md" },
-      { path = "docs/workspace.md" },
     },
     limits = { seconds = 300, steps = 20000 },
   },

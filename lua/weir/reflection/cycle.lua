@@ -19,6 +19,7 @@ local json = require "weir.native.json"
 local keeping = require "weir.run.keeping"
 local memo_of = require "weir.reflection.memo"
 local native = require "weir.native.scheduler"
+local plan_of = require "weir.run.plan"
 local planned = require "weir.planning.show"
 local proposal_of = require "weir.reflection.proposal"
 local retry = require "weir.run.retry"
@@ -127,7 +128,7 @@ end
 local function begin(frame, step, key, input)
   local fields = step.reflection
   local self = setmetatable({ frame = frame, step = step, key = key, input = input, reflect = fields.reflect, pipeline = fields.pipeline,
-    kept = json.list {}, spent = 0 }, Cycle)
+    kept = json.list {} }, Cycle)
   self.known = self:choose("known", function() return look(self) end)
   self.tuning, self.holdout = sides(self.known.inputs)
   self.of = version_of(normal_of(frame.run.engine, self.known.version), self.known.version, self.known.pins)
@@ -341,6 +342,21 @@ local function keep(self, record, made, result)
   return put(self, record, "reverted", result), stop("stale", "%s", err.message)
 end
 
+-- Versions of all that a candidate uses: of what is new in it, those that serve when it is first tried.
+local function pinned(self, record, made)
+  local engine = self.frame.run.engine
+  return self:choose("pins/" .. record.round, function()
+    local plan = plan_of.compile { kind = "pipeline", name = made.normal.name, normal = made.normal, version = made.version }
+    local held = binding.hold_pinned(engine, plan, made.pins)
+    local pins = value_of.copy(held.pins)
+    local ok, err = pcall(keeping.modules, engine, held.entries)
+    held:release()
+    if not ok then error(err, 0) end
+    for full, version in pairs(made.pins) do pins[full] = pins[full] or version end
+    return pins
+  end)
+end
+
 -- One candidate from its proposal to its end. Gives the record, and why the cycle ends, if it does.
 local function pursue(self, round, proposal)
   local engine = self.frame.run.engine
@@ -357,6 +373,7 @@ local function pursue(self, round, proposal)
   local loaded, why = proposal_of.load(engine, made)
   if not loaded then return put(self, record, "refused", { code = "invalid", why = why, by = approved.by }) end
   put(self, record, "approved", { by = approved.by, hash = approved.hash, module_version = made.entry and made.entry.version })
+  made.pins = pinned(self, record, made)
   local of = version_of(made.normal, made.version, made.pins)
   local better, result, over = try(self, record, of)
   if not better then return put(self, record, "reverted", result), over end
