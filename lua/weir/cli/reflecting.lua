@@ -20,7 +20,7 @@ local STOPPED = {
 local function number(value) return type(value) == "number" and ("%.4g"):format(value) or "?" end
 
 local function side(label, scores)
-  if scores.inputs == 0 then return nil end
+  if not scores.before then return nil end
   return ("%s %s to %s"):format(label, number(scores.before), number(scores.after))
 end
 
