@@ -155,10 +155,21 @@ local function expand_plan(self, value)
   return copy
 end
 
+local function expand_rung(self, value)
+  if type(value) == "string" then return { to = json.list { value } } end
+  if not is_object(value) then return value end
+  local copy = fresh(self, value)
+  change(copy, "to", as_list)
+  return copy
+end
+
 local function expand_approval(self, value)
   if not is_object(value) then return value end
   local copy = fresh(self, value)
   change(copy, "who", as_list)
+  change(copy, "escalate", as_list)
+  if copy.precondition ~= nil then copy.precondition = as_agent(self, copy.precondition) end
+  if copy.escalate ~= nil then copy.escalate = each_item(self, copy.escalate, expand_rung) end
   return copy
 end
 

@@ -63,7 +63,6 @@ end
 
 -- What a definition may say and weir checks and prints, but does not carry out. It is refused before a
 -- run begins, so that nothing that was asked for is silently left out.
-local APPROVAL_NOT_RUN = { "remind", "escalate" }
 local STREAMS_NOT_RUN = { spill = true }
 local TOP_NOT_RUN = { "supervise" }
 
@@ -73,15 +72,47 @@ end
 
 local COMPILE = {}
 
-local function approval_of(self, data, fields)
-  for _, field in ipairs(APPROVAL_NOT_RUN) do
-    if fields[field] ~= nil then refuse("step '%s' is an approval with '%s'", data.name, field) end
+local function remind_of(given)
+  if given == nil then return nil end
+  if type(given) ~= "table" then return { every = seconds(given) } end
+  local at = {}
+  for index, one in ipairs(given) do at[index] = seconds(one) end
+  table.sort(at)
+  return { at = at }
+end
+
+-- Without a moment of its own a rung is taken when those before it have let their time pass.
+local function rungs_of(given, timeout, name)
+  if not given then return nil end
+  local rungs = {}
+  for index, one in ipairs(given) do
+    if one.after == nil and not timeout then
+      failure.raise("invalid", "step '%s': escalate: when? give 'after', or a timeout and on_timeout = 'escalate'", name)
+    end
+    rungs[index] = { after = seconds(one.after) or timeout * index, to = one.to, instead = one.instead or nil }
   end
-  if fields.on_timeout == "escalate" then refuse("step '%s' is an approval whose on_timeout is 'escalate'", data.name) end
-  local values = values_of(self)
+  return rungs
+end
+
+local function precondition_of(self, given)
+  if not given then return nil end
+  self.modules["agents/" .. given.agent] = true
+  return { agent = given.agent, options = given.options, input = given.input ~= nil and values_of(self)(given.input) or nil }
+end
+
+-- An approval whose time limit leads to the next rung has as much time on each.
+local function approval_of(self, data, fields)
+  local values, quorum = values_of(self), type(fields.quorum) == "table" and fields.quorum or { weight = fields.quorum }
+  local timeout = seconds(data.timeout)
+  local climbs = fields.on_timeout == "escalate"
+  if climbs and not (timeout and fields.escalate) then
+    failure.raise("invalid", "step '%s': on_timeout is 'escalate': that needs a timeout, and 'escalate' says who is asked then", data.name)
+  end
   return { title = fields.title ~= nil and values(fields.title) or nil, show = fields.show ~= nil and values(fields.show) or nil,
-    form = fields.form, who = fields.who, not_initiator = fields.not_initiator, quorum = fields.quorum, on_reject = fields.on_reject,
-    on_timeout = fields.on_timeout }
+    form = fields.form, who = fields.who, not_initiator = fields.not_initiator, quorum = quorum.weight, weights = quorum.weights,
+    on_reject = fields.on_reject, on_timeout = not climbs and fields.on_timeout or nil, remind = remind_of(fields.remind),
+    escalate = rungs_of(fields.escalate, timeout, data.name), working = fields.working, precondition = precondition_of(self, fields.precondition),
+    limit = timeout and timeout * (climbs and #fields.escalate + 1 or 1) }
 end
 
 function COMPILE.approval(self, step, data)
@@ -321,7 +352,9 @@ end
 local function post_of(self, data)
   if not data then return nil end
   if type(data) ~= "table" then data = { name = data } end
-  return { name = values_of(self)(data.name), type = data.type, tags = data.tags, scope = data.scope, merge = data.merge }
+  if data.arbiter then self.modules["agents/" .. data.arbiter] = true end
+  return { name = values_of(self)(data.name), type = data.type, tags = data.tags, scope = data.scope, merge = data.merge,
+    arbiter = data.arbiter }
 end
 
 local function undo_of(self, data)

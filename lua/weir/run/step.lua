@@ -324,12 +324,18 @@ local function keep_written(journal, staged, ...)
   return refusal
 end
 
--- The outcome, in one transaction with what the step has written.
-local function keep_finished(frame, token, ...)
+local DISPUTES = 20 -- that arbiters settle for one step, while others write the same texts
+
+-- The outcome, in one transaction with what the step has written. An arbiter works while others may commit.
+local function keep_finished(frame, step, token, key, ...)
   local run, staged = frame.run, rawget(frame, "staged")
-  if not staged then return run.journal:finish(token, ...) end
+  if not staged then return run.journal:finish(token, key, ...) end
   frame.staged = nil
-  return one_at_a_time(run, keep_written, run.journal, staged, ...)
+  for round = 1, DISPUTES do
+    local ok, refusal = pcall(one_at_a_time, run, keep_written, run.journal, staged, key, ...)
+    if ok then return refusal end
+    if round == DISPUTES or not documents.settle(frame, step, key, staged, refusal) then error(refusal, 0) end
+  end
 end
 
 local function keep_cancelled(frame, key, asked, from_ms, to_ms, attempt, err)
@@ -353,7 +359,7 @@ local function finish(frame, step, key, input, token, asked, from_ms, to_ms, att
   local ok, refusal = pcall(function()
     local undo = undo_of(frame, step, input, output)
     if step.post then documents.post(frame, step, key, output) end
-    local refusal = keep_finished(frame, token, key, asked, "finished", from_ms, to_ms, attempt or 1, output,
+    local refusal = keep_finished(frame, step, token, key, asked, "finished", from_ms, to_ms, attempt or 1, output,
       extra_of(frame, key, label, verdict, undo))
     if undo and not refusal then frame.run:note_undo(key, undo) end
     return refusal

@@ -112,6 +112,8 @@ describe("checking names", function()
     refused("groups:\n- {name: a, map: {over: $.input.x, each: {name: a, agent: echo}}}\n", "taken by a step around it", 3)
     refused("groups:\n- {name: a, groups: [{name: b, agent: echo}]}\n- {name: b, agent: echo}\n", "taken by a step around it", 3)
     refused("groups:\n- {name: a, speculate: {branches: [{name: b, agent: echo}, {name: b, agent: files}]}}\n", "taken by another branch", 3)
+    accepted("groups:\n- {name: each, map: {over: $.input.x, each: {name: each, groups: [{name: a, agent: echo}, {name: b, agent: echo}]}}}\n")
+    refused("groups:\n- {name: each, map: {over: $.input.x, each: {name: each, agent: echo}}}\n", "taken by a step around it", 3)
     for _, name in ipairs { "input", "event", "run", "error", "workspace", "item", "index" } do
       refused(("groups:\n- {name: g, steps: [{name: %s, agent: echo}]}\n"):format(name), "a name that weir itself uses", 3)
     end
