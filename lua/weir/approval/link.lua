@@ -38,7 +38,9 @@ local function key_of_file(path)
   local text, message, code = private.read(path)
   if text then
     local key = digest.from_hex((text:gsub("%s+$", "")))
-    if not key or #key ~= KEY_BYTES then failure.raise("corrupt", "%s: 64 hexadecimal digits expected; remove it to make a new key", path) end
+    if not key or #key ~= KEY_BYTES then
+      failure.raise("corrupt", "%s: 64 hexadecimal digits expected; remove it to make a new key", path)
+    end
     return key
   end
   if code ~= "not_found" then failure.raise(code, "%s", message) end
@@ -62,11 +64,10 @@ end
 local function asked_of(store, id)
   local record, message, code = records.read(store, question.pending, id)
   if record then return record end
-  if code == "not_found" then
-    local winner = records.read(store, question.decided, id)
-    if winner then _, message, code = records.lost_to(winner) else _, message, code = records.not_found(id) end
-  end
-  failure.raise(code, "%s", message)
+  if code ~= "not_found" then failure.raise(code, "%s", message) end
+  local winner = records.read(store, question.decided, id)
+  local _, why, what = (winner and records.lost_to or records.not_found)(winner or id)
+  failure.raise(what, "%s", why)
 end
 
 --- Makes a link. Waits until it is on disk, and in the audit trail. Raises `denied` (that person may not decide), `conflict`

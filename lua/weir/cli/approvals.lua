@@ -26,7 +26,8 @@ local PAGE = 50
 local TITLE_WIDTH, NAME_WIDTH = 60, 24
 
 function M.declare(parser)
-  parser:argument("what", "an id, or the beginning of one, also of one that is decided; or delegate or link, and the id"):argname "ID":args "?"
+  parser:argument("what", "an id, or the beginning of one, also of one that is decided; or delegate or link, and the id")
+    :argname "ID":args "?"
   parser:argument("approval", "of delegate and link: the id"):argname "ID":args "?"
   parser:option("--run", "only those of this run"):argname "RUN"
   parser:option("--pipeline", "only those of this pipeline"):argname "NAME"
@@ -119,7 +120,8 @@ end
 
 local function list(store, arguments, context)
   local as_of = chosen.now(store)
-  local query = { run = arguments.run and session.find_run(store, arguments.run), pipeline = arguments.pipeline, limit = PAGE, as_of = as_of }
+  local query = { run = arguments.run and session.find_run(store, arguments.run), pipeline = arguments.pipeline, limit = PAGE,
+    as_of = as_of }
   if arguments.json then
     return each_pending(store, query, function(record)
       local line = M.shape(record)
@@ -160,7 +162,9 @@ local function until_ms(given)
   local seconds = require("weir.duration").parse(given)
   if seconds then return clock.wall_ms() + math.ceil(seconds * 1000) end
   local ms = require("weir.run.kinds.sleep").parse_time(given)
-  if not ms then failure.raise("invalid", "--until: a duration such as 3d or a time such as 2026-12-24T12:00:00Z expected, got '%s'", given) end
+  if not ms then
+    failure.raise("invalid", "--until: a duration such as 3d or a time such as 2026-12-24T12:00:00Z expected, got '%s'", given)
+  end
   return ms
 end
 

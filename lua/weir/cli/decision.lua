@@ -120,7 +120,8 @@ local function decide_all(context, arguments, engine, given)
     if record and state == "decided" and is_unfinished(store, asked.run) then unfinished = unfinished + 1 end
   end
   if unfinished > 0 and not arguments.json and not engine.service then
-    context.err:line(("`weir resume%s` goes on with %d of their runs"):format(arguments.store and " --store " .. arguments.store or "", unfinished))
+    local tail = arguments.store and " --store " .. arguments.store or ""
+    context.err:line(("`weir resume%s` goes on with %d of their runs"):format(tail, unfinished))
   end
   return worst
 end

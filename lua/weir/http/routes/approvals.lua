@@ -12,6 +12,8 @@ local shape = require "weir.view.shape"
 local waking = require "weir.run.waking"
 
 local LIMIT, MANY = 100, 1000
+local LINK = { type = "object", required = { "url", "for", "expires_at" }, properties = { url = { type = "string" },
+  ["for"] = { type = "string" }, expires_at = { type = "string", format = "date-time" } } }
 local SNAPSHOT = { type = "string", pattern = "^[0-9]{1,18}$" }
 local HASH = { type = "string", pattern = "^[0-9a-f]{64}$" }
 
@@ -80,9 +82,9 @@ end
 
 local function delegate(call)
   local asked, body = find(call), call.body
+  local given = { by = person(call), to = body.to, until_ms = time_ms(body["until"], "until"), via = "http" }
   local record, message, code, winner = door.detached(function()
-    return approval.delegate(call.host.store, asked.id, { by = person(call), to = body.to, until_ms = time_ms(body["until"], "until"), via = "http" },
-      { groups = call.host.project.settings.groups })
+    return approval.delegate(call.host.store, asked.id, given, { groups = call.host.project.settings.groups })
   end)
   if not record then refuse(asked, message, code, winner) end
   return 200, approval_view.shape(record)
@@ -96,8 +98,8 @@ local function link(call)
     problem.raise(403, "denied", "%s may not make a link for '%s'", call.who.name, named:sub(1, 60))
   end
   local made = door.detached(function()
-    return require("weir.approval.link").make(call.host.store, asked.id, { by = named, expires = body.expires, made_by = call.who.name, via = "http" },
-      { groups = call.host.project.settings.groups })
+    return require("weir.approval.link").make(call.host.store, asked.id,
+      { by = named, expires = body.expires, made_by = call.who.name, via = "http" }, { groups = call.host.project.settings.groups })
   end)
   return 201, { url = (call.host.http.url or "") .. "/decide/" .. made.token, ["for"] = made.by, expires_at = shape.time(made.expires_ms) }
 end
@@ -160,6 +162,5 @@ return {
   { method = "POST", path = "/api/approvals/{id}/links", role = "decide", accepts = "application/json", handler = link,
     doc = "Makes a link with which one person may decide once. `expires`: seconds, at most 30 days; a day where it is left out.",
     body = schemas.object { ["for"] = schemas.word, expires = { type = "number", minimum = 1, maximum = 30 * 86400 } },
-    answers = { [201] = { doc = "The link is shown this once.", schema = { type = "object", required = { "url", "for", "expires_at" },
-      properties = { url = { type = "string" }, ["for"] = { type = "string" }, expires_at = { type = "string", format = "date-time" } } } } } },
+    answers = { [201] = { doc = "The link is shown this once.", schema = LINK } } },
 }
