@@ -38,10 +38,7 @@ local function rest(self)
   self.waiter = nil
 end
 
-local LINKS_KEPT_MS = 7 * 86400000 -- after they expired, so that they are told from what never was one
-
 local function serve(_, self)
-  pcall(tend.forget_links, self.host.store, clock.wall_ms() - LINKS_KEPT_MS)
   while true do
     self.is_nudged = false
     local ok, err = pcall(tend.all, self.host.events, clock.wall_ms(), function(record, one) tell(self, record, one) end)
