@@ -79,7 +79,8 @@ define("use", {
 }, { "use" })
 
 define("quorum", { { "weight", count(1, "that suffices, of all who approve together") },
-  { "weights", { type = "object", minProperties = 1, additionalProperties = count(1), description = "by person or group; 1 for all others" } },
+  { "weights", { type = "object", minProperties = 1, additionalProperties = count(1),
+    description = "by person or group; 1 for all others" } },
 }, { "weight" })
 
 define("rung", {

@@ -110,8 +110,8 @@ local function approval_of(self, data, fields)
   return { title = fields.title ~= nil and values(fields.title) or nil, show = fields.show ~= nil and values(fields.show) or nil,
     form = fields.form, who = fields.who, not_initiator = fields.not_initiator, quorum = quorum.weight, weights = quorum.weights,
     on_reject = fields.on_reject, on_timeout = not climbs and fields.on_timeout or nil, remind = remind_of(fields.remind),
-    escalate = rungs_of(fields.escalate, timeout, data.name), working = fields.working, precondition = precondition_of(self, fields.precondition),
-    limit = timeout and timeout * (climbs and #fields.escalate + 1 or 1) }
+    escalate = rungs_of(fields.escalate, timeout, data.name), working = fields.working,
+    precondition = precondition_of(self, fields.precondition), limit = timeout and timeout * (climbs and #fields.escalate + 1 or 1) }
 end
 
 function COMPILE.approval(self, step, data)
