@@ -30,6 +30,7 @@ M.families = {
     { name = "import", summary = "take a run from a file" },
     { name = "signal", summary = "send a signal to a run" },
     { name = "event", summary = "send events, look at those that came, give them again" },
+    { name = "incidents", summary = "list what went wrong and what was done about it" },
     { name = "approvals", summary = "list what waits for a person's decision" },
     { name = "approve", summary = "approve what waits, or answer it" },
     { name = "reject", summary = "reject what waits" },
@@ -79,7 +80,8 @@ end
 local SERVED = { run = true, runs = "looks", show = "looks", trace = "looks", workspace = true, diff = "looks", cancel = true,
   pause = true, resume = true, retry = true, fork = true, export = "looks", import = true, signal = true, event = true,
   approvals = "looks", approve = true, reject = true, prune = true, backup = true, modules = "looks", models = "looks",
-  graph = "looks", critic = "looks", goals = true, reload = true, rollback = true, migrate = true, schedule = true, skills = true }
+  graph = "looks", critic = "looks", incidents = true,
+  goals = true, reload = true, rollback = true, migrate = true, schedule = true, skills = true }
 
 --- Whether a command is carried out by the host that has the store, where there is one.
 ---@param name string|nil

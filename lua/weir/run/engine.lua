@@ -170,6 +170,16 @@ local function begun(run, again)
   return run
 end
 
+-- A run with supervisors is listened to, so that it is known when something was last heard of its steps.
+local function supervise(self, run)
+  if not run.plan.supervise and not self.project.settings.supervise and next(run.binding.children) == nil then return end
+  local supervision = require "weir.healing.supervision"
+  run.is_supervised = supervision.has_any(run)
+  run.stuck_s = run.is_supervised and supervision.stuck_seconds(run) or nil
+  run.monitor = run.is_supervised and require("weir.healing.monitoring").of(run) or nil
+  if (run.stuck_s or run.monitor) and not run.listener then run.listener = function() end end
+end
+
 local function new_run(self, of, held, input, options)
   local run = run_type.new { id = options.id or id.new "r", plan = of, binding = held, modules = held.modules, input = input,
     engine = self, listener = listener_of(self, options.listener), key = options.key, started_ms = options.started_ms,
@@ -177,6 +187,7 @@ local function new_run(self, of, held, input, options)
     event_offset = options.event_offset, parent = options.parent,
     parent_id = options.parent and options.parent.id or options.parent_id }
   self.live[run.id] = run
+  supervise(self, run)
   return run
 end
 
@@ -224,6 +235,7 @@ end
 function Engine:prepare(definition, input, options)
   options = options or {}
   if self.is_stopping then failure.raise("closed", "the host is stopping and starts no more runs") end
+  if self.store then require("weir.healing.controls").check(self.store, definition.name) end
   local of, held = hold(self, definition)
   local ok, checked, asked = pcall(function()
     local fine = checked_input(of, input)

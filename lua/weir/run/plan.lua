@@ -65,7 +65,7 @@ end
 -- run begins, so that nothing that was asked for is silently left out.
 local APPROVAL_NOT_RUN = { "remind", "escalate" }
 local STREAMS_NOT_RUN = { spill = true }
-local TOP_NOT_RUN = { "supervise", "reflect" }
+local TOP_NOT_RUN = { "reflect" }
 
 local function refuse(message, ...)
   failure.raise("unavailable", message .. ", which this version of weir checks and prints but does not run", ...)
@@ -328,7 +328,7 @@ local function label_of(data)
 end
 
 function compile_step(self, data, with_paths)
-  local step = { name = data.name, options = data.options, optional = data.optional, once = data.once }
+  local step = { name = data.name, options = data.options, optional = data.optional, once = data.once, is_defined = true }
   refuse_what_is_not_run(data)
   kind_of(data)(self, step, data)
   step.input = with_paths and evaluator(data.input) or values_of(self)(data.input)
@@ -435,6 +435,13 @@ local function mentions(value, text)
   return false
 end
 
+local function supervisors_of(self, data)
+  if not data.supervise or #data.supervise == 0 then return nil end
+  local uses = {}
+  for index, entry in ipairs(data.supervise) do uses[index] = use(self, "supervisor", "supervisors", entry) end
+  return uses
+end
+
 --- Compiles a definition.
 ---@param definition weir.Definition {normal, version, kind, body}
 ---@return table plan {name, version, durability, body | flow, modules, pipelines, check_input, budget}
@@ -452,6 +459,7 @@ function M.compile(definition)
   else
     plan.body = compile_body(self, data.groups, data.output)
   end
+  plan.supervise = supervisors_of(self, data)
   plan.modules, plan.pipelines = sorted(self.modules), sorted(self.pipelines)
   return plan
 end

@@ -214,6 +214,12 @@ local function open_all(self, options)
   self.feed = feed_of.new { boot_ms = self.started_ms }
   self.engine = engine_of.new(self.project, self.store)
   self.engine.observe, self.engine.log = observe(self), self.log
+  self.engine.on_incident = function(incident)
+    self.log:warn("incident " .. incident.state, { incident = incident.id, kind = incident.kind, pipeline = incident.pipeline,
+      error = incident.message, remedy = incident.remedy and incident.remedy.name })
+    self.feed:publish("incident", { pipeline = incident.pipeline, run = incident.run, incident = incident.id, incident_kind = incident.kind,
+      state = incident.state, remedy = incident.remedy and incident.remedy.name, message = incident.message, code = incident.code })
+  end
   self.engine.on_tools_changed = function(server)
     self.log:info("the tools of an mcp server have changed", { server = server })
     self.feed:publish("tools_changed", { server = server })
