@@ -128,7 +128,7 @@ function actions.list(context, store, arguments)
   for index = #list, math.max(1, from), -1 do
     local one = list[index]
     if arguments.json then context.out:line(shape.line(view.shape(one))) end
-    rows[#rows + 1] = { one.id, os.date("%m-%d %H:%M:%S", one.at_ms // 1000), text.safe(where(one)), one.code, one.state,
+    rows[#rows + 1] = { one.id, os.date("%Y-%m-%d %H:%M:%S", one.at_ms // 1000), text.safe(where(one)), one.code, one.state,
       what_was_done(one), text.shorten(text.first_line(one.message), WIDTH) }
   end
   if arguments.json then return end
