@@ -111,7 +111,7 @@ local function what_was_done(one)
   return one.outcome and ("%s, %s"):format(name, one.outcome) or name
 end
 
-local function where(one) return one.step and ("%s/%s"):format(one.pipeline or "?", one.step) or one.pipeline or "" end
+local function where(one) return one.step and ("%s/%s"):format(one.pipeline or "?", one.step) or one.pipeline or one.agent or "" end
 
 local actions = {}
 

@@ -395,7 +395,7 @@ local function recorded_visit(frame, group, visit)
   if group.join ~= "all" and not group.is_single and not chosen then return nil end
   local order, results = {}, {}
   for _, step in ipairs(chosen_steps(group, chosen)) do
-    local status, value, label, n = step_runner.recorded(frame, key_of(frame, group, step, visit))
+    local status, value, label, n = step_runner.recorded(frame, key_of(frame, group, step, visit), step)
     if not status then return nil end
     order[#order + 1] = { step = step, status = status, value = value, label = label, n = n }
     results[step.name] = order[#order]
@@ -421,7 +421,7 @@ local function run_plain(frame, group)
   local key = step.key
   if frame.prefix ~= "" then key = frame.prefix .. key end
   local status, value
-  if has_past(frame) then status, value = step_runner.recorded(frame, key) end
+  if has_past(frame) then status, value = step_runner.recorded(frame, key, step) end
   if not status then status, value = step_runner.run(frame, step, key) end
   if status == "finished" then
     frame.data[step.name] = value

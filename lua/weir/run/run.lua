@@ -38,6 +38,8 @@ local M = {}
 ---@field stuck_s number|nil seconds without a sign of life after which an attempt of a step counts as stuck
 ---@field heard table<string, number>|nil when something was last heard of steps that are under way, by key
 ---@field monitor nil|fun(event: table) hears what it notifies of
+---@field canaries table<string, weir.Canary>|nil versions on trial, by full name
+---@field calls table<string, table>|nil of modules that are on trial, by key: {full, version, ok}
 ---@field at_end table[]|nil operations that are written with its end
 ---@field incidents weir.Incident[]|nil of this run, the oldest first
 ---@field interrupted "parked"|"stopped"|"crashed"|nil why it ends here and goes on later
@@ -47,7 +49,7 @@ M.Run = Run
 
 -- What most runs never have is theirs only once they have it.
 Run.status, Run.steps, Run.busy, Run.waits, Run.limits_ms = "running", 0, 1, {}, {}
-Run.is_supervised, Run.stuck_s, Run.heard = false, nil, nil
+Run.is_supervised = false
 Run.open_stream = stream_of
 Run.run_flow = flow.run
 
@@ -405,6 +407,12 @@ local function note_failure(self, err)
   self.at_end, self.on_kept = operations, written
 end
 
+local function note_trials(self, status)
+  self.at_end = self.at_end or {}
+  local operations = require("weir.healing.canary").operations(self, status)
+  table.move(operations, 1, #operations, #self.at_end + 1, self.at_end)
+end
+
 local function conclude(self, status, result)
   self.status = status
   if status == "finished" then
@@ -420,8 +428,10 @@ local function conclude(self, status, result)
   end
   self.ended_ms = clock.wall_ms()
   if status == "failed" and self.is_supervised and not result.healing then note_failure(self, result) end
+  if self.canaries then note_trials(self, status) end
   keep_end(self)
   if self.on_kept then self.on_kept() end
+  if self.canaries then shielded(require("weir.healing.canary").after, self) end
 end
 
 -- What is kept of this life: the end of the run, that it waits, that it was stopped, or that a person has to look.

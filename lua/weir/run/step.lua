@@ -442,6 +442,11 @@ local function finish(frame, step, key, input, token, asked, from_ms, to_ms, att
   return "failed", locate(refusal, key)
 end
 
+-- How a call of a version on trial has ended.
+local function note_call(frame, step, key, status)
+  require("weir.healing.canary").note(frame.run, step, key, status, frame.held)
+end
+
 -- Does the work and keeps what becomes of it.
 local function carry_out(frame, step, key, input, asked, token, from_ms)
   local run, journal = frame.run, frame.run.journal
@@ -455,6 +460,7 @@ local function carry_out(frame, step, key, input, asked, token, from_ms)
   local status
   status, output = conclude(frame, ok, output)
   local to_ms = wall_ms()
+  if run.canaries then note_call(frame, step, key, status) end
   frame.at_ms = to_ms
   if status == "cancelled" then
     keep_cancelled(frame, key, asked, from_ms, to_ms, attempt, output)
@@ -504,6 +510,7 @@ local function journaled(frame, step, key, input)
   local record, is_again = journal:recall(key, asked, step.kind.has_steps)
   if record and record[4] ~= "cancelled" then
     frame.at_ms = record[6]
+    if run.canaries then note_call(frame, step, key, record[4]) end
     return outcome_of(record)
   end
   native.check()
@@ -596,6 +603,7 @@ local function unkept(frame, step, key, input)
   end
   local status
   status, output = conclude(frame, ok, output)
+  if run.canaries then note_call(frame, step, key, status) end
   if status == "finished" and not frame.is_made_again and run.journal and has_written(frame) then
     status, output = keep_staged(frame, step, key, input, from_ms, output)
   end
@@ -616,7 +624,7 @@ function M.run_unkept(frame, step, key)
   local run = frame.run
   if step.when and not step.when(frame.data) then return "skipped" end
   if run.journal and run.journal.has_past and not frame.is_made_again then
-    local status, value = M.recorded(frame, key)
+    local status, value = M.recorded(frame, key, step)
     if status then return status, value end
   end
   local input, message, code = step.input(frame.data)
@@ -635,13 +643,15 @@ end
 --- are data, whose version the run has pinned.
 ---@param frame table of a run with a journal
 ---@param key string
+---@param step table|nil of the plan
 ---@return "finished"|"failed"|"skipped"|nil status nil: there is none, or it was cancelled
 ---@return any value
 ---@return string|nil label
 ---@return integer|nil n of the record
-function M.recorded(frame, key)
+function M.recorded(frame, key, step)
   local record = frame.run.journal:standing(key)
   if not record then return nil end
+  if step and frame.run.canaries then note_call(frame, step, key, record[4]) end
   frame.at_ms = record[6]
   local status, value, label = outcome_of(record)
   return status, value, label, record.n
