@@ -101,13 +101,19 @@ function M.get(store, given)
   return not_found(given)
 end
 
+local CHOSEN_BY = { "run", "pipeline", "step", "kind" }
+
 local function fits(record, query)
-  return (not query.run or record.run == query.run) and (not query.pipeline or record.pipeline == query.pipeline)
+  for _, name in ipairs(CHOSEN_BY) do
+    if query[name] and record[name] ~= query[name] then return false end
+  end
+  return not query.as_of or record.first_lsn <= query.as_of
 end
 
 --- Approvals that wait, in order of their ids. Does not wait.
 ---@param store weir.Store
----@param query { run: string?, pipeline: string?, limit: integer?, after: string? }|nil limit: default 100;
+---@param query { run: string?, pipeline: string?, step: string?, kind: string?, as_of: integer?, limit: integer?, after: string? }|nil
+---   as_of: only those that had been asked by that place in the store's order, see `store:lsn`; limit: default 100;
 ---   after: the last id of the page before
 ---@return weir.Approval[]|nil fewer than the limit: there are no more
 ---@return string|nil message

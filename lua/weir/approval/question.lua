@@ -5,7 +5,7 @@ local json = require "weir.native.json"
 local ladder = require "weir.approval.ladder"
 
 local M = {
-  pending = "approvals", decided = "decisions", timers = "approvals.timers", -- spaces of the store
+  pending = "approvals", decided = "decisions", timers = "approvals.timers", links = "approvals.links", -- spaces of the store
   id_pattern = "^a_[0-9a-z]*$", id_length = 22,
 }
 

@@ -134,4 +134,22 @@ function M.all(intake, now_ms, tell)
   end
 end
 
+--- Forgets links that expired before a moment. Waits for the disk.
+---@param store weir.Store
+---@param before_ms integer
+---@return integer count
+function M.forget_links(store, before_ms)
+  local count, after = 0, nil
+  repeat
+    local rows = must(store:scan(question.links, { after = after, limit = PAGE }))
+    local operations = {}
+    for _, row in ipairs(rows) do
+      if row.value.expires_ms < before_ms then operations[#operations + 1] = { op = "delete", space = question.links, key = row.key } end
+    end
+    if #operations > 0 then must(store:batch(operations)) end
+    count, after = count + #operations, rows[#rows] and rows[#rows].key
+  until #rows < PAGE
+  return count
+end
+
 return M

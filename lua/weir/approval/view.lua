@@ -121,7 +121,8 @@ local function add_given(lines, record)
     local comment = entry.comment and ": " .. short(entry.comment) or ""
     local whose = entry.on_behalf_of and " in the place of " .. short(entry.on_behalf_of) or ""
     local weight = entry.weight and (", weight %d"):format(entry.weight) or ""
-    add(lines, "given", ("%s by %s%s%s at %s%s"):format(entry.decision, short(entry.by), whose, weight, clock.rfc3339(entry.at_ms), comment))
+    add(lines, "given", ("%s by %s%s%s at %s%s"):format(entry.decision, short(entry.by), whose, weight, clock.rfc3339(entry.at_ms),
+      comment))
     add_value(lines, "  with", entry.answer)
   end
 end

@@ -82,7 +82,7 @@ end
 -- What a host carries out for those who ask it, since it has the store: true, or "looks" for what changes nothing.
 local SERVED = { run = true, runs = "looks", show = "looks", trace = "looks", workspace = true, diff = "looks", cancel = true,
   pause = true, resume = true, retry = true, fork = true, export = "looks", import = true, signal = true, event = true,
-  approvals = "looks", approve = true, reject = true, prune = true, backup = true, modules = "looks", models = "looks",
+  approvals = true, approve = true, reject = true, prune = true, backup = true, modules = "looks", models = "looks",
   graph = "looks", critic = "looks", incidents = true, canary = true, goals = true, reload = true, rollback = true, migrate = true,
   schedule = true, skills = true, reflect = true, candidates = "looks" }
 

@@ -79,7 +79,8 @@ define("use", {
 }, { "use" })
 
 define("quorum", { { "weight", count(1, "that suffices, of all who approve together") },
-  { "weights", { type = "object", minProperties = 1, additionalProperties = count(1), description = "by person or group; 1 for all others" } },
+  { "weights", { type = "object", minProperties = 1, additionalProperties = count(1),
+    description = "by person or group; 1 for all others" } },
 }, { "weight" })
 
 define("rung", {
@@ -291,7 +292,8 @@ define("budget", {
 
 define("reflect_limits", {
   { "usd", amount(0) }, { "tokens", count(1) }, { "seconds", amount(0) }, { "steps", count(1, "of all trials") },
-  { "changes", count(1, "operations of a patch, or lines of a source") }, { "bytes", count(1, "of a patch, or of what changes in a source") },
+  { "changes", count(1, "operations of a patch, or lines of a source") },
+  { "bytes", count(1, "of a patch, or of what changes in a source") },
 }, nil, { minProperties = 1 })
 
 local function share(doc) return { type = "number", minimum = 0, maximum = 1, description = doc } end

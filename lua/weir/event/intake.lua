@@ -182,9 +182,9 @@ end
 --- room, as long as `patience` says. Raises `full` (with `line`, who is), `limit` (events that start one another without end),
 --- and what the store refuses with; then none of them was taken.
 ---@param list weir.Arrival[] at most 200
----@param options { patience: number|nil, more: table[]|nil, is_exact: boolean|nil, waits_for: nil|fun(line: weir.Line): boolean }|nil patience: seconds,
----   math.huge for ever, default 0; more: operations of a batch, done with it; is_exact: when they
----   meet a conflict it is raised, where else all is tried again; waits_for: for whom, default for all
+---@param options { patience: number|nil, more: table[]|nil, is_exact: boolean|nil, waits_for: nil|fun(line: weir.Line): boolean }|nil
+---   patience: seconds, math.huge for ever, default 0; more: operations of a batch, done with it; is_exact: a conflict that they
+---   meet is raised, where else all is tried again; waits_for: for whom, default for all
 ---@return { offset: string, is_new: boolean }[]
 function Intake:take(list, options)
   options = options or {}

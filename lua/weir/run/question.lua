@@ -97,8 +97,8 @@ end
 ---@param frame table
 ---@param key string of the step in the journal
 ---@param fields table kind, title, show, input, form, who, not_initiator, quorum, weights, due_ms, on_timeout, world, again as
----   `weir.approval` keeps them; times: instead of due_ms, gives it and the ladder of a question that is asked at a moment; occurrence: tells questions of one step apart, from 1; waits_as: the key under which it waits, where several steps
----   ask the same
+---   `weir.approval` keeps them; times: instead of due_ms, gives it and the ladder of a question that is asked at a moment;
+---   occurrence: tells questions of one step apart, from 1; waits_as: the key under which it waits, where several steps ask the same
 ---@return table record of the decision
 function M.ask(frame, key, fields)
   local run = frame.run

@@ -11,8 +11,8 @@ local or_null = require("weir.value").or_null
 local function voices(record)
   local list = json.list {}
   for index, entry in ipairs(record.given) do
-    list[index] = { by = entry.by, on_behalf_of = entry.on_behalf_of, weight = entry.weight, decision = entry.decision, answer = or_null(entry.answer), comment = or_null(entry.comment),
-      hash = entry.hash, via = entry.via, at = shape.time(entry.at_ms) }
+    list[index] = { by = entry.by, on_behalf_of = entry.on_behalf_of, weight = entry.weight, decision = entry.decision,
+      answer = or_null(entry.answer), comment = or_null(entry.comment), hash = entry.hash, via = entry.via, at = shape.time(entry.at_ms) }
   end
   return list
 end

@@ -8,9 +8,9 @@ local points = dofile "spec/lua/weir/points.lua"
 local M = {}
 
 -- Where the fields of an object are written; those of all others stand in a step.
-local PLACES = { pipeline = "pipeline", queue = "pipeline", budget = "pipeline", use = "pipeline", reflect = "pipeline", trigger = "trigger",
-  dedupe = "trigger", debounce = "trigger", throttle = "trigger", batch = "trigger", group = "group", at_least = "group",
-  by_deadline = "group", branch = "group", gate = "group" }
+local PLACES = { pipeline = "pipeline", queue = "pipeline", budget = "pipeline", use = "pipeline", reflect = "pipeline",
+  reflect_limits = "pipeline", trigger = "trigger", dedupe = "trigger", debounce = "trigger", throttle = "trigger", batch = "trigger",
+  group = "group", at_least = "group", by_deadline = "group", branch = "group", gate = "group" }
 
 local function code(cell) return cell:match "^`(.*)`$" end
 

@@ -46,6 +46,22 @@ describe("the HTTP door", function()
       assert.equal("approve", ask("GET", "/api/approvals/" .. asked.id).value.decision)
     end)
 
+    local function ids_of(page)
+      local ids = {}
+      for index, one in ipairs(page.items) do ids[index] = one.id end
+      return ids
+    end
+
+    it("has another person decide in one's place", function()
+      local asked = waiting "delegated"
+      local answer = ask("POST", "/api/approvals/" .. asked.id .. "/delegate", { to = "zoe", by = "ada", ["until"] = "2100-01-01T00:00:00Z" })
+      assert.same({ 200, "ada", "zoe" }, { answer.status, answer.value.delegated[1].by, answer.value.delegated[1].to })
+      assert.equal(422, ask("POST", "/api/approvals/" .. asked.id .. "/delegate", { to = "zoe", ["until"] = "soon" }).status)
+      assert.equal(422, ask("POST", "/api/approvals/" .. asked.id .. "/delegate", { to = "ada", by = "ada" }).status)
+      assert.equal(200, ask("POST", "/api/approvals/" .. asked.id, { decision = "approve", by = "zoe" }).status)
+      assert.equal(409, ask("POST", "/api/approvals/" .. asked.id .. "/delegate", { to = "zoe", by = "ada" }).status)
+    end)
+
     it("refuses the second decision and says who was first", function()
       local asked = waiting "draft 2"
       assert.equal(200, ask("POST", "/api/approvals/" .. asked.id, { decision = "reject", by = "ada" }).status)
@@ -64,21 +80,26 @@ describe("the HTTP door", function()
       assert.equal(200, ask("POST", "/api/approvals/" .. asked.id, { decision = "reject" }).status)
     end)
 
-    it("decides many at once, if they are those that were listed", function()
+    it("decides many at once as of the moment at which they were listed, and none that came later", function()
       local ids = {}
       for n = 1, 3 do ids[n] = select(2, waiting("many " .. n)) end
       local page = ask("GET", "/api/approvals?pipeline=ask").value
       assert.equal(3, #page.items)
       local _, late = waiting "many 4"
       local where = { pipeline = "ask" }
-      assert.equal(409, ask("POST", "/api/approvals", { decision = "approve", where = where, snapshot = page.snapshot }).status)
-      page = ask("GET", "/api/approvals?pipeline=ask").value
+      assert.equal(200, ask("POST", "/api/approvals/" .. ids_of(page)[1], { decision = "reject" }).status)
       local done = ask("POST", "/api/approvals", { decision = "approve", where = where, snapshot = page.snapshot })
-      assert.same({ 200, 4 }, { done.status, #done.value.items })
+      assert.same({ 200, 2 }, { done.status, #done.value.items })
       for _, item in ipairs(done.value.items) do assert.equal("approve", item.decision) end
-      ids[4] = late
-      for _, id in ipairs(ids) do assert.equal("approve", ended(id).output.decision) end
-      assert.equal(json.null, ask("GET", "/api/approvals?limit=1&cursor=a_0").value.snapshot)
+      for _, id in ipairs(ids) do ended(id) end
+      local left = ask("GET", "/api/approvals?pipeline=ask").value
+      assert.same({ 1, late }, { #left.items, left.items[1].run })
+      assert.equal(0, #ask("GET", "/api/approvals?pipeline=ask&snapshot=" .. page.snapshot).value.items)
+      done = ask("POST", "/api/approvals", { decision = "approve", where = { pipeline = "ask", step = "release" }, snapshot = left.snapshot })
+      assert.equal(1, #done.value.items)
+      for _, wrong in ipairs { "x", "999999999999999999", "" } do
+        assert.equal(422, ask("POST", "/api/approvals", { decision = "approve", where = where, snapshot = wrong }).status)
+      end
     end)
 
     it("decides several that are named, each as it was shown, and none that came later", function()
@@ -327,6 +348,11 @@ return weir.pipeline "streams" { weir.group "g" { weir.step "talk" { agent = "ta
       local series = 'weir_candidates{pipeline="wordy",state="kept"} 1'
       assert.is_true(wire.eventually(function() return ask("GET", "/metrics").body:find(series, 1, true) ~= nil end))
       assert.is_true(#ask("GET", "/api/runs/" .. id).value.candidates > 0)
+      local one = ask("GET", "/api/candidates?pipeline=wordy").value.items[1]
+      assert.same({ "kept", "rule" }, { one.state, one.by })
+      assert.same(one, ask("GET", "/api/candidates/" .. one.id).value)
+      assert.equal(404, ask("GET", "/api/candidates/c_0").status)
+      assert.equal(404, ask("GET", "/api/candidates/nothing").status)
       assert.is_true(wire.eventually(function()
         return ask("GET", "/api/runs?pipeline=wordy-reflection").value.items[1].status == "finished"
       end))
