@@ -32,6 +32,7 @@ M.families = {
     { name = "import", summary = "take a run from a file" },
     { name = "signal", summary = "send a signal to a run" },
     { name = "event", summary = "send events, look at those that came, give them again" },
+    { name = "incidents", summary = "list what went wrong and what was done about it" },
     { name = "approvals", summary = "list what waits for a person's decision" },
     { name = "approve", summary = "approve what waits, or answer it" },
     { name = "reject", summary = "reject what waits" },
@@ -59,6 +60,7 @@ M.families = {
     { name = "skills", summary = "list skills and how they do; try or remove one" },
     { name = "reload", summary = "have files serve as they are now" },
     { name = "migrate", summary = "bind runs to another version of their pipeline" },
+    { name = "canary", summary = "put a new version on trial for a part of the runs" },
     { name = "rollback", summary = "have the version before serve again" },
     { name = "test", summary = "run specs inside the host" },
     { name = "bench", summary = "measure weir on this machine" },
@@ -81,8 +83,8 @@ end
 local SERVED = { run = true, runs = "looks", show = "looks", trace = "looks", workspace = true, diff = "looks", cancel = true,
   pause = true, resume = true, retry = true, fork = true, export = "looks", import = true, signal = true, event = true,
   approvals = true, approve = true, reject = true, prune = true, backup = true, modules = "looks", models = "looks",
-  graph = "looks", critic = "looks", goals = true, reload = true, rollback = true, migrate = true, schedule = true, skills = true,
-  reflect = true, candidates = "looks" }
+  graph = "looks", critic = "looks", incidents = true, canary = true, goals = true, reload = true, rollback = true, migrate = true,
+  schedule = true, skills = true, reflect = true, candidates = "looks" }
 
 --- Whether a command is carried out by the host that has the store, where there is one.
 ---@param name string|nil

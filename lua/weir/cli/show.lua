@@ -151,12 +151,23 @@ local function say_items(self, items, indent)
   end
 end
 
+-- `remedy parameter {"options":{...}} by thresholds, incident i_...`
+local function say_remedy(self, err, indent)
+  local remedy = type(err) == "table" and err.remedy
+  if type(remedy) ~= "table" then return end
+  local args = type(remedy.args) == "table" and next(remedy.args) ~= nil and " " .. json.encode(remedy.args) or ""
+  local by = type(remedy.by) == "string" and " by " .. remedy.by or ""
+  self:say(indent .. self.out:paint("yellow", text.shorten(text.safe(("remedy %s%s%s, incident %s"):format(remedy.name, args, by,
+    remedy.incident)), VALUE_WIDTH)))
+end
+
 local function say_details(self, step, indent)
   for _, failed in ipairs(step.attempts) do
     self:say(indent .. self.out:paint("yellow", ("attempt %d failed after %s: %s (%s); waited %s"):format(failed.attempt,
       text.duration((failed.to_ms - failed.from_ms) / 1000), text.first_line(failed.error and failed.error.message or "?"),
       failed.error and failed.error.code or "?", text.duration(failed.delay))))
     say_stopped(self, failed.error and failed.error.stopped, indent .. "  ")
+    say_remedy(self, failed.error, indent .. "  ")
   end
   if step.model then say_model(self, step, indent) end
   if step.drafts then say_drafts(self, step.drafts, indent) end

@@ -25,7 +25,7 @@ function M.new()
   return setmetatable({ runs = family(), steps = family(), seconds = family(), reloads = family(), gaps = 0,
     asked = family(), tokens = family(), usd = family(), first = family(), blocked = family(),
     plans = family(), schedules = family(), lags = family(), branches = family(), stopped = family(), verdicts = family(),
-    saved = family() }, Metrics)
+    saved = family(), incidents = family() }, Metrics)
 end
 
 local function escape(text)
@@ -122,6 +122,8 @@ function Metrics:note(event)
     add(self.blocked, { "channel", pipeline .. "/" .. (data.name or "") }, data.blocked_s)
   elseif event.kind == "plan" then
     add(self.plans, { "pipeline", pipeline, "planner", data.planner or "", "state", data.status })
+  elseif event.kind == "incident" then
+    add(self.incidents, { "pipeline", pipeline, "kind", data.incident_kind or "", "state", data.state or "", "remedy", data.remedy or "" })
   elseif event.kind == "reload" or event.kind == "reload_failed" then
     add(self.reloads, { "module", data.name or "", "result", event.kind == "reload" and "ok" or "failed" })
   end
@@ -142,7 +144,7 @@ end
 ---@param feed weir.Feed
 function Metrics:follow(feed)
   local follower = feed:follow { kinds = { "run", "step", "model", "schedule", "stream", "decision", "verdict", "plan", "reload",
-    "reload_failed" } }
+    "reload_failed", "incident" } }
   local _ <close> = setmetatable({}, { __close = function() follower:close() end })
   while true do
     local event, why = follower:next()
@@ -212,6 +214,11 @@ local function pending_approvals(store)
     native.yield()
   until #page < 1000
   return count
+end
+
+local function open_incidents(store)
+  local page = store:scan("incidents.by", { prefix = "open/", limit = 1000 })
+  return page and #page or 0
 end
 
 -- Buckets of the store are each of its own; those of Prometheus count what is below as well.
@@ -292,6 +299,8 @@ function Metrics:text(host)
   write_counter(lines, "weir_runs_total", "Runs that have ended, by pipeline and state.", self.runs)
   write_counter(lines, "weir_steps_total", "Steps that have ended, by pipeline and state.", self.steps)
   write_histogram(lines, "weir_step_duration_seconds", "How long steps took.", self.seconds)
+  write_counter(lines, "weir_incidents_total", "Incidents, by what was done about them.", self.incidents)
+  write_value(lines, "weir_incidents_open", "gauge", "Incidents that somebody has to look at.", open_incidents(host.store))
   write_counter(lines, "weir_reloads_total", "Modules that were loaded again, by result.", self.reloads)
   write_counter(lines, "weir_model_requests_total", "Calls of models, by what came of them.", self.asked)
   write_counter(lines, "weir_model_tokens_total", "Tokens of calls of models, as far as their providers count them.", self.tokens)

@@ -14,6 +14,8 @@ local M = {}
 ---@field draft integer|nil  of a step with a critic: which one is made, from 1
 ---@field planned weir.planning.Shared|weir.reflection.Trial|nil inside a plan, or a trial of another version: what its steps share
 ---@field verdict table|nil   that let the output of its step pass
+---@field pipeline { plan: table, prefix: string }|nil the pipeline of another one that its steps are of, and what their keys begin with
+---@field remedied table|nil what a remedy has changed for the step: {key, options?, model?}
 ---@field counters table|nil  of a flow: how often a name was used
 
 --- The modules that all steps inside of a frame use, if these are not the run's: in a trial of another version.
@@ -39,7 +41,7 @@ end
 ---@return weir.Frame
 function M.inner(outer, prefix, data)
   return { run = outer.run, prefix = prefix, data = data, branch = outer.branch, branch_of = outer.branch_of, planned = outer.planned,
-    held = M.held_in(outer) }
+    held = M.held_in(outer), pipeline = outer.pipeline }
 end
 
 return M

@@ -247,6 +247,7 @@ function M.finish(run, entry)
   local operations = {}
   drop_timers(operations, run, true)
   follow(operations, run)
+  for _, operation in ipairs(run.at_end or {}) do operations[#operations + 1] = operation end
   if run.parent_id then operations[#operations + 1] = M.wake_operation(run.parent_id) end
   if #operations == 0 then return run.journal:append(entry, M.row(run), true) end
   operations[#operations + 1] = { op = "entry", journal = run.journal.handle, entry = entry, row = M.row(run), ended = true }

@@ -61,14 +61,6 @@ local function use(self, kind, folder, entry)
   return { name = entry.use, label = entry.use, kind = kind, module = module, options = entry.options }
 end
 
--- What a definition may say and weir checks and prints, but does not carry out. It is refused before a
--- run begins, so that nothing that was asked for is silently left out.
-local TOP_NOT_RUN = { "supervise" }
-
-local function refuse(message, ...)
-  failure.raise("unavailable", message .. ", which this version of weir checks and prints but does not run", ...)
-end
-
 local COMPILE = {}
 
 local function remind_of(given)
@@ -366,7 +358,7 @@ local function label_of(data)
 end
 
 function compile_step(self, data, with_paths)
-  local step = { name = data.name, options = data.options, optional = data.optional, once = data.once }
+  local step = { name = data.name, options = data.options, optional = data.optional, once = data.once, is_defined = true }
   kind_of(data)(self, step, data)
   step.input = with_paths and evaluator(data.input) or values_of(self)(data.input)
   if data.input == nil then step.input = function() return {} end end
@@ -480,14 +472,18 @@ local function mentions(value, text)
   return false
 end
 
+local function supervisors_of(self, data)
+  if not data.supervise or #data.supervise == 0 then return nil end
+  local uses = {}
+  for index, entry in ipairs(data.supervise) do uses[index] = use(self, "supervisor", "supervisors", entry) end
+  return uses
+end
+
 --- Compiles a definition.
 ---@param definition weir.Definition {normal, version, kind, body}
 ---@return table plan {name, version, durability, body | flow, modules, pipelines, check_input, budget}
 function M.compile(definition)
   local data = definition.normal
-  for _, field in ipairs(TOP_NOT_RUN) do
-    if data[field] ~= nil then refuse("pipeline '%s' has '%s'", data.name, field) end
-  end
   local self = { modules = {}, pipelines = {} }
   local plan = { name = data.name, version = definition.version, durability = data.durability or "step", upgrade = data.upgrade,
     check_input = input_checker(data.input), input_schema = data.input, budget = data.budget,
@@ -498,6 +494,7 @@ function M.compile(definition)
     plan.body = compile_body(self, data.groups, data.output)
   end
   plan.reflect = reflect_of(self, data)
+  plan.supervise = supervisors_of(self, data)
   plan.modules, plan.pipelines = sorted(self.modules), sorted(self.pipelines)
   return plan
 end

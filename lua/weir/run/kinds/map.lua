@@ -413,6 +413,15 @@ local function note_summary(self)
     recalled = self.recalled, failures = json.list(self.failures) } }
 end
 
+-- A supervisor may have fewer items worked on at once, those of this map too.
+local function supervise(self)
+  local run = self.frame.run
+  local limit = require("weir.healing.controls").concurrency(run.engine.store, run.plan.name)
+  if limit then self.pace:cap(limit) end
+  run.paces = run.paces or setmetatable({}, { __mode = "k" })
+  run.paces[self.pace] = true
+end
+
 local function new(frame, step, key, attempt)
   local draft = frame.draft or 1
   local self = setmetatable({ frame = frame, step = step, key = key, open = {}, first = 0, opened = 0, outputs = json.list {},
@@ -420,6 +429,7 @@ local function new(frame, step, key, attempt)
     room = {}, reduced_to = 0,
     told_s = clock.now(), from_s = clock.now(), pace = pace_of.new(step.concurrency), keeper_waiter = native.waiter(),
     tag = draft == 1 and attempt == 1 and "" or ("#%d.%d"):format(draft, attempt) }, Mapping)
+  if frame.run.is_supervised then supervise(self) end
   self.on_attempt_failed = function(err) if err.code == "full" then self.pace:full() end end
   if step.reduce then self.reducer = reduce_of.new(frame, step, key, false) end
   return self
