@@ -278,6 +278,8 @@ local function check_map(self, map, keys, place, around, from)
   body[map.each.name] = true
   check_condition(self, map["until"], below(keys, "until"), place_with(scope.union(seen, body)))
   local inner = place_with(seen, {}, map.each.name)
+  -- A body of several steps is called `each` by whoever names none: nothing in it or around it is hidden by that name.
+  if map.each.groups and map.each.name == "each" then return check_step(self, map.each, below(keys, "each"), inner, {}, around) end
   check_step(self, map.each, below(keys, "each"), inner, around, scope.union(around, { [map.each.name] = true }))
 end
 
@@ -623,13 +625,61 @@ local function check_trigger(self, trigger, keys)
   end
 end
 
+local METRIC_ROOTS = { output = true, input = true, usage = true }
+
+local function check_metric(self, metric)
+  local keys = { "reflect", "metric" }
+  if metric == nil then
+    local what = "metric is missing: a path such as $.output.score, or a critic that scores; without it nothing tells what is better"
+    return refuse_plainly(self, keys, what)
+  end
+  if type(metric) == "table" then return check_use(self, { "critic", "judge" }, metric, keys) end
+  local compiled, message = path.compile(metric)
+  if not compiled then return refuse_plainly(self, keys, "metric: " .. message) end
+  if not METRIC_ROOTS[compiled.root] then
+    refuse_plainly(self, keys, ("metric: path '%s' has to begin with $.output, $.input or $.usage"):format(metric))
+  end
+end
+
+-- What a reflection may not change are steps and groups that there are.
+local function check_protect(self, names)
+  for index, name in ipairs(names or {}) do
+    if not self.all_steps[name] and not self.all_groups[name] then
+      local known = scope.union(self.all_steps, self.all_groups)
+      refuse_plainly(self, { "reflect", "protect", index - 1 }, ("protect: '%s' is no step or group here"):format(name), "not_found",
+        suggest.nearest(name, value_of.names(known)))
+    end
+  end
+end
+
+local function check_examples(self, examples, input)
+  local validate = examples and input and schema.compile(input)
+  for index, example in ipairs(validate and examples or {}) do
+    local fits, errors = validate(schema.defaults(input, example), "input")
+    if not fits then
+      refuse_plainly(self, { "reflect", "examples", index - 1 }, ("examples: the pipeline does not take it: %s"):format(errors[1].message))
+    end
+  end
+end
+
+local function check_reflect(self, reflect)
+  if not reflect then return end
+  check_use(self, { "reflection" }, reflect, { "reflect" })
+  if not self.root.groups then
+    refuse_plainly(self, { "reflect" }, "a flow is a program, which no patch can change: reflect is for declared pipelines")
+  end
+  check_metric(self, reflect.metric)
+  check_protect(self, reflect.protect)
+  check_examples(self, reflect.examples, self.root.input)
+end
+
 local function check_top(self, data)
   check_schema(self, data.input, { "input" })
   for index, trigger in ipairs(data.on or {}) do check_trigger(self, trigger, { "on", index - 1 }) end
   for index, use in ipairs(data.supervise or {}) do
     check_use(self, { "supervisor" }, use, { "supervise", index - 1 })
   end
-  check_use(self, { "reflection" }, data.reflect, { "reflect" })
+  check_reflect(self, data.reflect)
   check_duration(self, data.retention, { "retention" })
   if data.queue then
     check_use(self, { "policy" }, data.queue.policy, { "queue", "policy" })
@@ -656,6 +706,12 @@ local function note_steps(value, names)
   end
 end
 
+local function note_groups(groups, names)
+  for _, group in ipairs(type(groups) == "table" and groups or {}) do
+    if type(group) == "table" and type(group.name) == "string" then names[group.name] = true end
+  end
+end
+
 local function by_place(a, b)
   if (a.line or 0) ~= (b.line or 0) then return (a.line or 0) < (b.line or 0) end
   return (a.column or 0) < (b.column or 0)
@@ -675,9 +731,10 @@ M.trigger_fields = require("weir.definition.form").is_trigger_field
 ---   Without `modules` names are not checked.
 ---@return weir.DefinitionError[]  in order of lines; empty if all is well
 function M.check(data, sources, options)
-  local self = setmetatable({ root = data, sources = sources, errors = {}, all_steps = {}, validators = {} }, Checker)
+  local self = setmetatable({ root = data, sources = sources, errors = {}, all_steps = {}, all_groups = {}, validators = {} }, Checker)
   self.lookup = options and options.modules
   note_steps(data, self.all_steps)
+  note_groups(data.groups, self.all_groups)
   check_top(self, data)
   if data.groups then
     local outer = {}

@@ -290,9 +290,23 @@ define("budget", {
   { "otherwise", one_of("fail", "pause", "ask") },
 })
 
+define("reflect_limits", {
+  { "usd", amount(0) }, { "tokens", count(1) }, { "seconds", amount(0) }, { "steps", count(1, "of all trials") },
+  { "changes", count(1, "operations of a patch, or lines of a source") }, { "bytes", count(1, "of a patch, or of what changes in a source") },
+}, nil, { minProperties = 1 })
+
+local function share(doc) return { type = "number", minimum = 0, maximum = 1, description = doc } end
+
 define("reflect", {
-  { "use", ref "module" }, { "options", ref "options" }, { "metric", anything() }, { "iterations", count(1) },
-  { "approve", one_of("human", "auto") },
+  { "use", ref "module" }, { "options", ref "options" },
+  { "metric", either(text "a path to a number below $.output, $.input or $.usage", ref "use") }, { "better", one_of("higher", "lower") },
+  { "iterations", count(1, "candidates after one run") }, { "patience", count(1, "candidates one after the other that are not kept") },
+  { "margin", amount(0, "by which share a candidate has to be better") },
+  { "holdout", share "of the inputs, which the reflection never sees" },
+  { "examples", { type = "array", items = { type = "object" }, description = "inputs to measure on, besides those of earlier runs" } },
+  { "recorded", count(0, "inputs of earlier runs to measure on") },
+  { "approve", one_of("human", "auto") }, { "who", many(text "a person or group") },
+  { "protect", many(ref "name", "steps and groups that no reflection may change") }, { "limits", ref "reflect_limits" },
 }, { "use" })
 
 define("pipeline", {

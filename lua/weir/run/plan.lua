@@ -64,7 +64,6 @@ end
 -- What a definition may say and weir checks and prints, but does not carry out. It is refused before a
 -- run begins, so that nothing that was asked for is silently left out.
 local STREAMS_NOT_RUN = { spill = true }
-local TOP_NOT_RUN = { "supervise", "reflect" }
 
 local function refuse(message, ...)
   failure.raise("unavailable", message .. ", which this version of weir checks and prints but does not run", ...)
@@ -280,6 +279,19 @@ function COMPILE.speculate(self, step, data)
   for index, branch in ipairs(fields.branches) do step.branches[index] = compile_step(self, branch) end
 end
 
+-- What follows a run of a pipeline that reflects; the library alone writes it, see `weir.reflection.start`.
+function COMPILE.reflection(self, step, data)
+  local fields = data.reflection
+  step.kind, step.reflection = require "weir.run.kinds.reflect", fields
+  step.proposer = use(self, "reflection", "reflections", fields.reflect)
+  local metric = fields.reflect.metric
+  if type(metric) == "table" then
+    step.judge = use(self, "critic", "critics", metric)
+  else
+    step.metric = must(path.compile(metric))
+  end
+end
+
 function COMPILE.run(_, step, data)
   step.kind = data.run_kind
 end
@@ -361,7 +373,7 @@ local function label_of(data)
 end
 
 function compile_step(self, data, with_paths)
-  local step = { name = data.name, options = data.options, optional = data.optional, once = data.once }
+  local step = { name = data.name, options = data.options, optional = data.optional, once = data.once, is_defined = true }
   refuse_what_is_not_run(data)
   kind_of(data)(self, step, data)
   step.input = with_paths and evaluator(data.input) or values_of(self)(data.input)
@@ -458,6 +470,14 @@ local function sorted(set)
   return names
 end
 
+-- Who reflects and who judges are pinned with the run, so that what follows its end needs nothing that may have changed.
+local function reflect_of(self, data)
+  if not data.reflect then return nil end
+  use(self, "reflection", "reflections", data.reflect)
+  if type(data.reflect.metric) == "table" then use(self, "critic", "critics", data.reflect.metric) end
+  return data.reflect
+end
+
 -- Whether a text is anywhere in a value.
 local function mentions(value, text)
   if type(value) == "string" then return value:find(text, 1, true) ~= nil end
@@ -468,14 +488,18 @@ local function mentions(value, text)
   return false
 end
 
+local function supervisors_of(self, data)
+  if not data.supervise or #data.supervise == 0 then return nil end
+  local uses = {}
+  for index, entry in ipairs(data.supervise) do uses[index] = use(self, "supervisor", "supervisors", entry) end
+  return uses
+end
+
 --- Compiles a definition.
 ---@param definition weir.Definition {normal, version, kind, body}
 ---@return table plan {name, version, durability, body | flow, modules, pipelines, check_input, budget}
 function M.compile(definition)
   local data = definition.normal
-  for _, field in ipairs(TOP_NOT_RUN) do
-    if data[field] ~= nil then refuse("pipeline '%s' has '%s'", data.name, field) end
-  end
   local self = { modules = {}, pipelines = {} }
   local plan = { name = data.name, version = definition.version, durability = data.durability or "step", upgrade = data.upgrade,
     check_input = input_checker(data.input), input_schema = data.input, budget = data.budget,
@@ -485,6 +509,8 @@ function M.compile(definition)
   else
     plan.body = compile_body(self, data.groups, data.output)
   end
+  plan.reflect = reflect_of(self, data)
+  plan.supervise = supervisors_of(self, data)
   plan.modules, plan.pipelines = sorted(self.modules), sorted(self.pipelines)
   return plan
 end

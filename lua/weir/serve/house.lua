@@ -6,6 +6,7 @@ local digest = require "weir.native.hash"
 local failure = require "weir.failure"
 local clock = require "weir.port.clock"
 local event_log = require "weir.event.log"
+local incident = require "weir.healing.incident"
 local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local outbox = require "weir.outbox"
@@ -81,6 +82,7 @@ local function tidy(host)
   local removed, message, code = queue.expire(host.store, now_ms)
   if removed == nil then failure.raise(code or "failed", "%s", message) end
   workspace.expire(host.store, now_ms)
+  incident.expire(host.store, now_ms)
   event_log.expire(host.store, now_ms - event_log.KEPT * 1000)
   tend.forget_links(host.store, now_ms - LINKS_KEPT_MS)
 end

@@ -2,6 +2,7 @@
 --- serves those who talk to it until it is stopped. The one owner of what it opens: everything ends with `stop`.
 
 local bucket = require "weir.serve.bucket"
+local canary = require "weir.healing.canary"
 local clock = require "weir.port.clock"
 local engine_of = require "weir.run.engine"
 local failure = require "weir.failure"
@@ -215,6 +216,12 @@ local function open_all(self, options)
   self.feed = feed_of.new { boot_ms = self.started_ms }
   self.engine = engine_of.new(self.project, self.store)
   self.engine.observe, self.engine.log = observe(self), self.log
+  self.engine.on_incident = function(incident)
+    self.log:warn("incident " .. incident.state, { incident = incident.id, kind = incident.kind, pipeline = incident.pipeline,
+      error = incident.message, remedy = incident.remedy and incident.remedy.name })
+    self.feed:publish("incident", { pipeline = incident.pipeline, run = incident.run, incident = incident.id, incident_kind = incident.kind,
+      state = incident.state, remedy = incident.remedy and incident.remedy.name, message = incident.message, code = incident.code })
+  end
   self.engine.on_tools_changed = function(server)
     self.log:info("the tools of an mcp server have changed", { server = server })
     self.feed:publish("tools_changed", { server = server })
@@ -263,6 +270,23 @@ function Host:reload(via)
   return require("weir.registry.reload").all(self.project.registry, { via = via or "cli", action = "reload" })
 end
 
+-- What a reload has changed begins on trial, where the project says so. What has no version before simply serves.
+local function try_reloaded(self, report)
+  local setting = self.settings.canary
+  if not setting or report.action and report.action ~= "reload" then return end
+  for _, one in ipairs(report.reloaded) do
+    if one.from and one.to and one.from ~= one.to then
+      native.spawn_root(function()
+        local ok, err = pcall(canary.start, self.engine, one.name, { percent = setting.percent, policy = setting.policy,
+          options = setting.options, by = "weir", via = "reload" })
+        if ok then return self.log:info("a version is on trial", { name = one.name, version = one.to, percent = setting.percent }) end
+        native.recover()
+        self.log:warn("a version could not be put on trial, and serves", { name = one.name, error = failure.of(err).message })
+      end)
+    end
+  end
+end
+
 --- Tells the log and the feed what was reloaded, and what could not be.
 ---@param report { reloaded: table[], failed: table[] }
 function Host:tell_reload(report)
@@ -275,6 +299,7 @@ function Host:tell_reload(report)
     self.log:info("reloaded", one)
     self.feed:publish("reload", one)
   end
+  try_reloaded(self, report)
 end
 
 -- Stopping ------------------------------------------------------------------------------------------

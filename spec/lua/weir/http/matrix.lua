@@ -37,6 +37,8 @@ return {
   { "POST", "/api/schedules/{id}/backfill", "run", body = '{"from":"2026-01-01","to":"2026-01-02"}' },
   { "GET", "/api/pipelines", "read" },
   { "GET", "/api/pipelines/{name}", "read" },
+  { "GET", "/api/goals", "read" },
+  { "GET", "/api/goals/{id}", "read" },
   { "GET", "/api/skills", "read" },
   { "GET", "/api/skills/{name}", "read" },
   { "GET", "/api/modules", "read" },

@@ -281,6 +281,29 @@ describe("the HTTP door", function()
       for line in answer.body:gmatch "weir_step_duration_seconds_bucket[^\n]+" do assert.matches('le="[%d.+Inf]+"', line) end
     end)
 
+    it("counts how full streams between steps are, and how long steps waited for their readers", function()
+      local support = dofile "spec/lua/weir/cli/support.lua"
+      support.write(world.folder, "modules/agents/talk.lua", [[
+return { kind = "agent", name = "talk", api = 1, execute = function(ctx) for i = 1, 20 do ctx:emit(i) end return true end }
+]])
+      support.write(world.folder, "modules/agents/slow.lua", [[
+return { kind = "agent", name = "slow", api = 1, execute = function(ctx) for _ in ctx:items() do ctx:sleep(0.02) end return true end }
+]])
+      support.write(world.folder, "pipelines/streams.lua", [[
+local weir = require "weir"
+return weir.pipeline "streams" { weir.group "g" { weir.step "talk" { agent = "talk", stream = { buffer = 2 } },
+  weir.step "slow" { agent = "slow", from = "talk" } } }
+]])
+      local id = ask("POST", "/api/runs", { pipeline = "streams" }).value.run
+      assert.is_true(wire.eventually(function()
+        return ask("GET", "/metrics").body:match 'weir_channel_depth{channel="streams/talk"} ([12])\n' ~= nil
+      end))
+      assert.is_true(wire.eventually(function() return ask("GET", "/api/runs/" .. id).value.status == "finished" end))
+      local text = ask("GET", "/metrics").body
+      assert.is_true(tonumber(text:match 'weir_channel_blocked_seconds_total{[^}]*} ([%d.e+-]+)') > 0.1)
+      assert.is_nil(text:find('weir_channel_depth{channel="streams/talk"}', 1, true))
+    end)
+
     it("counts plans, and shows them in the run that made them", function()
       local input = { folder = "docs", out = "report_of_a_spec.md" }
       local line = ask("POST", "/api/runs?wait=60s", { pipeline = "report", input = input }).value
@@ -289,6 +312,14 @@ describe("the HTTP door", function()
       local shown = ask("GET", "/api/runs/" .. line.run).value
       assert.same({ "report/plan/", "rules" }, { shown.plans[1].prefix, shown.plans[1].planner })
       assert.is_table(shown.plans[1].normal.groups)
+      local page = ask("GET", "/api/goals?limit=1").value
+      local goal = page.items[1]
+      assert.same({ line.run, line.status, 1, goal.goal }, { goal.run, goal.status, goal.plans, page.next })
+      assert.same({ items = json.list {}, next = json.null }, ask("GET", "/api/goals?cursor=" .. goal.goal).value)
+      local whole = ask("GET", "/api/goals/" .. goal.goal).value
+      assert.match("one report", whole.says, 1, true)
+      assert.match("folder_documents(", table.concat(whole.plans[1].steps, "\n"), 1, true)
+      assert.equal(404, ask("GET", "/api/goals/g_zz").status)
     end)
 
     it("tells of skills: what they may do, how their calls went", function()
@@ -302,6 +333,24 @@ describe("the HTTP door", function()
       local text = ask("GET", "/metrics").body
       assert.match('weir_skill_calls_total{skill="read_csv",version="1.0.0",result="good"} 1', text, 1, true)
       assert.match('weir_skills{state="shadow"} 1', text, 1, true)
+    end)
+
+    it("reflects on runs as they finish, counts what is proposed, and shows it with the run", function()
+      local file = assert(io.open(world.folder .. "/pipelines/wordy.lua", "w"))
+      file:write([[return require("weir").pipeline "wordy" {
+        input = { text = "string = The tide came in. The boats rose with it. The net was full." },
+        require("weir").step "short" { agent = "summarize", options = { words = 4, method = "lead" }, input = { text = "$.input.text" } },
+        output = { words = "$.short.words" },
+        reflect = { use = "tune", options = { vary = { { step = "short", option = "words", values = { 4, 9 } } } },
+          metric = "$.output.words", approve = "auto", examples = { { text = "One is few. Two are more." } } } }]])
+      file:close()
+      local id = ask("POST", "/api/runs?wait=60s", { pipeline = "wordy", input = {} }).value.run
+      local series = 'weir_candidates{pipeline="wordy",state="kept"} 1'
+      assert.is_true(wire.eventually(function() return ask("GET", "/metrics").body:find(series, 1, true) ~= nil end))
+      assert.is_true(#ask("GET", "/api/runs/" .. id).value.candidates > 0)
+      assert.is_true(wire.eventually(function()
+        return ask("GET", "/api/runs?pipeline=wordy-reflection").value.items[1].status == "finished"
+      end))
     end)
 
     it("has metrics that promtool finds nothing wrong with", function()

@@ -139,6 +139,34 @@ describe("a stream between steps", function()
     end)
   end)
 
+  it("begins its reader at the first item, while the source is still at work", function()
+    local seen = {}
+    agents.slow = function(ctx)
+      for i = 1, 3 do
+        ctx:emit(i)
+        ctx:sleep(1)
+      end
+      seen[#seen + 1] = "source has ended"
+    end
+    agents.first = function(ctx)
+      for item in ctx:items() do seen[#seen + 1] = item end
+      return true
+    end
+    local of = run { S "source" { agent = "slow", stream = true }, S "sink" { agent = "first", from = "source" } }
+    assert.equal("finished", of.status, of.error and of.error.message)
+    assert.same({ 1, 2, 3, "source has ended" }, seen)
+  end)
+
+  it("ends with the value that its step returns, which is its outcome", function()
+    agents.total = function(ctx)
+      for i = 1, 3 do ctx:emit(i) end
+      return { total = 6 }
+    end
+    local of = testing.run(P "stream" { G "g" { S "source" { agent = "total", stream = true }, S "sink" { agent = "read", from = "source", input = {} } },
+      output = { source = "$.source", sink = "$.sink" } }, { agents = agents })
+    assert.same({ source = { total = 6 }, sink = { 1, 2, 3 } }, of.output)
+  end)
+
   it("passes an error on: the reader gets what was sent, then the error with its code", function()
     local got
     agents.catch = function(ctx)

@@ -67,8 +67,15 @@ describe("a step that a person decides", function()
     assert.same({ amount = 5 }, (decided(fields, { decision = "edit", answer = { amount = 5 } })))
     assert.same({ amount = 100 }, (decided(fields, { decision = "approve" })))
     assert.equal("rejected", (decided(fields, { decision = "reject" })))
-    local run = asks { S "s" { agent = "pass", input = { amount = 100 }, approve_if = "$.run.pipeline == 'other'" } }
-    assert.equal("finished", run.status)
+  end)
+
+  it("asks only where its condition holds", function()
+    local function of(amount)
+      return { S "amount" { agent = "pass", input = { n = amount } }, S "s" { agent = "pass", input = { n = amount }, approve_if = "$.amount.n > 100" } }
+    end
+    local run, question = asks(of(100))
+    assert.same({ "finished" }, { run.status, question })
+    assert.same({ n = 101 }, (decided(of(101), {})))
   end)
 
   it("lets the next group begin, at a gate", function()
