@@ -216,4 +216,30 @@ describe("texts that several steps change", function()
     agents.peace = function() return nil, "they will not agree", "rejected" end
     assert.equal("rejected", run(pipeline(), agents, { status = "failed" }).error.code)
   end)
+
+  it("are settled once by their arbiter, whenever the process ends", function()
+    local support = dofile "spec/lua/weir/run/support.lua"
+    local options = { merge = "text", arbiter = "peace" }
+    for writes = 1, 100 do
+      local world = support.world { begin = begin, one = writer("## One\n\n-", "## One\n\nfirst", options),
+        two = writer("## One\n\n-", "## One\n\nsecond", options), read = read "report",
+        peace = function(_, input) return (input.base:gsub("One\n\n%-", "One\n\nfirst and second")) end }
+      world:life(writes)
+      local ok = pcall(world.begin, world, pipeline(), {})
+      if not ok then native.recover() end
+      local is_over = world.mortal.is_over
+      world:life()
+      local first = assert(world.store:runs {})[1]
+      if first then
+        world:settle(first.id)
+        assert.equal("finished", world:ending(first.id).status)
+        local report = workspace.view(world.store, { run = first.id }):get "report"
+        assert.matches("## One\n\nfirst and second\n\n## Two\n\n-\n", report.value)
+        assert.equal(3, report.version) -- that of the outline, and one of each
+      end
+      world:close()
+      if not is_over then return assert.is_true(writes > 5, writes) end
+    end
+    error "it has no end"
+  end)
 end)
