@@ -101,6 +101,14 @@ local function trigger_of(rows)
     "on:\n- feed: {url: u}\n" .. indented(joined(yaml, "\n"), "  ")
 end
 
+--- A pipeline in both languages that has a row in its place.
+---@param row table
+---@return string lua, string yaml
+function M.alone(row)
+  local is_single = row.place == "entry" or row.place == "whole"
+  return M.pipeline { [row.place] = is_single and row or { row } }
+end
+
 --- A pipeline in both languages that has rows in their places: the fields of a group `g`, of a step `a` in it (beside a step
 --- `b`), of a trigger, of the pipeline, and an entry of its groups.
 ---@param of { pipeline: table[]|nil, trigger: table[]|nil, group: table[]|nil, step: table[]|nil, entry: table|nil, whole: table|nil }
