@@ -46,7 +46,9 @@ local function read(line, number)
   for field in pairs(document) do
     if not FIELDS[field] then failure.raise("invalid", "line %d: a document has no field '%s'", number, field) end
   end
-  if type(document.name) ~= "string" or document.value == nil then failure.raise("invalid", "line %d: name and value are needed", number) end
+  if type(document.name) ~= "string" or document.value == nil then
+    failure.raise("invalid", "line %d: name and value are needed", number)
+  end
   return document
 end
 
