@@ -493,3 +493,29 @@ describe("a supervisor that cannot be had", function()
     assert.is_truthy(settings.check("weir.lua", { supervise = { "thresholds", { use = "tree", options = {} } } }))
   end)
 end)
+
+describe("an incident that is for people", function()
+  it("is published in one transaction with its record, once, and one that has a remedy is not", function()
+    local world = world_of(fails(9))
+    world:begin(supervised({ rule "retry" }, nil, { ask = false, attempts = 2 }))
+    local events = {}
+    require("weir.outbox").drain(world.store, function(event)
+      events[#events + 1] = event
+      return true
+    end)
+    local open = incident_of.open(world.store)[1]
+    assert.equal(1, #events)
+    assert.same({ open.id, "weir.incident.escalated", "heal", open.message, "work" },
+      { events[1].id, events[1].type, events[1].subject, events[1].data.message, events[1].data.step })
+    world:close()
+  end)
+
+  it("is not published when its run was started by such an event: what tells people does not tell of itself", function()
+    local world = world_of(fails(9))
+    world:begin(supervised({ rule "retry" }, nil, { ask = false, attempts = 1 }), {},
+      { event = { specversion = "1.0", id = "x", source = "/incidents", type = "weir.incident.escalated", data = {} } })
+    assert.equal(0, require("weir.outbox").queue(world.store):depth())
+    assert.equal(1, #incident_of.open(world.store))
+    world:close()
+  end)
+end)
