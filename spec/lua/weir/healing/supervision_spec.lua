@@ -519,3 +519,38 @@ describe("an incident that is for people", function()
     world:close()
   end)
 end)
+
+describe("the remedy version", function()
+  local registry = require "spec.lua.weir.registry.support"
+
+  local function place_of(wanted)
+    local place = registry.place()
+    place:write("pipelines/p.lua", ([[local weir = require "weir"
+return weir.pipeline "p" { supervise = { { use = "thresholds", options = { ask = false, attempts = 1, rules = {
+  { remedy = "version", args = { version = "%s" } } } } } }, weir.step "work" { agent = "worker" }, weir.step "more" { agent = "worker", optional = true } }]]):format(wanted))
+    place:agent("worker", 'return "one"')
+    return place
+  end
+
+  it("has the step done by the version before, and that step alone", function()
+    local place = place_of "previous"
+    local own = place:life()
+    registry.run(own, "p")
+    place:agent("worker", 'if ctx.idempotency_key:find "/work$" then error "two is broken" end return "two"')
+    own = place:life()
+    local run = registry.run(own, "p")
+    assert.same({ "finished", "one", "two" }, { run.status, run.data.work, run.data.more })
+    assert.same({ "version", "healed" }, { incident_of.since(own.store)[1].remedy.name, incident_of.since(own.store)[1].outcome })
+    place:close()
+  end)
+
+  it("fails the step when there is no such version", function()
+    local place = place_of "feedfeed"
+    place:agent("worker", 'error "it is broken"')
+    local own = place:life()
+    local run = registry.run(own, "p")
+    assert.equal("failed", run.status)
+    assert.is_truthy(run.error.message:find("no version 'feedfeed'", 1, true), run.error.message)
+    place:close()
+  end)
+end)
