@@ -1,11 +1,14 @@
 --- Cuts text, or a list of items, into chunks that remember where they come from.
 ---
---- Text by bytes, characters, tokens (words, as weir.text.tokens counts them), lines, paragraphs, separators or Markdown
---- sections. No chunk splits a UTF-8 character (only `bytes` may), and without overlap the chunks put together are the
---- text again, byte for byte. Items by count, by key, or by the file that they come from. One pass, time linear in the
---- text.
+--- Text by bytes, characters, tokens (words, as weir.text.tokens counts them), lines, paragraphs, separators, Markdown
+--- sections, or where its content says so. No chunk splits a UTF-8 character (only `bytes` may), and without overlap the
+--- chunks put together are the text again, byte for byte. Items by count, by key, by the file that they come from, or where
+--- their content says so. One pass, time linear in the text.
 
 local weir = require "weir"
+local content = require "weir.text.content"
+local json = require "weir.json"
+local markdown = require "weir.text.markdown"
 local sections = require "weir.text.sections"
 local tokens = require "weir.text.tokens"
 
@@ -15,11 +18,13 @@ local M = {
   needs = { text = "string?", source = "string?", items = "array?" },
   gives = { chunks = "array" },
   options = {
-    by = { enum = { "bytes", "characters", "tokens", "lines", "paragraphs", "separators", "sections", "count", "key", "file" },
+    by = { enum = { "bytes", "characters", "tokens", "lines", "paragraphs", "separators", "sections", "content", "count", "key",
+      "file" },
       default = "characters" },
     -- How much of that a chunk holds; of sections, the characters it has at most. Without: 4096 bytes, 2000 characters,
     -- 500 tokens, 100 lines, 10 paragraphs, 1 part between separators, sections of 4000 characters together, 100 items,
-    -- all items of a key or file.
+    -- all items of a key or file. By content: 2000 bytes of text or 4 items, on average: an edit moves the cuts next to it
+    -- and no others.
     size = { type = "integer", minimum = 1, optional = true },
     -- How much of a chunk the next one begins with, in the same unit; sections have none.
     overlap = { type = "integer", minimum = 0, default = 0 },
@@ -29,9 +34,11 @@ local M = {
 }
 
 local SIZES = { bytes = 4096, characters = 2000, tokens = 500, lines = 100, paragraphs = 10, separators = 1, sections = 4000,
-  count = 100, key = math.maxinteger, file = math.maxinteger }
+  content = 2000, count = 100, key = math.maxinteger, file = math.maxinteger }
 local OF_ITEMS = { count = true, key = true, file = true }
-local WHOLE = { sections = true, key = true, file = true } -- chunks that share nothing
+-- Chunks that share nothing.
+local WHOLE = { sections = "sections", key = "keys", file = "files", content = "cuts by content" }
+local GROUPED = 4 -- items by content, on average
 
 -- A cutter gives the byte at which the unit after `n` units from byte `at` begins, #text + 1 at the end.
 -- Characters: bytes that start none (not UTF-8) stay with what is before them.
@@ -178,6 +185,20 @@ local function key_of(item, name)
   return tostring(key)
 end
 
+-- What decides over an item: its id where it has one, such as a hash of its content, else the whole of it.
+local function by_content(items, size)
+  local chunks = weir.list {}
+  local function text_of(index)
+    local item = items[index]
+    if type(item) == "table" and type(item.id) == "string" then return item.id end
+    return json.encode(item)
+  end
+  content.group(#items, { size = size, least = 2 }, function() return 1 end, text_of, function(first, last)
+    chunks[#chunks + 1] = { items = weir.list(table.move(items, first, last, 1, {})), from = first, to = last }
+  end)
+  return chunks
+end
+
 -- In the order in which keys appear; a key with more items than the size has several chunks.
 local function by_key(items, name, size)
   local chunks, open = weir.list {}, {}
@@ -198,6 +219,7 @@ local function cut_items(input, options, size)
   if not weir.is_list(input.items) then
     return nil, ("chunk: by '%s' cuts a list; give it as input.items"):format(options.by), "invalid"
   end
+  if options.by == "content" then return { chunks = by_content(input.items, options.size or GROUPED) } end
   if options.by == "count" then return { chunks = by_count(input.items, size, options.overlap) } end
   local chunks, message, code = by_key(input.items, options.key, size)
   return chunks and { chunks = chunks }, message, code
@@ -208,13 +230,15 @@ local function cut_text(input, options, size)
   if type(text) ~= "string" then return nil, "chunk: input.text is required (string)", "invalid" end
   local chunks, emit = collector(text, input.source)
   if options.by == "sections" then sections.cut(text, size, emit)
+  elseif options.by == "content" then
+    content.cut(text, { size = size, markdown = not input.source or markdown.is_markdown(input.source) }, emit)
   else cut_units(text, CUTTERS[options.by](text, options), size, options.overlap, emit) end
   return { chunks = weir.list(chunks) }
 end
 
 --- Cuts text or items. Does not wait.
 ---@param ctx weir.Context
----@param input { text: string?, source: string?, items: any[]? } text, or items where they are cut by count, key or file
+---@param input { text: string?, source: string?, items: any[]? } text, or items where they are cut by count, key, file or content
 ---@return { chunks: table[] }?  of text each { text, from, to, line, source?, title?, inside? }; from, to: bytes of the
 ---  input's text, 1-based, inclusive; line: of the first byte; for sections also title: the heading it stands
 ---  under, and inside: the code fence that it begins in. Of items each { items, from, to } or { items, key }
@@ -229,10 +253,9 @@ function M.execute(ctx, input)
       :format(options.overlap, size, options.by), "invalid"
   end
   if options.overlap > 0 and WHOLE[options.by] then
-    return nil, ("chunk: %s do not overlap; leave the option 'overlap' out"):format(options.by == "key" and "keys"
-      or options.by == "file" and "files" or "sections"), "invalid"
+    return nil, ("chunk: %s do not overlap; leave the option 'overlap' out"):format(WHOLE[options.by]), "invalid"
   end
-  if OF_ITEMS[options.by] then return cut_items(input, options, size) end
+  if OF_ITEMS[options.by] or options.by == "content" and input.items then return cut_items(input, options, size) end
   return cut_text(input, options, size)
 end
 

@@ -20,6 +20,8 @@ M.families = {
     { name = "trace", summary = "show when what happened in a run" },
     { name = "workspace", summary = "list, read, write and search the documents that runs share" },
     { name = "goals", summary = "list goals that were planned for, their plans and what came of them" },
+    { name = "reflect", summary = "propose another version after a run, try it, keep what is better" },
+    { name = "candidates", summary = "list what was proposed, how it did, what became of it" },
     { name = "diff", summary = "compare two runs, step by step" },
     { name = "cancel", summary = "cancel a run" },
     { name = "pause", summary = "keep a run from going on" },
@@ -80,9 +82,9 @@ end
 -- What a host carries out for those who ask it, since it has the store: true, or "looks" for what changes nothing.
 local SERVED = { run = true, runs = "looks", show = "looks", trace = "looks", workspace = true, diff = "looks", cancel = true,
   pause = true, resume = true, retry = true, fork = true, export = "looks", import = true, signal = true, event = true,
-  approvals = "looks", approve = true, reject = true, prune = true, backup = true, modules = "looks", models = "looks",
-  graph = "looks", critic = "looks", incidents = true, canary = true,
-  goals = true, reload = true, rollback = true, migrate = true, schedule = true, skills = true }
+  approvals = true, approve = true, reject = true, prune = true, backup = true, modules = "looks", models = "looks",
+  graph = "looks", critic = "looks", incidents = true, canary = true, goals = true, reload = true, rollback = true, migrate = true,
+  schedule = true, skills = true, reflect = true, candidates = "looks" }
 
 --- Whether a command is carried out by the host that has the store, where there is one.
 ---@param name string|nil

@@ -127,7 +127,9 @@ function M.go_on(context, arguments, engine, id)
   display = progress.new(context.console, { quiet = arguments.quiet })
   local interrupted, goes_on = run_command.execute(context, display, run)
   if not goes_on then run_command.report(context, run, arguments) end
-  return interrupted and status.interrupted or end_status(run)
+  if interrupted then return status.interrupted end
+  require("weir.cli.reflecting").after(context, arguments, run)
+  return end_status(run)
 end
 
 --- Makes the new run and executes it in the foreground, until it ends or only waits. Waits.

@@ -263,6 +263,17 @@ local function say_plans(self, record)
   end
 end
 
+local CANDIDATE = { kept = "finished", reverted = "skipped", refused = "failed", proposed = "waiting", approved = "running" }
+
+-- What was proposed after the run, and what became of it.
+local function say_candidates(self, list)
+  for _, one in ipairs(list) do
+    local why = one.why and text.first_line(one.why) or ""
+    self:say(("  %s %s  %s  %s"):format(self:sign(CANDIDATE[one.state]), one.id, one.state, text.safe(text.first_line(one.reason))))
+    if why ~= "" then self:say(self.out:paint("dim", "    " .. text.shorten(text.safe(why), VALUE_WIDTH))) end
+  end
+end
+
 local function say_end(self, record)
   if record.status == "waiting" or record.status == "in_doubt" then
     for _, wait in ipairs(record.waiting) do
@@ -287,6 +298,7 @@ local function say(context, record, all)
   local root = tree.of(record.steps)
   for index, child in ipairs(root.children) do say_node(self, child, "  ", index == #root.children) end
   say_plans(self, record)
+  say_candidates(self, record.candidates)
   say_end(self, record)
 end
 
@@ -326,6 +338,7 @@ function M.run(arguments, context)
   return session.with_store(session.open_present_store(here, arguments.store), function(store)
     if arguments.at then return show_moment(context, arguments, here, store) end
     local record = record_of.load(store, (session.find_run(store, arguments.run)), session.live())
+    record.candidates = require("weir.view.candidates").of_run(store, record)
     if arguments.json then
       context.out:line(shape.line(run_view.whole(record)))
     else

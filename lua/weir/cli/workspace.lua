@@ -21,10 +21,12 @@ local M = {
     "workspace search 'ebb river' --limit 5 --json",
     "workspace history notes/river",
     "workspace diff 120 184",
+    "workspace zoom pyramid/notes/river.md --scope pipeline:pyramid --sentence 2",
     "workspace delete notes/river --version 2",
   },
   notes = "WHAT is the name of a document; for list the beginning of names, for search words, for diff an LSN, as history\n"
-    .. "prints it (VALUE the second one; without it: now). VALUE is JSON, text that is no JSON, @FILE or - for stdin.\n"
+    .. "prints it (VALUE the second one; without it: now). zoom says where the sentences of a pyramid of summaries come from.\n"
+    .. "VALUE is JSON, text that is no JSON, @FILE or - for stdin.\n"
     .. "Exit status: 0 done, 6 no such document, 8 another version is there than --version expects, or another process has\n"
     .. "the store.",
 }
@@ -40,7 +42,8 @@ local function whole_number(least)
 end
 
 function M.declare(parser)
-  parser:argument("action", "what to do"):choices { "list", "get", "post", "delete", "history", "search", "diff" }
+  parser:argument("action", "what to do"):choices { "list", "get", "post", "delete", "history", "search", "diff",
+    "zoom" }
   parser:argument("what", "a document, or see below"):argname("WHAT"):args "?"
   parser:argument("value", "what to post"):argname("VALUE"):args "?"
   parser:option("--scope", "run:RUN, pipeline:NAME or project"):argname("SCOPE"):default "project"
@@ -51,8 +54,11 @@ function M.declare(parser)
   parser:option("--tag", "post: a tag, may be repeated; list: only with this tag"):argname("TAG"):count "*"
   parser:option("--author", "post: who writes; list: only by this author"):argname "NAME"
   parser:option("--ttl", "post: how long it is there, such as 7d"):argname "D"
-  parser:option("--merge", "post: append, counter or set; into what is there"):argname("HOW"):choices { "append", "counter", "set" }
+  parser:option("--merge", "post: append, counter, set or text; into what is there"):argname("HOW")
+    :choices { "append", "counter", "set", "text" }
+  parser:option("--base", "post with --merge text: the version that VALUE was made from"):argname("N"):convert(whole_number(1))
   parser:flag("--text", "post: VALUE is text, whatever it looks like")
+  parser:option("--sentence", "zoom: of the summary, from 1; without it: all"):argname("N"):convert(whole_number(1))
   parser:option("--after", "list: names after this one"):argname "NAME"
   parser:option("--limit", ("list, history, search: how many at most; %d"):format(LIMIT)):argname("N"):convert(whole_number(1))
 end
@@ -61,13 +67,14 @@ end
 local TAKES = {
   list = { 0, 1, "at most the beginning of names", "type tag author after limit" },
   get = { 1, 1, "one NAME", "version" },
-  post = { 2, 2, "NAME and VALUE", "version type tag author ttl merge text" },
+  post = { 2, 2, "NAME and VALUE", "version type tag author ttl merge base text" },
   delete = { 1, 1, "one NAME", "version author" },
   history = { 1, 1, "one NAME", "limit" },
   search = { 1, 1, "one text, in quotes when it has several words", "limit" },
   diff = { 1, 2, "one LSN or two", "" },
+  zoom = { 1, 1, "one NAME, of a pyramid", "sentence" },
 }
-local OPTIONS = { "version", "type", "tag", "author", "ttl", "merge", "text", "after", "limit" }
+local OPTIONS = { "version", "type", "tag", "author", "ttl", "merge", "base", "text", "after", "limit", "sentence" }
 
 local function is_given(value)
   return value ~= nil and not (type(value) == "table" and #value == 0)
@@ -212,7 +219,7 @@ end
 
 function actions.post(view, arguments, context)
   view:post(arguments.what, value_of(arguments), { version = arguments.version, type = arguments.type,
-    tags = #arguments.tag > 0 and arguments.tag or nil, ttl = arguments.ttl, merge = arguments.merge })
+    tags = #arguments.tag > 0 and arguments.tag or nil, ttl = arguments.ttl, merge = arguments.merge, base = arguments.base })
   workspace.commit(view)
   say_written(view, arguments, context, view:get(arguments.what))
 end
@@ -271,6 +278,49 @@ function actions.diff(view, arguments, context)
   end
   if #list == 0 then return context.err:line "nothing differs" end
   for _, entry in ipairs(list) do context.out:line(difference(entry)) end
+end
+
+local function pyramid_of(view, arguments)
+  local document = view:get(arguments.what)
+  if not document then refuse_missing(view, arguments) end
+  if document.type ~= "pyramid" then
+    failure.raise("invalid", "document '%s' is no pyramid of summaries; `weir workspace list --type pyramid` lists those that are",
+      arguments.what)
+  end
+  return document.value
+end
+
+local function print_origin(context, source, origin, depth)
+  local text_line = text.safe(origin.text:gsub("%s+", " "))
+  context.out:line(("%s%d.%d  %s"):format(("  "):rep(depth), origin.level, origin.sentence, text_line))
+  for _, place in ipairs(origin.places or {}) do
+    context.out:line(context.out:paint("dim", ("%s%s:%d, bytes %d to %d"):format(("  "):rep(depth + 1), text.safe(source), place.line,
+      place.from, place.to)))
+  end
+  for _, below in ipairs(origin.of or {}) do print_origin(context, source, below, depth + 1) end
+  if #(origin.places or origin.of) == 0 then context.out:line(("%sno sentence below says this"):format(("  "):rep(depth + 1))) end
+end
+
+function actions.zoom(view, arguments, context)
+  local pyramid = require "weir.text.pyramid"
+  local top = pyramid_of(view, arguments)
+  local function get(id)
+    local document = view:get(("%s/%s"):format(arguments.what, id))
+    return document and document.value
+  end
+  local node = get(top.top)
+  local last = node and #node.sentences or 1
+  local source = type(top.source) == "string" and top.source or arguments.what
+  for number = arguments.sentence or 1, arguments.sentence or last do
+    local origin, message, code = pyramid.origin(get, top.top, number)
+    if not origin then failure.raise(code, "document '%s': %s", arguments.what, message) end
+    if context.json then
+      origin.source = source
+      context.out:line(shape.line(origin))
+    else
+      print_origin(context, source, origin, 0)
+    end
+  end
 end
 
 function M.run(arguments, context)

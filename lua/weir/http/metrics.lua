@@ -241,7 +241,7 @@ local function write_depths(lines)
   local depths = family()
   for _, one in ipairs(stream.open_ones()) do
     local depth = 0
-    for _, reader in ipairs(one.readers) do depth = depth + reader:stats().count end
+    for _, reader in ipairs(one.readers) do depth = depth + one:depth(reader) end
     add(depths, { "channel", ("%s/%s"):format(one.run and one.run.plan.name or "", one.step or "") }, depth)
   end
   head(lines, "weir_channel_depth", "gauge", "Items that wait in the streams between steps.")
@@ -260,6 +260,16 @@ local function write_skills(lines, host)
   head(lines, "weir_skills", "gauge", "Skills that serve or are on trial.")
   for _, key in ipairs(sorted(states)) do lines[#lines + 1] = ("weir_skills{%s} %d"):format(key, states.series[key].value) end
   write_counter(lines, "weir_skill_calls_total", "Calls of skills, by what came of them.", calls)
+end
+
+-- What reflections have proposed, as far back as is looked.
+local function write_candidates(lines, host)
+  local states = family()
+  for _, row in ipairs(require("weir.view.candidates").counts(host.store)) do
+    add(states, { "pipeline", row.pipeline, "state", row.state }, row.count)
+  end
+  head(lines, "weir_candidates", "gauge", "Versions that reflections have proposed, by pipeline and what became of them.")
+  for _, key in ipairs(sorted(states)) do lines[#lines + 1] = ("weir_candidates{%s} %d"):format(key, states.series[key].value) end
 end
 
 -- What waits in the queues of pipelines, and what became of events, by source.
@@ -315,6 +325,7 @@ function Metrics:text(host)
   write_value(lines, "weir_memory_bytes", "gauge", "Memory of the Lua state.", stats.memory_bytes)
   write_value(lines, "weir_feed_gaps_total", "counter", "Times when events came faster than they were counted.", self.gaps)
   write_skills(lines, host)
+  write_candidates(lines, host)
   write_store(lines, host)
   return table.concat(lines, "\n") .. "\n"
 end

@@ -459,7 +459,7 @@ function Engine:left(run)
   if run.ended_ms and run.parent_id and self.live[run.parent_id] then
     waking.wake(self, run.parent_id, function(wait) return wait.kind == "run" and wait.id == run.id end)
   end
-  if self.service and (run.interrupted == "parked" or run.parent_id) then self.service:nudge() end
+  if self.service and (run.interrupted == "parked" or run.parent_id or run.reflection) then self.service:nudge() end
 end
 
 -- One of which definition, modules or journal cannot be read: it ends, and says that nothing of it was undone.

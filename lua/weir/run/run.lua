@@ -31,6 +31,7 @@ local M = {}
 ---@field event weir.Event|nil that started it
 ---@field event_offset string|nil where that stands in the log of events
 ---@field of { run: string, from: string|nil, seed: string }|nil the run whose outcomes it began with
+---@field reflection string|nil the run that reflects on it, once it has finished
 ---@field patience number|nil seconds that it stays in memory while it only waits, if not as its engine says
 ---@field near number|nil seconds within which what only time ends is waited for in memory, if not as its engine says
 ---@field meters { key: string, usage: table<string, number> }[]|nil what counts for steps that want to know, see `meter`

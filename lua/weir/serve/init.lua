@@ -12,6 +12,7 @@ local intake_of = require "weir.event.intake"
 local native = require "weir.native.scheduler"
 local project_of = require "weir.project"
 local recovery = require "weir.run.recovery"
+local reminders = require "weir.serve.reminders"
 local schedules = require "weir.serve.schedules"
 local settings_of = require "weir.settings"
 local task = require "weir.task"
@@ -231,6 +232,7 @@ local function open_all(self, options)
   self.house = house.start(self)
   follow_upgrades(self)
   self.schedules = schedules.start(self)
+  self.reminders = reminders.start(self)
   open_watch(self, options)
   open_http(self, options)
   if options.triggers ~= false then self.triggers = triggers_of.start(self) end
@@ -326,6 +328,7 @@ local function close_rest(self)
   end_task(self.recovery)
   end_task(self.upgrades)
   if self.schedules then self.schedules:close() end
+  if self.reminders then self.reminders:close() end
   if self.triggers then self.triggers:close() end
   if self.service then self.service:close() end
   if self.house then self.house:close() end

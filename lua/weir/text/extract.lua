@@ -138,6 +138,26 @@ local function run_passes(parts, target, options)
   return left
 end
 
+--- Chooses among sentences that are there already, as `condense` does among those of a text.
+---@param list weir.text.Sentence[]  `score` is written
+---@param target integer words
+---@param options weir.text.ExtractOptions  of which method, language, advice and pause count
+---@return weir.text.Sentence[] chosen  in order of source and position
+---@return integer words  of all of them
+function M.choose(list, target, options)
+  return condense(list, target, options, options.advice)
+end
+
+--- Gives each sentence of the prose of a text, with its place. Does not yield by itself.
+---@param part { text: string, source: string?, from: integer?, line: integer?, inside: string? }
+---@param markup "auto"|"markdown"|"plain"
+---@return weir.text.Sentence[]  without scores
+function M.sentences(part, markup)
+  local list = {}
+  each_sentence(part, markup, function(sentence) list[#list + 1] = sentence end)
+  return list
+end
+
 --- Condenses parts of texts to sentences that together have at most `target` words, or to one sentence.
 ---@param parts { text: string, source: string?, from: integer?, line: integer?, inside: string? }[]  see agent `chunk`
 ---@param target integer words

@@ -18,6 +18,7 @@ local schemas = require "weir.http.schemas"
 local selection = require "weir.view.selection"
 local shape = require "weir.view.shape"
 local sse = require "weir.http.sse"
+local subscription = require "weir.serve.subscription"
 local task = require "weir.task"
 local value_of = require "weir.value"
 local waking = require "weir.run.waking"
@@ -93,8 +94,11 @@ local function show(call)
   local has_ended = HAS_ENDED[row.status]
   local text = has_ended and bodies:get(id)
   if text then return 200, text end
-  local whole = run_view.whole(record_of.load(call.host.store, id, call.host.engine.live))
-  if not has_ended or whole.ended_at == json.null then return 200, whole end
+  local record = record_of.load(call.host.store, id, call.host.engine.live)
+  record.candidates = require("weir.view.candidates").of_run(call.host.store, record)
+  local whole = run_view.whole(record)
+  local goes_on = record.normal and record.normal.reflect ~= nil -- what is proposed after it is still to come
+  if not has_ended or goes_on or whole.ended_at == json.null then return 200, whole end
   local message
   text, message = json.encode(whole)
   if not text then failure.raise("corrupt", "run %s cannot be written as JSON: %s", id, message) end
@@ -137,7 +141,8 @@ local function stream(call)
     follower:close()
     return call.request:close()
   end
-  sse.follow(call, follower, { is_last = has_ended })
+  local own = subscription.new(follower, { rate = call.query.rate, run_of = function() return host.engine.live[id] end })
+  sse.follow(call, own, { is_last = has_ended })
 end
 
 -- Acting ---------------------------------------------------------------------------------------------
@@ -268,7 +273,8 @@ return {
   { method = "GET", path = "/api/runs/{id}/data", role = "read", handler = data, doc = "StepData now, or right after a step.",
     query = { at = schemas.step }, answers = { [200] = { doc = "The data.", schema = schemas.ref "Moment" } } },
   { method = "GET", path = "/api/runs/{id}/stream", role = "read", handler = stream,
-    doc = "What happens in a run, until it ends: first `now`, its run line, then the events.", query = { after = schemas.cursor },
+    doc = "What happens in a run, until it ends: first `now`, its run line, then what its streams have given out, then the events.",
+    query = { after = schemas.cursor, rate = { type = "number", minimum = 0.01, maximum = 1000 } },
     answers = { [200] = { doc = "Server-sent events.", type = "text/event-stream" } } },
   action("cancel", "run", "Cancels a run; what it did is undone. Waits until it has ended.", reason,
     { [200] = { doc = "It has ended.", schema = LINE } }, cancel),

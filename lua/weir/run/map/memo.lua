@@ -1,4 +1,5 @@
---- Outputs by what was asked: the version of the agent, its options and its input. A map that is run again over items of which
+--- Outputs by what was asked: the version of the agent, its options, its input, and what a critic said of the draft before. A
+--- map that is run again over items of which
 --- most are the same computes only what has changed; of a tree of reductions only the nodes above a change.
 
 local agent = require "weir.run.kinds.agent"
@@ -11,11 +12,11 @@ local M = {}
 M.SPACE = "memo"
 local TOGETHER = 256 -- outputs that are written together
 
-local function key_of(frame, step, input)
+local function key_of(frame, step, input, feedback)
   local run = frame.run
   local entry = (frame.held or run.binding).entries[step.module]
   return hash.sha256(json.encode({ module = step.module, version = entry.version, options = run:options_of(step, frame.held),
-    model = step.model or run.model, input = input }, { canonical = true }))
+    model = step.model or run.model, input = input, feedback = feedback }, { canonical = true }))
 end
 
 local function find(store, key)
@@ -47,8 +48,8 @@ function M.kind(seconds)
   local kind = setmetatable({}, { __index = agent })
   function kind.execute(frame, step, key, input, attempt, feedback)
     local store = frame.run.engine.store
-    if not store or feedback then return agent.execute(frame, step, key, input, attempt, feedback) end
-    local memo_key = key_of(frame, step, input)
+    if not store then return agent.execute(frame, step, key, input, attempt, feedback) end
+    local memo_key = key_of(frame, step, input, feedback)
     local known = find(store, memo_key)
     if known ~= nil then
       frame.run.remembered = (frame.run.remembered or 0) + 1

@@ -140,4 +140,26 @@ describe("weir workspace", function()
   it("begins its help with an example", function()
     assert.matches("^    weir workspace list", select(2, support.run { "help", "workspace" }))
   end)
+
+  it("says where a sentence of a pyramid of summaries comes from, down to the line", function()
+    local status, _, err = support.run { "run", "pyramid", "--set", "path=docs/streaming.md", "--quiet", "--store", store }
+    assert.equal(0, status, err)
+    local name, of = "pyramid/docs/streaming.md", "pipeline:pyramid"
+    local origin = line("zoom", name, "--scope", of, "--sentence", "2", "--json")
+    assert.same({ 3, 2, "docs/streaming.md" }, { origin.level, origin.sentence, origin.source })
+    local leaf = origin
+    while not leaf.places do leaf = leaf.of[1] end
+    local handle <close> = assert(io.open("docs/streaming.md", "rb"))
+    assert.equal(leaf.text, handle:read "a":sub(leaf.places[1].from, leaf.places[1].to))
+    local _, out = weir("zoom", name, "--scope", of, "--sentence", "2")
+    assert.matches("^3%.2  [^\n]+\n  2%.%d+  [^\n]+\n    1%.%d+  [^\n]+\n      docs/streaming%.md:" .. leaf.places[1].line .. ", bytes", out)
+    assert.is_true(#support.lines((select(2, weir("zoom", name, "--scope", of, "--json")))) > 2) -- all of them
+    status, _, err = weir("zoom", name, "--scope", of, "--sentence", "99")
+    assert.equal(6, status)
+    assert.matches("there is no sentence 99", err)
+    weir("post", "plain", "text")
+    status, _, err = weir("zoom", "plain")
+    assert.equal(2, status)
+    assert.matches("no pyramid of summaries", err)
+  end)
 end)
