@@ -11,7 +11,7 @@ local view = require "weir.view.canary"
 
 local M = {
   name = "canary",
-  summary = "Puts a new version on trial for a part of the runs that begin; a policy promotes it or rolls it back. Without NAME lists trials.",
+  summary = "Puts a new version on trial for a part of the runs; a policy promotes it or rolls it back. Without NAME lists trials.",
   examples = { "canary", "canary agents/writer --percent 10", "canary pipelines/digest --percent 5 --calls 200 --alpha 0.01",
     "canary agents/writer --promote", "canary agents/writer --rollback --why 'slower'" },
   notes = "On trial is what the file says now, against the version that serves; or what serves, against what did before. The old\n"

@@ -14,6 +14,7 @@ local json = require "weir.native.json"
 local keeping = require "weir.run.keeping"
 local names = require "weir.registry.names"
 local native = require "weir.native.scheduler"
+local notice = require "weir.healing.notice"
 local revise = require "weir.registry.revise"
 local active = require "weir.registry.active"
 local system = require "weir.port.system"
@@ -287,14 +288,16 @@ function M.finish(engine, full, state, about)
   if state == "promoted" then
     revise.serve(engine.project.registry, full, one.new, { by = about.by or "weir", via = about.via, action = "promote" })
   end
-  local operations, incident = {}, nil
+  local operations, incident, told = {}, nil, nil
   if state == "rolled_back" then
     incident = version_incident(one, one.counts, "a person has said so")
     incident_of.write(operations, incident)
+    told = notice.add(store, operations, incident)
   end
   forget_calls(store, full, operations)
   save(store, one, operations)
   if incident then
+    told()
     if engine.on_incident then engine.on_incident(incident) end
     pause_runs(engine, one)
   end

@@ -6,6 +6,7 @@ local controls = require "weir.healing.controls"
 local decide = require "weir.healing.decide"
 local fingerprint = require "weir.healing.fingerprint"
 local incident_of = require "weir.healing.incident"
+local notice = require "weir.healing.notice"
 local remedies = require "weir.healing.remedies"
 local supervision = require "weir.healing.supervision"
 
@@ -30,10 +31,11 @@ end
 ---@param engine weir.Engine
 ---@param supervisors weir.Supervisor[]
 ---@param fields table kind, code, message, pipeline?, run?, agent?, agent_version?, monitor?, value?
+---@param cause weir.Event|nil that has started its run
 ---@return weir.Incident
 ---@return table[] operations of the store that write it
 ---@return fun() written to be called once they are
-function M.open(engine, supervisors, fields)
+function M.open(engine, supervisors, fields, cause)
   fields.fingerprint, fields.family, fields.text = fingerprint.of(fields, { pipeline = fields.pipeline, step = fields.monitor,
     agent = fields.agent, version = fields.agent_version })
   local incident = incident_of.new(fields)
@@ -44,12 +46,14 @@ function M.open(engine, supervisors, fields)
   incident.remedy = decision.remedy and { name = decision.remedy.name, args = decision.remedy.args }
   local operations, committed = {}, nil
   incident_of.write(operations, incident)
+  local told = notice.add(engine.store, operations, incident, cause)
   local fault_list = supervision.fault_incidents(incident, faults)
   for _, fault in ipairs(fault_list) do incident_of.write(operations, fault) end
   if decision.state == "remedied" then
     operations[#operations + 1], committed = controls.apply(engine.store, decision.remedy, incident)
   end
   return incident, operations, function()
+    told()
     if committed then committed() end
     supervision.enact(engine, decision, incident)
     supervision.note(engine, incident)

@@ -12,6 +12,7 @@ local incident_of = require "weir.healing.incident"
 local keys = require "weir.run.keys"
 local limits = require "weir.healing.limits"
 local native = require "weir.native.scheduler"
+local notice = require "weir.healing.notice"
 local question = require "weir.run.question"
 local remedies = require "weir.healing.remedies"
 local value_of = require "weir.value"
@@ -330,22 +331,26 @@ local function conclude(self, outcome, operations)
   end
 end
 
+-- What is written, and what is to be called once it is.
 local function all_operations(self, incident, faults, decision)
-  local operations, committed = {}, nil
-  if not self.run.engine.store then return operations end
+  local operations = {}
+  if not self.run.engine.store then return operations, {} end
   conclude(self, "failed", operations) -- what was tried before has not helped, or not for long
   incident_of.write(operations, incident)
-  for _, fault in ipairs(faults) do incident_of.write(operations, fault) end
+  local told = { notice.add(self.run.engine.store, operations, incident, self.run.event) }
+  for index, fault in ipairs(faults) do
+    incident_of.write(operations, fault)
+    told[index + 1] = notice.add(self.run.engine.store, operations, fault, self.run.event)
+  end
   if decision.state == "remedied" then
-    local change
-    change, committed = controls.apply(self.run.engine.store, decision.remedy, incident)
-    operations[#operations + 1] = change
+    local change, committed = controls.apply(self.run.engine.store, decision.remedy, incident)
+    operations[#operations + 1], told[#told + 1] = change, committed
   end
   if decision.remedy and decision.remedy.name == "quarantine" then
     operations[#operations + 1] = { op = "put", space = incident_of.QUARANTINE, key = incident.id, value = { run = self.run.id,
       pipeline = incident.pipeline, step = self.key, input = self.input, at_ms = incident.at_ms } }
   end
-  return operations, committed
+  return operations, told
 end
 
 -- Whether what is decided is carried out by this step: else it fails, and says so.
@@ -371,13 +376,13 @@ function Healing:decide(err, attempt)
   incident.state, incident.by, incident.reason = decision.state, decision.by, decision.reason
   incident.remedy = decision.remedy and { name = decision.remedy.name, args = decision.remedy.args }
   local fault_list = M.fault_incidents(incident, faults)
-  local operations, committed = all_operations(self, incident, fault_list, decision)
+  local operations, told = all_operations(self, incident, fault_list, decision)
   err.healing = { incident = incident.id }
   if decision.state == "remedied" and decision.remedy.name == "restart" then err.healing.restart = decision.remedy.args end
   local remedy = is_carried_out(self, decision)
     and { name = decision.remedy.name, args = decision.remedy.args, incident = incident.id, by = decision.by } or nil
   return remedy, operations, function()
-    if committed then committed() end
+    for _, committed in ipairs(told) do committed() end
     M.enact(self.run.engine, decision, incident)
     tell(self, incident)
     for _, fault in ipairs(fault_list) do tell(self, fault) end

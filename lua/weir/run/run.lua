@@ -404,7 +404,7 @@ local function note_failure(self, err)
   local desk, supervision = require "weir.healing.desk", require "weir.healing.supervision"
   local _, operations, written = desk.open(self.engine, supervision.of_pipeline(self), { kind = "run", code = err.code,
     message = err.message, pipeline = self.plan.name, version = self.plan.version, run = self.id, step = err.step,
-    at_ms = self.ended_ms })
+    at_ms = self.ended_ms }, self.event)
   self.at_end, self.on_kept = operations, written
 end
 

@@ -53,7 +53,7 @@ describe("looking at a new version", function()
     end
     local options = { minimum = 10, calls = 100, alpha = 0.05 }
     local function trial(rate)
-      local old, new, looked, decision = { ok = 0, failed = 0 }, { ok = 0, failed = 0 }, 0, nil
+      local old, new, looked, decision = { ok = 0, failed = 0 }, { ok = 0, failed = 0 }, 0
       repeat
         for _ = 1, 9 do
           local key = draw() < 0.1 and "failed" or "ok"

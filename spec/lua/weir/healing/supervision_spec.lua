@@ -493,3 +493,64 @@ describe("a supervisor that cannot be had", function()
     assert.is_truthy(settings.check("weir.lua", { supervise = { "thresholds", { use = "tree", options = {} } } }))
   end)
 end)
+
+describe("an incident that is for people", function()
+  it("is published in one transaction with its record, once, and one that has a remedy is not", function()
+    local world = world_of(fails(9))
+    world:begin(supervised({ rule "retry" }, nil, { ask = false, attempts = 2 }))
+    local events = {}
+    require("weir.outbox").drain(world.store, function(event)
+      events[#events + 1] = event
+      return true
+    end)
+    local open = incident_of.open(world.store)[1]
+    assert.equal(1, #events)
+    assert.same({ open.id, "weir.incident.escalated", "heal", open.message, "work" },
+      { events[1].id, events[1].type, events[1].subject, events[1].data.message, events[1].data.step })
+    world:close()
+  end)
+
+  it("is not published when its run was started by such an event: what tells people does not tell of itself", function()
+    local world = world_of(fails(9))
+    world:begin(supervised({ rule "retry" }, nil, { ask = false, attempts = 1 }), {},
+      { event = { specversion = "1.0", id = "x", source = "/incidents", type = "weir.incident.escalated", data = {} } })
+    assert.equal(0, require("weir.outbox").queue(world.store):depth())
+    assert.equal(1, #incident_of.open(world.store))
+    world:close()
+  end)
+end)
+
+describe("the remedy version", function()
+  local registry = require "spec.lua.weir.registry.support"
+
+  local function place_of(wanted)
+    local place = registry.place()
+    place:write("pipelines/p.lua", ([[local weir = require "weir"
+return weir.pipeline "p" { supervise = { { use = "thresholds", options = { ask = false, attempts = 1, rules = {
+  { remedy = "version", args = { version = "%s" } } } } } }, weir.step "work" { agent = "worker" }, weir.step "more" { agent = "worker", optional = true } }]]):format(wanted))
+    place:agent("worker", 'return "one"')
+    return place
+  end
+
+  it("has the step done by the version before, and that step alone", function()
+    local place = place_of "previous"
+    local own = place:life()
+    registry.run(own, "p")
+    place:agent("worker", 'if ctx.idempotency_key:find "/work$" then error "two is broken" end return "two"')
+    own = place:life()
+    local run = registry.run(own, "p")
+    assert.same({ "finished", "one", "two" }, { run.status, run.data.work, run.data.more })
+    assert.same({ "version", "healed" }, { incident_of.since(own.store)[1].remedy.name, incident_of.since(own.store)[1].outcome })
+    place:close()
+  end)
+
+  it("fails the step when there is no such version", function()
+    local place = place_of "feedfeed"
+    place:agent("worker", 'error "it is broken"')
+    local own = place:life()
+    local run = registry.run(own, "p")
+    assert.equal("failed", run.status)
+    assert.is_truthy(run.error.message:find("no version 'feedfeed'", 1, true), run.error.message)
+    place:close()
+  end)
+end)
