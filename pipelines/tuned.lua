@@ -7,7 +7,7 @@ return weir.pipeline "tuned" {
   doc = "A short digest of one document, tuned for coverage per word",
   input = { path = "string = docs/durability.md" },
   weir.step "text" { agent = "files", options = { mode = "read" }, input = { path = "$.input.path" } },
-  weir.step "cut" { agent = "chunk", options = { by = "paragraphs", size = 30 }, input = { text = "$.text.text", source = "$.text.source?" } },
+  weir.step "cut" { agent = "chunk", options = { by = "paragraphs", size = 30 }, input = "$.text" },
   weir.map "parts" { over = "$.cut.chunks", concurrency = 4,
     weir.step "short" { agent = "summarize", options = { method = "lead", words = 40 }, input = "$.item" },
     reduce = { agent = "combine", options = { words = 120 } },
@@ -20,17 +20,15 @@ return weir.pipeline "tuned" {
   reflect = {
     use = "tune",
     options = { vary = {
-      { step = "cut", option = "size", values = { 10, 20, 30, 60 } },
       { step = "short", option = "words", values = { 20, 40, 80 } },
+      { step = "cut", option = "size", values = { 10, 20, 30, 60 } },
       { step = "short", option = "method", values = { "lead", "textrank", "lexrank" } },
     } },
     metric = "$.output.score", margin = 0.01,
-    iterations = 8, patience = 6, approve = "auto",
+    iterations = 5, patience = 3, approve = "auto",
     protect = { "text", "measure" }, -- what is measured, and by what
     examples = {
-      { path = "docs/durability.md" }, { path = "docs/events.md" }, { path = "docs/planning.md" },
-      { path = "docs/schedules.md" }, { path = "docs/skills.md" }, { path = "docs/streaming.md" }, { path = "docs/store.md" },
-      { path = "docs/workspace.md" },
+      { path = "docs/durability.md" }, { path = "docs/events.md" }, { path = "docs/streaming.md" }, { path = "docs/store.md" },
     },
     limits = { seconds = 300, steps = 20000 },
   },

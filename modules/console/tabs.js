@@ -109,7 +109,8 @@ export function journal(id) {
 
 const LONGEST = 200000; // characters of one step's stream that stay on the page
 
-/** What steps stream, print and log, from the moment on in which the page was opened. */
+/** What steps stream, with what the open streams gave out before; what they print and log from the moment on in which the
+ * page was opened. */
 export function stream() {
   const boxes = new Map();
   const empty = nothing("Nothing has been said since this page was opened.", "What a step streams is shown here as it comes; what came before is in its output.");
@@ -118,7 +119,7 @@ export function stream() {
   function box(key) {
     if (!boxes.has(key)) {
       const text = h("pre", { class: "spoken", tabindex: "0", "aria-label": `stream of ${key}` });
-      boxes.set(key, { text, length: 0, isText: false });
+      boxes.set(key, { text, length: 0, isText: false, items: [] });
       node.append(h("section", {}, h("h3", {}, visible(key)), text));
       empty.hidden = true;
     }
@@ -143,9 +144,29 @@ export function stream() {
     if (atEnd) one.text.scrollTop = one.text.scrollHeight;
   }
 
+  // Items of a stream stand in text nodes of their own, so that they can be taken back.
+  function say(key, item) {
+    add(key, typeof item === "string" ? visible(item) : `${visible(JSON.stringify(item))}\n`);
+    const one = box(key);
+    one.items.push(one.text.lastChild);
+  }
+
+  function takeBack(key, valid) {
+    const one = box(key);
+    for (const node of one.items.splice(valid)) {
+      if (!node?.parentNode) continue;
+      one.length -= node.textContent.length;
+      node.remove();
+    }
+  }
+
   return {
     hear({ kind, data }) {
-      if (kind === "item") add(data.step, typeof data.item === "string" ? visible(data.item) : `${visible(JSON.stringify(data.item))}\n`);
+      if (kind === "item") say(data.step, data.item);
+      else if (kind === "items") {
+        takeBack(data.step, data.from - 1);
+        for (const item of data.items) say(data.step, item);
+      } else if (kind === "rewind") takeBack(data.step, data.items);
       else if (kind === "print") add(data.step ?? "run", visible(data.text), "printed");
       else if (kind === "log") add(data.step ?? "run", `${{ error: "✗", warn: "⚠" }[data.level] ?? "·"} ${visible(data.text)}`, `log ${data.level}`);
     },

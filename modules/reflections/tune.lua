@@ -153,7 +153,8 @@ function M.propose(ctx, record)
     for _, value in ipairs(beside(one.values, point[name])) do
       local there = moved(point, name, value)
       if not seen[key_of(vary, there)] then
-        return { reason = ("%s from %s to %s"):format(name, text_of(point[name]), text_of(value)), patch = patch_of(one, steps[name], value),
+        local reason = ("%s from %s to %s"):format(name, text_of(point[name]), text_of(value))
+        return { reason = reason, patch = patch_of(one, steps[name], value),
           note = { from = point, at = there } }
       end
     end

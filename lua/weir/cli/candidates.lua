@@ -55,7 +55,8 @@ end
 
 local function say_scores(out, label, scores)
   if type(scores) ~= "table" or #(scores.inputs or {}) == 0 then return end
-  out:line(("  %-9s %s before, %s after, %s"):format(label, number(scores.before), number(scores.after), text.count(#scores.inputs, "input")))
+  local count = text.count(#scores.inputs, "input")
+  out:line(("  %-9s %s before, %s after, %s"):format(label, number(scores.before), number(scores.after), count))
   for _, one in ipairs(scores.inputs) do
     local err = one.error ~= json.null and one.error
     out:line(("    %s  %s  %s%s"):format(one.input, number(one.before), number(one.after), err and "  " .. text.safe(err) or ""))

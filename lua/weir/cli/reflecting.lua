@@ -20,7 +20,7 @@ local STOPPED = {
 local function number(value) return type(value) == "number" and ("%.4g"):format(value) or "?" end
 
 local function side(label, scores)
-  if scores.inputs == 0 then return nil end
+  if not scores.before then return nil end
   return ("%s %s to %s"):format(label, number(scores.before), number(scores.after))
 end
 
@@ -37,7 +37,8 @@ end
 function M.say(context, run)
   local err, output = context.err, run.output
   if run.status ~= "finished" then
-    return err:line(("%s not reflected: %s"):format(progress.sign(context.console, run.status), text.safe(run.error and run.error.message or "")))
+    local why = run.error and run.error.message or ""
+    return err:line(("%s not reflected: %s"):format(progress.sign(context.console, run.status), text.safe(why)))
   end
   local known, held = output.scores.tuning, output.scores.holdout
   local parts = { side("known", known), side("held out", held) }

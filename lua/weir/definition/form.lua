@@ -292,7 +292,8 @@ define("budget", {
 
 define("reflect_limits", {
   { "usd", amount(0) }, { "tokens", count(1) }, { "seconds", amount(0) }, { "steps", count(1, "of all trials") },
-  { "changes", count(1, "operations of a patch, or lines of a source") }, { "bytes", count(1, "of a patch, or of what changes in a source") },
+  { "changes", count(1, "operations of a patch, or lines of a source") },
+  { "bytes", count(1, "of a patch, or of what changes in a source") },
 }, nil, { minProperties = 1 })
 
 local function share(doc) return { type = "number", minimum = 0, maximum = 1, description = doc } end

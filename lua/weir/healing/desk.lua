@@ -18,6 +18,8 @@ end
 
 -- What acts on a step has nothing to act on here.
 local function check_possible(decision, incident)
+  local is_unheard = decision.state == "passed" and incident.kind ~= "run" -- of a run its status says so
+  if is_unheard then return to_a_person(decision, "no supervisor has an answer") end
   if decision.state ~= "remedied" then return end
   local remedy = remedies.by_name[decision.remedy.name]
   if not remedy.shared then return to_a_person(decision, ("%s is for steps"):format(decision.remedy.name)) end

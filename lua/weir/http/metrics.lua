@@ -241,7 +241,7 @@ local function write_depths(lines)
   local depths = family()
   for _, one in ipairs(stream.open_ones()) do
     local depth = 0
-    for _, reader in ipairs(one.readers) do depth = depth + reader:stats().count end
+    for _, reader in ipairs(one.readers) do depth = depth + one:depth(reader) end
     add(depths, { "channel", ("%s/%s"):format(one.run and one.run.plan.name or "", one.step or "") }, depth)
   end
   head(lines, "weir_channel_depth", "gauge", "Items that wait in the streams between steps.")

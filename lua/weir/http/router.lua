@@ -129,6 +129,7 @@ end
 -- What a request brings ------------------------------------------------------------------------------
 
 local READERS = { integer = function(text) return math.tointeger(text:find "^%-?%d+$" and tonumber(text) or nil) end,
+  number = function(text) return text:find "^%-?%d+%.?%d*$" and tonumber(text) or nil end,
   boolean = function(text)
     if text == "true" then return true end
     if text == "false" then return false end

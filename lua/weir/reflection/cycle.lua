@@ -19,6 +19,7 @@ local json = require "weir.native.json"
 local keeping = require "weir.run.keeping"
 local memo_of = require "weir.reflection.memo"
 local native = require "weir.native.scheduler"
+local plan_of = require "weir.run.plan"
 local planned = require "weir.planning.show"
 local proposal_of = require "weir.reflection.proposal"
 local retry = require "weir.run.retry"
@@ -127,7 +128,7 @@ end
 local function begin(frame, step, key, input)
   local fields = step.reflection
   local self = setmetatable({ frame = frame, step = step, key = key, input = input, reflect = fields.reflect, pipeline = fields.pipeline,
-    kept = json.list {}, spent = 0 }, Cycle)
+    kept = json.list {} }, Cycle)
   self.known = self:choose("known", function() return look(self) end)
   self.tuning, self.holdout = sides(self.known.inputs)
   self.of = version_of(normal_of(frame.run.engine, self.known.version), self.known.version, self.known.pins)
@@ -254,8 +255,8 @@ local function propose(self, round, rounds)
   local use = self.step.proposer
   local engine = self.frame.run.engine
   local kind = proposal_of.kind(function()
-    return proposal_of.record(engine, { run = self.input.run, of = self.of, reflect = self.reflect, candidates = self.history, round = round,
-      rounds = rounds, scores = score_of.compare(self.tuning, self.trials.scores[self.of.mark] or {}) })
+    return proposal_of.record(engine, { run = self.input.run, of = self.of, reflect = self.reflect, candidates = self.history,
+      round = round, rounds = rounds, scores = score_of.compare(self.tuning, self.trials.scores[self.of.mark] or {}) })
   end)
   return run_step(self, { name = "propose", kind = kind, who = use.name, module = use.module, options = use.options,
     input = function() return { round = round, version = self.of.mark } end }, ("round_%d/propose"):format(round))
@@ -280,7 +281,9 @@ local function ask_person(self, record, made)
   local kind = { name = "approval", is_durable = true, execute = function(frame, step, key, input, attempt)
     local decided = approval.ask(frame, step, key, input, attempt)
     local result = approval.result(step, key, decided)
-    if decided.decision == "edit" then failure.raise("rejected", "'%s' gave another change; propose it as a version of its own", result.by) end
+    if decided.decision == "edit" then
+      failure.raise("rejected", "%s gave another change instead; write it into the file, or reject this one", result.by)
+    end
     return { by = result.by, comment = result.comment, hash = decided.hash }
   end }
   local status, value = run_step(self, { name = "approval", kind = kind, approval = fields,
@@ -315,7 +318,8 @@ local function try(self, record, of)
   end
   local ok, code, why, over = measured("tuning", self.tuning)
   if ok and #self.holdout == 0 then
-    ok, code, why = nil, "no_holdout", "no input was held out to check it on; give `examples`, or run the pipeline on other inputs"
+    ok, code = nil, "no_holdout"
+    why = "no input was held out to check it on; give `examples`, or run the pipeline on other inputs"
   elseif ok then
     ok, code, why, over = measured("holdout", self.holdout)
   end
@@ -338,6 +342,21 @@ local function keep(self, record, made, result)
   return put(self, record, "reverted", result), stop("stale", "%s", err.message)
 end
 
+-- Versions of all that a candidate uses: of what is new in it, those that serve when it is first tried.
+local function pinned(self, record, made)
+  local engine = self.frame.run.engine
+  return self:choose("pins/" .. record.round, function()
+    local plan = plan_of.compile { kind = "pipeline", name = made.normal.name, normal = made.normal, version = made.version }
+    local held = binding.hold_pinned(engine, plan, made.pins)
+    local pins = value_of.copy(held.pins)
+    local ok, err = pcall(keeping.modules, engine, held.entries)
+    held:release()
+    if not ok then error(err, 0) end
+    for full, version in pairs(made.pins) do pins[full] = pins[full] or version end
+    return pins
+  end)
+end
+
 -- One candidate from its proposal to its end. Gives the record, and why the cycle ends, if it does.
 local function pursue(self, round, proposal)
   local engine = self.frame.run.engine
@@ -354,6 +373,7 @@ local function pursue(self, round, proposal)
   local loaded, why = proposal_of.load(engine, made)
   if not loaded then return put(self, record, "refused", { code = "invalid", why = why, by = approved.by }) end
   put(self, record, "approved", { by = approved.by, hash = approved.hash, module_version = made.entry and made.entry.version })
+  made.pins = pinned(self, record, made)
   local of = version_of(made.normal, made.version, made.pins)
   local better, result, over = try(self, record, of)
   if not better then return put(self, record, "reverted", result), over end

@@ -108,8 +108,8 @@ local function check_top(before, after)
 end
 
 local function check_order(before, after)
-  local old, new_pointers, new = skeleton(before), nil, nil
-  new, new_pointers = skeleton(after)
+  local old = skeleton(before)
+  local new, new_pointers = skeleton(after)
   for index = 1, math.max(#old, #new) do
     if old[index] ~= new[index] then
       return denied(new_pointers[index] or "/groups", "people decide in this pipeline, so its steps are neither added, removed nor moved")

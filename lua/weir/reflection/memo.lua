@@ -13,6 +13,7 @@ local M = {}
 ---@field key string   where it was done: RUN/KEY, or the key in the cycle
 ---@field output any
 ---@field label string|nil
+---@field usage { tokens: number, usd: number } that it took when it was done
 
 --- What identifies a piece of work. Pure.
 ---@param module string full name
@@ -38,7 +39,21 @@ local function children_of(held)
   return children
 end
 
-local function add_entry(memo, engine, held, places, run_id, entry)
+--- What was used at a key and below it. Pure.
+---@param by table<string, table<string, number>> by key
+---@param key string
+---@return { tokens: number, usd: number }
+function M.usage_at(by, key)
+  local total = { tokens = 0, usd = 0 }
+  for of, used in pairs(by) do
+    if of == key or keys.is_below(of, key) then
+      total.tokens, total.usd = total.tokens + (used.tokens or 0), total.usd + (used.usd or 0)
+    end
+  end
+  return total
+end
+
+local function add_entry(memo, engine, held, places, about, entry)
   local node = places:find(entry[2]).node
   local full = node and type(node.agent) == "string" and "agents/" .. node.agent
   local module = full and rawget(held.entries, full)
@@ -47,8 +62,9 @@ local function add_entry(memo, engine, held, places, run_id, entry)
   local fits, options = pcall(project.registry.options, project.registry, module, project:options_of(full), node.options)
   if not fits then return end
   local content = M.content(full, module.version, options, node.model, entry[3])
-  local extra = entry[9]
-  memo[content] = memo[content] or { key = run_id .. "/" .. entry[2], output = entry[8], label = type(extra) == "table" and extra.label or nil }
+  local label = type(entry[9]) == "table" and entry[9].label or nil
+  memo[content] = memo[content] or { key = about.run .. "/" .. entry[2], output = entry[8], label = label,
+    usage = M.usage_at(about.usage, entry[2]) }
 end
 
 --- Adds what a finished run has done. What of it cannot be read any more is left out: it is done again. Waits.
@@ -63,9 +79,9 @@ function M.add_run(memo, engine, run_id)
   local ok, plan = pcall(engine.plan_of_version, engine, head.version)
   local bound, held = pcall(binding.hold_pinned, engine, ok and plan or {}, head.pins)
   if not ok or not bound then return require("weir.native.scheduler").recover() end
-  local places = place.new(plan.definition.normal, children_of(held))
+  local places, about = place.new(plan.definition.normal, children_of(held)), { run = run_id, usage = journal.new(nil, entries).usage_by }
   for _, entry in ipairs(entries) do
-    if entry[1] == "step" and entry[4] == "finished" then add_entry(memo, engine, held, places, run_id, entry) end
+    if entry[1] == "step" and entry[4] == "finished" then add_entry(memo, engine, held, places, about, entry) end
   end
   held:release()
 end
@@ -79,7 +95,7 @@ function M.add_journal(memo, journal, key)
     local extra = entry[4] == "finished" and entry[9]
     local content = type(extra) == "table" and extra.content
     if content and keys.is_below(inner, key) then
-      memo[content] = memo[content] or { key = inner, output = entry[8], label = extra.label }
+      memo[content] = memo[content] or { key = inner, output = entry[8], label = extra.label, usage = M.usage_at(journal.usage_by, inner) }
     end
   end
 end

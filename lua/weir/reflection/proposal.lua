@@ -47,8 +47,8 @@ end
 
 local function candidate_shown(one)
   local tuning = one.tuning or {}
-  return { version = one.version, parent = one.parent, state = one.state, code = one.code, why = one.why, reason = one.reason, patch = one.patch,
-    note = one.note, module = one.module, before = tuning.before, after = tuning.after }
+  return { version = one.version, parent = one.parent, state = one.state, code = one.code, why = one.why, reason = one.reason,
+    patch = one.patch, note = one.note, module = one.module, before = tuning.before, after = tuning.after }
 end
 
 -- A version as it is loaded, or as the store keeps it: {text, file, used}.

@@ -111,20 +111,26 @@ local function measure(self, key, input, output, usage)
 end
 
 -- What earlier lives of the cycle asked for in a trial.
-local function asked_before(journal, key)
-  local steps, reused = 0, 0
+local function count_before(shared, journal, key)
   for inner, entry in pairs(journal and journal.recorded or {}) do
     local extra = keys.is_below(inner, key) and entry[9]
     if type(extra) == "table" and extra.content then
-      steps, reused = steps + 1, reused + (extra.reused and 1 or 0)
+      shared.steps = shared.steps + 1
+      local done = extra.reused and shared.memo[extra.content]
+      if done then
+        shared.reused = shared.reused + 1
+        shared.saved.tokens, shared.saved.usd = shared.saved.tokens + done.usage.tokens, shared.saved.usd + done.usage.usd
+      end
     end
   end
-  return steps, reused
+  return shared
 end
 
-local function usage_of(meter)
+-- What a trial took; with what was saved, what it would have taken.
+local function usage_of(meter, saved)
   local usage = meter.usage
-  return { tokens = usage.tokens or 0, usd = (usage.usd or 0) + (usage.usd_estimated or 0) }
+  return { tokens = (usage.tokens or 0) + (saved and saved.tokens or 0),
+    usd = (usage.usd or 0) + (usage.usd_estimated or 0) + (saved and saved.usd or 0) }
 end
 
 local function checked_input(plan, input)
@@ -137,8 +143,8 @@ end
 local function carry_out(self, of, key, given)
   local run = self.frame.run
   local held = binding.hold_pinned(run.engine, of.plan, of.pins)
-  local steps, reused = asked_before(run.journal, key)
-  local shared = { is_trial = true, held = held, memo = self.memo, steps = steps, reused = reused, child = child_of(held) }
+  local shared = count_before({ is_trial = true, held = held, memo = self.memo, steps = 0, reused = 0, saved = { tokens = 0, usd = 0 },
+    child = child_of(held) }, run.journal, key)
   local input = checked_input(of.plan, given)
   local inner = frames.inner(self.frame, key .. "/", { input = input, run = self.frame.data.run,
     workspace = of.plan.reads_workspace and documents.root(run) or nil })
@@ -146,7 +152,7 @@ local function carry_out(self, of, key, given)
   local meter = run:meter(key)
   local ok, output = pcall(group.output_of, inner, of.plan.body)
   local score
-  if ok then ok, score = pcall(measure, self, key, input, output, usage_of(meter)) end
+  if ok then ok, score = pcall(measure, self, key, input, output, usage_of(meter, shared.saved)) end
   run:unmeter(meter)
   held:release()
   if not ok then error(score or output, 0) end

@@ -24,12 +24,25 @@ local function conversation(ctx)
   return own
 end
 
+-- Text goes to the step's stream; what a model that is asked again takes back, is taken back there.
+local function speaker(ctx)
+  local sent = 0
+  return function(delta)
+    if delta.restart and delta.restart < sent then
+      ctx._stream:take_back(sent - delta.restart)
+      sent = delta.restart
+    end
+    if delta.text and delta.text ~= "" then
+      sent = sent + #delta.text
+      ctx:emit(delta.text)
+    end
+  end
+end
+
 -- Who hears an answer as it comes: `emit = true` is whoever reads the step's stream, a function hears each piece.
 local function hearer(ctx, given)
   if given.emit == nil or given.emit == false then return nil end
-  if given.emit == true then
-    return function(delta) if delta.text and delta.text ~= "" then ctx:emit(delta.text) end end
-  end
+  if given.emit == true then return speaker(ctx) end
   if type(given.emit) ~= "function" then failure.raise("invalid", "emit: true or a function expected, got %s", type(given.emit)) end
   return given.emit
 end
@@ -49,7 +62,8 @@ function methods:chat(given)
   if not chat_kind then load() end
   local request = request_of.check(given)
   local hashes, settings = conversation_of.hashes(request.messages), request_of.settings(request)
-  local asked = { request = request, hashes = hashes, settings = settings, emit = hearer(self, given), conversation = conversation(self),
+  local asked = { request = request, hashes = hashes, settings = settings, emit = hearer(self, given),
+    can_roll_back = type(given.emit) ~= "function", conversation = conversation(self),
     model = context.remedied_model(self) or given.model or self._step.model or self._frame.run.model,
     ttl = given.cache or self._step.cache, label = given.label or self._frame.run.plan.name .. "/" .. self._step.name }
   local response = flow.perform(self, one_attempt("chat", chat_kind, { messages = table.concat(hashes), settings = settings }, asked))

@@ -183,13 +183,21 @@ function methods:emit(item)
   stream:emit(item)
 end
 
---- Iterates over the stream of another step of the group, as it comes.
----@param step string|nil its name; may go when there is one source
+local NO_COUNTERS = setmetatable({}, { __newindex = function() error "the counters of a reader without steps" end })
+
+--- Iterates over the stream of another step of the group, as it comes. When that step is tried again and says something
+--- else, what it said is taken back: a reader with `rewind` is told how many items hold, and gets what comes in the place
+--- of the others; what it streamed and did as steps since is taken back with them. Any other reader is begun anew.
+---@param what string|{ step: string|nil, rewind: fun(valid: integer)|nil }|nil the name of the step; may go when there is one
 ---@return fun(): any
-function methods:items(step)
-  local sources = self._frame.sources and self._frame.sources[self._step.name]
-  if not sources then error(("step '%s' reads no stream; name its source with `from`"):format(self._step.name), 2) end
-  return sources:items(step)
+function methods:items(what)
+  local frame, name = self._frame, self._step.name
+  local sources = frame.sources and frame.sources[name]
+  if not sources then error(("step '%s' reads no stream; name its source with `from`"):format(name), 2) end
+  return sources:items(what, { key = self._key, own = frame.streams[name], counters = function()
+    local flow = rawget(self, "_flow")
+    return flow and flow.counters or NO_COUNTERS
+  end })
 end
 
 --- A handle of a secret, for what sends it: { authorization = { "Bearer ", ctx:secret "API_KEY" } }. Lua never has its

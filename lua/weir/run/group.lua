@@ -7,6 +7,7 @@ local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local parking = require "weir.run.parking"
 local question = require "weir.run.question"
+local sources_of = require "weir.run.sources"
 local step_runner = require "weir.run.step"
 local stream = require "weir.run.stream"
 local task = require "weir.task"
@@ -85,11 +86,7 @@ local function connect(frame, group, visit)
     end
   end
   for _, step in ipairs(group.steps) do
-    if step.from then
-      local channels = {}
-      for _, name in ipairs(step.from.steps) do channels[name] = frame.streams[name]:subscribe() end
-      frame.sources[step.name] = stream.sources(channels, step.from.steps, step.from.merge)
-    end
+    if step.from then frame.sources[step.name] = sources_of.new(frame, step) end
   end
 end
 
@@ -97,7 +94,7 @@ end
 local function disconnect(frame, step, status, value)
   local own = frame.streams and frame.streams[step.name]
   if own then
-    if status == "finished" and own.count == 0 and not own:replay() and value ~= nil then own:emit(value) end
+    if status == "finished" and own.count == 0 and value ~= nil then own:emit(value) end
     if status == "failed" or status == "cancelled" then
       own:close(("the stream of step '%s' broke: %s"):format(step.name, value.message), value.code)
     else
@@ -105,7 +102,7 @@ local function disconnect(frame, step, status, value)
     end
   end
   local sources = frame.sources and frame.sources[step.name]
-  if sources then sources:close() end
+  if sources then sources:close(status == "finished") end
 end
 
 -- Running ----------------------------------------------------------------------------------------

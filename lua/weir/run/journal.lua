@@ -49,6 +49,9 @@ local M = {}
 ---   false: `head_pins`
 ---@field asking table<string, table> what calls of models without an outcome may have used, by key
 ---@field streams table<string, any[]> items of streams, by the key of their step
+---@field parted table<string, table<integer, integer>> by key and item: what readers did with it, and with what followed,
+---   before entry n holds no more
+---@field draft_from table<string, integer> by key: the item of its stream with which its latest draft begins
 ---@field unkept weir.Stream[]|false streams with items that are not written yet
 ---@field has_past boolean there are entries of an earlier life
 ---@field mismatch table|nil the error: something else was asked than was recorded, and a person has to look
@@ -63,6 +66,7 @@ Journal.recorded, Journal.attempts, Journal.drafts, Journal.memories, Journal.be
 Journal.undos, Journal.usage, Journal.lives, Journal.steps, Journal.is_careful, Journal.has_past = NONE, NONE, 0, 0, false, false
 Journal.usage_by, Journal.refused = NONE, NONE
 Journal.compares_kept, Journal.is_open, Journal.streams, Journal.unkept = false, false, NONE, false
+Journal.parted, Journal.draft_from = NONE, NONE
 
 local function add_usage(total, used)
   for name, amount in pairs(used) do total[name] = (total[name] or 0) + amount end
@@ -122,6 +126,15 @@ local function note_migration(self, entry)
   self.migrated_n, self.head_pins, self.versions, self.versions_of = entry.n, entry[3].pins, nil, nil
 end
 
+-- What was given out from an item on was taken back: what readers did with it before this entry holds no more.
+local function note_parting(self, entry)
+  local parts = self.parted[entry[2]] or {}
+  for index in pairs(parts) do
+    if index > entry[3] then parts[index] = nil end
+  end
+  parts[entry[3]], self.parted[entry[2]] = entry.n, parts
+end
+
 local READ = {
   run = function(self, entry)
     self.is_open = true
@@ -161,6 +174,8 @@ local READ = {
     forget_inner(self, entry[2])
   end,
   draft = function(self, entry)
+    local said = self.streams[entry[2]]
+    if said then self.draft_from[entry[2]] = #said + 1 end
     local drafts = self.drafts[entry[2]] or {}
     drafts[#drafts + 1] = entry[3]
     note_usage(self, entry[2], entry[3].usage)
@@ -174,6 +189,7 @@ local READ = {
   end,
   items = function(self, entry)
     local items = self.streams[entry[2]] or {}
+    if entry[3] <= #items then note_parting(self, entry) end
     for index = #items, entry[3], -1 do items[index] = nil end
     self.streams[entry[2]] = table.move(entry, 4, #entry, #items + 1, items)
   end,
@@ -191,7 +207,7 @@ function M.new(handle, entries, store)
   if not entries then return self end
   self.has_past, self.recorded, self.attempts, self.drafts, self.memories = true, {}, {}, {}, {}
   self.began, self.begun, self.undos, self.usage, self.asking, self.streams = {}, {}, {}, {}, {}, {}
-  self.usage_by, self.refused = {}, {}
+  self.usage_by, self.refused, self.parted, self.draft_from = {}, {}, {}, {}
   for number, entry in ipairs(entries) do
     entry.n = number
     local read = READ[entry[1]]
@@ -370,6 +386,33 @@ end
 ---@param key string of the step
 function Journal:forget_inner(key)
   if self.has_past then forget_inner(self, key) end
+end
+
+-- Whether what a key stands for below a reader came after what its counters say, or of a map after so many items.
+local function is_behind(inner, counters, count)
+  local index = inner:match "^%[(%d+)%]"
+  if index then return math.tointeger(index) >= count end
+  local name = inner:match "^/([^/#]*)"
+  if not name then return false end
+  return (math.tointeger(inner:match "^/[^/#]*#(%d+)") or 1) > (counters[name] or 0)
+end
+
+local BY_KEY = { "recorded", "choices", "attempts", "drafts", "memories", "began" }
+
+--- What was recorded below a step that reads a stream, behind a place and before an entry, holds no more.
+---@param key string of the step
+---@param counters table<string, integer> how often it has used each name
+---@param count integer items that it has read
+---@param before number n of an entry
+function Journal:forget_behind(key, counters, count, before)
+  local size = #key
+  for _, what in ipairs(BY_KEY) do
+    for inner, entry in pairs(self[what] or {}) do
+      local is_below = #inner > size and inner:sub(1, size) == key
+      local is_fresh = type(entry) == "table" and entry.n and entry.n > before
+      if is_below and not is_fresh and is_behind(inner:sub(size + 1), counters, count) then self[what][inner] = nil end
+    end
+  end
 end
 
 --- The failed attempts of earlier lives: how many, when the next one may begin, ms since 1970, the latest error, and the remedy

@@ -61,14 +61,6 @@ local function use(self, kind, folder, entry)
   return { name = entry.use, label = entry.use, kind = kind, module = module, options = entry.options }
 end
 
--- What a definition may say and weir checks and prints, but does not carry out. It is refused before a
--- run begins, so that nothing that was asked for is silently left out.
-local STREAMS_NOT_RUN = { spill = true }
-
-local function refuse(message, ...)
-  failure.raise("unavailable", message .. ", which this version of weir checks and prints but does not run", ...)
-end
-
 local COMPILE = {}
 
 local function remind_of(given)
@@ -296,13 +288,6 @@ function COMPILE.run(_, step, data)
   step.kind = data.run_kind
 end
 
-local function refuse_what_is_not_run(data)
-  local stream = data.stream
-  if type(stream) == "table" and STREAMS_NOT_RUN[stream.on_full] then
-    refuse("step '%s' has a stream with on_full '%s'", data.name, stream.on_full)
-  end
-end
-
 -- A critic that is used twice has a number, so that its questions and memories are told apart.
 local function critics_of(self, data)
   local uses, counts = {}, {}
@@ -374,7 +359,6 @@ end
 
 function compile_step(self, data, with_paths)
   local step = { name = data.name, options = data.options, optional = data.optional, once = data.once, is_defined = true }
-  refuse_what_is_not_run(data)
   kind_of(data)(self, step, data)
   step.input = with_paths and evaluator(data.input) or values_of(self)(data.input)
   if data.input == nil then step.input = function() return {} end end

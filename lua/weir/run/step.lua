@@ -186,6 +186,23 @@ local function decide(healing, frame, step, err, attempt)
   written()
 end
 
+-- A step that reads streams is begun anew when what it has read is taken back; that is no attempt of its own.
+local function heard(frame, step, key, input, attempt, feedback, from_ms)
+  local sources = step.from and frame.sources and frame.sources[step.name]
+  if not sources then return timed(frame, step, key, input, attempt, feedback, from_ms) end
+  local journal = frame.run.journal
+  if attempt > 1 or feedback then sources:restart() end
+  frame.is_anew = false
+  local ok, passed, output, label = sources:read(function()
+    return timed(frame, step, key, input, attempt, feedback, from_ms)
+  end, task.within, function()
+    frame.is_anew = key
+    if journal then journal:forget_inner(key) end
+  end)
+  if ok then return passed, output, label end
+  return false, locate(passed, key)
+end
+
 -- Attempts until one succeeds or the policy has had enough. Attempts of earlier lives count, and the delay
 -- behind them is kept. The first begins with the step, or when the draft before was refused.
 local function attempts(frame, step, key, input, asked, feedback, refused_ms, healing)
@@ -201,7 +218,7 @@ local function attempts(frame, step, key, input, asked, feedback, refused_ms, he
   end
   while true do
     frame.attempt_ms = from_ms
-    local ok, output, label = timed(frame, step, key, input, attempt, feedback, from_ms)
+    local ok, output, label = heard(frame, step, key, input, attempt, feedback, from_ms)
     if ok then
       if healing then healing:succeeded() end
       return true, output, label, attempt
@@ -453,11 +470,14 @@ local function note_call(frame, step, key, status)
   require("weir.healing.canary").note(frame.run, step, key, status, frame.held)
 end
 
+-- A step that nobody tries again, looks after or feeds while it runs.
+local function takes_one_attempt(run, step) return step.is_simple and not run.is_supervised and not step.from end
+
 -- Does the work and keeps what becomes of it.
 local function carry_out(frame, step, key, input, asked, token, from_ms)
   local run, journal = frame.run, frame.run.journal
   local ok, output, label, attempt, verdict
-  if step.is_simple and not run.is_supervised then
+  if takes_one_attempt(run, step) then
     ok, output, label = once(frame, step, key, input, 1)
   else
     ok, output, label, attempt, verdict = budgeted(frame, step, key, input, asked)
@@ -558,7 +578,7 @@ local function plain(frame, step, key, input)
     run:notify { kind = "step", step = key, name = step.name, status = "running", at_ms = from }
   end
   local ok, output, label, attempt
-  if step.is_simple and not run.is_supervised then
+  if takes_one_attempt(run, step) then
     ok, output, label = once(frame, step, key, input, 1)
   else
     ok, output, label, attempt = budgeted(frame, step, key, input)
@@ -602,7 +622,7 @@ local function unkept(frame, step, key, input)
   if run.plan.budget then allowance.spend(frame, key) end
   if run.plan.upgrade then frame.held = upgrade.held_for(run, key) end
   local ok, output
-  if step.is_simple and not run.is_supervised then
+  if takes_one_attempt(run, step) then
     ok, output = once(frame, step, key, input, 1)
   else
     ok, output = budgeted(frame, step, key, input, 0)

@@ -4,19 +4,25 @@
 ---
 --- In a run with a journal the items go there too, in batches, and always before an outcome that could rest on them: so a
 --- reader that goes on after a crash is given the same items, and what it did with them is found again. A step that is
---- tried again says again what its readers have heard; that is left out, and only what is new goes to them.
+--- tried again, or begun again after a crash, says again what its readers have heard; that is left out, and only what is
+--- new goes to them. Where it says something else, what was given out is taken back from there on: a reader goes on with
+--- what holds, or is begun anew (see `weir.run.sources`), and whoever looks is told (`rewind`).
 
 local channel = require "weir.native.channel"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
-local value_of = require "weir.value"
+local repetition = require "weir.run.repetition"
+local scheduler = require "weir.native.scheduler"
 
 local M = {}
 
 local DEFAULT_BUFFER = 64
 local BATCH, SOON = 256, 16 -- items that go to the journal together; a multiple of so few when some time has passed
 local LATENCY = 0.1         -- seconds
+local SPOKEN = 16           -- streams of a run that are shown after their end
+
+local NOTHING = {} -- in the place of a comparison, where there is nothing to compare
 
 -- Those that have not ended, for people who look.
 local ongoing = setmetatable({}, { __mode = "k" })
@@ -27,6 +33,15 @@ local ongoing = setmetatable({}, { __mode = "k" })
 ---@field step string|nil   and which step's
 local Stream = {}
 Stream.__index = Stream
+
+-- What an earlier life gave out is given out: the step says it again.
+local function recall(self, journal)
+  self.items = table.move(journal.streams[self.key], 1, #journal.streams[self.key], 1, {})
+  self.count, self.kept, self.goes_on = #self.items, #self.items, true
+  self.parts = journal.parted[self.key] or false
+  self.from = math.min(journal.draft_from[self.key] or 1, self.count + 1)
+  self.again = repetition.new(self.items, self.from, self.count, 0)
+end
 
 --- Opens the stream of a step.
 ---@param options table|boolean|nil {buffer, on_full, rate}
@@ -39,10 +54,11 @@ function M.new(options, run, step, key)
   local self = setmetatable({ run = run, step = step, readers = {}, items = {}, count = 0, buffer = options.buffer or DEFAULT_BUFFER,
     on_full = options.on_full or "wait", interval = options.rate and 1 / options.rate or false, due = 0,
     on_item = false, watch = false, judge = false, from = 1, forgets = false, tell = false, blocked_s = 0, again = false,
-    unkept = false }, Stream)
+    unkept = false, ends = false, parts = false, is_stale = false, goes_on = false, told_as = key or false, late = false }, Stream)
+  if self.on_full == "spill" then self.late = {} end
   if key and run.journal then
-    self.key, self.recorded, self.kept, self.kept_at = key, run.journal.streams[key] or {}, 0, clock.now()
-    self.unkept = 0
+    self.key, self.kept, self.kept_at, self.unkept = key, 0, clock.now(), 0
+    if run.journal.streams[key] then recall(self, run.journal) end
   end
   ongoing[self] = true
   return self
@@ -56,10 +72,11 @@ function M.open_ones()
   return list
 end
 
---- A channel that gets every item from now on.
+--- A channel that gets every item from now on. What the stream has already, `weir.run.sources` gives.
 function Stream:subscribe()
-  local reader = channel.new(self.buffer, self.on_full)
+  local reader = channel.new(self.buffer, self.late and "wait" or self.on_full)
   self.readers[#self.readers + 1] = reader
+  if self.late then self.late[reader] = self.count + 1 end
   if self.ended then reader:close(self.reason, self.code) end
   return reader
 end
@@ -70,20 +87,7 @@ local function pace(self)
   self.due = math.max(now, self.due) + self.interval
 end
 
--- What stands in the journal already from an earlier life need not be written again; what differs goes on from there.
-local function is_recorded(self, count, item)
-  local recorded = self.recorded
-  if recorded[count] == nil then return false end
-  if value_of.equal(recorded[count], item) then return true end
-  self.recorded = table.move(recorded, 1, count - 1, 1, {})
-  return false
-end
-
-local function keep(self, count, item)
-  if self.kept == count - 1 and is_recorded(self, count, item) then
-    self.kept = count
-    return
-  end
+local function keep(self, count)
   local unkept = count - self.kept
   if unkept == 1 then self.run.journal:note_stream(self) end
   if unkept >= BATCH or unkept % SOON == 0 and clock.now() - self.kept_at >= LATENCY then self:flush() end
@@ -97,8 +101,35 @@ function Stream:flush()
   self.kept, self.kept_at = self.count, clock.now()
 end
 
+-- Gives a reader's channel the items that it has room for, and its end behind the last one; whether the reader is there.
+local function fill(self, reader)
+  while self.late[reader] <= self.count do
+    local sent, _, code = reader:try_send(self.items[self.late[reader]])
+    if not sent then return code == "full" end
+    self.late[reader] = self.late[reader] + 1
+  end
+  if self.ended then reader:close(self.reason, self.code) end
+  return true
+end
+
+--- Of a stream that spills: what a reader's channel has had no room for stands in the list of items, and comes into the channel
+--- as soon as there is room. Whoever sends and whoever reads calls this; either may lose the processor anywhere. Does not wait.
+---@param reader userdata
+---@return boolean is_there
+function Stream:refill(reader)
+  return scheduler.atomic(fill, self, reader)
+end
+
+--- How many items a reader has yet to read. Does not wait.
+---@param reader userdata  one of `readers`
+---@return integer
+function Stream:depth(reader)
+  return reader:stats().count + (self.late and self.count + 1 - self.late[reader] or 0)
+end
+
 -- A reader that is behind keeps the step waiting; how long, is known.
 local function send(self, reader, item)
+  if self.late then return self:refill(reader) end
   local sent, _, code = reader:try_send(item)
   if sent or code ~= "full" then return sent end
   local from = clock.now()
@@ -107,49 +138,82 @@ local function send(self, reader, item)
   return sent
 end
 
--- How many bytes two texts begin with alike.
-local function common(a, b)
-  local count = 0
-  while count < #a and a:byte(count + 1) == b:byte(count + 1) do count = count + 1 end
-  return count
+local function bytes_of(items, count)
+  local bytes = 0
+  for index = 1, count do
+    if type(items[index]) ~= "string" then return nil end
+    bytes = bytes + #items[index]
+  end
+  return bytes
 end
 
--- What is said again by another attempt is compared with what was given out: text by bytes, anything else by items.
--- Gives what is new of it.
-local function new_of(self, item)
-  local again = self.again
-  if again.text then
-    local rest = again.text:sub(again.at)
-    if type(item) == "string" and #item <= #rest and rest:sub(1, #item) == item then
-      again.at = again.at + #item
-      if again.at > #again.text then self.again = false end
-      return nil
-    elseif type(item) == "string" and item:sub(1, #rest) == rest then
-      self.again = false
-      return item:sub(#rest + 1)
-    end
-  elseif value_of.equal(self.items[again.at], item) then
-    again.at = again.at + 1
-    if again.at > again.count then self.again = false end
-    return nil
+-- What stands on disk beyond what holds, holds no more.
+local function truncate(self, valid)
+  for index = self.count, valid + 1, -1 do self.items[index] = nil end
+  self.count = valid
+  if not self.unkept then return end
+  if self.kept > valid then
+    self.run.journal.handle:note { "items", self.key, valid + 1 }
+    self.kept = valid
   end
-  local same = again.text and type(item) == "string" and common(item, again.text:sub(again.at)) or 0
-  failure.raise("conflict", "what step '%s' streams in another attempt is not what its readers were given before, from %s %d on",
-    tostring(self.step), again.text and "byte" or "item", again.at + same)
+  if self.run.journal.has_past then
+    local parts = {}
+    for index, before in pairs(self.parts or {}) do parts[index] = index <= valid and before or nil end
+    parts[valid + 1] = math.huge
+    self.parts = parts
+  end
+end
+
+local function refuse(self, valid, why)
+  failure.raise("conflict", "what step '%s' streams in another attempt is not what its readers were given before, from item %d on; %s",
+    tostring(self.step), valid + 1, why)
+end
+
+-- Takes back what was given out behind the items that hold.
+local function rewind(self, valid)
+  if valid >= self.count then return end
+  if self.forgets then refuse(self, valid, "what it gave before is not kept") end
+  for _, one in ipairs(self.ends or {}) do
+    local why = one:refusal(valid)
+    if why then refuse(self, valid, why) end
+  end
+  local before = self.count
+  truncate(self, valid)
+  for reader in pairs(self.late or {}) do self.late[reader] = valid + 1 end -- what holds, its end reads in the list
+  for _, one in ipairs(self.ends or {}) do one:take_back(valid, before) end
+  local run = self.run
+  if run and run.listener then
+    run:notify { kind = "rewind", step = self.told_as, name = self.step, items = valid, bytes = bytes_of(self.items, valid) }
+  end
+end
+
+-- What is new of what is said again; where it parts from what was given out, that is taken back.
+local function take_again(self, item)
+  local again = self.again
+  local rest, parting = again:take(item)
+  if parting then
+    self.again = false
+    rewind(self, parting.valid)
+    if parting.before ~= nil then self:emit(parting.before) end
+    return parting.item
+  end
+  if again:is_over() then self.again = false end
+  return rest
 end
 
 --- Gives an item to every reader; waits for those that are behind. A reader that has gone is left out.
 function Stream:emit(item)
   if self.again then
-    item = new_of(self, item)
+    if self.is_stale then return end -- it rests on what was taken back from the step
+    item = take_again(self, item)
     if item == nil then return end
   end
   if self.interval then pace(self) end
   local count = self.count + 1
-  self.count = count
   if not self.forgets then self.items[count] = item end
+  self.count = count
   if self.on_item then self.on_item() end
-  if self.unkept then keep(self, count, item) end
+  if self.unkept then keep(self, count) end
   if self.tell then self.tell(item) end
   if self.watch then self.watch(item) end
   if self.judge then self.judge(item) end
@@ -159,28 +223,91 @@ function Stream:emit(item)
   end
 end
 
---- Another attempt or draft begins. With no reader it begins anew. What readers were given stands: another attempt says it
---- again, another draft is heard after it.
+--- An attempt or draft begins. What readers, and those who look, were given stands: another attempt says it again,
+--- another draft is heard after it. Where nobody was given it, it is forgotten.
+---@param is_again boolean not the first of this life
 ---@param is_draft boolean
-function Stream:restart(is_draft)
-  if self.count == 0 then return end
-  if #self.readers == 0 then return self:reset() end
-  if is_draft then
-    self.from = self.count + 1
+function Stream:begin(is_again, is_draft)
+  self:go_on()
+  if self.goes_on then -- what an earlier life gave out is compared already
+    self.goes_on = false
     return
   end
-  local text = self:value()
-  local is_text = type(text) == "string"
-  self.again = { at = is_text and 1 or self.from, count = self.count, text = is_text and text or nil }
-  if self.from > self.count then self.again = false end
+  if not is_again or self.count == 0 then return end
+  if #self.readers == 0 and not self.ends and not self.tell then return self:reset() end
+  if not is_draft then return self:compare(0) end
+  self.again = false
+  if #self.readers == 0 and not self.ends then return rewind(self, 0) end
+  self.from = self.count + 1
 end
 
---- Gives the items of an earlier life to the readers, for a step that had finished then.
----@return boolean whether there were any
-function Stream:replay()
-  local recorded = self.recorded or {}
-  for _, item in ipairs(recorded) do self:emit(item) end
-  return #recorded > 0
+--- What is said from now on is compared with what was given out from there on.
+---@param said integer bytes, or items if not all are text, of what the attempt has said
+function Stream:compare(said)
+  self.again = repetition.new(self.items, self.from, self.count, said)
+end
+
+--- Where the attempt stands, to come back to it.
+---@return integer|table
+function Stream:place()
+  return self.again and { said = self.again:said() } or self.count
+end
+
+--- Comes back to a place; until `go_on` what is said does not count.
+---@param place integer|table
+function Stream:return_to(place)
+  local said = type(place) == "table" and place.said
+  if not said then
+    said = bytes_of(table.move(self.items, self.from, place, 1, {}), place - self.from + 1)
+    if not said or type(self:value()) ~= "string" then said = place - self.from + 1 end
+  end
+  self:compare(said)
+  self.again, self.is_stale = self.again or NOTHING, true
+end
+
+--- What is said counts again.
+function Stream:go_on()
+  self.is_stale = false
+  if self.again == NOTHING then self.again = false end
+end
+
+--- Takes back the last bytes of what the attempt has said: something else is said in their place.
+---@param bytes integer
+function Stream:take_back(bytes)
+  if bytes <= 0 then return end
+  local again, count = self.again, self.count - self.from + 1
+  local said = again and again:said() or bytes_of(table.move(self.items, self.from, self.count, 1, {}), count)
+  if not said then refuse(self, self.count, "not all of it is text") end
+  self:compare(said - bytes)
+end
+
+--- No more is said: what was given out beyond it is taken back.
+function Stream:settle()
+  local again = self.again
+  if not again or self.is_stale then return end
+  self.again = false
+  local cut = again:cut()
+  rewind(self, cut.valid)
+  if cut.item ~= nil then self:emit(cut.item) end
+end
+
+-- Those who begin to look are shown what the streams that ended last gave out.
+local function note_spoken(self)
+  local run = self.run
+  run.spoken = run.spoken or {}
+  table.insert(run.spoken, self)
+  if #run.spoken > SPOKEN then table.remove(run.spoken, 1) end
+end
+
+--- The streams of a run that are open, and those that ended last, in no order. Does not wait.
+---@param run weir.Run
+---@return weir.Stream[]
+function M.of_run(run)
+  local list = table.move(run.spoken or {}, 1, #(run.spoken or {}), 1, {})
+  for stream in pairs(ongoing) do
+    if stream.run == run then list[#list + 1] = stream end
+  end
+  return list
 end
 
 --- Ends the stream; with a code, readers get the error once they have read what was sent.
@@ -188,9 +315,12 @@ function Stream:close(reason, code)
   if self.ended then return end
   ongoing[self] = nil
   self.ended, self.reason, self.code = true, reason, code
-  for _, reader in ipairs(self.readers) do reader:close(reason, code) end
+  for _, reader in ipairs(self.readers) do
+    if self.late then self:refill(reader) else reader:close(reason, code) end
+  end
   local run = self.run
   if run and run.listener then
+    if self.count > 0 and self.told_as then note_spoken(self) end
     run:notify { kind = "stream", step = self.key, name = self.step, items = self.count, blocked_s = self.blocked_s }
   end
 end
@@ -206,83 +336,24 @@ function Stream:value()
   return table.concat(self.items, "", self.from, self.count)
 end
 
+--- What has been given out. Not to be changed.
+---@return any[]
+function Stream:given()
+  return json.list(table.move(self.items, 1, self.count, 1, {}))
+end
+
 --- Forgets what was sent by an attempt that failed before anybody could read it.
 function Stream:reset()
   self.items, self.count, self.from = {}, 0, 1
-  if self.unkept then self.kept, self.recorded = 0, {} end
+  if self.unkept and self.kept > 0 then
+    self.run.journal.handle:note { "items", self.key, 1 }
+    self.kept = 0
+  end
 end
 
 --- Reads a channel that an agent returned into the stream, to its end.
 function Stream:drain(source)
   for item in source:items() do self:emit(item) end
-end
-
---- What one step reads: the streams of others.
-local Sources = {}
-Sources.__index = Sources
-
---- @param channels table<string, userdata> by step
---- @param order string[] names in the order of `from`
---- @param merge "arrival"|"order"|"zip"|nil
-function M.sources(channels, order, merge)
-  return setmetatable({ channels = channels, order = order, merge = merge or "arrival" }, Sources)
-end
-
-local function raise_unless_ended(message, code)
-  if code ~= "closed" then failure.raise(code, message) end
-end
-
-local function in_order(self)
-  local position = 1
-  return function()
-    while position <= #self.order do
-      local item, message, code = self.channels[self.order[position]]:recv()
-      if item ~= nil then return item end
-      raise_unless_ended(message, code)
-      position = position + 1
-    end
-  end
-end
-
-local function by_arrival(self)
-  local open = {}
-  for _, name in ipairs(self.order) do open[#open + 1] = self.channels[name] end
-  return function()
-    while #open > 0 do
-      local index, item, message, code = channel.select(open)
-      if item ~= nil then return item end
-      raise_unless_ended(message, code)
-      table.remove(open, index)
-    end
-  end
-end
-
-local function zipped(self)
-  return function()
-    local row = {}
-    for _, name in ipairs(self.order) do
-      local item, message, code = self.channels[name]:recv()
-      if item == nil then return raise_unless_ended(message, code) end
-      row[name] = item
-    end
-    return row
-  end
-end
-
-local MERGE = { order = in_order, arrival = by_arrival, zip = zipped }
-
---- An iterator over one source, or over all as `merge` says.
-function Sources:items(step)
-  if step == nil and #self.order > 1 then return MERGE[self.merge](self) end
-  step = step or self.order[1]
-  local source = self.channels[step]
-  if not source then error(("there is no source '%s'; this step reads %s"):format(step, table.concat(self.order, ", ")), 3) end
-  return source:items()
-end
-
---- Lets go of every source: whoever sends to it need not wait any more.
-function Sources:close()
-  for _, source in pairs(self.channels) do source:close() end
 end
 
 return M

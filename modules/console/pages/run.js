@@ -143,7 +143,7 @@ export function open(root, place) {
     const { kind, data: said } = event;
     live.hear(event);
     if (kind === "metric" || kind === "progress") return;
-    if (kind === "item" && run?.steps.find((step) => step.key === said.step)?.status === "running") return;
+    if (["item", "items", "rewind"].includes(kind) && run?.steps.find((step) => step.key === said.step)?.status === "running") return;
     if (kind === "gap" || !run) return void loadSoon(0);
     const steps = note(run.steps, event);
     if (steps) run = { ...run, steps };

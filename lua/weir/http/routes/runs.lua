@@ -18,6 +18,7 @@ local schemas = require "weir.http.schemas"
 local selection = require "weir.view.selection"
 local shape = require "weir.view.shape"
 local sse = require "weir.http.sse"
+local subscription = require "weir.serve.subscription"
 local task = require "weir.task"
 local value_of = require "weir.value"
 local waking = require "weir.run.waking"
@@ -140,7 +141,8 @@ local function stream(call)
     follower:close()
     return call.request:close()
   end
-  sse.follow(call, follower, { is_last = has_ended })
+  local own = subscription.new(follower, { rate = call.query.rate, run_of = function() return host.engine.live[id] end })
+  sse.follow(call, own, { is_last = has_ended })
 end
 
 -- Acting ---------------------------------------------------------------------------------------------
@@ -271,7 +273,8 @@ return {
   { method = "GET", path = "/api/runs/{id}/data", role = "read", handler = data, doc = "StepData now, or right after a step.",
     query = { at = schemas.step }, answers = { [200] = { doc = "The data.", schema = schemas.ref "Moment" } } },
   { method = "GET", path = "/api/runs/{id}/stream", role = "read", handler = stream,
-    doc = "What happens in a run, until it ends: first `now`, its run line, then the events.", query = { after = schemas.cursor },
+    doc = "What happens in a run, until it ends: first `now`, its run line, then what its streams have given out, then the events.",
+    query = { after = schemas.cursor, rate = { type = "number", minimum = 0.01, maximum = 1000 } },
     answers = { [200] = { doc = "Server-sent events.", type = "text/event-stream" } } },
   action("cancel", "run", "Cancels a run; what it did is undone. Waits until it has ended.", reason,
     { [200] = { doc = "It has ended.", schema = LINE } }, cancel),

@@ -76,10 +76,13 @@ end
 -- cancels it where the pipeline says so.
 local function start(call, definition, wants_stream)
   local host, texts = call.host, channel.new(BUFFER)
-  local source = source_of(definition.normal)
+  local source, sent = source_of(definition.normal), {}
   local function listener(event)
     if event.kind == "item" and wants_stream and type(event.item) == "string" and (not source or event.step:match "[^/]+$" == source) then
       texts:send(event.item)
+      sent[event.step] = event.n
+    elseif event.kind == "rewind" and sent[event.step] and sent[event.step] > event.items then
+      texts:close("a step was tried again and said something else; ask again", "conflict") -- no such client takes text back
     elseif event.kind == "run" and event.status ~= "running" then
       texts:close()
     end
@@ -120,15 +123,19 @@ local function refusal_event(run, raised)
 end
 
 -- Sends what comes until the run has left the host; false: the client has gone.
-local function send_texts(request, head, texts)
+local function send_texts(request, head, texts, run)
   local sent = 0
   while true do
-    local text, _, code = texts:recv(BEAT)
+    local text, message, code = texts:recv(BEAT)
     if text then
       sent = sent + #text
       if not request:write(completion.piece(head, { content = text })) then return nil end
     elseif code == "timeout" then
       if not request:write ": still here\n\n" then return nil end
+    elseif code == "conflict" then
+      request:write(refusal_event(run, failure.new(code, "%s", message)))
+      request:close()
+      return nil
     else
       return sent
     end
@@ -154,7 +161,7 @@ local function stream(call, definition)
   for name, text in pairs(HEADERS) do headers[name] = text end
   if not request:stream(200, headers) then return end
   request:write(completion.piece(head, { role = "assistant", content = "" }))
-  local sent = send_texts(request, head, texts)
+  local sent = send_texts(request, head, texts, run)
   if not sent then return end
   local options = call.body.stream_options
   send_end(request, head, run, sent, type(options) == "table" and options.include_usage == true)

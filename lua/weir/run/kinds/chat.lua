@@ -111,7 +111,7 @@ local function ask(frame, key, asked, emit)
   keep_turn(run, key, asked, estimate)
   local began = clock.now()
   local flow, hear = hearing(emit)
-  local response, message, code, detail = service:chat(place, candidates, policy, asked.request, hear, emit == nil)
+  local response, message, code, detail = service:chat(place, candidates, policy, asked.request, hear, asked.can_roll_back)
   local decision = place.decision or {}
   frame.asked_model = { name = decision.model, why = decision, timing = timing(flow, clock.now() - began) }
   reservation:close()

@@ -278,7 +278,8 @@ end
 local function item_frame(self, item, index, prefix)
   local outer = self.frame
   return { run = outer.run, prefix = prefix, data = setmetatable({ item = item, index = index }, self.around), branch = outer.branch,
-    branch_of = outer.branch_of, planned = outer.planned, held = frames.held_in(outer), on_attempt_failed = self.on_attempt_failed, began_ms = nil,
+    branch_of = outer.branch_of, planned = outer.planned, held = frames.held_in(outer),
+    on_attempt_failed = self.on_attempt_failed, began_ms = nil,
     attempt_ms = false, draft = false,
     scopes = false, current = false, staged = nil, stopped = nil }
 end

@@ -2,6 +2,7 @@
 --- or in another trial, by the same version with the same options and the same input, is not done again.
 
 local agent = require "weir.run.kinds.agent"
+local failure = require "weir.failure"
 local memo_of = require "weir.reflection.memo"
 local value_of = require "weir.value"
 
@@ -13,6 +14,7 @@ local M = { name = "agent" }
 ---@field memo table<string, weir.reflection.Done>
 ---@field steps integer   that were asked for in this life
 ---@field reused integer  of these, that had been done before
+---@field saved { tokens: number, usd: number } what those took when they were done
 ---@field child fun(self, name: string): table the plan of a child pipeline
 
 local function content_of(frame, step, input)
@@ -33,10 +35,15 @@ function M.execute(frame, step, key, input, attempt, feedback)
   local done = shared.memo[content]
   if done then
     frame.reused, shared.reused = done.key, shared.reused + 1
+    shared.saved.tokens, shared.saved.usd = shared.saved.tokens + done.usage.tokens, shared.saved.usd + done.usage.usd
     return value_of.copy(done.output), done.label
   end
-  local output, label = agent.execute(frame, step, key, input, attempt, feedback)
-  shared.memo[content] = { key = key, output = value_of.copy(output), label = label }
+  local meter = frame.run:meter(key)
+  local ok, output, label = xpcall(agent.execute, failure.explain, frame, step, key, input, attempt, feedback)
+  frame.run:unmeter(meter)
+  if not ok then error(output, 0) end
+  shared.memo[content] = { key = key, output = value_of.copy(output), label = label,
+    usage = { tokens = meter.usage.tokens or 0, usd = meter.usage.usd or 0 } }
   return output, label
 end
 

@@ -98,8 +98,11 @@ local function streamed(frame, step, key, scope)
   return source
 end
 
-local function of_stream(frame, step)
-  local iterate, state, item = frame.sources[step.name]:items()
+local function no_counters() return {} end
+
+local function of_stream(frame, step, key)
+  local reader = { key = key, counters = no_counters, batch = step.batch }
+  local iterate, state, item = frame.sources[step.name]:items(nil, reader)
   return new(function()
     item = iterate(state, item)
     return item
@@ -122,7 +125,7 @@ local function batched(source, size)
 end
 
 local function plain(frame, step, key, scope)
-  if step.from and frame.sources then return of_stream(frame, step) end
+  if step.from and frame.sources then return of_stream(frame, step, key) end
   if step.chunk and step.chunk_streams then return streamed(frame, step, key, scope) end
   if step.chunk then return check_list(chunked(frame, step, key), step) end
   local list, message, code = step.over(frame.data)

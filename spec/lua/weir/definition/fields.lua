@@ -8,9 +8,9 @@ local points = dofile "spec/lua/weir/points.lua"
 local M = {}
 
 -- Where the fields of an object are written; those of all others stand in a step.
-local PLACES = { pipeline = "pipeline", queue = "pipeline", budget = "pipeline", use = "pipeline", reflect = "pipeline", trigger = "trigger",
-  dedupe = "trigger", debounce = "trigger", throttle = "trigger", batch = "trigger", group = "group", at_least = "group",
-  by_deadline = "group", branch = "group", gate = "group" }
+local PLACES = { pipeline = "pipeline", queue = "pipeline", budget = "pipeline", use = "pipeline", reflect = "pipeline",
+  reflect_limits = "pipeline", trigger = "trigger", dedupe = "trigger", debounce = "trigger", throttle = "trigger", batch = "trigger",
+  group = "group", at_least = "group", by_deadline = "group", branch = "group", gate = "group" }
 
 local function code(cell) return cell:match "^`(.*)`$" end
 
@@ -99,6 +99,14 @@ local function trigger_of(rows)
   local lua, yaml = pieces_of(rows, "lua"), pieces_of(rows, "yaml")
   return ('on = { { feed = { url = "u" }, %s } }'):format(joined(lua, ", ")),
     "on:\n- feed: {url: u}\n" .. indented(joined(yaml, "\n"), "  ")
+end
+
+--- A pipeline in both languages that has a row in its place.
+---@param row table
+---@return string lua, string yaml
+function M.alone(row)
+  local is_single = row.place == "entry" or row.place == "whole"
+  return M.pipeline { [row.place] = is_single and row or { row } }
 end
 
 --- A pipeline in both languages that has rows in their places: the fields of a group `g`, of a step `a` in it (beside a step

@@ -38,11 +38,6 @@ local function round_trips(loaded, what)
   end
 end
 
-local function in_place(row)
-  local is_single = row.place == "entry" or row.place == "whole"
-  return fields.pipeline { [row.place] = is_single and row or { row } }
-end
-
 describe("the table of fields", function()
   it("has each field once, and no other", function()
     assert.same({}, fields.findings(ROWS, form.order))
@@ -61,7 +56,7 @@ describe("the table of fields", function()
   it("says the same in Lua and in YAML, and has in it what it explains", function()
     for _, row in ipairs(ROWS) do
       local name = row.def .. "." .. row.field
-      local lua, yaml = in_place(row)
+      local lua, yaml = fields.alone(row)
       local from_lua, from_yaml = read("p.lua", HEAD .. lua), read("p.yaml", yaml)
       same(from_lua, from_yaml, name .. "\n" .. printer.print(from_lua.normal, "yaml") .. "\n" .. printer.print(from_yaml.normal, "yaml"))
       round_trips(from_lua, name)

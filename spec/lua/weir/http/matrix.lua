@@ -41,6 +41,8 @@ return {
   { "GET", "/api/goals/{id}", "read" },
   { "GET", "/api/skills", "read" },
   { "GET", "/api/skills/{name}", "read" },
+  { "GET", "/api/candidates", "read" },
+  { "GET", "/api/candidates/{id}", "read" },
   { "GET", "/api/modules", "read" },
   { "GET", "/api/modules/{kind}/{name}", "read" },
   { "POST", "/api/modules/{kind}/{name}/reload", "admin", body = "{}" },

@@ -348,6 +348,11 @@ return weir.pipeline "streams" { weir.group "g" { weir.step "talk" { agent = "ta
       local series = 'weir_candidates{pipeline="wordy",state="kept"} 1'
       assert.is_true(wire.eventually(function() return ask("GET", "/metrics").body:find(series, 1, true) ~= nil end))
       assert.is_true(#ask("GET", "/api/runs/" .. id).value.candidates > 0)
+      local one = ask("GET", "/api/candidates?pipeline=wordy").value.items[1]
+      assert.same({ "kept", "rule" }, { one.state, one.by })
+      assert.same(one, ask("GET", "/api/candidates/" .. one.id).value)
+      assert.equal(404, ask("GET", "/api/candidates/c_0").status)
+      assert.equal(404, ask("GET", "/api/candidates/nothing").status)
       assert.is_true(wire.eventually(function()
         return ask("GET", "/api/runs?pipeline=wordy-reflection").value.items[1].status == "finished"
       end))

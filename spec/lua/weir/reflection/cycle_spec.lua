@@ -174,6 +174,72 @@ return M
     assert.same({ 8, 4 }, { one.cost.steps, one.cost.reused })
   end)
 
+  it("asks a model again only where a change reaches: answers before it are used for nothing", function()
+    local calls = 0
+    place = reflection.place(reflection.pipeline('approve = "auto", holdout = 0.5,'), reflection.sizes(4), { agents = {
+      first = function(ctx, input)
+        calls = calls + 1
+        ctx:metric("usd", 0.5)
+        return { base = input.base }
+      end } })
+    local last
+    for index = 1, 4 do
+      if last then place:forget(last) end
+      last = place:run { base = index * 10 }
+    end
+    local cycle = place:reflect(last)
+    assert.same({ 4, "kept", 0 }, { calls, place:candidates()[1].state, place:candidates()[1].cost.usd })
+    assert.equal(0, cycle:used "usd")
+  end)
+
+  it("measures what was used, where that is to be lower", function()
+    place = reflection.place((reflection.pipeline('better = "lower",' .. AUTO):gsub("%$%.output%.score", "$.usage.tokens")),
+      reflection.sizes(2, 4), { counted = [[
+local M = { kind = "agent", name = "counted", api = 1, options = { size = { type = "number", default = 1 } } }
+function M.execute(ctx)
+  ctx:metric("tokens", 100 - 10 * ctx.options.size + (ctx.options.size > 3 and 500 or 0))
+  return { score = 1 }
+end
+return M
+]] })
+    local run = place:run { base = 7 }
+    place:reflect(run)
+    local all = place:candidates()
+    assert.same({ "kept", "reverted" }, place:states())
+    assert.is_true(all[1].tuning.after < all[1].tuning.before)
+  end)
+
+  it("measures by a critic or a judge as well", function()
+    local text = reflection.pipeline(AUTO):gsub('metric = "%$%.output%.score"', 'metric = { use = "rubric", options = { min_words = 10 } }')
+      :gsub('output = { score = "%$%.size%.score" }', 'output = "$.size.score"')
+    place = reflection.place(text, reflection.sizes(4), { counted = [[
+local M = { kind = "agent", name = "counted", api = 1, options = { size = { type = "number", default = 1 } } }
+function M.execute(ctx) return { score = { text = ("word "):rep(ctx.options.size) } } end
+return M
+]] })
+    local cycle = place:reflect(place:run())
+    assert.equal("finished", cycle.status, cycle.error and cycle.error.message)
+    local one = place:candidates()[1]
+    assert.equal("kept", one.state, one.why)
+    assert.is_true(one.tuning.after > one.tuning.before and one.tuning.after <= 1)
+  end)
+
+  it("tries other agents and new steps in the versions that serve when it is first tried", function()
+    place = reflection.place(reflection.pipeline(AUTO), function(_, record)
+      return record.round == 1 and { reason = "twice", patch = {
+        { op = "add", path = "/groups/1/steps/0/input/base", value = "$.more.base" },
+        { op = "add", path = "/groups/1", value = { name = "more", steps = { { name = "more", agent = "doubled", input = "$.first" } } } },
+      } } or nil
+    end, { agents = { doubled = function(_, input) return { base = input.base * 2 } end } })
+    place.engine.decide = function() return { decision = "approve", by = "ada" } end
+    local cycle = place:reflect(place:run { base = 100 })
+    assert.equal("finished", cycle.status, cycle.error and cycle.error.message)
+    local one = place:candidates()[1]
+    assert.equal("kept", one.state, one.why)
+    assert.equal("ada", one.by) -- a new step is a person's to decide
+    assert.equal(196, place:run({ base = 100 }).output.score)
+  end)
+
   it("stops when nothing is proposed", function()
     place = reflection.place(reflection.pipeline(AUTO), reflection.sizes())
     local cycle = place:reflect(place:run())
