@@ -8,7 +8,7 @@ local weir = require "weir"
 
 return weir.pipeline "models" {
   doc = "The gist of each section, by the model that was measured to do it best",
-  input = { path = "string = docs/store.md", words = "integer = 30" },
+  input = { path = "string = docs/store.md", words = "integer = 30", out = "string = gists.md" },
   weir.step "read" { agent = "markdown_sections", input = { markdown_file = "$.input.path" } },
   weir.map "gists" { over = "$.read.document.sections", concurrency = 1, tolerate = "10%", -- one learns from the one before
     weir.step "gist" {
@@ -19,5 +19,7 @@ return weir.pipeline "models" {
       critic = { use = "rubric", options = { coverage = 1, key_terms = 8 }, attempts = 1, otherwise = "accept_best" },
     },
   },
-  output = "$.gists[*].text?",
+  weir.step "page" { agent = "combine", options = { mode = "concat" }, input = { items = "$.gists" } },
+  weir.step "write" { agent = "files", options = { mode = "write" }, input = { path = "$.input.out", text = "$.page.text" } },
+  output = "$.write.path",
 }
