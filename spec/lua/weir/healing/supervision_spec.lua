@@ -275,6 +275,18 @@ describe("restarting", function()
     world:close()
   end)
 
+  it("stops at the count that is set when it never helps, and says why", function()
+    local world = support.world { work = counting { c = 1000 } }
+    local run = world:begin(P "heal" { supervise = { { use = "thresholds", options = { attempts = 4, ask = false,
+      rules = { { remedy = "restart", args = { from = "b" } } } } } },
+      S "a" { agent = "work" }, S "b" { agent = "work" }, S "c" { agent = "work" } })
+    assert.equal("failed", run.status)
+    assert.same({ a = 1, b = 5, c = 5 }, world.counts)
+    local list = all(world)
+    assert.same({ 5, "escalated", "4 remedies did not help" }, { #list, list[5].state, list[5].reason })
+    world:close()
+  end)
+
   it("refuses a group that lies ahead, or that is not there, and calls a person", function()
     for _, from in ipairs { "d", "nowhere" } do
       local world = support.world { work = counting { c = 1 } }
