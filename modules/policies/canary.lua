@@ -8,6 +8,7 @@ local M = {
   options = {
     minimum = { type = "integer", minimum = 1, default = 10 },    -- calls of the new version before the first look
     calls = { type = "integer", minimum = 1, default = 100 },     -- and after which it is promoted
+    baseline = { type = "number", minimum = 0, maximum = 1, default = 0.05 }, -- rate of failures that is right, without old calls
     alpha = { type = "number", minimum = 0, maximum = 1, default = 0.05 }, -- how often a version that is no worse may be rolled back
   },
 }

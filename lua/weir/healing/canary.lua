@@ -9,9 +9,7 @@ local candidates = require "weir.reflection.candidate"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local fingerprint = require "weir.healing.fingerprint"
-local hash = require "weir.native.hash"
 local incident_of = require "weir.healing.incident"
-local json = require "weir.native.json"
 local keeping = require "weir.run.keeping"
 local names = require "weir.registry.names"
 local native = require "weir.native.scheduler"
@@ -19,113 +17,13 @@ local notice = require "weir.healing.notice"
 local revise = require "weir.registry.revise"
 local active = require "weir.registry.active"
 local system = require "weir.port.system"
+local trials = require "weir.healing.trials"
 
-local M = {}
+local M = { list = trials.list, of = trials.of, is_chosen = trials.is_chosen }
 
-local SPACE, CALLS = "canaries", "canary.calls"
-local POLICY, PAGE, PARTS = "canary", 500, 10000
+local pages = trials.pages
 
----@class weir.Canary
----@field name string    full name
----@field old string     version that serves
----@field new string     version on trial
----@field percent number of the runs that begin
----@field policy string
----@field options table|nil
----@field state "running"|"promoted"|"rolled_back"|"stopped"
----@field looked integer calls of the new version when the policy looked last
----@field at_ms integer
----@field by string
----@field ended_ms integer|nil
----@field reason string|nil
-
--- Which ones there are -----------------------------------------------------------------------------------
-
-local of_store = setmetatable({}, { __mode = "k" })
-
-local function read(value)
-  for name, one in pairs(value) do
-    if one == json.null then value[name] = nil end
-  end
-  return value
-end
-
-local function pages(store, space, options, visit)
-  local after
-  repeat
-    local page, message, code = store:scan(space, { prefix = options.prefix, after = after, limit = PAGE })
-    if not page then failure.raise(code or "failed", "%s", message) end
-    for _, found in ipairs(page) do visit(found) end
-    after = page[#page] and page[#page].key
-  until #page < PAGE
-end
-
-local function all(store)
-  local known = of_store[store]
-  if known then return known end
-  known = {}
-  pages(store, SPACE, {}, function(found) known[found.key] = read(found.value) end)
-  of_store[store] = known
-  return known
-end
-
---- All trials, by name; of each name the latest. Does not wait.
----@param store weir.Store
----@return weir.Canary[]
-function M.list(store)
-  local list = {}
-  for _, one in pairs(all(store)) do list[#list + 1] = one end
-  table.sort(list, function(a, b) return a.name < b.name end)
-  return list
-end
-
---- The trial of a name that is under way, or nil.
----@param store weir.Store|nil
----@param full string
----@return weir.Canary|nil
-function M.of(store, full)
-  local one = store and all(store)[full]
-  return one and one.state == "running" and one or nil
-end
-
---- Whether a run has the new version: its part of all ids.
----@param full string
----@param percent number
----@param run_id string
----@return boolean
-function M.is_chosen(full, percent, run_id)
-  local draw = tonumber(hash.sha256(full .. "\0" .. run_id):sub(1, 8), 16) % PARTS
-  return draw < percent * (PARTS / 100)
-end
-
---- The versions on trial that a run is to have, by full name; nil when it has none.
----@param store weir.Store|nil
----@param run_id string
----@return table<string, string>|nil
-function M.pins(store, run_id)
-  local pins
-  for full, one in pairs(store and all(store) or {}) do
-    if one.state == "running" and M.is_chosen(full, one.percent, run_id) then
-      pins = pins or {}
-      pins[full] = one.new
-    end
-  end
-  return pins
-end
-
---- The names on trial; nil when there are none.
----@param store weir.Store|nil
----@return table<string, weir.Canary>|nil
-function M.running(store)
-  local running
-  for full, one in pairs(store and all(store) or {}) do
-    if one.state == "running" then
-      running = running or {}
-      running[full] = one
-    end
-  end
-  return running
-end
+local CALLS, POLICY = "canary.calls", "canary"
 
 -- Counting -----------------------------------------------------------------------------------------------
 
@@ -193,9 +91,9 @@ end
 
 local function save(store, one, more)
   local operations = more or {}
-  operations[#operations + 1] = { op = "put", space = SPACE, key = one.name, value = one }
+  operations[#operations + 1] = { op = "put", space = trials.SPACE, key = one.name, value = one }
   commit(store, operations)
-  all(store)[one.name] = one
+  trials.set(store, one)
 end
 
 -- The file's version when another one serves; else the one that serves, against the one before.
@@ -233,7 +131,7 @@ end
 ---@return weir.Canary
 function M.start(engine, full, options)
   local store, registry = engine.store, engine.project.registry
-  if M.of(store, full) then failure.raise("conflict", "a version of '%s' is on trial already; `weir canary` shows it", full) end
+  if trials.of(store, full) then failure.raise("conflict", "a version of '%s' is on trial already; `weir canary` shows it", full) end
   if not (options.percent > 0 and options.percent <= 100) then
     failure.raise("invalid", "percent: more than 0 and at most 100 expected, got %g", options.percent)
   end
@@ -290,7 +188,7 @@ end
 function M.finish(engine, full, state, about)
   about = about or {}
   local store = engine.store
-  local running = M.of(store, full)
+  local running = trials.of(store, full)
   if not running then failure.raise("not_found", "no version of '%s' is on trial", full) end
   local one = {}
   for name, value in pairs(running) do one[name] = value end
@@ -339,7 +237,7 @@ local STATES = { promote = "promoted", rollback = "rolled_back" }
 ---@return weir.Canary|nil ended nil: it goes on
 function M.judge(engine, full)
   local store = engine.store
-  local one = M.of(store, full)
+  local one = trials.of(store, full)
   if not one then return nil end
   local decision = M.policy(engine, one) { old = M.counts(store, full, one.old), new = M.counts(store, full, one.new), looked = one.looked,
     percent = one.percent, seconds = (clock.wall_ms() - one.at_ms) / 1000 }

@@ -31,6 +31,21 @@ function M.worse(old, new)
   return math.min(1, p)
 end
 
+--- How probable it is that a version which fails at a given rate has at least so many failures (binomial, one-sided): what is asked
+--- where there are no calls of an old version to compare with.
+---@param rate number 0..1
+---@param new { ok: integer, failed: integer }
+---@return number p 0..1
+function M.exceeds(rate, new)
+  local calls, p = new.ok + new.failed, 0
+  if new.failed == 0 or rate >= 1 then return 1 end
+  if rate <= 0 then return 0 end
+  for k = new.failed, calls do
+    p = p + math.exp(log_choose(calls, k) + k * math.log(rate) + (calls - k) * math.log(1 - rate))
+  end
+  return math.min(1, p)
+end
+
 --- The numbers of calls of a new version at which it is looked at: the least, then twice as many each time, and all. To look often
 --- and stop at the first bad look would find too many versions bad; so there are few looks, and each has its part of the error.
 ---@param minimum integer
@@ -47,7 +62,8 @@ end
 
 --- What is to become of a new version, when it is to be looked at now. The error of the first kind (to roll back a version that is
 --- no worse) is at most `alpha` over all looks: each is tested at alpha divided by their number (Bonferroni).
----@param options { minimum: integer, calls: integer, alpha: number }
+---@param options { minimum: integer, calls: integer, alpha: number, baseline: number } baseline: the rate of failures against which
+---   the new version is held when the old one has had no calls
 ---@param old { ok: integer, failed: integer }
 ---@param new { ok: integer, failed: integer }
 ---@param looked integer calls of the new version at the last look; 0
@@ -60,7 +76,8 @@ function M.judge(options, old, new, looked)
     if at <= calls then due = at end
   end
   if due <= looked then return nil, looked end
-  local p = M.worse(old, new)
+  local has_others = old.ok + old.failed > 0
+  local p = has_others and M.worse(old, new) or M.exceeds(options.baseline, new)
   if p < options.alpha / #looks then return "rollback", due, p end
   return due >= options.calls and "promote" or nil, due, p
 end

@@ -70,7 +70,10 @@ end
 
 -- A supervisor may itself call a person; it may not do more than it is allowed.
 local function within_limits(supervisor, remedy, done, now)
-  if remedy.name == "escalate" then return escalated(supervisor.name, remedy.reason or "the supervisor asks for a person", remedy.args) end
+  if remedy.name == "escalate" then
+    if remedy.args.ask == nil then remedy.args.ask = supervisor.options.ask end
+    return escalated(supervisor.name, remedy.reason or "the supervisor asks for a person", remedy.args)
+  end
   local refusal = limits.refusal(supervisor.limits, done, now)
   if refusal then return escalated(supervisor.name, refusal, { ask = supervisor.options.ask }) end
   return { state = "remedied", by = supervisor.name, remedy = { name = remedy.name, args = remedy.args }, reason = remedy.reason }

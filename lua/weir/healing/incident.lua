@@ -144,6 +144,22 @@ function M.of_family(store, family, since_ms)
   return by_index(store, prefix, since_ms and prefix .. id.bound("i", since_ms))
 end
 
+--- When the latest of a family came, ms since 1970, the oldest first.
+---@param store weir.Store
+---@param family string
+---@param since_ms integer
+---@param most integer up to 1000
+---@return integer[]
+function M.times_of_family(store, family, since_ms, most)
+  local page = must(store:scan(M.INDEX, { prefix = ("family/%s/"):format(family), reverse = true, limit = most }))
+  local times = {}
+  for position = #page, 1, -1 do
+    local value = store:get(M.SPACE, page[position].key:match "[^/]*$")
+    if value and value.at_ms >= since_ms then times[#times + 1] = value.at_ms end
+  end
+  return times
+end
+
 --- All since a moment, the oldest first. Does not wait.
 ---@param store weir.Store
 ---@param since_ms integer|nil
@@ -181,16 +197,24 @@ end
 ---@param now_ms integer
 ---@return integer removed
 function M.expire(store, now_ms)
-  local operations, removed = {}, 0
-  local page = must(store:scan(M.SPACE, { to = id.bound("i", now_ms - KEPT * 1000), limit = PAGE }))
-  for _, found in ipairs(page) do
-    local incident = read(found.value)
-    if not IS_OPEN[incident.state] then
-      remove(operations, incident)
-      removed = removed + 1
+  local removed, after = 0, nil
+  repeat
+    local operations = {}
+    local page = must(store:scan(M.SPACE, { after = after, limit = PAGE }))
+    after = page[#page] and page[#page].key
+    for _, found in ipairs(page) do
+      local incident = read(found.value)
+      if incident.at_ms > now_ms - KEPT * 1000 then
+        after = nil -- what follows is younger
+        break
+      end
+      if not IS_OPEN[incident.state] then
+        remove(operations, incident)
+        removed = removed + 1
+      end
     end
-  end
-  if removed > 0 then M.commit(store, operations) end
+    if #operations > 0 then M.commit(store, operations) end
+  until not after
   return removed
 end
 

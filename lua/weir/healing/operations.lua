@@ -65,8 +65,20 @@ function M.revert(engine, incident_id, about)
   return incident
 end
 
+-- The event of which the old run was has become another run: it is no dead letter any more.
+local function discard_letter(engine, incident)
+  if not incident.pipeline or not engine.project:is_own_pipeline(incident.pipeline) then return end
+  local letters = require "weir.trigger.letters"
+  local beginning = ("run %s: "):format(incident.run)
+  for _, letter in ipairs(letters.list(engine.project, engine.store, incident.pipeline)) do
+    local message = type(letter.error) == "table" and tostring(letter.error.message) or ""
+    if message:sub(1, #beginning) == beginning then letters.discard(engine.project, engine.store, letter.id) end
+  end
+end
+
 --- Has what failed tried again: a new run that keeps what the old one had finished, without the step of the incident and what came
---- after it. Its journal stands in the store, in one transaction with what is noted here; `Engine:reopen` goes on with it. Waits.
+--- after it. Its journal stands in the store, in one transaction with what is noted here; `Engine:reopen` goes on with it. The event
+--- that had started the old run is no dead letter any more. Waits.
 --- Raises `not_found`, `conflict` (the run has not ended; it was tried again before), `invalid`.
 ---@param engine weir.Engine
 ---@param incident_id string
@@ -91,6 +103,7 @@ function M.replay(engine, incident_id, about, latest)
       what = incident.id, to = new_id }
     return operations
   end }
+  discard_letter(engine, incident)
   return run_id, incident
 end
 

@@ -155,8 +155,9 @@ local function seen_of(engine, family)
   local seen = desk.families[family]
   if seen then return seen end
   seen = {}
-  for _, one in ipairs(engine.store and incident_of.of_family(engine.store, family, clock.wall_ms() - REMEMBERED * 1000) or {}) do
-    seen[#seen + 1] = one.at_ms / 1000
+  local since_ms = clock.wall_ms() - REMEMBERED * 1000
+  for index, at_ms in ipairs(engine.store and incident_of.times_of_family(engine.store, family, since_ms, 2 * SEEN_MAX) or {}) do
+    seen[index] = at_ms / 1000
   end
   desk.families[family] = seen
   return seen
@@ -167,18 +168,27 @@ local function note(list, at)
   if #list > 2 * SEEN_MAX then table.move(list, #list - SEEN_MAX + 1, #list + SEEN_MAX, 1) end
 end
 
--- The incidents of a run, in this life and before.
-local function incidents_of(run)
-  local list = rawget(run, "incidents")
-  if not list then
-    list = run.was_reopened and run.engine.store and incident_of.of_run(run.engine.store, run.id) or {}
-    run.incidents = list
-  end
-  return list
-end
-
 -- A step in whichever visit of its group.
 local function place_of(key) return (key:gsub("#%d+", "")) end
+
+local function add_at(by_place, incident)
+  if not incident.step or incident.kind == "supervisor" then return end
+  local place = place_of(incident.step)
+  by_place[place] = by_place[place] or {}
+  table.insert(by_place[place], incident)
+end
+
+-- The incidents of a run by the place of their step, in this life and before.
+local function incidents_of(run)
+  local by_place = rawget(run, "incidents")
+  if by_place then return by_place end
+  by_place = {}
+  for _, one in ipairs(run.was_reopened and run.engine.store and incident_of.of_run(run.engine.store, run.id) or {}) do
+    add_at(by_place, one)
+  end
+  run.incidents = by_place
+  return by_place
+end
 
 -- Deciding -----------------------------------------------------------------------------------------------
 
@@ -192,9 +202,9 @@ end
 
 -- What was tried for this step before, the oldest first.
 local function before(self)
-  local list, place = {}, place_of(self.key)
-  for _, one in ipairs(incidents_of(self.run)) do
-    if one.step and place_of(one.step) == place and is_counted(one) then list[#list + 1] = one end
+  local list = {}
+  for _, one in ipairs(incidents_of(self.run)[place_of(self.key)] or {}) do
+    if is_counted(one) then list[#list + 1] = one end
   end
   return list
 end
@@ -312,7 +322,7 @@ end
 local function tell(self, incident)
   local run = self.run
   M.note(run.engine, incident)
-  table.insert(incidents_of(run), incident)
+  add_at(incidents_of(run), incident)
   if run.listener then
     run:notify { kind = "incident", step = incident.step, incident = incident.id, incident_kind = incident.kind, state = incident.state,
       remedy = incident.remedy and incident.remedy.name, by = incident.by, reason = incident.reason, code = incident.code,
@@ -322,9 +332,9 @@ end
 
 -- What becomes of the remedies that are still open.
 local function conclude(self, outcome, operations)
-  local key = place_of(self.key)
-  for _, one in ipairs(rawget(self.run, "incidents") or {}) do
-    if one.step and place_of(one.step) == key and one.state == "remedied" and not one.outcome then
+  local incidents = rawget(self.run, "incidents")
+  for _, one in ipairs(incidents and incidents[place_of(self.key)] or {}) do
+    if one.state == "remedied" and not one.outcome then
       one.outcome, one.ended_ms = outcome, clock.wall_ms()
       incident_of.update(operations, one)
     end
@@ -378,9 +388,11 @@ function Healing:decide(err, attempt)
   local fault_list = M.fault_incidents(incident, faults)
   local operations, told = all_operations(self, incident, fault_list, decision)
   err.healing = { incident = incident.id }
-  if decision.state == "remedied" and decision.remedy.name == "restart" then err.healing.restart = decision.remedy.args end
+  local restarts = decision.state == "remedied" and decision.remedy.name == "restart"
+  if restarts then err.healing.restart = decision.remedy.args end
   local remedy = is_carried_out(self, decision)
     and { name = decision.remedy.name, args = decision.remedy.args, incident = incident.id, by = decision.by } or nil
+  self.is_over = not remedy and not restarts
   return remedy, operations, function()
     for _, committed in ipairs(told) do committed() end
     M.enact(self.run.engine, decision, incident)
@@ -411,7 +423,8 @@ end
 
 local CARRY = {}
 
-function CARRY.quarantine(_, remedy, err)
+function CARRY.quarantine(self, remedy, err)
+  self.is_over = true
   err.healing = { incident = remedy.incident, set_aside = true }
   return err
 end
@@ -468,6 +481,7 @@ end
 
 --- The step has finished: what healed it is told in one transaction with its outcome.
 function Healing:succeeded()
+  self.is_over = true
   local incidents, frame = rawget(self.run, "incidents"), self.frame
   if not incidents or not self.run.engine.store then return end
   local operations = {}
@@ -489,9 +503,11 @@ function Healing:resume(latest)
   return self:carry_out(latest.remedy, failure.of(latest.err))
 end
 
---- Ends it: the step's frame is as it was.
+--- Ends it: the step's frame is as it was. Items of a map do not come again, and a map has many.
 function Healing:close()
   self.frame.remedied, self.frame.held = nil, self.held
+  local incidents = rawget(self.run, "incidents")
+  if incidents and self.is_over and self.key:find("[", 1, true) then incidents[place_of(self.key)] = nil end
 end
 
 --- Supervises one step while its attempts are made.

@@ -124,7 +124,7 @@ end
 --- Binds a module that a flow uses for the first time; the choice of its version is in the journal.
 function Engine:pin_module(run, full)
   local before = chosen_pins(run)
-  local on_trial = run.journal and require("weir.healing.canary").pins(self.store, run.id)
+  local on_trial = run.journal and require("weir.healing.trials").pins(self.store, run.id)
   run.binding:add(full, before[full] or on_trial and on_trial[full], before)
   if run.journal then keep_pins(self, run, before) end
 end
@@ -177,7 +177,7 @@ end
 
 -- What comes of the calls of versions on trial is counted.
 local function note_trials(self, run)
-  run.canaries = self.store and is_kept(self, run.plan) and require("weir.healing.canary").running(self.store) or nil
+  run.canaries = self.store and is_kept(self, run.plan) and require("weir.healing.trials").running(self.store) or nil
 end
 
 -- A run with supervisors is listened to, so that it is known when something was last heard of its steps.
@@ -246,7 +246,7 @@ function Engine:prepare(definition, input, options)
   if self.is_stopping then failure.raise("closed", "the host is stopping and starts no more runs") end
   if self.store then require("weir.healing.controls").check(self.store, definition.name) end
   local run_id = options.id or id.new "r"
-  local of, held = hold(self, definition, self.store and require("weir.healing.canary").pins(self.store, run_id))
+  local of, held = hold(self, definition, self.store and require("weir.healing.trials").pins(self.store, run_id))
   local ok, checked, asked = pcall(function()
     local fine = checked_input(of, input)
     return fine, options.key and asked_of(self, of, fine, options.key)

@@ -42,7 +42,7 @@ local M = {}
 ---@field canaries table<string, weir.Canary>|nil versions on trial, by full name
 ---@field calls table<string, table>|nil of modules that are on trial, by key: {full, version, ok}
 ---@field at_end table[]|nil operations that are written with its end
----@field incidents weir.Incident[]|nil of this run, the oldest first
+---@field incidents table<string, weir.Incident[]>|nil of this run, by the place of their step
 ---@field interrupted "parked"|"stopped"|"crashed"|nil why it ends here and goes on later
 local Run = {}
 Run.__index = Run

@@ -57,10 +57,17 @@ local function log_run(self, event, run)
   self.log:record(ENDS[event.status] or "info", "run " .. event.status, fields)
 end
 
+-- What is for people is in the log, whatever becomes of the run.
+local function log_incident(self, event, run)
+  self.log:warn("incident escalated", { incident = event.incident, kind = event.incident_kind, run = run.id, pipeline = run.plan.name,
+    step = event.step, code = event.code, error = event.message, reason = event.reason })
+end
+
 local function observe(self)
   return function(event, run)
     self.feed:of_run(event, run)
     for watcher in pairs(self.watchers[run.id] or {}) do watcher(event, run) end
+    if event.kind == "incident" and event.state == "escalated" then log_incident(self, event, run) end
     if event.kind ~= "run" then return end
     log_run(self, event, run)
     if self.idle and next(self.engine.live) == nil then self.idle:wake() end

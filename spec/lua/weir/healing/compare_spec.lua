@@ -26,6 +26,18 @@ describe("Fisher's exact test", function()
   end)
 end)
 
+describe("a version with nothing to compare it with", function()
+  it("is held against a rate of failures, by the binomial distribution", function()
+    assert.near(1 - 0.9 ^ 5, compare.exceeds(0.1, { ok = 4, failed = 1 }), 1e-12)
+    assert.near(0.5 ^ 10 * (10 + 1), compare.exceeds(0.5, { ok = 1, failed = 9 }), 1e-12)
+    assert.same({ 1, 1, 0 }, { compare.exceeds(0.1, { ok = 9, failed = 0 }), compare.exceeds(1, { ok = 0, failed = 9 }), compare.exceeds(0, { ok = 8, failed = 1 }) })
+    local options, nothing = { minimum = 10, calls = 20, alpha = 0.05, baseline = 0.05 }, { ok = 0, failed = 0 }
+    assert.equal("rollback", (compare.judge(options, nothing, { ok = 5, failed = 5 }, 0)))
+    assert.is_nil((compare.judge(options, nothing, { ok = 9, failed = 1 }, 0)))
+    assert.equal("promote", (compare.judge(options, nothing, { ok = 19, failed = 1 }, 10)))
+  end)
+end)
+
 describe("looking at a new version", function()
   it("happens at few numbers of calls, each twice the one before, and at the last", function()
     assert.same({ 10, 20, 40, 80, 100 }, compare.looks(10, 100))
@@ -34,7 +46,7 @@ describe("looking at a new version", function()
   end)
 
   it("does not look twice at the same number, and decides at the last", function()
-    local options = { minimum = 10, calls = 40, alpha = 0.05 }
+    local options = { minimum = 10, calls = 40, alpha = 0.05, baseline = 0.05 }
     local old = { ok = 90, failed = 10 }
     assert.same({ nil, 0 }, { compare.judge(options, old, { ok = 8, failed = 1 }, 0) })
     local decision, looked, p = compare.judge(options, old, { ok = 9, failed = 1 }, 0)
@@ -51,7 +63,7 @@ describe("looking at a new version", function()
       state = (state * 6364136223846793005 + 1442695040888963407) & math.maxinteger
       return (state >> 11) / (1 << 52)
     end
-    local options = { minimum = 10, calls = 100, alpha = 0.05 }
+    local options = { minimum = 10, calls = 100, alpha = 0.05, baseline = 0.05 }
     local function trial(rate)
       local old, new, looked, decision = { ok = 0, failed = 0 }, { ok = 0, failed = 0 }, 0
       repeat

@@ -91,6 +91,55 @@ describe("a host that heals", function()
     await("the runs", function() return finished() == 5 end)
   end)
 
+  it("tries a dead letter's run again when its incident is replayed, and then has no dead letter any more", function()
+    support.write(folder, "pipelines/takes.lua", (TAKES:gsub("pause_pipeline", "escalate"):gsub("rules = ", "ask = false, rules = ")))
+    support.write(folder, "modules/agents/shaky.lua", SHAKY)
+    start()
+    await("the source", function() return host.triggers.sources["takes/event"].status == "running" end)
+    host.events:take { { event = { specversion = "1.0", id = "1", source = "/spec", type = "parcel", data = { bad = true } }, from = "api" } }
+    local letters = require "weir.trigger.letters"
+    await("the dead letter", function() return #letters.list(host.project, host.store, "takes") == 1 end)
+    support.write(folder, "modules/agents/shaky.lua", (SHAKY:gsub("if input.bad", "if false")))
+    host:reload()
+    local run_id = operations.replay(host.engine, incident_of.open(host.store)[1].id, { by = "ada" }, true)
+    local run = host.engine:reopen(run_id)
+    run:execute()
+    assert.same({ "finished", { bad = true } }, { run.status, run.output })
+    assert.same({ {}, {} }, { letters.list(host.project, host.store, "takes"), incident_of.open(host.store) })
+  end)
+
+  it("has no more runs of a queue at work at once than a supervisor says", function()
+    support.write(folder, "pipelines/takes.lua", (TAKES:gsub('remedy = "pause_pipeline"', 'remedy = "concurrency", args = { limit = 1 }')))
+    support.write(folder, "modules/agents/shaky.lua", [[
+local at_work, most = 0, 0
+return { kind = "agent", name = "shaky", api = 1, execute = function(ctx, input)
+  if input.bad and ctx.attempt == 1 then error "it is bad" end
+  at_work = at_work + 1
+  most = math.max(most, at_work)
+  ctx:sleep(0.05)
+  at_work = at_work - 1
+  return { most = most }
+end }]])
+    start()
+    await("the source", function() return host.triggers.sources["takes/event"].status == "running" end)
+    local function send(n, data)
+      host.events:take { { event = { specversion = "1.0", id = tostring(n), source = "/spec", type = "parcel", data = data }, from = "api" } }
+    end
+    local function outputs()
+      local list = {}
+      for _, found in ipairs(assert(host.store:runs { status = "finished", limit = 100 })) do
+        if found.row.pipeline == "takes" then list[#list + 1] = select(3, table.unpack((function(e) return e[#e] end)(host.store:load(found.id)))) end
+      end
+      return list
+    end
+    send(1, { bad = true })
+    await("the first run", function() return #outputs() == 1 end)
+    assert.equal(1, require("weir.healing.controls").concurrency(host.store, "takes"))
+    for n = 2, 7 do send(n, { n = n }) end
+    await("the runs", function() return #outputs() == 7 end)
+    for _, output in ipairs(outputs()) do assert.equal(1, output.most) end
+  end)
+
   it("puts what is reloaded on trial where the project says so", function()
     support.write(folder, "weir.lua", "return { canary = { percent = 100, options = { minimum = 2, calls = 4 } } }")
     support.write(folder, "modules/agents/shaky.lua", SHAKY)

@@ -275,6 +275,18 @@ describe("restarting", function()
     world:close()
   end)
 
+  it("stops at the count that is set when it never helps, and says why", function()
+    local world = support.world { work = counting { c = 1000 } }
+    local run = world:begin(P "heal" { supervise = { { use = "thresholds", options = { attempts = 4, ask = false,
+      rules = { { remedy = "restart", args = { from = "b" } } } } } },
+      S "a" { agent = "work" }, S "b" { agent = "work" }, S "c" { agent = "work" } })
+    assert.equal("failed", run.status)
+    assert.same({ a = 1, b = 5, c = 5 }, world.counts)
+    local list = all(world)
+    assert.same({ 5, "escalated", "4 remedies did not help" }, { #list, list[5].state, list[5].reason })
+    world:close()
+  end)
+
   it("refuses a group that lies ahead, or that is not there, and calls a person", function()
     for _, from in ipairs { "d", "nowhere" } do
       local world = support.world { work = counting { c = 1 } }
@@ -552,5 +564,41 @@ return weir.pipeline "p" { supervise = { { use = "thresholds", options = { ask =
     assert.equal("failed", run.status)
     assert.is_truthy(run.error.message:find("no version 'feedfeed'", 1, true), run.error.message)
     place:close()
+  end)
+end)
+
+describe("what is remembered of a family", function()
+  it("is that of the last day, of every run and every life", function()
+    local world = world_of(fails(100))
+    local what = supervised({ { count = 3, remedy = "pause_pipeline" } })
+    local function family() return all(world)[1].family end
+    world:begin(what)
+    clock.sleep(90000) -- more than a day
+    world:life()
+    world:begin(what)
+    assert.equal(1, #incident_of.times_of_family(world.store, family(), clock.wall_ms() - 86400000, 10))
+    world:life()
+    world:begin(what)
+    assert.is_nil(controls.paused(world.store, "heal"))
+    world:life()
+    world:begin(what)
+    assert.is_truthy(controls.paused(world.store, "heal"))
+    assert.equal(2, #incident_of.times_of_family(world.store, family(), 0, 2))
+    world:close()
+  end)
+
+  it("goes away after thirty days, unless somebody still has to look at it", function()
+    local world = world_of(fails(100))
+    world:begin(supervised({ { remedy = "quarantine", when = { code = "failed" } } }))
+    world:begin(supervised({ rule "retry" }, nil, { ask = false, attempts = 1 }))
+    assert.equal(3, #all(world))
+    assert.equal(0, incident_of.expire(world.store, clock.wall_ms() + 29 * 86400000))
+    assert.equal(2, incident_of.expire(world.store, clock.wall_ms() + 31 * 86400000))
+    local left = all(world)
+    assert.same({ 1, "escalated" }, { #left, left[1].state })
+    operations.close(world.engine, left[1].id)
+    assert.equal(1, incident_of.expire(world.store, clock.wall_ms() + 31 * 86400000))
+    for _, space in ipairs { "incidents", "incidents.by", "quarantine" } do assert.same({}, world.store:scan(space, { limit = 10 })) end
+    world:close()
   end)
 end)
