@@ -1,8 +1,8 @@
-/* http_client.c - transfers: setting up, redirects, the buffer, limits. http_loop.c drives them. */
+/* http_client.c - transfers: setting up, redirects, the buffer, limits. http_request.c knows what a request may
+ * say; http_loop.c drives them. */
 #include "http_client.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,34 +14,10 @@
 
 #define REDIRECT_BODY_BYTES (64 * 1024) /* of a redirect's body, which nobody reads */
 #define HOST_DENIED "the host is not among those that may be asked; see the option hosts"
-#define NAME_CHARACTERS "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-/* A text as people may see it. */
-static void copy_shown(const weir_http_transfer *t, const char *text, char *shown, size_t size) {
-  weir_buffer clean = { 0 };
-  bool has_secrets = t->client && weir_secrets_redact(t->client->secrets, text, strlen(text) + 1, &clean);
-  if (!has_secrets) snprintf(shown, size, "%s", text);
-  else snprintf(shown, size, "%s", clean.failed ? "" : (const char *)clean.bytes);
-  weir_buffer_free(&clean);
-}
-
-static void set_message(weir_http_transfer *t, weir_status status, const char *text) {
-  char shown[CURL_ERROR_SIZE];
-  if (t->outcome != WEIR_OK) return; /* the first reason is the one that counts */
-  t->outcome = status;
-  copy_shown(t, text, shown, sizeof shown);
-  snprintf(t->message, sizeof t->message, "%s: %s", t->label, shown);
-}
-
-static weir_status refuse(weir_http_transfer *t, weir_status status, const char *text) {
-  set_message(t, status, text);
-  t->ended = true;
-  return t->outcome;
-}
 
 void weir_http_end(weir_http_transfer *t, weir_status status, const char *text) {
   if (t->ended) return;
-  if (status != WEIR_OK) set_message(t, status, text);
+  if (status != WEIR_OK) weir_http_set_message(t, status, text);
   t->ended = true;
   weir_http_leave_loop(t);
   t->notify(t->context);
@@ -71,7 +47,7 @@ static bool append(weir_http_bytes_buffer *b, const char *bytes, size_t size) {
 /* The answer */
 
 static size_t stop_with(weir_http_transfer *t, weir_status status, const char *text) {
-  set_message(t, status, text);
+  weir_http_set_message(t, status, text);
   return 0; /* fewer bytes than given: curl ends the transfer */
 }
 
@@ -218,129 +194,6 @@ weir_http_transfer *weir_http_new(weir_http_client *client, void (*notify)(void 
   return t;
 }
 
-static bool is_token(const char *text) {
-  return *text && text[strspn(text, NAME_CHARACTERS)] == '\0';
-}
-
-static bool is_field_value(const weir_http_part *parts, size_t count) {
-  for (size_t i = 0; i < count; i++)
-    for (size_t at = 0; at < parts[i].size; at++) {
-      unsigned char byte = (unsigned char)parts[i].bytes[at];
-      if ((byte < 0x20 && byte != '\t') || byte == 0x7F) return false;
-    }
-  return true;
-}
-
-static bool is_framing(const char *name) {
-  return strcasecmp(name, "content-length") == 0 || strcasecmp(name, "transfer-encoding") == 0 ||
-         strcasecmp(name, "connection") == 0;
-}
-
-static weir_status push_header(weir_http_transfer *t, const char *line) {
-  struct curl_slist *longer = curl_slist_append(t->request_headers, line);
-  if (!longer) return refuse(t, WEIR_LIMIT, "no memory for the headers");
-  t->request_headers = longer;
-  return WEIR_OK;
-}
-
-/* At the front, where those are that another origin never gets. */
-static weir_status push_secret_header(weir_http_transfer *t, const char *line) {
-  struct curl_slist *first = curl_slist_append(NULL, line);
-  if (!first) return refuse(t, WEIR_LIMIT, "no memory for the headers");
-  first->next = t->request_headers;
-  t->request_headers = first;
-  t->secret_lines++;
-  return WEIR_OK;
-}
-
-static void write_line(char *line, const char *name, const weir_http_part *parts, size_t count, size_t value_size) {
-  line = stpcpy(stpcpy(line, name), value_size > 0 ? ": " : ";"); /* curl's way to say: with an empty value */
-  for (size_t i = 0; i < count; i++) line = mempcpy(line, parts[i].bytes, parts[i].size);
-  *line = '\0';
-}
-
-weir_status weir_http_add_header(weir_http_transfer *t, const char *name, const weir_http_part *parts, size_t count,
-                                 bool secret) {
-  char text[200];
-  if (!is_token(name) || !is_field_value(parts, count) || is_framing(name)) {
-    const char *why = is_framing(name) ? "is set by the client" : "has a character that is not allowed";
-    snprintf(text, sizeof text, "header '%.100s' %s", is_token(name) ? name : "?", why);
-    return refuse(t, WEIR_INVALID, text);
-  }
-  size_t value_size = 0;
-  for (size_t i = 0; i < count; i++) value_size += parts[i].size;
-  size_t size = strlen(name) + value_size + 3;
-  char *line = malloc(size);
-  if (!line) return refuse(t, WEIR_LIMIT, "no memory for the headers");
-  write_line(line, name, parts, count, value_size);
-  weir_status status = secret ? push_secret_header(t, line) : push_header(t, line);
-  explicit_bzero(line, size);
-  free(line);
-  return status;
-}
-
-static char *url_part(CURLU *url, CURLUPart part, unsigned flags) {
-  char *text = NULL;
-  return curl_url_get(url, part, &text, flags) == CURLUE_OK ? text : NULL;
-}
-
-static bool matches(const char *host, const char *pattern) {
-  if (strncmp(pattern, "*.", 2) != 0) return strcasecmp(host, pattern) == 0;
-  size_t size = strlen(host), below = strlen(pattern + 1);
-  return size > below && strcasecmp(host + size - below, pattern + 1) == 0;
-}
-
-static bool is_allowed_host(const weir_http_transfer *t, const char *host) {
-  for (size_t i = 0; i < t->host_count; i++)
-    if (matches(host, t->hosts[i])) return true;
-  return t->hosts == NULL;
-}
-
-static bool copy_hosts(weir_http_transfer *t, const weir_http_request *request) {
-  if (!request->hosts) return true;
-  t->hosts = calloc(request->host_count + 1, sizeof *t->hosts);
-  if (!t->hosts) return false;
-  for (; t->host_count < request->host_count; t->host_count++)
-    if (!(t->hosts[t->host_count] = strdup(request->hosts[t->host_count]))) return false;
-  return true;
-}
-
-static void free_hosts(weir_http_transfer *t) {
-  for (size_t i = 0; i < t->host_count; i++) free(t->hosts[i]);
-  free(t->hosts);
-}
-
-/* Take the URL apart: the origin, for redirects, and the label, for messages. INVALID: not a URL of http;
- * DENIED: of a host that may not be asked. */
-static weir_status parse_url(weir_http_transfer *t, const char *text, char *origin, size_t origin_size) {
-  CURLU *url = curl_url();
-  bool fine = url && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK;
-  char *scheme = fine ? url_part(url, CURLUPART_SCHEME, 0) : NULL;
-  char *host = fine ? url_part(url, CURLUPART_HOST, 0) : NULL;
-  char *port = fine ? url_part(url, CURLUPART_PORT, CURLU_DEFAULT_PORT) : NULL;
-  char *path = fine ? url_part(url, CURLUPART_PATH, 0) : NULL;
-  fine =
-      scheme && host && port && (strcasecmp(scheme, "http") == 0 || strcasecmp(scheme, "https") == 0);
-  if (fine) {
-    int length = snprintf(origin, origin_size, "%s://%s:%s", scheme, host, port);
-    fine = length > 0 && (size_t)length < origin_size; /* a cut one would compare wrongly */
-    char *shown = url_part(url, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT);
-    char shown_host[201], shown_path[201];
-    copy_shown(t, host, shown_host, sizeof shown_host);
-    copy_shown(t, path ? path : "", shown_path, sizeof shown_path);
-    snprintf(t->label, sizeof t->label, "%s %s://%s%s%s%s", t->method, scheme, shown_host, shown ? ":" : "",
-             shown ? shown : "", shown_path);
-    curl_free(shown);
-  }
-  bool allowed = fine && is_allowed_host(t, host);
-  curl_free(scheme);
-  curl_free(host);
-  curl_free(port);
-  curl_free(path);
-  curl_url_cleanup(url);
-  return allowed ? WEIR_OK : fine ? WEIR_DENIED : WEIR_INVALID;
-}
-
 #define SET(option, value) (fine = fine && curl_easy_setopt(t->easy, option, value) == CURLE_OK)
 
 static bool set_method(weir_http_transfer *t) {
@@ -407,7 +260,7 @@ static bool copy_request(weir_http_transfer *t, const weir_http_request *request
   t->has_body = request->body != NULL;
   t->request_size = request->body_size;
   if (t->has_body) t->request_body = malloc(request->body_size + 1);
-  if (!t->url || (t->has_body && !t->request_body) || !copy_hosts(t, request)) return false;
+  if (!t->url || (t->has_body && !t->request_body) || !weir_http_copy_hosts(t, request)) return false;
   if (t->has_body) memcpy(t->request_body, request->body, request->body_size);
   t->max_bytes = request->max_bytes;
   t->redirects = t->redirects_left = request->redirects;
@@ -425,21 +278,21 @@ static bool silence_curl(weir_http_transfer *t) {
   bool typed = false;
   for (struct curl_slist *line = t->request_headers; line; line = line->next)
     typed = typed || strncasecmp(line->data, "content-type:", 13) == 0;
-  return push_header(t, "Expect:") == WEIR_OK && (typed || push_header(t, "Content-Type:") == WEIR_OK);
+  return weir_http_push_header(t, "Expect:") == WEIR_OK && (typed || weir_http_push_header(t, "Content-Type:") == WEIR_OK);
 }
 
 weir_status weir_http_start(weir_http_transfer *t, const weir_http_request *request) {
-  if (!t->client) return refuse(t, WEIR_CLOSED, "the client is closed");
-  if (!is_token(request->method) || strlen(request->method) >= sizeof t->method)
-    return refuse(t, WEIR_INVALID, "the method must be a short token such as GET");
-  if (!copy_request(t, request)) return refuse(t, WEIR_LIMIT, "no memory for the request");
-  weir_status status = parse_url(t, t->url, t->origin, sizeof t->origin);
-  if (status == WEIR_DENIED) return refuse(t, status, HOST_DENIED);
-  if (status != WEIR_OK) return refuse(t, status, "the url must be http://... or https://...");
+  if (!t->client) return weir_http_refuse(t, WEIR_CLOSED, "the client is closed");
+  if (!weir_http_is_token(request->method) || strlen(request->method) >= sizeof t->method)
+    return weir_http_refuse(t, WEIR_INVALID, "the method must be a short token such as GET");
+  if (!copy_request(t, request)) return weir_http_refuse(t, WEIR_LIMIT, "no memory for the request");
+  weir_status status = weir_http_parse_url(t, t->url, t->origin, sizeof t->origin);
+  if (status == WEIR_DENIED) return weir_http_refuse(t, status, HOST_DENIED);
+  if (status != WEIR_OK) return weir_http_refuse(t, status, "the url must be http://... or https://...");
   t->easy = curl_easy_init();
   if (!t->easy || !silence_curl(t) || !set_limits(t, request) || !set_callbacks(t) || !set_method(t) ||
       !set_url(t) || !weir_http_join_loop(t))
-    return refuse(t, WEIR_UNAVAILABLE, "libcurl refuses the request");
+    return weir_http_refuse(t, WEIR_UNAVAILABLE, "libcurl refuses the request");
   return WEIR_OK;
 }
 
@@ -495,7 +348,7 @@ static weir_status go_to(weir_http_transfer *t, const char *location) {
   free(t->url);
   t->url = url;
   change_method(t);
-  weir_status status = parse_url(t, t->url, origin, sizeof origin);
+  weir_status status = weir_http_parse_url(t, t->url, origin, sizeof origin);
   if (status != WEIR_OK) return status;
   if (strcmp(origin, t->origin) != 0 && !drop_credentials(t)) return WEIR_LIMIT;
   memcpy(t->origin, origin, sizeof origin);
@@ -607,7 +460,7 @@ void weir_http_close(weir_http_transfer *t) {
   weir_http_leave_loop(t);
   if (t->easy) curl_easy_cleanup(t->easy);
   free_headers(t);
-  free_hosts(t);
+  weir_http_free_hosts(t);
   free(t->request_body);
   free(t->url);
   free(t->headers.bytes);

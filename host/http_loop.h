@@ -1,4 +1,5 @@
-/* http_loop.h - the inside of the http client: what http_client.c and http_loop.c share. */
+/* http_loop.h - the inside of the http client: what http_client.c, http_loop.c, http_message.c and
+ * http_request.c share. */
 #ifndef WEIR_HTTP_LOOP_H
 #define WEIR_HTTP_LOOP_H
 #include <curl/curl.h>
@@ -70,4 +71,21 @@ void weir_http_leave_loop(
 /* http_client.c */
 void weir_http_done(weir_http_transfer *transfer, CURLcode code); /* curl is through */
 void weir_http_end(weir_http_transfer *transfer, weir_status status, const char *text); /* idempotent */
+
+/* http_message.c */
+/* A text as people may see it: secrets are masked. */
+void weir_http_copy_shown(const weir_http_transfer *transfer, const char *text, char *shown, size_t size);
+/* The outcome and why; of several the first one stays. */
+void weir_http_set_message(weir_http_transfer *transfer, weir_status status, const char *text);
+/* The same of what has not begun: it has ended. Gives the outcome. */
+weir_status weir_http_refuse(weir_http_transfer *transfer, weir_status status, const char *text);
+
+/* http_request.c */
+bool weir_http_is_token(const char *text);
+weir_status weir_http_push_header(weir_http_transfer *transfer, const char *line);
+/* Takes the URL apart: the origin, for redirects, and the label, for messages. INVALID: not a URL of http;
+ * DENIED: of a host that may not be asked. */
+weir_status weir_http_parse_url(weir_http_transfer *transfer, const char *text, char *origin, size_t origin_size);
+bool weir_http_copy_hosts(weir_http_transfer *transfer, const weir_http_request *request);
+void weir_http_free_hosts(weir_http_transfer *transfer);
 #endif

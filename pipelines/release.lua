@@ -12,7 +12,8 @@ return weir.pipeline "release" {
   weir.approval "release" {
     title = "Publish the summary of ${input.path}?", show = "$.draft.text",
     form = { type = "object", properties = { title = { type = "string", minLength = 1 } }, required = { "title" } },
-    timeout = "7d", on_timeout = "reject",
+    remind = "1d", timeout = "7d", on_timeout = "reject",
+    precondition = { agent = "markdown_sections", input = { markdown_file = "$.input.path" } }, -- asked anew if it was rewritten since
   },
   weir.step "publish" {
     agent = "files", options = { mode = "write" },

@@ -7,16 +7,16 @@
 --- question is read from it. Nothing here knows how a run waits.
 
 local clock = require "weir.port.clock"
-local hash = require "weir.native.hash"
 local json = require "weir.native.json"
 local question = require "weir.approval.question"
+local records = require "weir.approval.records"
 
 local M = {}
 
 local PENDING, DECIDED = question.pending, question.decided
 local ID, ID_LENGTH = question.id_pattern, question.id_length
 local LIMIT, PAGE = 100, 50 -- of records that may be large
-local RACED = 1 -- the position in a batch of the operation that another decision makes fail
+local whole, read, not_found, settle, lost_to = records.whole, records.read, records.not_found, records.settle, records.lost_to
 
 ---@class weir.Approval
 ---@field id string                    `a_` and 20 characters
@@ -34,7 +34,12 @@ local RACED = 1 -- the position in a batch of the operation that another decisio
 ---@field who string[]|nil             people and groups that may decide; nil: anybody
 ---@field not_initiator boolean|nil    who began the run may not decide
 ---@field initiator string|nil
----@field quorum integer               how many different people have to approve, from 1
+---@field quorum integer               how many different people have to approve, from 1; with weights, how much they weigh
+---@field weights table<string, integer>|nil  by person or group; whoever is not named weighs 1
+---@field ladder weir.ApprovalLadder|nil  what happens while nobody decides
+---@field delegated { by: string, to: string, until_ms: integer|nil, at_ms: integer, via: string }[]|nil  who decides for whom
+---@field world any                    what was so when it was asked, and has to be so when the run goes on
+---@field first_lsn integer            place in the store's order at which it was asked
 ---@field asked_ms integer             since 1970, as every time here
 ---@field due_ms integer|nil           from then on nobody can approve any more
 ---@field on_timeout "reject"|"approve"|"fail"|nil
@@ -47,6 +52,8 @@ local RACED = 1 -- the position in a batch of the operation that another decisio
 
 ---@class weir.Given
 ---@field by string
+---@field on_behalf_of string|nil      who had delegated it
+---@field weight integer|nil           nil: 1
 ---@field decision "approve"|"edit"|"reject"
 ---@field answer any
 ---@field comment string|nil
@@ -57,37 +64,6 @@ local RACED = 1 -- the position in a batch of the operation that another decisio
 M.id, M.action, M.ask = question.id, question.action, question.ask
 
 -- Reading ------------------------------------------------------------------------------------------
-
--- A record as people and programs see it.
-local function whole(id, stored)
-  local record, message = question.read(stored.action)
-  if not record then return nil, ("approval %s: %s"):format(id, message), "corrupt" end
-  for name, value in pairs(stored) do record[name] = value end
-  record.id, record.hash = id, hash.sha256(stored.action)
-  record.kind, record.quorum, record.given = stored.kind or "approval", stored.quorum or 1, stored.given or json.list {}
-  local last = record.given[#record.given]
-  if last and last.decision == record.decision then
-    record.by, record.comment, record.answer = last.by, last.comment, last.answer
-  end
-  return record
-end
-
--- The record of an id in a space, as it is kept, with its version.
-local function stored_in(store, space, id)
-  local stored, version, code = store:get(space, id)
-  if stored == nil then return nil, version, code end
-  return stored, version
-end
-
-local function read(store, space, id)
-  local stored, message, code = stored_in(store, space, id)
-  if not stored then return nil, message, code end
-  return whole(id, stored)
-end
-
-local function not_found(id)
-  return nil, ("there is no approval '%s'; `weir approvals` lists those that wait"):format(id), "not_found"
-end
 
 local function by_prefix(store, prefix)
   local fits = {}
@@ -102,7 +78,7 @@ local function by_prefix(store, prefix)
       fits[2][1].key), "invalid"
   end
   local row, space = fits[1][1], fits[1][2]
-  local record, message, code = whole(row.key, row.value)
+  local record, message, code = whole(row.key, row.value, row.version)
   return record, record and (space == PENDING and "pending" or "decided") or message, code
 end
 
@@ -125,13 +101,19 @@ function M.get(store, given)
   return not_found(given)
 end
 
+local CHOSEN_BY = { "run", "pipeline", "step", "kind" }
+
 local function fits(record, query)
-  return (not query.run or record.run == query.run) and (not query.pipeline or record.pipeline == query.pipeline)
+  for _, name in ipairs(CHOSEN_BY) do
+    if query[name] and record[name] ~= query[name] then return false end
+  end
+  return not query.as_of or record.first_lsn <= query.as_of
 end
 
 --- Approvals that wait, in order of their ids. Does not wait.
 ---@param store weir.Store
----@param query { run: string?, pipeline: string?, limit: integer?, after: string? }|nil limit: default 100;
+---@param query { run: string?, pipeline: string?, step: string?, kind: string?, as_of: integer?, limit: integer?, after: string? }|nil
+---   as_of: only those that had been asked by that place in the store's order, see `store:lsn`; limit: default 100;
 ---   after: the last id of the page before
 ---@return weir.Approval[]|nil fewer than the limit: there are no more
 ---@return string|nil message
@@ -144,7 +126,7 @@ function M.pending(store, query)
     if not rows then return nil, message, code end
     for _, row in ipairs(rows) do
       local record
-      record, message, code = whole(row.key, row.value)
+      record, message, code = whole(row.key, row.value, row.version)
       if not record then return nil, message, code end
       if #found < limit and fits(record, query) then found[#found + 1] = record end
     end
@@ -156,70 +138,12 @@ end
 
 -- Deciding -----------------------------------------------------------------------------------------
 
-local PAST = { approve = "approved it", edit = "approved it with a change", reject = "rejected it" }
-
-local function what_happened(record)
-  local at = clock.rfc3339(record.at_ms)
-  if record.decision == "timeout" then return ("nobody had decided by %s, so its default holds"):format(at) end
-  if record.decision == "cancelled" then return ("it was cancelled at %s: %s"):format(at, record.comment) end
-  local comment = record.comment and (", saying '%s'"):format(record.comment) or ""
-  return ("%s %s at %s%s"):format(record.by, PAST[record.decision], at, comment)
-end
-
-local function lost_to(winner)
-  return nil, ("approval %s is decided: %s"):format(winner.id, what_happened(winner)), "conflict", winner
-end
-
-local function no_longer_pending(store, id, message, code)
-  if code ~= "not_found" then return nil, message, code end
-  local winner
-  winner, message, code = read(store, DECIDED, id)
-  if winner then return lost_to(winner) end
-  if code == "not_found" then return not_found(id) end
-  return nil, message, code
-end
-
-local function merged(stored, change)
-  local result = {}
-  for name, value in pairs(stored) do result[name] = value end
-  for name, value in pairs(change) do result[name] = value end
-  return result
-end
-
--- What has to be written: the move for a decision, or one more voice on a question that stays open.
-local function operations_of(id, version, next_stored, extra)
-  if not next_stored.decision then return { { op = "cas", space = PENDING, key = id, version = version, value = next_stored } } end
-  local operations = { { op = "delete", space = PENDING, key = id, version = version },
-    { op = "cas", space = DECIDED, key = id, version = 0, value = next_stored } }
-  for _, operation in ipairs(extra and extra(whole(id, next_stored)) or {}) do operations[#operations + 1] = operation end
-  return operations
-end
-
--- Changes a pending record as `judge` says, from what is there when it is written. `judge` gives the fields to
--- change, or nil, message, code.
-local function settle(store, id, judge, extra)
-  while true do
-    local stored, version, code = stored_in(store, PENDING, id)
-    if not stored then return no_longer_pending(store, id, version, code) end
-    local record, message
-    record, message, code = whole(id, stored)
-    if not record then return nil, message, code end
-    local change
-    change, message, code = judge(record)
-    if not change then return nil, ("approval %s: %s"):format(id, message), code end
-    local next_stored = merged(stored, change)
-    local done, which
-    done, message, code, which = store:batch(operations_of(id, version, next_stored, extra))
-    if done then return whole(id, next_stored) end
-    if code ~= "conflict" or which ~= RACED then return nil, message, code end
-  end
-end
-
-local function with_voice(record, decision, answer, now_ms)
+local function with_voice(record, decision, answer, voice, now_ms)
   local given = json.list {}
   for index, entry in ipairs(record.given) do given[index] = entry end
   given[#given + 1] = { by = decision.by, decision = decision.decision, comment = decision.comment, answer = answer,
-    hash = record.hash, via = decision.via or "api", at_ms = now_ms }
+    hash = record.hash, via = decision.via or "api", at_ms = now_ms, on_behalf_of = voice.on_behalf_of,
+    weight = voice.weight ~= 1 and voice.weight or nil }
   return given
 end
 
@@ -233,15 +157,15 @@ local function judge_voice(record, decision, groups, now_ms)
     return nil, ("what you were shown is not what is asked now (hash %s); look again with `weir approvals`"):format(record.hash),
       "conflict"
   end
-  local ok, message, code = rules.check_person(record, decision.by, groups)
-  if not ok then return nil, message, code end
-  local answer
+  local voice, message, code = rules.check_person(record, decision.by, groups, now_ms)
+  if not voice then return nil, message, code end
+  local ok, answer
   ok, answer, code = rules.answer_of(record, decision)
   if not ok then return nil, answer, code end
   ok, message, code = rules.check_agreement(record, decision.decision, answer)
   if not ok then return nil, message, code end
-  local given = with_voice(record, decision, answer, now_ms)
-  if decision.decision ~= "reject" and #given < record.quorum then return { given = given } end
+  local given = with_voice(record, decision, answer, voice, now_ms)
+  if decision.decision ~= "reject" and rules.weight_given { given = given } < record.quorum then return { given = given } end
   return { given = given, decision = decision.decision, at_ms = now_ms }
 end
 
@@ -254,6 +178,20 @@ end
 ---@field now_ms integer|nil   default: the clock
 ---@field operations (fun(decided: weir.Approval): table[])|nil gives what `store:batch` commits with the decision, which
 ---   may be that nobody decided in time. An operation that is refused refuses the decision
+---@field always (fun(): table[])|nil the same, also with a voice that does not decide it yet
+
+local function both(options)
+  if not options.operations and not options.always then return nil end
+  return function(record)
+    local list = {}
+    local function add(more)
+      for _, operation in ipairs(more and more(record) or {}) do list[#list + 1] = operation end
+    end
+    add(record.decision and options.operations)
+    add(options.always)
+    return list
+  end
+end
 
 --- Gives one person's decision. The first that is committed wins; whoever is later is told who was first. Past its
 --- due time the default holds, and whoever comes first writes it down. Waits until it is on disk.
@@ -264,7 +202,7 @@ end
 ---@param options weir.DecideOptions|nil
 ---@return weir.Approval|nil
 ---@return "decided"|"open"|string state open: more people have to approve; or the message
----@return integer|string|nil missing how many more; or the code: `not_found`, `conflict` (decided before, past its
+---@return integer|string|nil missing how many more, or how much weight; or the code: `not_found`, `conflict` (decided before, past its
 ---   due time, another hash, another answer than those before), `denied`, `invalid`, and those of `store:batch`
 ---@return weir.Approval|nil winner the decision that came before, with `conflict`
 function M.decide(store, id, decision, options)
@@ -276,11 +214,40 @@ function M.decide(store, id, decision, options)
   record, message, code, winner = settle(store, id, function(pending)
     if is_past(pending, now_ms) then return timeout_at(now_ms) end
     return judge_voice(pending, decision, options.groups, now_ms)
-  end, options.operations)
+  end, both(options))
   if not record then return nil, message, code, winner end
   if record.decision == "timeout" then return lost_to(record) end
   if record.decision then return record, "decided" end
-  return record, "open", record.quorum - #record.given
+  return record, "open", record.quorum - require("weir.approval.rules").weight_given(record)
+end
+
+--- Has somebody decide in another one's place, as well as that one. Waits until it is on disk, and in the audit trail.
+---@param store weir.Store
+---@param id string whole
+---@param given { by: string, to: string, until_ms: integer|nil, via: string? } by: who may decide; until_ms: from then on not
+---   any more, nil for as long as it is asked
+---@param options { groups: table|nil, now_ms: integer|nil }|nil
+---@return weir.Approval|nil
+---@return string|nil message
+---@return string|nil code `denied` (by may not decide), `invalid`, `limit`, `conflict` (decided before), `not_found`, and those
+---   of `store:batch`
+---@return weir.Approval|nil winner
+function M.delegate(store, id, given, options)
+  options = options or {}
+  local now_ms, via = options.now_ms or clock.wall_ms(), given.via or "api"
+  if given.until_ms and given.until_ms <= now_ms then return nil, "until: a time that is still to come expected", "invalid" end
+  return settle(store, id, function(record)
+    local ok, message, code = require("weir.approval.rules").check_delegation(record, given.by, given.to, options.groups)
+    if not ok then return nil, message, code end
+    local list = json.list {}
+    for _, one in ipairs(record.delegated or {}) do
+      if one.by ~= given.by or one.to ~= given.to then list[#list + 1] = one end
+    end
+    list[#list + 1] = { by = given.by, to = given.to, until_ms = given.until_ms, at_ms = now_ms, via = via }
+    return { delegated = list }
+  end, function()
+    return { require("weir.audit").operation { by = given.by, via = via, action = "delegate", what = id, from = given.by, to = given.to } }
+  end)
 end
 
 --- Ends a question whose time is up: decision `timeout`. Waits until it is on disk.

@@ -1,4 +1,4 @@
---- Errors as the library raises and records them: {code, message, step?, traceback?}, whatever was
+--- Errors as the library raises and records them: {code, message, step?, traceback?, healing?}, whatever was
 --- thrown. Pure; never raises on what it is given.
 
 local native = require "weir.native.scheduler"
@@ -49,6 +49,7 @@ local function of_table(err)
   failure.details = rawget(err, "details")
   failure.mismatch = rawget(err, "mismatch")
   failure.class = rawget(err, "class")
+  failure.healing = rawget(err, "healing")
   return failure
 end
 

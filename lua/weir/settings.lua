@@ -100,6 +100,13 @@ local function fitting(schema)
   end
 end
 
+local SUPERVISE = { type = "array", items = { type = { "string", "object" }, required = { "use" }, additionalProperties = false,
+  properties = { use = { type = "string", minLength = 1 }, options = { type = "object" } } } }
+
+local CANARY = { type = "object", required = { "percent" }, additionalProperties = false, properties = {
+  percent = { type = "number", exclusiveMinimum = 0, maximum = 100 }, policy = { type = "string", minLength = 1 },
+  options = { type = "object" } } }
+
 local function skills(value, name) return fitting(require("weir.skill.policy").schema)(value, name) end
 local function secrets(value) return require("weir.secret").check(value) end
 local function mcp_servers(value) return require("weir.mcp.settings").check(value) end
@@ -139,7 +146,8 @@ M.all = {
   { name = "mcp", check = mcp_servers, doc = "servers of tools by name, over the Model Context Protocol" },
   { name = "calendars", check = calendars, doc = "calendars of schedules by name: days, exclude, include" },
   { name = "skills", check = skills, doc = "where skills are looked for, and when they are promoted" },
-  { name = "supervise", check = a_table, doc = "supervisors of every run" },
+  { name = "supervise", check = fitting(SUPERVISE), doc = "supervisors of every run: names, or {use, options}" },
+  { name = "canary", check = fitting(CANARY), doc = "have every version that is reloaded begin on trial: percent, policy, options" },
   { name = "roots", check = a_table, doc = "folders that agents may read" },
   { name = "hooks", check = a_table, doc = "webhooks by path" },
   { name = "hosts", check = a_table, doc = "more names by which the HTTP door is asked" },

@@ -3,7 +3,7 @@
 /** Each status has a sign beside its colour. */
 export const SIGNS = {
   queued: "○", running: "▶", waiting: "◷", in_doubt: "?", finished: "✓", failed: "✗", cancelled: "⊘", quarantined: "⚠",
-  skipped: "↷", damaged: "⚠",
+  skipped: "↷", damaged: "⚠", rejected: "✗",
 };
 
 export const STATUSES = ["running", "waiting", "in_doubt", "queued", "finished", "failed", "cancelled", "quarantined"];

@@ -14,6 +14,9 @@ const PAGES = [
   { name: "approvals", label: "Approvals", key: "a" },
   { name: "start", label: "Start", key: "n" },
   { name: "schedules", label: "Schedules", key: "s" },
+  { name: "events", label: "Events", key: "e" },
+  { name: "goals", label: "Goals", key: "o" },
+  { name: "skills", label: "Skills", key: "k" },
   { name: "modules", label: "Modules", key: "m" },
   { name: "health", label: "Health", key: "h" },
 ];

@@ -26,6 +26,9 @@ local CHECKS = {
   "shows whether runs can be moved to another version before it moves them",
   "says how the host is, and that no schedules are set up",
   "shows what a schedule did and will do, pauses it and starts a run now",
+  "lists events, gives one once more, and pauses a source",
+  "lists goals, and shows one with its plans",
+  "lists skills, and shows one with its trial",
   "says what came of the items of a large map, which are no steps",
   "stays smooth with a run of 5,000 steps",
   "is dark where the system is, and by its own switch",
@@ -134,6 +137,10 @@ describe("the console in a browser", function()
     support.write(folder, "weir.lua", 'return { listen = "127.0.0.1:0" }\n')
     for name, text in pairs { tale = TALE, speaking = SPEAKING, many = MANY, crowd = CROWD, asking = ASKING, moving = MOVING, failing = FAILING } do
       support.write(folder, "pipelines/" .. name .. ".lua", text)
+    end
+    for _, name in ipairs { "report", "rainfall" } do
+      local file <close> = assert(io.open(("pipelines/%s.lua"):format(name)))
+      support.write(folder, ("pipelines/%s.lua"):format(name), file:read "a")
     end
     support.write(folder, "modules/agents/speaker.lua", SPEAKER)
     support.write(folder, "modules/agents/said.lua", SAID)

@@ -3,7 +3,7 @@
 // ADDRESS is what `weir dev` prints, with the token; PROJECT is the project's folder, whose files are edited; PICTURES
 // takes screenshots. One line of JSON for each check: {"name", "ok", "error"}. Waiting is always for what is to come.
 
-import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { gzipSync } from "node:zlib";
 
@@ -13,9 +13,9 @@ const [origin, token] = address.split("/#token=");
 const PATIENCE = 60000;
 
 // Whoever asks beside the page: to prepare what it looks at.
-async function ask(method, path, body) {
+async function ask(method, path, body, type = "application/json") {
   const headers = { authorization: `Bearer ${token}` };
-  if (body !== undefined) headers["content-type"] = "application/json";
+  if (body !== undefined) headers["content-type"] = type;
   const response = await fetch(origin + path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   return response.json();
 }
@@ -132,7 +132,7 @@ await check("lists its keys, goes to pages and moves in lists by the keyboard", 
   await page.waitForSelector("dialog[open] .keys");
   await press(page, "Escape");
   await page.waitForSelector("dialog", { state: "detached" });
-  for (const [key, name] of [["a", "approvals"], ["n", "start"], ["s", "schedules"], ["m", "modules"], ["h", "health"], ["r", "runs"]]) {
+  for (const [key, name] of [["a", "approvals"], ["n", "start"], ["s", "schedules"], ["e", "events"], ["o", "goals"], ["k", "skills"], ["m", "modules"], ["h", "health"], ["r", "runs"]]) {
     await press(page, "g", key);
     await page.waitForSelector(`.page-${name}`);
   }
@@ -462,6 +462,66 @@ await check("shows what a schedule did and will do, pauses it and starts a run n
   rmSync(`${project}/pipelines/timed.lua`);
 });
 
+// Events, goals, skills ------------------------------------------------------------------------------------
+
+const inbox = `local weir = require "weir"
+return weir.pipeline "inbox" {
+  input = { path = "string" },
+  on = { files = { path = "inbox", events = { "create" }, settle = "100ms" }, name = "folder", input = { path = "$.event.data.path" } },
+  weir.step "said" { agent = "said" },
+}
+`;
+
+await check("lists events, gives one once more, and pauses a source", async () => {
+  await go(page, "/events");
+  await page.waitForFunction(() => /No event has come yet/.test(document.body.textContent));
+  mkdirSync(`${project}/inbox`);
+  writeFileSync(`${project}/pipelines/inbox.lua`, inbox);
+  await page.waitForFunction(() => document.querySelector(".card h2")?.textContent === "inbox/folder");
+  writeFileSync(`${project}/inbox/one.txt`, "one");
+  await page.waitForFunction(() => document.querySelector(".thing .name")?.textContent.includes("file"));
+  await ask("POST", "/api/events", { specversion: "1.0", id: "7", source: "/shop", type: "order.paid", data: { id: 7 } }, "application/cloudevents+json");
+  await page.click(".thing:has-text('order.paid')");
+  await page.waitForFunction(() => /\/shop/.test(document.querySelector(".detail .facts")?.textContent));
+  await picture(page, "events");
+  await press(page, "e");
+  await page.waitForFunction(() => [...document.querySelectorAll(".thing .name")].filter((one) => one.textContent === "order.paid").length === 2);
+  await press(page, "Escape", "/");
+  await page.keyboard.type("order.*");
+  await page.waitForFunction(() => document.querySelectorAll(".thing").length === 2);
+  must((await page.evaluate(() => location.hash)).includes("type=order."), "the type is not in the address");
+  await page.click(".card >> text=Pause");
+  await page.waitForFunction(() => document.querySelector(".card-head")?.textContent.includes("paused"));
+  await page.click(".card >> text=Resume");
+  await page.waitForFunction(() => !document.querySelector(".card-head")?.textContent.includes("paused"));
+  rmSync(`${project}/pipelines/inbox.lua`);
+});
+
+await check("lists goals, and shows one with its plans", async () => {
+  await go(page, "/goals");
+  await page.waitForFunction(() => /No goal was planned for/.test(document.body.textContent));
+  writeFileSync(`${project}/notes.csv`, "name,size\na,1\nb,2\n");
+  const { run } = await start("report", { folder: "." });
+  await page.waitForFunction(() => /one report/.test(document.querySelector(".thing .name")?.textContent));
+  await until("the report", async () => (await statusOf(run)) === "finished");
+  await page.click(".thing");
+  await page.waitForFunction(() => /csv_table/.test(document.querySelector(".detail .source")?.textContent));
+  must((await page.textContent(".detail .facts")).includes(run), "the run is not named");
+  await picture(page, "goals");
+});
+
+await check("lists skills, and shows one with its trial", async () => {
+  await go(page, "/skills");
+  await page.waitForFunction(() => /Nothing was learned yet/.test(document.body.textContent));
+  await start("rainfall", {});
+  await page.waitForFunction(() => /read_csv/.test(document.querySelector(".thing .name")?.textContent));
+  await page.click(".thing");
+  await page.waitForFunction(() => /nothing but compute/.test(document.querySelector(".detail")?.textContent));
+  await page.click(".detail summary >> text=Trial");
+  await page.waitForFunction(() => /verdict/.test(document.querySelector(".detail details[open]")?.textContent));
+  await picture(page, "skills");
+});
+
 // Size, colours, width -------------------------------------------------------------------------------------
 
 await check("says what came of the items of a large map, which are no steps", async () => {
@@ -515,7 +575,7 @@ await check("fits into 360 pixels", async () => {
   const approvals = (await ask("GET", "/api/approvals")).items;
   const places = [["/runs", ".list .row"], [`/runs/${spoken}`, ".step .bar"], [`/runs/${spoken}?tab=graph`, ".graph .box"], [`/runs/${spoken}?tab=journal`, ".entry"],
     [`/runs/${spoken}?tab=data`, ".data .value"], [`/runs/${spoken}?step=speak`, ".panel .value"], ["/approvals", ".approval"], [`/approvals/${approvals[0].id}`, ".question"],
-    ["/start", ".choices a"], ["/start/tale", ".starter"], ["/schedules", ".cards > *"], ["/modules", ".module"], ["/modules/agent/said", ".detail .facts"], ["/health", ".family"]];
+    ["/start", ".choices a"], ["/start/tale", ".starter"], ["/schedules", ".cards > *"], ["/events", ".thing"], ["/goals", ".thing"], ["/skills", ".thing"], ["/skills/read_csv", ".detail .facts"], ["/modules", ".module"], ["/modules/agent/said", ".detail .facts"], ["/health", ".family"]];
   for (const [place, there] of places) {
     await go(page, place);
     await page.waitForSelector(there);

@@ -2,9 +2,10 @@
 
 local hash = require "weir.native.hash"
 local json = require "weir.native.json"
+local ladder = require "weir.approval.ladder"
 
 local M = {
-  pending = "approvals", decided = "decisions", -- spaces of the store
+  pending = "approvals", decided = "decisions", timers = "approvals.timers", links = "approvals.links", -- spaces of the store
   id_pattern = "^a_[0-9a-z]*$", id_length = 22,
 }
 
@@ -39,11 +40,13 @@ end
 
 -- What an action says, and which of it is text that has to be there.
 local TEXT = { "pipeline", "version", "run", "step" }
-local FIELDS = { pipeline = true, version = true, run = true, step = true, title = true, show = true, form = true, input = true }
+local FIELDS = { pipeline = true, version = true, run = true, step = true, title = true, show = true, form = true, input = true,
+  world = true, again = true }
 
 --- What is asked, as one text: what is hashed, kept, shown and decided.
----@param fields { pipeline: string, version: string, run: string, step: string, title: string?, show: any, form: any, input: any }
----   form: JSON Schema; input: of a step that is asked about before it runs
+---@param fields { pipeline: string, version: string, run: string, step: string, title: string?, show: any, form: any, input: any,
+---   world: any, again: integer? }  form: JSON Schema; input: of a step that is asked about before it runs; world: what has to be
+---   so when it goes on; again: how often that was not so
 ---@return string|nil action canonical JSON: keys sorted, one text for one value
 ---@return string hash      SHA-256, 64 hexadecimal digits; or the message
 ---@return string|nil code  `invalid` (not plain data, not UTF-8), `limit`
@@ -77,6 +80,12 @@ function M.read(action)
   return said
 end
 
+--- The key of the moment at which something is to happen to a question.
+---@param ms integer
+---@param id string
+---@return string
+function M.timer_key(ms, id) return ("%013d/%s"):format(ms, id) end
+
 local ON_TIMEOUT = { reject = true, approve = true, fail = true }
 local KINDS = { approval = true, in_doubt = true }
 
@@ -93,6 +102,9 @@ local function check_question(fields, asked)
   if fields.due_ms and math.type(fields.due_ms) ~= "integer" then return "due_ms: an integer expected" end
   if math.type(fields.asked_ms) ~= "integer" then return "asked_ms: an integer expected" end
   if fields.not_initiator and not fields.initiator then return "not_initiator: needs an initiator" end
+  for name, weight in pairs(fields.weights or {}) do
+    if type(name) ~= "string" or math.type(weight) ~= "integer" or weight < 1 then return "weights: integers from 1 by name expected" end
+  end
   return nil
 end
 
@@ -100,8 +112,8 @@ end
 --- Asked a second time, pending or decided, the batch is refused with `conflict` and changes nothing: `get` has it.
 --- Raises when a field is wrong, or says something else than the action.
 ---@param fields table {id, action, asked_ms}; hash, run, pipeline, step and title only to be compared with the
----   action; who, not_initiator, initiator, quorum, due_ms, on_timeout, kind as in weir.Approval
----@return table[] operations two
+---   action; who, not_initiator, initiator, quorum, weights, due_ms, on_timeout, kind, ladder as in weir.Approval
+---@return table[] operations
 function M.ask(fields)
   local asked, wrong = M.read(fields.action)
   wrong = wrong or check_question(fields, asked)
@@ -109,9 +121,13 @@ function M.ask(fields)
   -- Very many may wait at once: what is absent, usual or said by the action takes no bytes.
   local record = { action = fields.action, asked_ms = fields.asked_ms, who = fields.who, initiator = fields.initiator,
     not_initiator = fields.not_initiator or nil, due_ms = fields.due_ms, on_timeout = fields.on_timeout,
-    quorum = fields.quorum ~= 1 and fields.quorum or nil, kind = fields.kind ~= "approval" and fields.kind or nil }
-  return { { op = "cas", space = M.pending, key = fields.id, version = 0, value = record },
+    quorum = fields.quorum ~= 1 and fields.quorum or nil, kind = fields.kind ~= "approval" and fields.kind or nil,
+    weights = fields.weights, ladder = fields.ladder }
+  local operations = { { op = "cas", space = M.pending, key = fields.id, version = 0, value = record },
     { op = "delete", space = M.decided, key = fields.id, version = 0 } }
+  local next_ms = ladder.next_ms(fields.ladder, fields.due_ms)
+  if next_ms then operations[3] = { op = "put", space = M.timers, key = M.timer_key(next_ms, fields.id), value = 1 } end
+  return operations
 end
 
 return M

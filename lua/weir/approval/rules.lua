@@ -1,4 +1,5 @@
---- What a decision has to be before it counts: its shape, who gives it, what was seen, what is answered. Pure.
+--- What a decision has to be before it counts: its shape, who gives it and for whom, how much it weighs, what was seen, what
+--- is answered. Pure.
 
 local json = require "weir.native.json"
 local schema = require "weir.schema"
@@ -44,24 +45,113 @@ local function is_among(names, name, groups)
   return false
 end
 
---- Whether somebody may decide. A name in `who` that is a group stands for its members only.
+local function may_decide(record, name, groups)
+  if record.not_initiator and name == record.initiator then return false end
+  return not record.who or is_among(record.who, name, groups)
+end
+
+-- The decision that somebody has given, or that was given in their place.
+local function voice_of(record, name)
+  for _, entry in ipairs(record.given) do
+    if entry.by == name or entry.on_behalf_of == name then return entry end
+  end
+end
+
+--- How much somebody's decision weighs: as the weights say of the person, or else of the groups, the most of them; 1 where
+--- they say nothing.
+---@param record weir.Approval
+---@param name string
+---@param groups table<string, string[]>|nil
+---@return integer
+function M.weight_of(record, name, groups)
+  local weights, most = record.weights or {}, nil
+  if weights[name] and not (groups and groups[name]) then return weights[name] end
+  for listed, weight in pairs(weights) do
+    if groups and groups[listed] and is_among({ listed }, name, groups) then most = math.max(most or 0, weight) end
+  end
+  return most or 1
+end
+
+--- How much all who have approved weigh together.
+---@param record weir.Approval
+---@return integer
+function M.weight_given(record)
+  local sum = 0
+  for _, entry in ipairs(record.given) do sum = sum + (entry.weight or 1) end
+  return sum
+end
+
+-- For whom a delegate may decide: of those who may themselves and have not yet, the one whose decision weighs most.
+local function principal_of(record, by, groups, now_ms)
+  local best, most
+  for _, one in ipairs(record.delegated or {}) do
+    local holds = one.to == by and not (one.until_ms and now_ms >= one.until_ms)
+    if holds and may_decide(record, one.by, groups) and not voice_of(record, one.by) then
+      local weight = M.weight_of(record, one.by, groups)
+      if not most or weight > most then best, most = one.by, weight end
+    end
+  end
+  return best
+end
+
+local function refuse_stranger(record, by)
+  local who = record.who and table.concat(record.who, ", ") or "anybody else"
+  return nil, ("%s may not decide this; %s may"):format(by, who), "denied"
+end
+
+local function refuse_second(record, by, entry)
+  if entry.by == by then
+    return nil, ("%s has decided already; %d different people have to approve"):format(by, record.quorum), "denied"
+  end
+  return nil, ("%s has decided already in the place of %s"):format(entry.by, by), "denied"
+end
+
+--- Whether somebody may decide, and for whom. A name in `who` that is a group stands for its members only. Who may decide
+--- anyway speaks for themself; a delegate speaks once, for one of those who asked them to.
 ---@param record weir.Approval
 ---@param by string
 ---@param groups table<string, string[]>|nil
----@return true|nil
+---@param now_ms integer|nil without it nobody decides for others
+---@return { weight: integer, on_behalf_of: string|nil }|nil voice
 ---@return string|nil message
 ---@return string|nil code `denied`
-function M.check_person(record, by, groups)
-  if record.who and not is_among(record.who, by, groups) then
-    return nil, ("%s may not decide this; %s may"):format(by, table.concat(record.who, ", ")), "denied"
-  end
+function M.check_person(record, by, groups, now_ms)
   if record.not_initiator and by == record.initiator then
     return nil, ("%s began the run, so somebody else has to decide"):format(by), "denied"
   end
-  for _, entry in ipairs(record.given) do
-    if entry.by == by then
-      return nil, ("%s has decided already; %d different people have to approve"):format(by, record.quorum), "denied"
+  local entry = voice_of(record, by)
+  if entry then return refuse_second(record, by, entry) end
+  if may_decide(record, by, groups) then return { weight = M.weight_of(record, by, groups) } end
+  local principal = now_ms and principal_of(record, by, groups, now_ms)
+  if not principal then return refuse_stranger(record, by) end
+  return { weight = M.weight_of(record, principal, groups), on_behalf_of = principal }
+end
+
+local DELEGATIONS_MAX = 100 -- of one question
+
+--- Whether somebody may have another one decide in their place. Nobody passes on what was delegated to them.
+---@param record weir.Approval
+---@param by string
+---@param to string
+---@param groups table<string, string[]>|nil
+---@return true|nil
+---@return string|nil message
+---@return string|nil code `invalid`, `denied`, `limit`
+function M.check_delegation(record, by, to, groups)
+  for _, name in ipairs { by, to } do
+    if not is_text(name, NAME_MAX) or not name:find "%S" then
+      return nil, ("a name expected, UTF-8 text of at most %d bytes"):format(NAME_MAX), "invalid"
     end
+  end
+  if by == to then return nil, ("%s decides for themself anyway"):format(by), "invalid" end
+  if groups and groups[to] then return nil, ("'%s' is a group; a person decides in the place of another"):format(to), "invalid" end
+  local voice, message, code = M.check_person(record, by, groups)
+  if not voice then return nil, message, code end
+  if record.not_initiator and to == record.initiator then
+    return nil, ("%s began the run, so somebody else has to decide"):format(to), "denied"
+  end
+  if #(record.delegated or {}) >= DELEGATIONS_MAX then
+    return nil, ("it has been delegated %d times; that is enough"):format(DELEGATIONS_MAX), "limit"
   end
   return true
 end

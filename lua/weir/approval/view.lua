@@ -5,6 +5,7 @@
 
 local clock = require "weir.port.clock"
 local json = require "weir.native.json"
+local ladder = require "weir.approval.ladder"
 local value_of = require "weir.value"
 local visible = require "weir.text.visible"
 
@@ -95,24 +96,54 @@ local function add(lines, label, text)
   lines[#lines + 1] = ("  %-9s %s"):format(label, text)
 end
 
+local function add_quorum(lines, record)
+  if not record.weights then
+    if record.quorum > 1 then add(lines, "", ("%d different people have to approve"):format(record.quorum)) end
+    return
+  end
+  local parts = {}
+  for _, name in ipairs(value_of.names(record.weights)) do parts[#parts + 1] = ("%s %d"):format(short(name), record.weights[name]) end
+  add(lines, "", ("who approve have to weigh %d together; %s, others 1"):format(record.quorum, table.concat(parts, ", ")))
+end
+
 local function add_people(lines, record)
   add(lines, "who", record.who and short(table.concat(record.who, ", ")) or "anybody")
-  if record.quorum > 1 then add(lines, "", ("%d different people have to approve"):format(record.quorum)) end
+  add_quorum(lines, record)
+  for _, one in ipairs(record.delegated or {}) do
+    local till = one.until_ms and " until " .. clock.rfc3339(one.until_ms) or ""
+    add(lines, "", ("%s in the place of %s%s"):format(short(one.to), short(one.by), till))
+  end
   if record.not_initiator then add(lines, "", ("not %s, who began the run"):format(short(record.initiator))) end
 end
 
 local function add_given(lines, record)
   for _, entry in ipairs(record.given) do
     local comment = entry.comment and ": " .. short(entry.comment) or ""
-    add(lines, "given", ("%s by %s at %s%s"):format(entry.decision, short(entry.by), clock.rfc3339(entry.at_ms), comment))
+    local whose = entry.on_behalf_of and " in the place of " .. short(entry.on_behalf_of) or ""
+    local weight = entry.weight and (", weight %d"):format(entry.weight) or ""
+    add(lines, "given", ("%s by %s%s%s at %s%s"):format(entry.decision, short(entry.by), whose, weight, clock.rfc3339(entry.at_ms),
+      comment))
     add_value(lines, "  with", entry.answer)
   end
 end
 
 local THEN = { approve = "then it counts as approved", reject = "then it counts as rejected", fail = "then the step fails" }
 
+local function add_ladder(lines, record)
+  local of = record.ladder
+  if not of then return end
+  if of.reminded then add(lines, "reminded", of.reminded == 1 and "once" or ("%d times"):format(of.reminded)) end
+  for number = 1, of.rung or 0 do
+    local rung = of.escalate[number]
+    add(lines, "escalated", ("to %s%s"):format(short(table.concat(rung.to, ", ")), rung.instead and " instead" or ""))
+  end
+  local next_ms = not record.decision and ladder.next_ms(of, record.due_ms)
+  if next_ms then add(lines, "next", ("%s at %s"):format(of.rung_ms == next_ms and "escalation" or "reminder", clock.rfc3339(next_ms))) end
+end
+
 local function add_times(lines, record)
   add(lines, "asked", clock.rfc3339(record.asked_ms))
+  add_ladder(lines, record)
   if record.due_ms then
     add(lines, "due", ("%s; %s"):format(clock.rfc3339(record.due_ms), THEN[record.on_timeout] or "then nobody can approve it"))
   end
@@ -130,6 +161,7 @@ function M.lines(record)
   if record.title then add(lines, "asks", short(record.title)) end
   add_value(lines, "shown", record.show)
   add_value(lines, "input of the step", record.input)
+  add_value(lines, "has to be so when it goes on", record.world)
   add_value(lines, "an answer has to fit this JSON Schema", record.form)
   add_people(lines, record)
   add_given(lines, record)

@@ -6,8 +6,9 @@ local M = {
   name = "approve",
   summary = "Approves what waits for a decision, then goes on with its run until that ends or waits again.",
   examples = { "approve a_1c5ard", "approve a_1c5ard --answer '{\"words\": 200}' --comment 'shorter'",
-    "approve a_1c5ard --edit --answer @draft.json" },
-  notes = decision.notes,
+    "approve a_1c5ard --edit --answer @draft.json",
+    "approve --all --matching pipeline=release --as-of 4711" },
+  notes = decision.notes .. "\n" .. decision.many_notes,
 }
 
 function M.declare(parser)

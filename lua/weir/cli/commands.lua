@@ -20,6 +20,8 @@ M.families = {
     { name = "trace", summary = "show when what happened in a run" },
     { name = "workspace", summary = "list, read, write and search the documents that runs share" },
     { name = "goals", summary = "list goals that were planned for, their plans and what came of them" },
+    { name = "reflect", summary = "propose another version after a run, try it, keep what is better" },
+    { name = "candidates", summary = "list what was proposed, how it did, what became of it" },
     { name = "diff", summary = "compare two runs, step by step" },
     { name = "cancel", summary = "cancel a run" },
     { name = "pause", summary = "keep a run from going on" },
@@ -30,6 +32,7 @@ M.families = {
     { name = "import", summary = "take a run from a file" },
     { name = "signal", summary = "send a signal to a run" },
     { name = "event", summary = "send events, look at those that came, give them again" },
+    { name = "incidents", summary = "list what went wrong and what was done about it" },
     { name = "approvals", summary = "list what waits for a person's decision" },
     { name = "approve", summary = "approve what waits, or answer it" },
     { name = "reject", summary = "reject what waits" },
@@ -57,6 +60,7 @@ M.families = {
     { name = "skills", summary = "list skills and how they do; try or remove one" },
     { name = "reload", summary = "have files serve as they are now" },
     { name = "migrate", summary = "bind runs to another version of their pipeline" },
+    { name = "canary", summary = "put a new version on trial for a part of the runs" },
     { name = "rollback", summary = "have the version before serve again" },
     { name = "test", summary = "run specs inside the host" },
     { name = "bench", summary = "measure weir on this machine" },
@@ -78,8 +82,9 @@ end
 -- What a host carries out for those who ask it, since it has the store: true, or "looks" for what changes nothing.
 local SERVED = { run = true, runs = "looks", show = "looks", trace = "looks", workspace = true, diff = "looks", cancel = true,
   pause = true, resume = true, retry = true, fork = true, export = "looks", import = true, signal = true, event = true,
-  approvals = "looks", approve = true, reject = true, prune = true, backup = true, modules = "looks", models = "looks",
-  graph = "looks", critic = "looks", goals = true, reload = true, rollback = true, migrate = true, schedule = true, skills = true }
+  approvals = true, approve = true, reject = true, prune = true, backup = true, modules = "looks", models = "looks",
+  graph = "looks", critic = "looks", incidents = true, canary = true, goals = true, reload = true, rollback = true, migrate = true,
+  schedule = true, skills = true, reflect = true, candidates = "looks" }
 
 --- Whether a command is carried out by the host that has the store, where there is one.
 ---@param name string|nil

@@ -115,6 +115,23 @@ local function end_status(run)
   return status.of_run(run.status)
 end
 
+--- Executes a run that was made, in the foreground, until it ends or only waits. Waits.
+---@param context weir.cli.Context
+---@param arguments { json: boolean?, quiet: boolean?, store: string? }
+---@param engine weir.Engine
+---@param id string
+---@return integer status
+function M.go_on(context, arguments, engine, id)
+  local display
+  local run = engine:reopen(id, { listener = function(event) display:notify(event) end })
+  display = progress.new(context.console, { quiet = arguments.quiet })
+  local interrupted, goes_on = run_command.execute(context, display, run)
+  if not goes_on then run_command.report(context, run, arguments) end
+  if interrupted then return status.interrupted end
+  require("weir.cli.reflecting").after(context, arguments, run)
+  return end_status(run)
+end
+
 --- Makes the new run and executes it in the foreground, until it ends or only waits. Waits.
 ---@param context weir.cli.Context
 ---@param arguments { json: boolean?, quiet: boolean?, store: string? }
@@ -122,17 +139,12 @@ end
 ---@param made weir.Fork
 ---@return integer status
 function M.execute(context, arguments, engine, made)
-  local display
   if not arguments.quiet then M.say(context, engine.store, made) end
   local id = made:make()
   if not arguments.quiet then
     context.err:line(("%s %s as %s"):format(made.kind == "fork" and "forking" or "retrying", made.history.id, id))
   end
-  local run = engine:reopen(id, { listener = function(event) display:notify(event) end })
-  display = progress.new(context.console, { quiet = arguments.quiet })
-  local interrupted, goes_on = run_command.execute(context, display, run)
-  if not goes_on then run_command.report(context, run, arguments) end
-  return interrupted and status.interrupted or end_status(run)
+  return M.go_on(context, arguments, engine, id)
 end
 
 return M

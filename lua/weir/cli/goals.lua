@@ -3,8 +3,6 @@
 local estimates = require "weir.planning.estimate"
 local failure = require "weir.failure"
 local goal_of = require "weir.planning.goal"
-local json = require "weir.native.json"
-local keeping = require "weir.run.keeping"
 local memory = require "weir.planning.memory"
 local planned = require "weir.planning.show"
 local progress = require "weir.cli.progress"
@@ -13,6 +11,7 @@ local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 local text = require "weir.cli.text"
 local value_of = require "weir.value"
+local view = require "weir.view.goals"
 
 local M = {
   name = "goals",
@@ -24,7 +23,6 @@ local M = {
 }
 
 local LIMIT, TEXT_WIDTH = 20, 60
-local or_null = value_of.or_null
 
 local function positive(value)
   local number = math.tointeger(tonumber(value))
@@ -39,32 +37,10 @@ function M.declare(parser)
   session.declare_store(parser)
 end
 
--- A goal whose run was cancelled, or is gone, is no longer pursued.
-local function status_of(store, record)
-  if record.status ~= "running" then return record.status end
-  local row = store:row(record.run)
-  if not row then return "cancelled" end
-  return keeping.HAS_ENDED[row.status] and row.status ~= "finished" and row.status or "running"
-end
-
-local function plan_shape(plan)
-  return { version = plan.version, status = plan.status, at = shape.time(plan.at_ms), seconds = or_null(plan.seconds),
-    usd = or_null(plan.usd), estimate = or_null(plan.estimate), reused = or_null(plan.reused), error = shape.failure(plan.error),
-    agents = json.list(value_of.names(plan.pins or {})), normal = or_null(plan.normal) }
-end
-
-local function shape_of(store, id, record)
-  local plans = json.list {}
-  for index, plan in ipairs(record.plans) do plans[index] = plan_shape(plan) end
-  return { goal = id, text = or_null(record.text), want = json.list(value_of.names(record.want or {})), status = status_of(store, record),
-    score = or_null(record.score), error = shape.failure(record.error), pipeline = or_null(record.pipeline), run = or_null(record.run),
-    step = or_null(record.step), planner = or_null(record.planner), at = shape.time(record.at_ms), plans = plans }
-end
-
 -- The list -------------------------------------------------------------------------------------------------
 
 local function row_of(context, store, id, record)
-  local now = status_of(store, record)
+  local now = view.status(store, record)
   local sign = progress.sign({ err = context.out, signs = context.console.signs }, now == "rejected" and "failed" or now)
   local latest = record.plans[#record.plans]
   return { id, sign .. " " .. now, record.pipeline or "", tostring(#record.plans), latest and latest.seconds and
@@ -76,7 +52,7 @@ local function list(arguments, context, store)
   for found in memory.newest(store, arguments.limit) do
     local record = found.value
     if arguments.json then
-      context.out:line(shape.line(shape_of(store, found.key, record)))
+      context.out:line(shape.line(view.shape(store, found.key, record)))
     elseif record.status ~= "damaged" then
       rows[#rows + 1] = row_of(context, store, found.key, record)
     end
@@ -104,7 +80,7 @@ end
 
 local function say(context, store, id, record)
   local out = context.out
-  out:line(("%s  %s"):format(out:paint("bold", id), status_of(store, record)))
+  out:line(("%s  %s"):format(out:paint("bold", id), view.status(store, record)))
   out:line("  " .. text.safe(goal_of.show(record)))
   local want = value_of.names(record.want)
   if #want > 0 then out:line("  wanted  " .. text.safe(table.concat(want, ", "))) end
@@ -127,7 +103,7 @@ end
 local function show(arguments, context, store)
   if arguments.id then failure.raise("invalid", "goals takes one id, or `forget` and an id") end
   local id, record = memory.find(store, arguments.what)
-  if arguments.json then return context.out:line(shape.line(shape_of(store, id, record))) end
+  if arguments.json then return context.out:line(shape.line(view.shape(store, id, record))) end
   say(context, store, id, record)
 end
 

@@ -56,7 +56,9 @@ function M.go_on(context, arguments, engine, id)
   if not arguments.quiet then context.err:line(("going on with %s (%s)"):format(id, run.plan.name)) end
   local interrupted = run_command.execute(context, display, run)
   run_command.report(context, run, arguments)
-  return interrupted and status.interrupted or end_status(run)
+  if interrupted then return status.interrupted end
+  require("weir.cli.reflecting").after(context, arguments, run)
+  return end_status(run)
 end
 
 -- A run that cannot be gone on with does not keep the others from it.

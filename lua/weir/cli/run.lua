@@ -201,6 +201,7 @@ local function execute(context, arguments, engine, definition, input)
   local interrupted, goes_on = M.execute(context, display, run)
   if not goes_on then M.report(context, run, arguments) end
   if interrupted then return status.interrupted end
+  require("weir.cli.reflecting").after(context, arguments, run)
   return status.of_run(run.status)
 end
 

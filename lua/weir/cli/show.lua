@@ -151,12 +151,23 @@ local function say_items(self, items, indent)
   end
 end
 
+-- `remedy parameter {"options":{...}} by thresholds, incident i_...`
+local function say_remedy(self, err, indent)
+  local remedy = type(err) == "table" and err.remedy
+  if type(remedy) ~= "table" then return end
+  local args = type(remedy.args) == "table" and next(remedy.args) ~= nil and " " .. json.encode(remedy.args) or ""
+  local by = type(remedy.by) == "string" and " by " .. remedy.by or ""
+  self:say(indent .. self.out:paint("yellow", text.shorten(text.safe(("remedy %s%s%s, incident %s"):format(remedy.name, args, by,
+    remedy.incident)), VALUE_WIDTH)))
+end
+
 local function say_details(self, step, indent)
   for _, failed in ipairs(step.attempts) do
     self:say(indent .. self.out:paint("yellow", ("attempt %d failed after %s: %s (%s); waited %s"):format(failed.attempt,
       text.duration((failed.to_ms - failed.from_ms) / 1000), text.first_line(failed.error and failed.error.message or "?"),
       failed.error and failed.error.code or "?", text.duration(failed.delay))))
     say_stopped(self, failed.error and failed.error.stopped, indent .. "  ")
+    say_remedy(self, failed.error, indent .. "  ")
   end
   if step.model then say_model(self, step, indent) end
   if step.drafts then say_drafts(self, step.drafts, indent) end
@@ -252,6 +263,18 @@ local function say_plans(self, record)
   end
 end
 
+local CANDIDATE = { kept = "finished", reverted = "skipped", refused = "failed", proposed = "waiting", approved = "running",
+  canary = "running" }
+
+-- What was proposed after the run, and what became of it.
+local function say_candidates(self, list)
+  for _, one in ipairs(list) do
+    local why = one.why and text.first_line(one.why) or ""
+    self:say(("  %s %s  %s  %s"):format(self:sign(CANDIDATE[one.state]), one.id, one.state, text.safe(text.first_line(one.reason))))
+    if why ~= "" then self:say(self.out:paint("dim", "    " .. text.shorten(text.safe(why), VALUE_WIDTH))) end
+  end
+end
+
 local function say_end(self, record)
   if record.status == "waiting" or record.status == "in_doubt" then
     for _, wait in ipairs(record.waiting) do
@@ -276,6 +299,7 @@ local function say(context, record, all)
   local root = tree.of(record.steps)
   for index, child in ipairs(root.children) do say_node(self, child, "  ", index == #root.children) end
   say_plans(self, record)
+  say_candidates(self, record.candidates)
   say_end(self, record)
 end
 
@@ -315,6 +339,7 @@ function M.run(arguments, context)
   return session.with_store(session.open_present_store(here, arguments.store), function(store)
     if arguments.at then return show_moment(context, arguments, here, store) end
     local record = record_of.load(store, (session.find_run(store, arguments.run)), session.live())
+    record.candidates = require("weir.view.candidates").of_run(store, record)
     if arguments.json then
       context.out:line(shape.line(run_view.whole(record)))
     else

@@ -11,6 +11,7 @@ local schema = require "weir.schema"
 local scope = require "weir.definition.scope"
 local suggest = require "weir.suggest"
 local value_of = require "weir.value"
+local working = require "weir.schedule.working"
 
 local M = {}
 
@@ -151,33 +152,83 @@ end
 
 local check_body, check_step
 
--- How many people `who` lets decide. A name that is no group is a person.
-local function people_of(self, who)
-  local seen, count = {}, 0
-  for _, name in ipairs(who) do
+-- How much all whom `names` lets decide weigh together; without weights how many they are. A name that is no group is a
+-- person; a person weighs what is said of them, or the most of what is said of their groups, or 1.
+local function weight_of(self, names, weights)
+  local seen, sum = {}, 0
+  for _, name in ipairs(names) do
     for _, person in ipairs(self.lookup("group", name) or { name }) do
-      count = count + (seen[person] and 0 or 1)
-      seen[person] = true
+      local weight = weights[person]
+      for group, of_group in pairs(weight and {} or weights) do
+        for _, member in ipairs(self.lookup("group", group) or {}) do
+          if member == person then weight = math.max(weight or 0, of_group) end
+        end
+      end
+      sum, seen[person] = sum + (seen[person] and 0 or weight or 1), true
     end
   end
-  return count
+  return sum
+end
+
+local function everybody(approval)
+  local names = table.move(approval.who, 1, #approval.who, 1, {})
+  for _, rung in ipairs(approval.escalate or {}) do table.move(rung.to, 1, #rung.to, #names + 1, names) end
+  return names
 end
 
 local function check_quorum(self, approval, keys)
-  if not self.lookup or type(approval.quorum) ~= "number" or not approval.who then return end
-  local people = people_of(self, approval.who)
-  if people < approval.quorum then
-    refuse(self, below(keys, "quorum"), ("is %d, but 'who' names only %d"):format(approval.quorum, people))
+  if not self.lookup or not approval.quorum or not approval.who then return end
+  local weights = type(approval.quorum) == "table" and approval.quorum.weights or {}
+  local needed = type(approval.quorum) == "table" and approval.quorum.weight or approval.quorum
+  local there = weight_of(self, everybody(approval), weights)
+  if there < needed then
+    local what = type(approval.quorum) == "table" and "is %d, but all whom 'who' names weigh only %d" or "is %d, but 'who' names only %d"
+    refuse(self, below(keys, "quorum"), what:format(needed, there))
   end
 end
 
-local function check_approval(self, approval, keys, place)
+-- Its zone, its hours and its calendar are read as they will be.
+local function check_working(self, given, keys)
+  if not given then return end
+  local ok, err = pcall(working.read, given, self.lookup and self.lookup "calendars" or nil)
+  if not ok then refuse_plainly(self, keys, err.message, "invalid") end
+end
+
+local function check_ladder(self, approval, timeout, keys)
+  for index, text in ipairs(type(approval.remind) == "table" and approval.remind or { approval.remind }) do
+    check_duration(self, text, type(approval.remind) == "table" and below(keys, "remind", index - 1) or below(keys, "remind"))
+    local seconds = duration.parse(text)
+    if seconds and seconds < 1 then refuse(self, below(keys, "remind"), "is less than a second") end
+  end
+  local last = 0
+  for index, rung in ipairs(approval.escalate or {}) do
+    local rung_keys = below(keys, "escalate", index - 1)
+    check_duration(self, rung.after, below(rung_keys, "after"))
+    local seconds = rung.after ~= nil and duration.parse(rung.after)
+    if seconds and seconds < last then refuse(self, below(rung_keys, "after"), "comes before the rung above it") end
+    if rung.after == nil and approval.on_timeout ~= "escalate" then
+      refuse(self, below(rung_keys, "after"), "is missing: when are they asked, or on_timeout: escalate")
+    end
+    last = seconds or last
+  end
+  if approval.on_timeout == "escalate" and not (approval.escalate and timeout ~= nil) then
+    refuse(self, below(keys, "on_timeout"), "is escalate: that needs 'escalate', who is asked then, and a timeout")
+  end
+end
+
+local function check_approval(self, approval, keys, place, timeout)
   if not approval then return end
   check_value(self, approval.title, below(keys, "title"), place)
   check_value(self, approval.show, below(keys, "show"), place)
   check_schema(self, approval.form, below(keys, "form"))
   check_duration(self, approval.timeout, below(keys, "timeout"))
   check_quorum(self, approval, keys)
+  check_ladder(self, approval, timeout or approval.timeout, keys)
+  check_working(self, approval.working, below(keys, "working"))
+  if approval.precondition then
+    check_agent(self, approval.precondition, below(keys, "precondition"))
+    check_value(self, approval.precondition.input, below(keys, "precondition", "input"), place)
+  end
 end
 
 local function check_wait(self, wait, keys, place)
@@ -227,6 +278,8 @@ local function check_map(self, map, keys, place, around, from)
   body[map.each.name] = true
   check_condition(self, map["until"], below(keys, "until"), place_with(scope.union(seen, body)))
   local inner = place_with(seen, {}, map.each.name)
+  -- A body of several steps is called `each` by whoever names none: nothing in it or around it is hidden by that name.
+  if map.each.groups and map.each.name == "each" then return check_step(self, map.each, below(keys, "each"), inner, {}, around) end
   check_step(self, map.each, below(keys, "each"), inner, around, scope.union(around, { [map.each.name] = true }))
 end
 
@@ -320,6 +373,14 @@ local function check_times(self, step, keys)
   end
 end
 
+-- Who settles the conflicts of a merge of texts.
+local function check_arbiter(self, post, keys)
+  find(self, { "agent" }, post.arbiter, below(keys, "arbiter"))
+  if post.merge ~= "text" then
+    refuse_plainly(self, below(keys, "arbiter"), "arbiter settles conflicts of texts; it needs merge: text", "invalid")
+  end
+end
+
 -- What is read once the step has finished: its own output is there.
 local function check_after(self, step, keys, place)
   if not (step.branch_label or step.undo or step.post) then return end
@@ -330,6 +391,7 @@ local function check_after(self, step, keys, place)
     check_value(self, step.undo.input, below(keys, "undo", "input"), after)
   end
   local post = step.post
+  if type(post) == "table" and post.arbiter then check_arbiter(self, post, below(keys, "post")) end
   check_value(self, type(post) == "table" and post.name or post, below(keys, "post"), after)
 end
 
@@ -355,7 +417,7 @@ local function check_kind(self, step, keys, place, around)
     refuse_plainly(self, below(keys, "options"), "options belong to an agent, and this step has none")
   end
   if step.pipeline then find(self, { "pipeline" }, step.pipeline, below(keys, "pipeline")) end
-  check_approval(self, step.approval, below(keys, "approval"), place)
+  check_approval(self, step.approval, below(keys, "approval"), place, step.timeout)
   check_wait(self, step.wait, below(keys, "wait"), place)
   check_sleep(self, step.sleep, below(keys, "sleep"), place)
   check_map(self, step.map, below(keys, "map"), place, around, step.from)
@@ -565,13 +627,61 @@ local function check_trigger(self, trigger, keys)
   end
 end
 
+local METRIC_ROOTS = { output = true, input = true, usage = true }
+
+local function check_metric(self, metric)
+  local keys = { "reflect", "metric" }
+  if metric == nil then
+    local what = "metric is missing: a path such as $.output.score, or a critic that scores; without it nothing tells what is better"
+    return refuse_plainly(self, keys, what)
+  end
+  if type(metric) == "table" then return check_use(self, { "critic", "judge" }, metric, keys) end
+  local compiled, message = path.compile(metric)
+  if not compiled then return refuse_plainly(self, keys, "metric: " .. message) end
+  if not METRIC_ROOTS[compiled.root] then
+    refuse_plainly(self, keys, ("metric: path '%s' has to begin with $.output, $.input or $.usage"):format(metric))
+  end
+end
+
+-- What a reflection may not change are steps and groups that there are.
+local function check_protect(self, names)
+  for index, name in ipairs(names or {}) do
+    if not self.all_steps[name] and not self.all_groups[name] then
+      local known = scope.union(self.all_steps, self.all_groups)
+      refuse_plainly(self, { "reflect", "protect", index - 1 }, ("protect: '%s' is no step or group here"):format(name), "not_found",
+        suggest.nearest(name, value_of.names(known)))
+    end
+  end
+end
+
+local function check_examples(self, examples, input)
+  local validate = examples and input and schema.compile(input)
+  for index, example in ipairs(validate and examples or {}) do
+    local fits, errors = validate(schema.defaults(input, example), "input")
+    if not fits then
+      refuse_plainly(self, { "reflect", "examples", index - 1 }, ("examples: the pipeline does not take it: %s"):format(errors[1].message))
+    end
+  end
+end
+
+local function check_reflect(self, reflect)
+  if not reflect then return end
+  check_use(self, { "reflection" }, reflect, { "reflect" })
+  if not self.root.groups then
+    refuse_plainly(self, { "reflect" }, "a flow is a program, which no patch can change: reflect is for declared pipelines")
+  end
+  check_metric(self, reflect.metric)
+  check_protect(self, reflect.protect)
+  check_examples(self, reflect.examples, self.root.input)
+end
+
 local function check_top(self, data)
   check_schema(self, data.input, { "input" })
   for index, trigger in ipairs(data.on or {}) do check_trigger(self, trigger, { "on", index - 1 }) end
   for index, use in ipairs(data.supervise or {}) do
     check_use(self, { "supervisor" }, use, { "supervise", index - 1 })
   end
-  check_use(self, { "reflection" }, data.reflect, { "reflect" })
+  check_reflect(self, data.reflect)
   check_duration(self, data.retention, { "retention" })
   if data.queue then
     check_use(self, { "policy" }, data.queue.policy, { "queue", "policy" })
@@ -598,6 +708,12 @@ local function note_steps(value, names)
   end
 end
 
+local function note_groups(groups, names)
+  for _, group in ipairs(type(groups) == "table" and groups or {}) do
+    if type(group) == "table" and type(group.name) == "string" then names[group.name] = true end
+  end
+end
+
 local function by_place(a, b)
   if (a.line or 0) ~= (b.line or 0) then return (a.line or 0) < (b.line or 0) end
   return (a.column or 0) < (b.column or 0)
@@ -617,9 +733,10 @@ M.trigger_fields = require("weir.definition.form").is_trigger_field
 ---   Without `modules` names are not checked.
 ---@return weir.DefinitionError[]  in order of lines; empty if all is well
 function M.check(data, sources, options)
-  local self = setmetatable({ root = data, sources = sources, errors = {}, all_steps = {}, validators = {} }, Checker)
+  local self = setmetatable({ root = data, sources = sources, errors = {}, all_steps = {}, all_groups = {}, validators = {} }, Checker)
   self.lookup = options and options.modules
   note_steps(data, self.all_steps)
+  note_groups(data.groups, self.all_groups)
   check_top(self, data)
   if data.groups then
     local outer = {}

@@ -78,12 +78,30 @@ define("use", {
   { "use", ref "module" }, { "options", ref "options" },
 }, { "use" })
 
+define("quorum", { { "weight", count(1, "that suffices, of all who approve together") },
+  { "weights", { type = "object", minProperties = 1, additionalProperties = count(1),
+    description = "by person or group; 1 for all others" } },
+}, { "weight" })
+
+define("rung", {
+  { "after", ref "duration" }, { "to", many(text "a person or group") },
+  { "instead", flag "of those before, not as well" },
+}, { "to" })
+
+define("working", {
+  { "hours", either(text "such as 09:00-17:00", many(text())) }, { "calendar", anything "as of a schedule" },
+  { "tz", text "such as Europe/Berlin; UTC" },
+})
+
+define("precondition", { { "agent", ref "module" }, { "options", ref "options" }, { "input", anything() } }, { "agent" })
+
 local approval_fields = {
   { "title", text "what is asked; text with ${paths}" }, { "show", anything "what the person sees; a value" },
   { "form", { type = list { "object", "boolean" }, description = "JSON Schema of the answer" } },
-  { "who", many(text "a person or group") }, { "not_initiator", flag() }, { "quorum", count(1) },
+  { "who", many(text "a person or group") }, { "not_initiator", flag() }, { "quorum", either(count(1), ref "quorum") },
   { "on_reject", one_of("fail", "continue") }, { "on_timeout", one_of("reject", "approve", "fail", "escalate") },
-  { "remind", anything "a duration, or a list of them" }, { "escalate", anything() },
+  { "remind", either(ref "duration", many(ref "duration", "since it was asked")) }, { "escalate", many(ref "rung") },
+  { "working", ref "working" }, { "precondition", ref "precondition" },
 }
 define("approval", approval_fields)
 
@@ -200,7 +218,8 @@ define("from", { { "steps", many(ref "name") }, { "merge", one_of("arrival", "or
 
 define("post", {
   { "name", text "text with ${paths}" }, { "type", text() }, { "tags", many(text()) },
-  { "scope", one_of("run", "pipeline", "project") }, { "merge", text() },
+  { "scope", one_of("run", "pipeline", "project") }, { "merge", one_of("append", "counter", "set", "text") },
+  { "arbiter", ref "module" },
 }, { "name" })
 
 define("step_budget", { { "tokens", count(1) }, { "usd", amount(0) } }, nil, { minProperties = 1 })
@@ -271,9 +290,26 @@ define("budget", {
   { "otherwise", one_of("fail", "pause", "ask") },
 })
 
+define("reflect_limits", {
+  { "usd", amount(0) }, { "tokens", count(1) }, { "seconds", amount(0) }, { "steps", count(1, "of all trials") },
+  { "changes", count(1, "operations of a patch, or lines of a source") },
+  { "bytes", count(1, "of a patch, or of what changes in a source") },
+}, nil, { minProperties = 1 })
+
+local function share(doc) return { type = "number", minimum = 0, maximum = 1, description = doc } end
+
 define("reflect", {
-  { "use", ref "module" }, { "options", ref "options" }, { "metric", anything() }, { "iterations", count(1) },
-  { "approve", one_of("human", "auto") },
+  { "use", ref "module" }, { "options", ref "options" },
+  { "metric", either(text "a path to a number below $.output, $.input or $.usage", ref "use") }, { "better", one_of("higher", "lower") },
+  { "iterations", count(1, "candidates after one run") }, { "patience", count(1, "candidates one after the other that are not kept") },
+  { "margin", amount(0, "by which share a candidate has to be better") },
+  { "holdout", share "of the inputs, which the reflection never sees" },
+  { "examples", { type = "array", items = { type = "object" }, description = "inputs to measure on, besides those of earlier runs" } },
+  { "recorded", count(0, "inputs of earlier runs to measure on") },
+  { "approve", one_of("human", "auto") }, { "who", many(text "a person or group") },
+  { "canary", { type = "number", exclusiveMinimum = 0, maximum = 100,
+    description = "percent of the runs that have what was found better, until a policy promotes it or rolls it back" } },
+  { "protect", many(ref "name", "steps and groups that no reflection may change") }, { "limits", ref "reflect_limits" },
 }, { "use" })
 
 define("pipeline", {

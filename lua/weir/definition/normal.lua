@@ -155,10 +155,21 @@ local function expand_plan(self, value)
   return copy
 end
 
+local function expand_rung(self, value)
+  if type(value) == "string" then return { to = json.list { value } } end
+  if not is_object(value) then return value end
+  local copy = fresh(self, value)
+  change(copy, "to", as_list)
+  return copy
+end
+
 local function expand_approval(self, value)
   if not is_object(value) then return value end
   local copy = fresh(self, value)
   change(copy, "who", as_list)
+  change(copy, "escalate", as_list)
+  if copy.precondition ~= nil then copy.precondition = as_agent(self, copy.precondition) end
+  if copy.escalate ~= nil then copy.escalate = each_item(self, copy.escalate, expand_rung) end
   return copy
 end
 
@@ -302,6 +313,22 @@ local function expand_supervise(self, value)
   return each_item(self, as_list(value), function(_, use) return as_use(use) end)
 end
 
+-- A metric is a path, or who judges.
+local function as_metric(value)
+  if type(value) == "string" and not value:find "^%$" then return { use = value } end
+  return value
+end
+
+local function expand_reflect(self, value)
+  value = as_use(value)
+  if not is_object(value) then return value end
+  local copy = fresh(self, value)
+  change(copy, "metric", as_metric)
+  if is_object(copy.examples) and next(copy.examples) ~= nil then copy.examples = json.list { copy.examples } end
+  for _, name in ipairs { "who", "protect" } do change(copy, name, as_list) end
+  return copy
+end
+
 local function expand_pipeline(self, value)
   local data = fresh(self, value)
   data["$schema"] = nil
@@ -313,7 +340,7 @@ local function expand_pipeline(self, value)
     change(data.queue, "policy", as_use)
   end
   if data.supervise ~= nil then data.supervise = expand_supervise(self, data.supervise) end
-  change(data, "reflect", as_use)
+  if data.reflect ~= nil then data.reflect = expand_reflect(self, data.reflect) end
   if data.groups ~= nil then data.groups = expand_members(self, data.groups) end
   return data
 end

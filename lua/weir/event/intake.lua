@@ -148,7 +148,7 @@ local function await_gates(self)
 end
 
 -- Gives the results, or nil and who is full.
-local function try(self, list, more)
+local function try(self, list, more, is_exact)
   while true do
     await_gates(self)
     local plan, full = native.atomic(plan_of, self, list, more)
@@ -160,6 +160,7 @@ local function try(self, list, more)
       return plan.results
     end
     local was_counted = code == "full" and at and plan.operations[at].op == "add"
+    if is_exact and code == "conflict" and at and at <= #more then failure.raise(code, "%s", message) end
     if code ~= "conflict" and not was_counted then failure.raise(code or "failed", "%s", message) end
   end
 end
@@ -181,8 +182,9 @@ end
 --- room, as long as `patience` says. Raises `full` (with `line`, who is), `limit` (events that start one another without end),
 --- and what the store refuses with; then none of them was taken.
 ---@param list weir.Arrival[] at most 200
----@param options { patience: number|nil, more: table[]|nil, waits_for: nil|fun(line: weir.Line): boolean }|nil patience: seconds,
----   math.huge for ever, default 0; more: operations of a batch, done with it; waits_for: for whom, default for all
+---@param options { patience: number|nil, more: table[]|nil, is_exact: boolean|nil, waits_for: nil|fun(line: weir.Line): boolean }|nil
+---   patience: seconds, math.huge for ever, default 0; more: operations of a batch, done with it; is_exact: a conflict that they
+---   meet is raised, where else all is tried again; waits_for: for whom, default for all
 ---@return { offset: string, is_new: boolean }[]
 function Intake:take(list, options)
   options = options or {}
@@ -190,7 +192,7 @@ function Intake:take(list, options)
   if #list > TOGETHER then error(("at most %d events at a time"):format(TOGETHER), 2) end
   local deadline = clock.now() + (options.patience or 0)
   while true do
-    local results, line = try(self, list, options.more)
+    local results, line = try(self, list, options.more, options.is_exact)
     if results then return results end
     local left = (not options.waits_for or options.waits_for(line)) and deadline - clock.now() or 0
     if left <= 0 or not line:await_room(left < math.huge and left or nil) then

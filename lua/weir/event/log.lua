@@ -19,7 +19,7 @@ local BUDGET, BATCH = 5000, 500 -- events that one call and one transaction remo
 ---@class weir.LogEntry
 ---@field offset string
 ---@field event weir.Event
----@field from string    "api", "hook", "cli", "run", or the id of a source
+---@field from string    "api", "hook", "cli", "run", "approval", or the id of a source
 ---@field at_ms integer  when it was taken in
 ---@field dedupe string|nil
 

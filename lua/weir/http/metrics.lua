@@ -25,7 +25,7 @@ function M.new()
   return setmetatable({ runs = family(), steps = family(), seconds = family(), reloads = family(), gaps = 0,
     asked = family(), tokens = family(), usd = family(), first = family(), blocked = family(),
     plans = family(), schedules = family(), lags = family(), branches = family(), stopped = family(), verdicts = family(),
-    saved = family() }, Metrics)
+    saved = family(), incidents = family() }, Metrics)
 end
 
 local function escape(text)
@@ -122,6 +122,8 @@ function Metrics:note(event)
     add(self.blocked, { "channel", pipeline .. "/" .. (data.name or "") }, data.blocked_s)
   elseif event.kind == "plan" then
     add(self.plans, { "pipeline", pipeline, "planner", data.planner or "", "state", data.status })
+  elseif event.kind == "incident" then
+    add(self.incidents, { "pipeline", pipeline, "kind", data.incident_kind or "", "state", data.state or "", "remedy", data.remedy or "" })
   elseif event.kind == "reload" or event.kind == "reload_failed" then
     add(self.reloads, { "module", data.name or "", "result", event.kind == "reload" and "ok" or "failed" })
   end
@@ -142,7 +144,7 @@ end
 ---@param feed weir.Feed
 function Metrics:follow(feed)
   local follower = feed:follow { kinds = { "run", "step", "model", "schedule", "stream", "decision", "verdict", "plan", "reload",
-    "reload_failed" } }
+    "reload_failed", "incident" } }
   local _ <close> = setmetatable({}, { __close = function() follower:close() end })
   while true do
     local event, why = follower:next()
@@ -214,6 +216,11 @@ local function pending_approvals(store)
   return count
 end
 
+local function open_incidents(store)
+  local page = store:scan("incidents.by", { prefix = "open/", limit = 1000 })
+  return page and #page or 0
+end
+
 -- Buckets of the store are each of its own; those of Prometheus count what is below as well.
 local function write_store(lines, host)
   local stats = host.store:stats()
@@ -234,7 +241,7 @@ local function write_depths(lines)
   local depths = family()
   for _, one in ipairs(stream.open_ones()) do
     local depth = 0
-    for _, reader in ipairs(one.readers) do depth = depth + reader:stats().count end
+    for _, reader in ipairs(one.readers) do depth = depth + one:depth(reader) end
     add(depths, { "channel", ("%s/%s"):format(one.run and one.run.plan.name or "", one.step or "") }, depth)
   end
   head(lines, "weir_channel_depth", "gauge", "Items that wait in the streams between steps.")
@@ -253,6 +260,16 @@ local function write_skills(lines, host)
   head(lines, "weir_skills", "gauge", "Skills that serve or are on trial.")
   for _, key in ipairs(sorted(states)) do lines[#lines + 1] = ("weir_skills{%s} %d"):format(key, states.series[key].value) end
   write_counter(lines, "weir_skill_calls_total", "Calls of skills, by what came of them.", calls)
+end
+
+-- What reflections have proposed, as far back as is looked.
+local function write_candidates(lines, host)
+  local states = family()
+  for _, row in ipairs(require("weir.view.candidates").counts(host.store)) do
+    add(states, { "pipeline", row.pipeline, "state", row.state }, row.count)
+  end
+  head(lines, "weir_candidates", "gauge", "Versions that reflections have proposed, by pipeline and what became of them.")
+  for _, key in ipairs(sorted(states)) do lines[#lines + 1] = ("weir_candidates{%s} %d"):format(key, states.series[key].value) end
 end
 
 -- What waits in the queues of pipelines, and what became of events, by source.
@@ -282,6 +299,8 @@ function Metrics:text(host)
   write_counter(lines, "weir_runs_total", "Runs that have ended, by pipeline and state.", self.runs)
   write_counter(lines, "weir_steps_total", "Steps that have ended, by pipeline and state.", self.steps)
   write_histogram(lines, "weir_step_duration_seconds", "How long steps took.", self.seconds)
+  write_counter(lines, "weir_incidents_total", "Incidents, by what was done about them.", self.incidents)
+  write_value(lines, "weir_incidents_open", "gauge", "Incidents that somebody has to look at.", open_incidents(host.store))
   write_counter(lines, "weir_reloads_total", "Modules that were loaded again, by result.", self.reloads)
   write_counter(lines, "weir_model_requests_total", "Calls of models, by what came of them.", self.asked)
   write_counter(lines, "weir_model_tokens_total", "Tokens of calls of models, as far as their providers count them.", self.tokens)
@@ -306,6 +325,7 @@ function Metrics:text(host)
   write_value(lines, "weir_memory_bytes", "gauge", "Memory of the Lua state.", stats.memory_bytes)
   write_value(lines, "weir_feed_gaps_total", "counter", "Times when events came faster than they were counted.", self.gaps)
   write_skills(lines, host)
+  write_candidates(lines, host)
   write_store(lines, host)
   return table.concat(lines, "\n") .. "\n"
 end

@@ -114,6 +114,13 @@ local function forget(waiters, waiter)
   end
 end
 
+--- Keeps calls away from a model for a while, whatever it answers: somebody has opened its breaker. Does not wait.
+---@param name string
+---@param seconds number 0: calls may pass again
+function Admission:hold(name, seconds)
+  breaker_of(self, name).cooling_until = self.clock.now() + seconds
+end
+
 --- Waits until a call has left, or the time is over.
 ---@param seconds number
 function Admission:wait(seconds)

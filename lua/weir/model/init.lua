@@ -32,6 +32,7 @@ function M.of(engine)
     service = setmetatable({ project = engine.project, catalog = catalog.new(engine.project), router = route.new(engine.store),
       budgets = budget.new(settings.budgets, engine.store) }, Service)
     engine.models = service
+    for name, seconds in pairs(require("weir.healing.controls").models(engine.store)) do service.router.admission:hold(name, seconds) end
   end
   return service
 end

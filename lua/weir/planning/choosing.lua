@@ -104,7 +104,8 @@ local function ask_person(self, plan, about, key)
   local fields = self.step.sign_off
   local asked = { title = fields.title or function() return ("Carry out this plan for '%s'?"):format(self.step.name) end,
     show = function() return show.question(self.goal, plan, about) end, who = fields.who, not_initiator = fields.not_initiator,
-    quorum = fields.quorum, on_timeout = fields.on_timeout }
+    quorum = fields.quorum, weights = fields.weights, on_timeout = fields.on_timeout, remind = fields.remind,
+    escalate = fields.escalate, working = fields.working, precondition = fields.precondition }
   return run_inner(self, { name = "sign_off", kind = sign_off, approval = asked, retry = retry.policy(), is_simple = true,
     input = function() return plan.normal end }, key)
 end

@@ -77,9 +77,10 @@ end
 --- The newest goals, newest first.
 ---@param store weir.Store
 ---@param limit integer|nil
+---@param before string|nil only those that sort before this id
 ---@return fun(): { key: string, value: weir.GoalRecord }|nil
-function M.newest(store, limit)
-  local page, at, before, left = {}, 0, nil, limit or LOOKED_AT
+function M.newest(store, limit, before)
+  local page, at, left = {}, 0, limit or LOOKED_AT
   return function()
     if left == 0 then return nil end
     at = at + 1

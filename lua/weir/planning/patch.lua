@@ -1,15 +1,20 @@
---- What makes one value of another: JSON Patch (RFC 6902), as far as add, remove and replace go, with JSON Pointer
---- (RFC 6901). Lists are compared by what is the same at their beginning and end; what lies between is taken item by item
---- where the items bear the same names. Pure; never yields.
+--- What makes one value of another: JSON Patch (RFC 6902) with JSON Pointer (RFC 6901). All its operations are applied; a
+--- difference is told as add, remove and replace. Lists are compared by what is the same at their beginning and end; what
+--- lies between is taken item by item where the items bear the same names. Pure; never yields.
 
 local json = require "weir.native.json"
 local value_of = require "weir.value"
 
 local M = {}
 
-local function escaped(segment)
+--- A name or index as a part of a JSON Pointer.
+---@param segment string|integer
+---@return string
+function M.escaped(segment)
   return (tostring(segment):gsub("~", "~0"):gsub("/", "~1"))
 end
+
+local escaped = M.escaped
 
 local function note(operations, op, pointer, value)
   operations[#operations + 1] = { op = op, path = pointer, value = value }
@@ -75,7 +80,11 @@ function M.diff(a, b)
   return value_of.copy(operations)
 end
 
-local function segments_of(pointer)
+--- The parts of a JSON Pointer; nil for what is none.
+---@param pointer any
+---@return string[]|nil
+function M.segments(pointer)
+  if type(pointer) ~= "string" then return nil end
   if pointer == "" then return {} end
   if pointer:sub(1, 1) ~= "/" then return nil end
   local segments = {}
@@ -83,9 +92,12 @@ local function segments_of(pointer)
   return segments
 end
 
--- The place in a list that a segment names; `-` is behind the last one.
+local segments_of = M.segments
+
+-- The place in a list that a segment names; `-` is behind the last one, and `01` is no number there.
 local function index_of(list, segment, most)
-  local index = segment == "-" and #list or segment:find "^%d+$" and math.tointeger(tonumber(segment))
+  local is_number = segment == "0" or segment:find "^[1-9]%d*$"
+  local index = segment == "-" and #list or is_number and math.tointeger(tonumber(segment))
   return index and index < most and index + 1 or nil
 end
 
@@ -132,29 +144,92 @@ function OPERATE.replace(holder, segment, value)
   return true
 end
 
-local function apply_one(root, operation)
-  local operate, segments = OPERATE[operation.op], type(operation.path) == "string" and segments_of(operation.path)
-  if not operate or not segments then return nil end
-  if #segments == 0 then return operation.op ~= "remove" and { operation.value } or nil end
+local function holder_of(root, segments)
   local holder = root
   for index = 1, #segments - 1 do holder = step_into(holder, segments[index]) end
-  if type(holder) ~= "table" or holder == json.null then return nil end
-  return operate(holder, segments[#segments], value_of.copy(operation.value)) and { root } or nil
+  return type(holder) == "table" and holder ~= json.null and holder or nil
+end
+
+-- Gives the root in a list of one, or nil and what is wrong.
+local function change(root, op, pointer, value)
+  local segments = segments_of(pointer)
+  if not segments then return nil, "it is no JSON Pointer: '' or a text that begins with '/'" end
+  if #segments == 0 then
+    if op == "remove" then return nil, "the whole cannot be removed" end
+    return { value_of.copy(value) }
+  end
+  local holder = holder_of(root, segments)
+  if not holder or not OPERATE[op](holder, segments[#segments], value_of.copy(value)) then return nil, "nothing stands there" end
+  return { root }
+end
+
+local APPLY = {}
+
+for _, op in ipairs { "add", "replace" } do
+  APPLY[op] = function(root, operation)
+    if operation.value == nil then return nil, "it has no 'value'" end
+    return change(root, op, operation.path, operation.value)
+  end
+end
+
+function APPLY.remove(root, operation) return change(root, "remove", operation.path) end
+
+local function found_at(root, pointer)
+  local segments = segments_of(pointer)
+  if not segments then return nil, ("'from' is no JSON Pointer, but '%s'"):format(tostring(pointer)) end
+  local value = M.get(root, pointer)
+  if value == nil then return nil, ("nothing stands at '%s'"):format(pointer) end
+  return value
+end
+
+function APPLY.copy(root, operation)
+  local value, message = found_at(root, operation.from)
+  if value == nil then return nil, message end
+  return change(root, "add", operation.path, value)
+end
+
+function APPLY.move(root, operation)
+  local value, message = found_at(root, operation.from)
+  if value == nil then return nil, message end
+  if operation.path == operation.from then return { root } end
+  if tostring(operation.path):sub(1, #operation.from + 1) == operation.from .. "/" then
+    return nil, ("'%s' would be moved into itself"):format(operation.from)
+  end
+  local without
+  without, message = change(root, "remove", operation.from)
+  if not without then return nil, message end
+  return change(without[1], "add", operation.path, value)
+end
+
+function APPLY.test(root, operation)
+  local value, message = found_at(root, operation.path)
+  if value == nil then return nil, message end
+  if not value_of.equal(value, operation.value) then return nil, ("%s stands there"):format(value_of.show(value)) end
+  return { root }
+end
+
+local OPERATIONS = "add, remove, replace, move, copy, test"
+
+local function apply_one(root, operation)
+  local operate = type(operation) == "table" and APPLY[operation.op]
+  if not operate then return nil, "it is none of " .. OPERATIONS end
+  return operate(root, operation)
 end
 
 --- A copy of a value, changed as operations say: all of them, or none.
 ---@param value any plain data
 ---@param operations table[]
 ---@return any changed
----@return string|nil message  the operation that cannot be done
+---@return string|nil message  the operation that cannot be done, and where
 ---@return string|nil code     invalid
 function M.apply(value, operations)
   local root = value_of.copy(value)
   for number, operation in ipairs(operations) do
-    local done = apply_one(root, operation)
+    local done, why = apply_one(root, operation)
     if not done then
-      return nil, ("operation %d (%s '%s') cannot be done: nothing stands there, or it is none of add, remove, replace"):format(number,
-        tostring(operation.op), tostring(operation.path)), "invalid"
+      local op, path = operation, ""
+      if type(operation) == "table" then op, path = operation.op, operation.path end
+      return nil, ("operation %d (%s '%s') cannot be done: %s"):format(number, tostring(op), tostring(path), why), "invalid"
     end
     root = done[1]
   end

@@ -195,7 +195,8 @@ end
 ---@param operations table[] gets them appended
 function M.operations(full, record, change, operations)
   operations[#operations + 1] = { op = "put", space = SPACE, key = full, value = record }
-  for _, loaded in ipairs { change.new, change.old } do
+  local old = change.old and change.old.version ~= change.new.version and change.old or nil -- it may be chosen to go on serving
+  for _, loaded in ipairs { change.new, old } do
     if loaded.text ~= nil or loaded.normal then
       local space, key = key_of(full, loaded.version)
       operations[#operations + 1] = { op = "put", space = space, key = key, value = kept_record(full, loaded) }

@@ -25,6 +25,7 @@ M.places = {
   models = { "pick" },          -- which models are asked, in which order
   retry = { "retry" },
   remedy = { "remedy" },
+  canary = { "remedy" },        -- whether a version on trial is promoted or rolled back
 }
 
 M.folders = {}

@@ -117,6 +117,27 @@ function M.rollback(registry, full, about)
   return publish.exclusively(registry, roll_back, registry, full, about or {})
 end
 
+local function serve_now(registry, full, version, about)
+  local current = current_of(registry, full)
+  local loaded, err = current, nil
+  if current.version ~= version then loaded, err = active.load(registry, full, version) end
+  if not loaded then error(err, 0) end
+  local change = { full = full, new = loaded, instead_of = about.instead_of or instead_of(registry, full, current) }
+  if change.instead_of == loaded.version then change.instead_of = nil end
+  return publish_one(registry, change, about, about.action or "serve")
+end
+
+--- Has a version serve that is kept, also after a restart, until the file changes or is reloaded. Waits. Raises as `rollback`.
+---@param registry weir.Registry
+---@param full string see `resolve`
+---@param version string
+---@param about { by: string|nil, via: string|nil, action: string|nil, instead_of: string|nil } instead_of: the version that the file
+---   gives; default: what it gave last
+---@return { name: string, from: string, to: string, file: string|nil }
+function M.serve(registry, full, version, about)
+  return publish.exclusively(registry, serve_now, registry, full, version, about)
+end
+
 local function reload_now(registry, fulls, about)
   for _, full in ipairs(fulls) do pcall(names.ensure, registry, full) end -- so that it is told what it was
   local report = reload.names(registry, fulls, { by = about.by, via = about.via, action = "reload", is_forced = true })

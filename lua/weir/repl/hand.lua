@@ -127,6 +127,23 @@ function M.approve(self, id, options) return decide(self, "approve", id, options
 ---@return weir.repl.Run
 function M.reject(self, id, options) return decide(self, "reject", id, options) end
 
+--- Has another person decide in the place of one who may.
+---@param id string
+---@param to string
+---@param options { by: string|nil, until_ms: integer|nil }|nil
+---@return weir.Approval
+function M.delegate(self, id, to, options)
+  options = options or {}
+  change.check(self.host, "delegate")
+  local asked, message, code = approval.get(self.host.store, id)
+  if not asked then failure.raise(code, "%s", message) end
+  local record
+  record, message, code = approval.delegate(self.host.store, asked.id, { by = options.by or system.user_name(), to = to,
+    until_ms = options.until_ms, via = "repl" }, { groups = self.host.project.settings.groups })
+  if not record then failure.raise(code, "%s", message) end
+  return record
+end
+
 -- The host ------------------------------------------------------------------------------------------
 
 --- Prints the modules that pipelines can name, with versions and files.

@@ -64,7 +64,7 @@ function methods:chat(given)
   local hashes, settings = conversation_of.hashes(request.messages), request_of.settings(request)
   local asked = { request = request, hashes = hashes, settings = settings, emit = hearer(self, given),
     can_roll_back = type(given.emit) ~= "function", conversation = conversation(self),
-    model = given.model or self._step.model or self._frame.run.model,
+    model = context.remedied_model(self) or given.model or self._step.model or self._frame.run.model,
     ttl = given.cache or self._step.cache, label = given.label or self._frame.run.plan.name .. "/" .. self._step.name }
   local response = flow.perform(self, one_attempt("chat", chat_kind, { messages = table.concat(hashes), settings = settings }, asked))
   asked.conversation:heard(flow.latest_key(self), hashes, response.message)
@@ -78,7 +78,8 @@ end
 ---@return { vectors: number[][], usage: table, model: string }
 function methods:embed(texts, options)
   if not embed_kind then load() end
-  local asked = { texts = texts, model = options and options.model or self._step.model or self._frame.run.model }
+  local model = context.remedied_model(self) or options and options.model or self._step.model or self._frame.run.model
+  local asked = { texts = texts, model = model }
   return flow.perform(self, one_attempt("embed", embed_kind, { texts = texts, model = asked.model }, asked))
 end
 

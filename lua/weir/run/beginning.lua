@@ -91,7 +91,8 @@ end
 ---@param run_id string of the new run
 ---@param head table of its journal; `of.kept` gets how many entries follow it
 ---@param row table
-function M.write(self, run_id, head, row)
+---@param more table[]|nil operations that are written in the last transaction
+function M.write(self, run_id, head, row, more)
   local list = entries_of(self)
   head.of.kept = #list
   local handle, out = self.engine.store:new_run(run_id, 1), batches.new(self.engine.store)
@@ -103,6 +104,7 @@ function M.write(self, run_id, head, row)
     local is_last = is_long and index == #list
     out:add({ op = "entry", journal = handle, entry = one.entry, row = is_last and row or nil }, one.size)
   end
+  for _, operation in ipairs(more or {}) do out:add(operation, 0) end
   out:commit()
 end
 

@@ -43,8 +43,27 @@ function getters.workspace(self)
   return view
 end
 
+-- What a remedy has changed for the attempts of this step, and for nothing inside of it.
+local function remedied(self)
+  local given = self._frame.remedied
+  return given and given.key == self._key and given or nil
+end
+
+--- The model that a remedy gives the step, or nil.
+---@param ctx weir.Context
+---@return string|nil
+function M.remedied_model(ctx)
+  local given = remedied(ctx)
+  return given and given.model
+end
+
 function getters.options(self)
-  local options = self._frame.run:options_of(self._step, self._frame.held)
+  local frame = self._frame
+  local options = frame.run:options_of(self._step, frame.held)
+  local given = remedied(self)
+  if given and given.options and self._step.module then
+    options = require("weir.healing.supervision").options(frame.run, self._step, frame.held, given.options)
+  end
   self.options = options
   return options
 end

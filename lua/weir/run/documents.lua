@@ -54,12 +54,45 @@ end
 
 -- A view commits with the step, if it wrote anything.
 local function staged(view)
-  return { operations = function() return view:operations() end, committed = function() view:committed() end }
+  return { operations = function() return view:operations() end, committed = function() view:committed() end, view = view }
 end
 
 local function stage(frame, view)
   local list = rawget(frame, "staged") or {}
   list[#list + 1], frame.staged = staged(view), list
+end
+
+-- An arbiter is a step below the one that posts. Its name says what is disputed, so that a later life of the run
+-- finds what it said, if the same is disputed again.
+local function ask_arbiter(frame, step, key, agent, details)
+  local handle = require("weir.run.context").new(frame, step, key, nil, 1)
+  local mark = require("weir.native.hash").sha256(table.concat({ details.base, details.ours, details.theirs }, "\0"))
+  local input = { document = details.document, base = details.base, ours = details.ours, theirs = details.theirs, text = details.text,
+    conflicts = details.conflicts }
+  local said = handle:step("arbiter_" .. mark:sub(1, 12)) { agent = agent, input = input }
+  local text = type(said) == "table" and said.text or said
+  if type(text) ~= "string" then
+    failure.raise("invalid", "%s: arbiter '%s' settles a conflict with a text, or with a table that has the field text", details.document,
+      agent)
+  end
+  return text
+end
+
+--- Lets an arbiter settle what a commit was refused for, if whoever posted named one. Waits for the arbiter. Raises
+--- what the arbiter raises.
+---@param frame table
+---@param step table
+---@param key string
+---@param sources table[] what the step has written
+---@param err any what the commit raised
+---@return boolean is_settled
+function M.settle(frame, step, key, sources, err)
+  for _, source in ipairs(sources) do
+    local agent, disputed = nil, nil
+    if source.view then agent, disputed = source.view:arbiter_of(err) end
+    if agent then return source.view:settle(disputed, err, ask_arbiter(frame, step, key, agent, err.details)) end
+  end
+  return false
 end
 
 --- The workspace of an attempt. What is written to it is kept if the attempt finishes; what the function of a flow's
@@ -75,7 +108,7 @@ end
 
 --- Posts the output of a step, as its field `post` says.
 ---@param frame table
----@param step table with `post`: {name, type, tags, scope, merge}
+---@param step table with `post`: {name, type, tags, scope, merge, arbiter}
 ---@param key string
 ---@param output any
 function M.post(frame, step, key, output)
@@ -84,7 +117,8 @@ function M.post(frame, step, key, output)
   if name == nil and message then failure.raise(code or "invalid", "post: %s", message) end
   local view = new_view(frame, step, key)
   stage(frame, view)
-  view:post(tostring(name), output, { type = post.type, tags = post.tags, scope = post.scope, merge = post.merge })
+  view:post(tostring(name), output, { type = post.type, tags = post.tags, scope = post.scope, merge = post.merge,
+    arbiter = post.arbiter })
 end
 
 --- What `$.workspace` stands for: documents of the run by name, read when they are asked for.

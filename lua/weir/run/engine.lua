@@ -124,7 +124,8 @@ end
 --- Binds a module that a flow uses for the first time; the choice of its version is in the journal.
 function Engine:pin_module(run, full)
   local before = chosen_pins(run)
-  run.binding:add(full, before[full], before)
+  local on_trial = run.journal and require("weir.healing.trials").pins(self.store, run.id)
+  run.binding:add(full, before[full] or on_trial and on_trial[full], before)
   if run.journal then keep_pins(self, run, before) end
 end
 
@@ -170,18 +171,35 @@ local function begun(run, again)
   return run
 end
 
-local function new_run(self, of, held, input, options)
-  local run = run_type.new { id = options.id or id.new "r", plan = of, binding = held, modules = held.modules, input = input,
+local function is_kept(self, of)
+  return self.store ~= nil and of.durability ~= "none"
+end
+
+-- What comes of the calls of versions on trial is counted.
+local function note_trials(self, run)
+  run.canaries = self.store and is_kept(self, run.plan) and require("weir.healing.trials").running(self.store) or nil
+end
+
+-- A run with supervisors is listened to, so that it is known when something was last heard of its steps.
+local function supervise(self, run)
+  if not run.plan.supervise and not self.project.settings.supervise and next(run.binding.children) == nil then return end
+  local supervision = require "weir.healing.supervision"
+  run.is_supervised = supervision.has_any(run)
+  run.stuck_s = run.is_supervised and supervision.stuck_seconds(run) or nil
+  run.monitor = run.is_supervised and require("weir.healing.monitoring").of(run) or nil
+  if (run.stuck_s or run.monitor) and not run.listener then run.listener = function() end end
+end
+
+local function new_run(self, of, held, input, options, run_id)
+  local run = run_type.new { id = run_id or options.id, plan = of, binding = held, modules = held.modules, input = input,
     engine = self, listener = listener_of(self, options.listener), key = options.key, started_ms = options.started_ms,
     by = options.by or user_of(self), model = options.model, of = options.of, event = options.event,
     event_offset = options.event_offset, parent = options.parent,
     parent_id = options.parent and options.parent.id or options.parent_id }
   self.live[run.id] = run
+  supervise(self, run)
+  note_trials(self, run)
   return run
-end
-
-local function is_kept(self, of)
-  return self.store ~= nil and of.durability ~= "none"
 end
 
 local function checked_input(of, input)
@@ -202,10 +220,12 @@ end
 
 -- What a run begins with: a definition and the modules that serve with it. One that was looked up before a reload and is
 -- used after it gives way to its successor, so that the run has nothing of two reloads.
-local function hold(self, definition)
+local function hold(self, definition, pins)
+  local on_trial = pins and pins["pipelines/" .. definition.name]
+  if on_trial and not definition.is_replaced then definition = self:plan_of_version(on_trial).definition end
   while true do
     local of = self:plan_of(definition)
-    local held = binding.hold(self, of)
+    local held = (pins and binding.hold_pinned or binding.hold)(self, of, pins)
     local serving = definition.is_replaced and self.project.registry.definitions[of.name]
     if not serving then return of, held end
     held:release()
@@ -224,7 +244,9 @@ end
 function Engine:prepare(definition, input, options)
   options = options or {}
   if self.is_stopping then failure.raise("closed", "the host is stopping and starts no more runs") end
-  local of, held = hold(self, definition)
+  if self.store then require("weir.healing.controls").check(self.store, definition.name) end
+  local run_id = options.id or id.new "r"
+  local of, held = hold(self, definition, self.store and require("weir.healing.trials").pins(self.store, run_id))
   local ok, checked, asked = pcall(function()
     local fine = checked_input(of, input)
     return fine, options.key and asked_of(self, of, fine, options.key)
@@ -233,7 +255,7 @@ function Engine:prepare(definition, input, options)
     held:release()
     error(checked, 0)
   end
-  local run = new_run(self, of, held, checked, options)
+  local run = new_run(self, of, held, checked, options, run_id)
   run.asked = asked
   if not is_kept(self, of) then return begun(run) end
   local kept, handle = pcall(keeping.begin, run)
@@ -437,7 +459,7 @@ function Engine:left(run)
   if run.ended_ms and run.parent_id and self.live[run.parent_id] then
     waking.wake(self, run.parent_id, function(wait) return wait.kind == "run" and wait.id == run.id end)
   end
-  if self.service and (run.interrupted == "parked" or run.parent_id) then self.service:nudge() end
+  if self.service and (run.interrupted == "parked" or run.parent_id or run.reflection) then self.service:nudge() end
 end
 
 -- One of which definition, modules or journal cannot be read: it ends, and says that nothing of it was undone.

@@ -19,7 +19,7 @@ local M = {}
 local function frame_of(self)
   local frame = rawget(self, "_flow")
   if not frame then
-    frame = frames.inner(self._frame, self._key .. "/", self._frame.data)
+    frame = frames.leave_trial(frames.inner(self._frame, self._key .. "/", self._frame.data))
     frame.counters = {}
     self._flow = frame
   end

@@ -413,7 +413,8 @@ end
 
 --- Makes the new run: its journal stands in the store, nothing of it is executed. `Engine:reopen` goes on with it. Waits
 --- for the disk. Raises {code, message, run}: `invalid` (the input, a branch, a fork that keeps a failure), `full`, ...
----@param options { by: string|nil }|nil by: who asks; default the user of the system
+---@param options { by: string|nil, more: (fun(run_id: string): table[])|nil }|nil by: who asks; default the user of the system; more:
+---   operations of the store that are written with the end of the journal
 ---@return string run_id
 function Fork:make(options)
   check_point(self)
@@ -429,7 +430,7 @@ function Fork:make(options)
     of = { run = past.id, from = self.from, kind = self.kind, is_latest = self.is_latest, seed = of and of.seed or past.id } }
   local run_id = id.new "r"
   local row = { status = "running", pipeline = self.plan.name, version = self.plan.version, started_ms = now, of = past.id }
-  beginning.write(self, run_id, head, row)
+  beginning.write(self, run_id, head, row, options and options.more and options.more(run_id) or nil)
   return run_id
 end
 

@@ -11,6 +11,7 @@ local sources_of = require "weir.run.sources"
 local step_runner = require "weir.run.step"
 local stream = require "weir.run.stream"
 local task = require "weir.task"
+local tree = require "weir.healing.tree"
 local undo = require "weir.run.undo"
 
 local M = {}
@@ -206,13 +207,28 @@ local function withdraw_losers(frame, group, visit, results)
   end
 end
 
+-- Steps that a supervisor did not have begun again are what they were in the visit before.
+local function without_kept(steps, kept, order, results)
+  local left = {}
+  for _, step in ipairs(steps) do
+    local result = kept[step.name]
+    if result then
+      order[#order + 1], results[step.name] = result, result
+    else
+      left[#left + 1] = step
+    end
+  end
+  return left
+end
+
 -- Side by side: a task for each step, in a scope that ends with the group. Those that are not needed any
 -- more are cancelled the moment that is known, so that none of them commits anything after it. Once it is known
 -- which steps counted, it is they that count again, whichever of the others had ended as well.
-local function run_all(frame, group, visit, chosen)
+local function run_all(frame, group, visit, chosen, kept)
   local run, order, results, tasks = frame.run, {}, {}, {}
   local waiter = native.waiter()
   local steps = chosen_steps(group, chosen)
+  if kept then steps = without_kept(steps, kept, order, results) end
   local left = #steps
   local is_done = DONE[chosen and "deadline" or group.join]
   local decided = false
@@ -287,9 +303,10 @@ end
 ---@param frame table
 ---@param group table of the plan
 ---@param visit integer from 1
+---@param kept table<string, table>|nil outcomes of the visit before that stand, by the name of their step
 ---@return table|nil err       why the group failed
 ---@return table[] order       outcomes in the order in which they came: {step, status, value, label}
-function M.run(frame, group, visit)
+function M.run(frame, group, visit, kept)
   frame.visit = visit
   connect(frame, group, visit)
   local order, results
@@ -298,7 +315,7 @@ function M.run(frame, group, visit)
     if native.cancelled() then stop_if_cancelled(order) end
   else
     local chosen = group.join ~= "all" and recorded_choice(frame, joined_key(frame, group, visit)) or nil
-    order, results = run_all(frame, group, visit, chosen)
+    order, results = run_all(frame, group, visit, chosen, kept)
     stop_if_cancelled(order)
     if chosen then
       order = in_chosen_order(results, chosen)
@@ -375,7 +392,7 @@ local function recorded_visit(frame, group, visit)
   if group.join ~= "all" and not group.is_single and not chosen then return nil end
   local order, results = {}, {}
   for _, step in ipairs(chosen_steps(group, chosen)) do
-    local status, value, label, n = step_runner.recorded(frame, key_of(frame, group, step, visit))
+    local status, value, label, n = step_runner.recorded(frame, key_of(frame, group, step, visit), step)
     if not status then return nil end
     order[#order + 1] = { step = step, status = status, value = value, label = label, n = n }
     results[step.name] = order[#order]
@@ -401,7 +418,7 @@ local function run_plain(frame, group)
   local key = step.key
   if frame.prefix ~= "" then key = frame.prefix .. key end
   local status, value
-  if has_past(frame) then status, value = step_runner.recorded(frame, key) end
+  if has_past(frame) then status, value = step_runner.recorded(frame, key, step) end
   if not status then status, value = step_runner.run(frame, step, key) end
   if status == "finished" then
     frame.data[step.name] = value
@@ -423,12 +440,44 @@ local function pass_gate(frame, group, visit)
   return status == "failed" and value or nil
 end
 
-local function run_visit(frame, body, group, visits)
+local function stands(result, names)
+  return not names[result.step.name] and (result.status == "finished" or result.status == "skipped")
+end
+
+-- Which outcomes of a group stand when a supervisor has some of its steps begin again: those of streams are one another's.
+local function kept_of(strategy, group, order, failed)
+  if strategy ~= "rest_for_one" or group.join ~= "all" or group.has_streams or group.is_single then return nil end
+  local children, names, kept = {}, {}, {}
+  for index, step in ipairs(group.steps) do children[index] = step.name end
+  for _, name in ipairs(tree.restarted(strategy, children, failed)) do names[name] = true end
+  for _, result in ipairs(order) do
+    if stands(result, names) then kept[result.step.name] = result end
+  end
+  return kept
+end
+
+-- Where the run goes on from, as a supervisor has decided over the step that failed: the decision is part of its outcome.
+local function restarted(frame, body, group, err, order)
+  local restart = err.healing and err.healing.restart
+  if not restart then return nil end
+  local target = restart.from or group.name
+  if not body.index[target] then return nil end -- of a body around this one
+  frame.data.error = nil
+  for _, result in ipairs(order) do
+    local is_it = result.status == "failed" and result.value.healing and result.value.healing.incident == err.healing.incident
+    if is_it and not restart.from then return target, kept_of(restart.strategy, group, order, result.step.name) end
+  end
+  return target
+end
+
+local function run_visit(frame, body, group, visits, kept)
   local visit = enter(group, visits)
   local err, order = join_recorded(frame, group, visit)
-  if not order then err, order = M.run(frame, group, visit) end
+  if not order then err, order = M.run(frame, group, visit, kept) end
   if not err and group.gate then err = pass_gate(frame, group, visit) end
   if err then
+    local again, kept_now = restarted(frame, body, group, err, order)
+    if again then return again, order, kept_now end
     local target = group.branch and group.branch.failed
     if not target then fail_in(frame, group, err) end
     frame.data.error = { code = err.code, message = err.message, step = err.step }
@@ -440,8 +489,8 @@ end
 -- One body: its groups in order, or as their branches say. Returns the last group and its outcomes.
 local function run_body(frame, body)
   local groups, index = body.groups, body.index
-  local visits = body.branches and {} or nil
-  local position, order, group = 1, nil, nil
+  local visits = (body.branches or frame.run.is_supervised) and {} or nil
+  local position, order, group, kept = 1, nil, nil, nil
   while position <= #groups do
     group = groups[position]
     if group.is_plain and not visits then
@@ -449,7 +498,7 @@ local function run_body(frame, body)
       position = position + 1
     else
       local target
-      target, order = run_visit(frame, body, group, visits or {})
+      target, order, kept = run_visit(frame, body, group, visits or {}, kept)
       if target == "end" then break end
       position = target and index[target] or position + 1
     end

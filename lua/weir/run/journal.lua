@@ -415,16 +415,17 @@ function Journal:forget_behind(key, counters, count, before)
   end
 end
 
---- The failed attempts of earlier lives: how many, and when the next one may begin, ms since 1970. They are
---- given once.
+--- The failed attempts of earlier lives: how many, when the next one may begin, ms since 1970, the latest error, and the remedy
+--- that a supervisor chose for it. They are given once.
 ---@param key string
----@return { attempt: integer, again_ms: integer }|nil
+---@return { attempt: integer, again_ms: integer, err: table, remedy: table|nil }|nil
 function Journal:take_attempts(key)
   local attempts = self.attempts[key]
   if not attempts then return nil end
   self.attempts[key] = nil
   local latest = attempts[#attempts]
-  return { attempt = #attempts, again_ms = latest[5] + math.ceil((latest[7] or 0) * 1000) }
+  return { attempt = #attempts, again_ms = latest[5] + math.ceil((latest[7] or 0) * 1000), err = latest[6],
+    remedy = type(latest[6].remedy) == "table" and latest[6].remedy or nil }
 end
 
 --- The drafts that were refused in earlier lives: {draft, verdict, score, advice, critic}.

@@ -228,12 +228,26 @@ function M.begin(run)
   return handle
 end
 
---- Keeps the end of a run. A run that waits for it is woken.
+-- What follows the end of a run of a pipeline that reflects; a run ends also if that cannot be begun.
+local function follow(operations, run)
+  if not run.plan.reflect then return end
+  local ok, more, reflection = pcall(require("weir.reflection.start").operations, run)
+  if not ok then
+    require("weir.native.scheduler").recover()
+    return run:notify { kind = "log", level = "error", text = "the run is not reflected on: " .. failure.of(more).message }
+  end
+  table.move(more, 1, #more, #operations + 1, operations)
+  run.reflection = reflection
+end
+
+--- Keeps the end of a run. A run that waits for it is woken; what reflects on it is begun.
 ---@param run weir.Run
 ---@param entry table
 function M.finish(run, entry)
   local operations = {}
   drop_timers(operations, run, true)
+  follow(operations, run)
+  for _, operation in ipairs(run.at_end or {}) do operations[#operations + 1] = operation end
   if run.parent_id then operations[#operations + 1] = M.wake_operation(run.parent_id) end
   if #operations == 0 then return run.journal:append(entry, M.row(run), true) end
   operations[#operations + 1] = { op = "entry", journal = run.journal.handle, entry = entry, row = M.row(run), ended = true }

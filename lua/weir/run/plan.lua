@@ -61,27 +61,49 @@ local function use(self, kind, folder, entry)
   return { name = entry.use, label = entry.use, kind = kind, module = module, options = entry.options }
 end
 
--- What a definition may say and weir checks and prints, but does not carry out. It is refused before a
--- run begins, so that nothing that was asked for is silently left out.
-local APPROVAL_NOT_RUN = { "remind", "escalate" }
-local STREAMS_NOT_RUN = { spill = true }
-local TOP_NOT_RUN = { "supervise", "reflect" }
-
-local function refuse(message, ...)
-  failure.raise("unavailable", message .. ", which this version of weir checks and prints but does not run", ...)
-end
-
 local COMPILE = {}
 
-local function approval_of(self, data, fields)
-  for _, field in ipairs(APPROVAL_NOT_RUN) do
-    if fields[field] ~= nil then refuse("step '%s' is an approval with '%s'", data.name, field) end
+local function remind_of(given)
+  if given == nil then return nil end
+  if type(given) ~= "table" then return { every = seconds(given) } end
+  local at = {}
+  for index, one in ipairs(given) do at[index] = seconds(one) end
+  table.sort(at)
+  return { at = at }
+end
+
+-- Without a moment of its own a rung is taken when those before it have let their time pass.
+local function rungs_of(given, timeout, name)
+  if not given then return nil end
+  local rungs = {}
+  for index, one in ipairs(given) do
+    if one.after == nil and not timeout then
+      failure.raise("invalid", "step '%s': escalate: when? give 'after', or a timeout and on_timeout = 'escalate'", name)
+    end
+    rungs[index] = { after = seconds(one.after) or timeout * index, to = one.to, instead = one.instead or nil }
   end
-  if fields.on_timeout == "escalate" then refuse("step '%s' is an approval whose on_timeout is 'escalate'", data.name) end
-  local values = values_of(self)
+  return rungs
+end
+
+local function precondition_of(self, given)
+  if not given then return nil end
+  self.modules["agents/" .. given.agent] = true
+  return { agent = given.agent, options = given.options, input = given.input ~= nil and values_of(self)(given.input) or nil }
+end
+
+-- An approval whose time limit leads to the next rung has as much time on each.
+local function approval_of(self, data, fields)
+  local values, quorum = values_of(self), type(fields.quorum) == "table" and fields.quorum or { weight = fields.quorum }
+  local timeout = seconds(data.timeout)
+  local climbs = fields.on_timeout == "escalate"
+  if climbs and not (timeout and fields.escalate) then
+    failure.raise("invalid", "step '%s': on_timeout is 'escalate': that needs a timeout, and 'escalate' says who is asked then", data.name)
+  end
   return { title = fields.title ~= nil and values(fields.title) or nil, show = fields.show ~= nil and values(fields.show) or nil,
-    form = fields.form, who = fields.who, not_initiator = fields.not_initiator, quorum = fields.quorum, on_reject = fields.on_reject,
-    on_timeout = fields.on_timeout }
+    form = fields.form, who = fields.who, not_initiator = fields.not_initiator, quorum = quorum.weight, weights = quorum.weights,
+    on_reject = fields.on_reject, on_timeout = not climbs and fields.on_timeout or nil, remind = remind_of(fields.remind),
+    escalate = rungs_of(fields.escalate, timeout, data.name), working = fields.working,
+    precondition = precondition_of(self, fields.precondition), limit = timeout and timeout * (climbs and #fields.escalate + 1 or 1) }
 end
 
 function COMPILE.approval(self, step, data)
@@ -249,15 +271,21 @@ function COMPILE.speculate(self, step, data)
   for index, branch in ipairs(fields.branches) do step.branches[index] = compile_step(self, branch) end
 end
 
-function COMPILE.run(_, step, data)
-  step.kind = data.run_kind
+-- What follows a run of a pipeline that reflects; the library alone writes it, see `weir.reflection.start`.
+function COMPILE.reflection(self, step, data)
+  local fields = data.reflection
+  step.kind, step.reflection = require "weir.run.kinds.reflect", fields
+  step.proposer = use(self, "reflection", "reflections", fields.reflect)
+  local metric = fields.reflect.metric
+  if type(metric) == "table" then
+    step.judge = use(self, "critic", "critics", metric)
+  else
+    step.metric = must(path.compile(metric))
+  end
 end
 
-local function refuse_what_is_not_run(data)
-  local stream = data.stream
-  if type(stream) == "table" and STREAMS_NOT_RUN[stream.on_full] then
-    refuse("step '%s' has a stream with on_full '%s'", data.name, stream.on_full)
-  end
+function COMPILE.run(_, step, data)
+  step.kind = data.run_kind
 end
 
 -- A critic that is used twice has a number, so that its questions and memories are told apart.
@@ -308,7 +336,9 @@ end
 local function post_of(self, data)
   if not data then return nil end
   if type(data) ~= "table" then data = { name = data } end
-  return { name = values_of(self)(data.name), type = data.type, tags = data.tags, scope = data.scope, merge = data.merge }
+  if data.arbiter then self.modules["agents/" .. data.arbiter] = true end
+  return { name = values_of(self)(data.name), type = data.type, tags = data.tags, scope = data.scope, merge = data.merge,
+    arbiter = data.arbiter }
 end
 
 local function undo_of(self, data)
@@ -328,8 +358,7 @@ local function label_of(data)
 end
 
 function compile_step(self, data, with_paths)
-  local step = { name = data.name, options = data.options, optional = data.optional, once = data.once }
-  refuse_what_is_not_run(data)
+  local step = { name = data.name, options = data.options, optional = data.optional, once = data.once, is_defined = true }
   kind_of(data)(self, step, data)
   step.input = with_paths and evaluator(data.input) or values_of(self)(data.input)
   if data.input == nil then step.input = function() return {} end end
@@ -425,6 +454,14 @@ local function sorted(set)
   return names
 end
 
+-- Who reflects and who judges are pinned with the run, so that what follows its end needs nothing that may have changed.
+local function reflect_of(self, data)
+  if not data.reflect then return nil end
+  use(self, "reflection", "reflections", data.reflect)
+  if type(data.reflect.metric) == "table" then use(self, "critic", "critics", data.reflect.metric) end
+  return data.reflect
+end
+
 -- Whether a text is anywhere in a value.
 local function mentions(value, text)
   if type(value) == "string" then return value:find(text, 1, true) ~= nil end
@@ -435,14 +472,18 @@ local function mentions(value, text)
   return false
 end
 
+local function supervisors_of(self, data)
+  if not data.supervise or #data.supervise == 0 then return nil end
+  local uses = {}
+  for index, entry in ipairs(data.supervise) do uses[index] = use(self, "supervisor", "supervisors", entry) end
+  return uses
+end
+
 --- Compiles a definition.
 ---@param definition weir.Definition {normal, version, kind, body}
 ---@return table plan {name, version, durability, body | flow, modules, pipelines, check_input, budget}
 function M.compile(definition)
   local data = definition.normal
-  for _, field in ipairs(TOP_NOT_RUN) do
-    if data[field] ~= nil then refuse("pipeline '%s' has '%s'", data.name, field) end
-  end
   local self = { modules = {}, pipelines = {} }
   local plan = { name = data.name, version = definition.version, durability = data.durability or "step", upgrade = data.upgrade,
     check_input = input_checker(data.input), input_schema = data.input, budget = data.budget,
@@ -452,6 +493,8 @@ function M.compile(definition)
   else
     plan.body = compile_body(self, data.groups, data.output)
   end
+  plan.reflect = reflect_of(self, data)
+  plan.supervise = supervisors_of(self, data)
   plan.modules, plan.pipelines = sorted(self.modules), sorted(self.pipelines)
   return plan
 end

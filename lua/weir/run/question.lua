@@ -35,12 +35,16 @@ local function ask(frame, key, fields)
   local run = frame.run
   local store = run.engine.store
   local action, hash = approval.action { pipeline = run.plan.name, version = run.plan.version, run = run.id, step = key,
-    title = fields.title, show = fields.show, form = fields.form, input = fields.input }
+    title = fields.title, show = fields.show, form = fields.form, input = fields.input, world = fields.world, again = fields.again }
   local id, record, state = find(run, key, hash, fields.occurrence or 1)
   if record then return record, state end
+  local asked_ms = clock.wall_ms()
+  local due_ms, of_ladder = fields.due_ms, nil
+  if fields.times then due_ms, of_ladder = fields.times(asked_ms) end
   must(store:batch(approval.ask { id = id, kind = fields.kind, action = action, hash = hash, who = fields.who,
     not_initiator = fields.not_initiator, initiator = fields.not_initiator and run.by or nil, quorum = fields.quorum,
-    due_ms = fields.due_ms, on_timeout = fields.on_timeout, asked_ms = clock.wall_ms() }))
+    weights = fields.weights, due_ms = due_ms, on_timeout = fields.on_timeout, asked_ms = asked_ms, ladder = of_ladder }))
+  if of_ladder and run.engine.on_asked then run.engine.on_asked() end
   return must(approval.get(store, id))
 end
 
@@ -92,9 +96,9 @@ end
 --- Asks, and waits until it is decided. Waits durably; raises `unavailable` in a run of which nothing is kept.
 ---@param frame table
 ---@param key string of the step in the journal
----@param fields table kind, title, show, input, form, who, not_initiator, quorum, due_ms, on_timeout as `weir.approval` keeps
----   them; occurrence: tells questions of one step apart, from 1; waits_as: the key under which it waits, where several steps
----   ask the same
+---@param fields table kind, title, show, input, form, who, not_initiator, quorum, weights, due_ms, on_timeout, world, again as
+---   `weir.approval` keeps them; times: instead of due_ms, gives it and the ladder of a question that is asked at a moment;
+---   occurrence: tells questions of one step apart, from 1; waits_as: the key under which it waits, where several steps ask the same
 ---@return table record of the decision
 function M.ask(frame, key, fields)
   local run = frame.run

@@ -31,9 +31,18 @@ local M = {}
 ---@field event weir.Event|nil that started it
 ---@field event_offset string|nil where that stands in the log of events
 ---@field of { run: string, from: string|nil, seed: string }|nil the run whose outcomes it began with
+---@field reflection string|nil the run that reflects on it, once it has finished
 ---@field patience number|nil seconds that it stays in memory while it only waits, if not as its engine says
 ---@field near number|nil seconds within which what only time ends is waited for in memory, if not as its engine says
 ---@field meters { key: string, usage: table<string, number> }[]|nil what counts for steps that want to know, see `meter`
+---@field is_supervised boolean steps that fail are brought to supervisors, see `weir.healing.supervision`
+---@field stuck_s number|nil seconds without a sign of life after which an attempt of a step counts as stuck
+---@field heard table<string, number>|nil when something was last heard of steps that are under way, by key
+---@field monitor nil|fun(event: table) hears what it notifies of
+---@field canaries table<string, weir.Canary>|nil versions on trial, by full name
+---@field calls table<string, table>|nil of modules that are on trial, by key: {full, version, ok}
+---@field at_end table[]|nil operations that are written with its end
+---@field incidents table<string, weir.Incident[]>|nil of this run, by the place of their step
 ---@field interrupted "parked"|"stopped"|"crashed"|nil why it ends here and goes on later
 local Run = {}
 Run.__index = Run
@@ -41,6 +50,7 @@ M.Run = Run
 
 -- What most runs never have is theirs only once they have it.
 Run.status, Run.steps, Run.busy, Run.waits, Run.limits_ms = "running", 0, 1, {}, {}
+Run.is_supervised = false
 Run.open_stream = stream_of
 Run.run_flow = flow.run
 
@@ -60,8 +70,18 @@ function M.new(fields)
   return self
 end
 
+-- Something was heard of a step, and so of all that it stands in.
+local function note_life(self, step)
+  local now = clock.now()
+  for key in pairs(self.heard) do
+    if step == key or keys.is_below(step, key) then self.heard[key] = now end
+  end
+end
+
 function Run:notify(event)
   local listener = self.listener
+  if self.heard and event.step then note_life(self, event.step) end
+  if self.monitor then self.monitor(event) end
   if listener then listener(event, self) end
 end
 
@@ -378,6 +398,22 @@ local function cancel_children(self)
   end
 end
 
+-- A run that failed over what no step was asked about, such as its budget, is an incident as well, kept with its end.
+local function note_failure(self, err)
+  if not self.journal then return end
+  local desk, supervision = require "weir.healing.desk", require "weir.healing.supervision"
+  local _, operations, written = desk.open(self.engine, supervision.of_pipeline(self), { kind = "run", code = err.code,
+    message = err.message, pipeline = self.plan.name, version = self.plan.version, run = self.id, step = err.step,
+    at_ms = self.ended_ms }, self.event)
+  self.at_end, self.on_kept = operations, written
+end
+
+local function note_trials(self, status)
+  self.at_end = self.at_end or {}
+  local operations = require("weir.healing.canary").operations(self, status)
+  table.move(operations, 1, #operations, #self.at_end + 1, self.at_end)
+end
+
 local function conclude(self, status, result)
   self.status = status
   if status == "finished" then
@@ -392,7 +428,11 @@ local function conclude(self, status, result)
     return keep_stop(self)
   end
   self.ended_ms = clock.wall_ms()
+  if status == "failed" and self.is_supervised and not result.healing then note_failure(self, result) end
+  if self.canaries then note_trials(self, status) end
   keep_end(self)
+  if self.on_kept then self.on_kept() end
+  if self.canaries then shielded(require("weir.healing.canary").after, self) end
 end
 
 -- What is kept of this life: the end of the run, that it waits, that it was stopped, or that a person has to look.

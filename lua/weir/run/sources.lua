@@ -49,7 +49,8 @@ local function taken(self)
 end
 
 local function is_counted(self)
-  return self.stream.on_full == "wait" and not self.stream.forgets
+  local on_full = self.stream.on_full
+  return (on_full == "wait" or on_full == "spill") and not self.stream.forgets
 end
 
 --- Why items behind some cannot be taken back from the reader; nil: they can.
@@ -181,10 +182,27 @@ local function raise_unless_ended(message, code)
   if code ~= "closed" then failure.raise(code, message) end
 end
 
+-- The next item of the channel, which then has room for another one.
+local function receive(one)
+  local item, message, code = one.channel:recv()
+  if one.stream.late then one.stream:refill(one.channel) end
+  return item, message, code
+end
+
 local function pull(one)
   local item = one.history and from_history(one)
   if item then return item end
-  return one.channel:recv()
+  return receive(one)
+end
+
+-- As an iterator.
+local function items_of(one)
+  if not one.stream.late then return one.channel:items() end
+  return function()
+    local item, message, code = receive(one)
+    if item == nil then raise_unless_ended(message, code) end
+    return item
+  end
 end
 
 local function in_order(self)
@@ -209,6 +227,8 @@ local function by_arrival(self)
     end
     while #open > 0 do
       local index, item, message, code = channel.select(open)
+      local one = index and ends[index]
+      if one and one.stream.late then one.stream:refill(one.channel) end
       if item ~= nil then return item end
       raise_unless_ended(message, code)
       table.remove(open, index)
@@ -232,7 +252,7 @@ end
 local MERGE = { order = in_order, arrival = by_arrival, zip = zipped }
 
 local function plain(one)
-  local next_item, of = one.channel:items()
+  local next_item, of = items_of(one)
   return function()
     if one.history then
       local item = from_history(one)
@@ -251,7 +271,7 @@ end
 
 -- Of a reader that goes on by itself its place before each item is known.
 local function rolling(self, one, rewound)
-  local next_item, of = one.channel:items()
+  local next_item, of = items_of(one)
   local position, places = 0, {}
   function one.roll(valid)
     if self.own then self.own:return_to(places[valid].own) end

@@ -70,11 +70,31 @@ local function watch_idle(frame, step, scope)
   end)
 end
 
+-- Cancels the attempt when nothing is heard of it for too long: it neither logs, nor measures, nor gives items, nor asks anybody.
+local function watch_life(frame, key, scope)
+  local run, seconds = frame.run, frame.run.stuck_s
+  run.heard = run.heard or {}
+  run.heard[key] = clock.now()
+  local watch = native.spawn(function()
+    while true do
+      local left = run.heard[key] + seconds - clock.now()
+      if left <= 0 then return scope:cancel(("no sign of life for %g s"):format(seconds), "timeout") end
+      clock.sleep(left)
+    end
+  end)
+  return function()
+    watch:cancel "the attempt has ended"
+    run.heard[key] = nil
+  end
+end
+
 local function timed_out(err, step, key)
   if err.code ~= "timeout" then return err end
-  local why = err.message:find "^no item came" and err.message or ("it took longer than its timeout of %g s"):format(step.timeout or 0)
+  local is_stuck = err.message:find "^no sign of life"
+  local is_own = is_stuck or err.message:find "^no item came"
+  local why = is_own and err.message or ("it took longer than its timeout of %g s"):format(step.timeout or 0)
   local found = failure.new("timeout", "step '%s': %s", key, why)
-  found.step = key
+  found.step, found.class = key, is_stuck and "stuck" or nil
   return found
 end
 
@@ -86,9 +106,12 @@ local function hold_limit(run, name, due_ms, body, ...)
   return table.unpack(results, 1, results.n)
 end
 
+local function closing(body) return setmetatable({}, { __close = body }) end
+
 local function within_timeout(frame, step, key, input, attempt, feedback, seconds)
   return task.within({ timeout = seconds }, function(scope)
     local watch = step.idle_timeout and watch_idle(frame, step, scope)
+    local heard <close> = frame.run.stuck_s and not step.kind.has_steps and closing(watch_life(frame, key, scope)) or nil -- luacheck: ignore
     local passed, output, label = once(frame, step, key, input, attempt, feedback)
     if watch then watch:cancel "the attempt has ended" end
     return passed, output, label
@@ -98,7 +121,8 @@ end
 -- One attempt within its timeout. The code `timeout` is the attempt's own only if nobody outside cancelled.
 -- What has steps of its own goes on with an attempt of an earlier life, and with what is left of its time.
 local function timed(frame, step, key, input, attempt, feedback, from_ms)
-  if step.kind.is_durable or not (step.timeout or step.idle_timeout) then
+  local is_watched = frame.run.stuck_s and not step.kind.has_steps
+  if step.kind.is_durable or not (step.timeout or step.idle_timeout or is_watched) then
     return once(frame, step, key, input, attempt, feedback)
   end
   local ok, passed, output, label
@@ -114,19 +138,52 @@ local function timed(frame, step, key, input, attempt, feedback, from_ms)
 end
 
 local function recorded_error(err)
-  return { code = err.code, message = err.message, step = err.step, traceback = err.traceback, class = err.class }
+  return { code = err.code, message = err.message, step = err.step, traceback = err.traceback, class = err.class,
+    healing = err.healing }
 end
+
+-- What a supervisor decided about a step that is not tried again, or of a run that keeps nothing.
+local function keep_incident(run, operations)
+  if #operations > 0 then require("weir.healing.incident").commit(run.engine.store, operations) end
+end
+
+-- Remedies that another attempt does not follow at once, or not at all.
+local NO_ATTEMPT = { quarantine = true, escalate = true }
 
 local function keep_attempt(frame, key, asked, entry)
   local journal = frame.run.journal
   if journal then
     local err = recorded_error(entry.error)
-    err.stopped, err.usage = proof.take(frame), frame.run:take_usage(key)
-    journal:append { "attempt", key, entry.attempt, entry.from_ms, entry.to_ms, err, entry.delay,
-      frame.run.memories and frame.run.memories[key] }
+    err.stopped, err.usage, err.remedy = proof.take(frame), frame.run:take_usage(key), entry.remedy
+    journal:append_with(entry.operations or {}, { "attempt", key, entry.attempt, entry.from_ms, entry.to_ms, err, entry.delay,
+      frame.run.memories and frame.run.memories[key] }, true)
     journal:forget_inner(key)
+  elseif entry.operations then
+    keep_incident(frame.run, entry.operations)
   end
-  frame.run:notify { kind = "retry", step = key, attempt = entry.attempt, error = entry.error, delay = entry.delay, asked = asked }
+  if entry.written then entry.written() end
+  if entry.remedy and NO_ATTEMPT[entry.remedy.name] then return end
+  frame.run:notify { kind = "retry", step = key, attempt = entry.attempt, error = entry.error, delay = entry.delay, asked = asked,
+    remedy = entry.remedy and entry.remedy.name }
+end
+
+-- A step of a run with supervisors, as a definition has it: what a step asks on its way is that step's affair, what waits
+-- for people or time does not fail by itself, and a failure that supervisors have given up on is not brought to them again.
+local function supervised(frame, step, key, input)
+  local run = frame.run
+  if not run.is_supervised or not step.is_defined or step.kind.is_durable or run.is_undoing or run.rehearsal then return nil end
+  return require("weir.healing.supervision").of_step(frame, step, key, input)
+end
+
+local NOT_HEALED = { cancelled = true, conflict = true }
+
+local function decide(healing, frame, step, err, attempt)
+  if NOT_HEALED[err.code] then return nil end
+  if err.healing and not (step.pipeline and frame.run:pipeline_of(step.pipeline).supervise) then return nil end
+  local remedy, operations, written = healing:decide(err, attempt)
+  if remedy then return remedy, operations, written end
+  keep_incident(frame.run, operations)
+  written()
 end
 
 -- A step that reads streams is begun anew when what it has read is taken back; that is no attempt of its own.
@@ -148,7 +205,7 @@ end
 
 -- Attempts until one succeeds or the policy has had enough. Attempts of earlier lives count, and the delay
 -- behind them is kept. The first begins with the step, or when the draft before was refused.
-local function attempts(frame, step, key, input, asked, feedback, refused_ms)
+local function attempts(frame, step, key, input, asked, feedback, refused_ms, healing)
   local run = frame.run
   local journal = run.journal
   local failed = journal and journal:take_attempts(key)
@@ -156,29 +213,50 @@ local function attempts(frame, step, key, input, asked, feedback, refused_ms)
   if failed then
     attempt, from_ms = failed.attempt + 1, failed.again_ms
     parking.sleep_until(run, key, "retry", from_ms)
+    local err = healing and healing:resume(failed)
+    if err then return false, locate(err, key), nil, attempt - 1 end
   end
   while true do
     frame.attempt_ms = from_ms
     local ok, output, label = heard(frame, step, key, input, attempt, feedback, from_ms)
-    if ok then return true, output, label, attempt end
-    if native.cancelled() or not retry.again(step.retry, attempt, output.code) or output.mismatch then
-      return false, output, nil, attempt
+    if ok then
+      if healing then healing:succeeded() end
+      return true, output, label, attempt
     end
-    local delay = retry.delay(step.retry, attempt)
+    if native.cancelled() or output.mismatch then return false, output, nil, attempt end
+    local delay, remedy, operations, written
+    if retry.again(step.retry, attempt, output.code) then
+      delay = retry.delay(step.retry, attempt)
+    else
+      if healing then remedy, operations, written = decide(healing, frame, step, output, attempt) end
+      if not remedy then return false, output, nil, attempt end
+      delay = remedy.args.delay or 0
+    end
     local to_ms = clock.wall_ms()
     if frame.on_attempt_failed then frame.on_attempt_failed(output) end
-    keep_attempt(frame, key, asked, { attempt = attempt, from_ms = from_ms, to_ms = to_ms, error = output, delay = delay })
+    keep_attempt(frame, key, asked, { attempt = attempt, from_ms = from_ms, to_ms = to_ms, error = output, delay = delay,
+      remedy = remedy, operations = operations, written = written })
     from_ms = to_ms + math.ceil(delay * 1000)
     parking.sleep_until(run, key, "retry", from_ms)
+    local err = remedy and healing:carry_out(remedy, output)
+    if err then return false, locate(err, key), nil, attempt end
     attempt = attempt + 1
   end
 end
 
+-- The same under supervision; what remedies have changed ends with the step.
+local function healed(frame, step, key, input, asked, feedback, refused_ms)
+  local healing = supervised(frame, step, key, input)
+  if not healing then return attempts(frame, step, key, input, asked, feedback, refused_ms) end
+  local closing_it <close> = closing(function() healing:close() end) -- luacheck: ignore 211
+  return attempts(frame, step, key, input, asked, feedback, refused_ms, healing)
+end
+
 -- All drafts of a step with critics, or its only one.
 local function drafts(frame, step, key, input, asked)
-  if not step.critic then return attempts(frame, step, key, input, asked) end
+  if not step.critic then return healed(frame, step, key, input, asked) end
   return critic.review(frame, step, key, input, function(feedback, refused_ms)
-    return attempts(frame, step, key, input, asked, feedback, refused_ms)
+    return healed(frame, step, key, input, asked, feedback, refused_ms)
   end)
 end
 
@@ -293,6 +371,7 @@ local function conclude(frame, ok, output)
     return "finished", output
   end
   if output.mismatch then error(output, 0) end
+  if not code and output.healing and output.healing.set_aside then return "skipped", output end
   if not code then return "failed", output end
   if run.interrupted then error(output, 0) end
   return "cancelled", output
@@ -341,12 +420,18 @@ local function keep_written(journal, staged, ...)
   return refusal
 end
 
--- The outcome, in one transaction with what the step has written.
-local function keep_finished(frame, token, ...)
+local DISPUTES = 20 -- that arbiters settle for one step, while others write the same texts
+
+-- The outcome, in one transaction with what the step has written. An arbiter works while others may commit.
+local function keep_finished(frame, step, token, key, ...)
   local run, staged = frame.run, rawget(frame, "staged")
-  if not staged then return run.journal:finish(token, ...) end
+  if not staged then return run.journal:finish(token, key, ...) end
   frame.staged = nil
-  return one_at_a_time(run, keep_written, run.journal, staged, ...)
+  for round = 1, DISPUTES do
+    local ok, refusal = pcall(one_at_a_time, run, keep_written, run.journal, staged, key, ...)
+    if ok then return refusal end
+    if round == DISPUTES or not documents.settle(frame, step, key, staged, refusal) then error(refusal, 0) end
+  end
 end
 
 local function keep_cancelled(frame, key, asked, from_ms, to_ms, attempt, err)
@@ -370,7 +455,7 @@ local function finish(frame, step, key, input, token, asked, from_ms, to_ms, att
   local ok, refusal = pcall(function()
     local undo = undo_of(frame, step, input, output)
     if step.post then documents.post(frame, step, key, output) end
-    local refusal = keep_finished(frame, token, key, asked, "finished", from_ms, to_ms, attempt or 1, output,
+    local refusal = keep_finished(frame, step, token, key, asked, "finished", from_ms, to_ms, attempt or 1, output,
       extra_of(frame, key, label, verdict, undo))
     if undo and not refusal then frame.run:note_undo(key, undo) end
     return refusal
@@ -380,11 +465,19 @@ local function finish(frame, step, key, input, token, asked, from_ms, to_ms, att
   return "failed", locate(refusal, key)
 end
 
+-- How a call of a version on trial has ended.
+local function note_call(frame, step, key, status)
+  require("weir.healing.canary").note(frame.run, step, key, status, frame.held)
+end
+
+-- A step that nobody tries again, looks after or feeds while it runs.
+local function takes_one_attempt(run, step) return step.is_simple and not run.is_supervised and not step.from end
+
 -- Does the work and keeps what becomes of it.
 local function carry_out(frame, step, key, input, asked, token, from_ms)
   local run, journal = frame.run, frame.run.journal
   local ok, output, label, attempt, verdict
-  if step.is_simple and not step.from then
+  if takes_one_attempt(run, step) then
     ok, output, label = once(frame, step, key, input, 1)
   else
     ok, output, label, attempt, verdict = budgeted(frame, step, key, input, asked)
@@ -393,13 +486,14 @@ local function carry_out(frame, step, key, input, asked, token, from_ms)
   local status
   status, output = conclude(frame, ok, output)
   local to_ms = wall_ms()
+  if run.canaries then note_call(frame, step, key, status) end
   frame.at_ms = to_ms
   if status == "cancelled" then
     keep_cancelled(frame, key, asked, from_ms, to_ms, attempt, output)
   elseif status == "finished" then
     status, output = finish(frame, step, key, input, token, asked, from_ms, to_ms, attempt, output, label, verdict)
   end
-  if status == "failed" then
+  if status == "failed" or status == "skipped" then
     journal:finish(token, key, asked, status, from_ms, to_ms, attempt or 1, recorded_error(output),
       extra_of(frame, key, nil, verdict, nil, proof.take(frame)))
   end
@@ -407,6 +501,7 @@ local function carry_out(frame, step, key, input, asked, token, from_ms)
     run:notify { kind = "step", step = key, name = step.name, status = status, at_ms = to_ms, seconds = (to_ms - from_ms) / 1000,
       error = status ~= "finished" and output or nil, attempt = attempt }
   end
+  if status == "skipped" then return status end
   return status, output, label
 end
 
@@ -441,6 +536,7 @@ local function journaled(frame, step, key, input)
   local record, is_again = journal:recall(key, asked, step.kind.has_steps)
   if record and record[4] ~= "cancelled" then
     frame.at_ms = record[6]
+    if run.canaries then note_call(frame, step, key, record[4]) end
     return outcome_of(record)
   end
   native.check()
@@ -482,7 +578,7 @@ local function plain(frame, step, key, input)
     run:notify { kind = "step", step = key, name = step.name, status = "running", at_ms = from }
   end
   local ok, output, label, attempt
-  if step.is_simple and not step.from then
+  if takes_one_attempt(run, step) then
     ok, output, label = once(frame, step, key, input, 1)
   else
     ok, output, label, attempt = budgeted(frame, step, key, input)
@@ -495,6 +591,7 @@ local function plain(frame, step, key, input)
     run:notify { kind = "step", step = key, name = step.name, status = status, at_ms = clock.wall_ms(),
       seconds = (clock.wall_ms() - from) / 1000, error = status ~= "finished" and output or nil, attempt = attempt }
   end
+  if status == "skipped" then return status end
   return status, output, label
 end
 
@@ -525,19 +622,21 @@ local function unkept(frame, step, key, input)
   if run.plan.budget then allowance.spend(frame, key) end
   if run.plan.upgrade then frame.held = upgrade.held_for(run, key) end
   local ok, output
-  if step.is_simple and not step.from then
+  if takes_one_attempt(run, step) then
     ok, output = once(frame, step, key, input, 1)
   else
     ok, output = budgeted(frame, step, key, input, 0)
   end
   local status
   status, output = conclude(frame, ok, output)
+  if run.canaries then note_call(frame, step, key, status) end
   if status == "finished" and not frame.is_made_again and run.journal and has_written(frame) then
     status, output = keep_staged(frame, step, key, input, from_ms, output)
   end
   if status == "failed" and run.listener then
     run:notify { kind = "step", step = key, name = step.name, status = status, at_ms = wall_ms(), error = output }
   end
+  if status == "skipped" then return status end
   return status, output
 end
 
@@ -551,7 +650,7 @@ function M.run_unkept(frame, step, key)
   local run = frame.run
   if step.when and not step.when(frame.data) then return "skipped" end
   if run.journal and run.journal.has_past and not frame.is_made_again then
-    local status, value = M.recorded(frame, key)
+    local status, value = M.recorded(frame, key, step)
     if status then return status, value end
   end
   local input, message, code = step.input(frame.data)
@@ -570,13 +669,15 @@ end
 --- are data, whose version the run has pinned.
 ---@param frame table of a run with a journal
 ---@param key string
+---@param step table|nil of the plan
 ---@return "finished"|"failed"|"skipped"|nil status nil: there is none, or it was cancelled
 ---@return any value
 ---@return string|nil label
 ---@return integer|nil n of the record
-function M.recorded(frame, key)
+function M.recorded(frame, key, step)
   local record = frame.run.journal:standing(key)
   if not record then return nil end
+  if step and frame.run.canaries then note_call(frame, step, key, record[4]) end
   frame.at_ms = record[6]
   local status, value, label = outcome_of(record)
   return status, value, label, record.n

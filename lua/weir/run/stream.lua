@@ -13,6 +13,7 @@ local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 local repetition = require "weir.run.repetition"
+local scheduler = require "weir.native.scheduler"
 
 local M = {}
 
@@ -53,7 +54,8 @@ function M.new(options, run, step, key)
   local self = setmetatable({ run = run, step = step, readers = {}, items = {}, count = 0, buffer = options.buffer or DEFAULT_BUFFER,
     on_full = options.on_full or "wait", interval = options.rate and 1 / options.rate or false, due = 0,
     on_item = false, watch = false, judge = false, from = 1, forgets = false, tell = false, blocked_s = 0, again = false,
-    unkept = false, ends = false, parts = false, is_stale = false, goes_on = false, told_as = key or false }, Stream)
+    unkept = false, ends = false, parts = false, is_stale = false, goes_on = false, told_as = key or false, late = false }, Stream)
+  if self.on_full == "spill" then self.late = {} end
   if key and run.journal then
     self.key, self.kept, self.kept_at, self.unkept = key, 0, clock.now(), 0
     if run.journal.streams[key] then recall(self, run.journal) end
@@ -72,8 +74,9 @@ end
 
 --- A channel that gets every item from now on. What the stream has already, `weir.run.sources` gives.
 function Stream:subscribe()
-  local reader = channel.new(self.buffer, self.on_full)
+  local reader = channel.new(self.buffer, self.late and "wait" or self.on_full)
   self.readers[#self.readers + 1] = reader
+  if self.late then self.late[reader] = self.count + 1 end
   if self.ended then reader:close(self.reason, self.code) end
   return reader
 end
@@ -98,8 +101,35 @@ function Stream:flush()
   self.kept, self.kept_at = self.count, clock.now()
 end
 
+-- Gives a reader's channel the items that it has room for, and its end behind the last one; whether the reader is there.
+local function fill(self, reader)
+  while self.late[reader] <= self.count do
+    local sent, _, code = reader:try_send(self.items[self.late[reader]])
+    if not sent then return code == "full" end
+    self.late[reader] = self.late[reader] + 1
+  end
+  if self.ended then reader:close(self.reason, self.code) end
+  return true
+end
+
+--- Of a stream that spills: what a reader's channel has had no room for stands in the list of items, and comes into the channel
+--- as soon as there is room. Whoever sends and whoever reads calls this; either may lose the processor anywhere. Does not wait.
+---@param reader userdata
+---@return boolean is_there
+function Stream:refill(reader)
+  return scheduler.atomic(fill, self, reader)
+end
+
+--- How many items a reader has yet to read. Does not wait.
+---@param reader userdata  one of `readers`
+---@return integer
+function Stream:depth(reader)
+  return reader:stats().count + (self.late and self.count + 1 - self.late[reader] or 0)
+end
+
 -- A reader that is behind keeps the step waiting; how long, is known.
 local function send(self, reader, item)
+  if self.late then return self:refill(reader) end
   local sent, _, code = reader:try_send(item)
   if sent or code ~= "full" then return sent end
   local from = clock.now()
@@ -149,6 +179,7 @@ local function rewind(self, valid)
   end
   local before = self.count
   truncate(self, valid)
+  for reader in pairs(self.late or {}) do self.late[reader] = valid + 1 end -- what holds, its end reads in the list
   for _, one in ipairs(self.ends or {}) do one:take_back(valid, before) end
   local run = self.run
   if run and run.listener then
@@ -179,8 +210,8 @@ function Stream:emit(item)
   end
   if self.interval then pace(self) end
   local count = self.count + 1
-  self.count = count
   if not self.forgets then self.items[count] = item end
+  self.count = count
   if self.on_item then self.on_item() end
   if self.unkept then keep(self, count) end
   if self.tell then self.tell(item) end
@@ -284,7 +315,9 @@ function Stream:close(reason, code)
   if self.ended then return end
   ongoing[self] = nil
   self.ended, self.reason, self.code = true, reason, code
-  for _, reader in ipairs(self.readers) do reader:close(reason, code) end
+  for _, reader in ipairs(self.readers) do
+    if self.late then self:refill(reader) else reader:close(reason, code) end
+  end
   local run = self.run
   if run and run.listener then
     if self.count > 0 and self.told_as then note_spoken(self) end

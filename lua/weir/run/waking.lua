@@ -112,14 +112,15 @@ end
 ---@param engine weir.Engine
 ---@param question_id string
 ---@param decision table {decision, by, answer, comment, hash, via}
+---@param always (fun(): table[])|nil  operations for the same transaction, whatever becomes of the question
 ---@return table|nil record
 ---@return string state "decided", "open"; or the message
 ---@return integer|string|nil missing or the code
 ---@return table|nil winner
-function M.decide(engine, question_id, decision)
+function M.decide(engine, question_id, decision, always)
   local asked = approval.get(engine.store, question_id)
   local function decide()
-    return approval.decide(engine.store, question_id, decision, { groups = engine.project.settings.groups,
+    return approval.decide(engine.store, question_id, decision, { groups = engine.project.settings.groups, always = always,
       operations = function(decided) return { keeping.wake_operation(decided.run) } end })
   end
   if not asked then return decide() end

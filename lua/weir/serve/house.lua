@@ -6,10 +6,12 @@ local digest = require "weir.native.hash"
 local failure = require "weir.failure"
 local clock = require "weir.port.clock"
 local event_log = require "weir.event.log"
+local incident = require "weir.healing.incident"
 local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local outbox = require "weir.outbox"
 local queue = require "weir.queue"
+local tend = require "weir.approval.tend"
 local upkeep = require "weir.upkeep"
 local workspace = require "weir.workspace"
 
@@ -20,6 +22,7 @@ local ROUNDS_OF_PRUNE = 10 -- after which runs are looked at; the first time one
 local SWEEP = 86400 -- seconds after which what nothing refers to is looked for although no run went
 local ROOM = 20 -- seconds that a published event waits for room in a pipeline's queue before it comes again
 local PAUSE = 0.01 -- seconds between two batches
+local LINKS_KEPT_MS = 7 * 86400000 -- after they expired, so that they are told from what never was one
 local EVENT_TYPE = "application/cloudevents+json"
 
 ---@class weir.House
@@ -79,7 +82,9 @@ local function tidy(host)
   local removed, message, code = queue.expire(host.store, now_ms)
   if removed == nil then failure.raise(code or "failed", "%s", message) end
   workspace.expire(host.store, now_ms)
+  incident.expire(host.store, now_ms)
   event_log.expire(host.store, now_ms - event_log.KEPT * 1000)
+  tend.forget_links(host.store, now_ms - LINKS_KEPT_MS)
 end
 
 local REMOVED = { "runs", "definitions", "modules", "documents", "blobs" }

@@ -2,6 +2,7 @@
 --- serves those who talk to it until it is stopped. The one owner of what it opens: everything ends with `stop`.
 
 local bucket = require "weir.serve.bucket"
+local canary = require "weir.healing.canary"
 local clock = require "weir.port.clock"
 local engine_of = require "weir.run.engine"
 local failure = require "weir.failure"
@@ -11,6 +12,7 @@ local intake_of = require "weir.event.intake"
 local native = require "weir.native.scheduler"
 local project_of = require "weir.project"
 local recovery = require "weir.run.recovery"
+local reminders = require "weir.serve.reminders"
 local schedules = require "weir.serve.schedules"
 local settings_of = require "weir.settings"
 local task = require "weir.task"
@@ -55,10 +57,17 @@ local function log_run(self, event, run)
   self.log:record(ENDS[event.status] or "info", "run " .. event.status, fields)
 end
 
+-- What is for people is in the log, whatever becomes of the run.
+local function log_incident(self, event, run)
+  self.log:warn("incident escalated", { incident = event.incident, kind = event.incident_kind, run = run.id, pipeline = run.plan.name,
+    step = event.step, code = event.code, error = event.message, reason = event.reason })
+end
+
 local function observe(self)
   return function(event, run)
     self.feed:of_run(event, run)
     for watcher in pairs(self.watchers[run.id] or {}) do watcher(event, run) end
+    if event.kind == "incident" and event.state == "escalated" then log_incident(self, event, run) end
     if event.kind ~= "run" then return end
     log_run(self, event, run)
     if self.idle and next(self.engine.live) == nil then self.idle:wake() end
@@ -214,6 +223,12 @@ local function open_all(self, options)
   self.feed = feed_of.new { boot_ms = self.started_ms }
   self.engine = engine_of.new(self.project, self.store)
   self.engine.observe, self.engine.log = observe(self), self.log
+  self.engine.on_incident = function(incident)
+    self.log:warn("incident " .. incident.state, { incident = incident.id, kind = incident.kind, pipeline = incident.pipeline,
+      error = incident.message, remedy = incident.remedy and incident.remedy.name })
+    self.feed:publish("incident", { pipeline = incident.pipeline, run = incident.run, incident = incident.id, incident_kind = incident.kind,
+      state = incident.state, remedy = incident.remedy and incident.remedy.name, message = incident.message, code = incident.code })
+  end
   self.engine.on_tools_changed = function(server)
     self.log:info("the tools of an mcp server have changed", { server = server })
     self.feed:publish("tools_changed", { server = server })
@@ -224,6 +239,7 @@ local function open_all(self, options)
   self.house = house.start(self)
   follow_upgrades(self)
   self.schedules = schedules.start(self)
+  self.reminders = reminders.start(self)
   open_watch(self, options)
   open_http(self, options)
   if options.triggers ~= false then self.triggers = triggers_of.start(self) end
@@ -261,6 +277,23 @@ function Host:reload(via)
   return require("weir.registry.reload").all(self.project.registry, { via = via or "cli", action = "reload" })
 end
 
+-- What a reload has changed begins on trial, where the project says so. What has no version before simply serves.
+local function try_reloaded(self, report)
+  local setting = self.settings.canary
+  if not setting or report.action and report.action ~= "reload" then return end
+  for _, one in ipairs(report.reloaded) do
+    if one.from and one.to and one.from ~= one.to then
+      native.spawn_root(function()
+        local ok, err = pcall(canary.start, self.engine, one.name, { percent = setting.percent, policy = setting.policy,
+          options = setting.options, by = "weir", via = "reload" })
+        if ok then return self.log:info("a version is on trial", { name = one.name, version = one.to, percent = setting.percent }) end
+        native.recover()
+        self.log:warn("a version could not be put on trial, and serves", { name = one.name, error = failure.of(err).message })
+      end)
+    end
+  end
+end
+
 --- Tells the log and the feed what was reloaded, and what could not be.
 ---@param report { reloaded: table[], failed: table[] }
 function Host:tell_reload(report)
@@ -273,6 +306,7 @@ function Host:tell_reload(report)
     self.log:info("reloaded", one)
     self.feed:publish("reload", one)
   end
+  try_reloaded(self, report)
 end
 
 -- Stopping ------------------------------------------------------------------------------------------
@@ -301,6 +335,7 @@ local function close_rest(self)
   end_task(self.recovery)
   end_task(self.upgrades)
   if self.schedules then self.schedules:close() end
+  if self.reminders then self.reminders:close() end
   if self.triggers then self.triggers:close() end
   if self.service then self.service:close() end
   if self.house then self.house:close() end

@@ -103,8 +103,9 @@ function Trial:life(args, store, kill)
   return result
 end
 
-function Trial:shown(store)
-  local result = self:life({ "show", "last" }, store)
+-- The newest run is what is compared: of a pipeline that reflects on its runs that is what reflects.
+function Trial:shown(store, run)
+  local result = self:life({ "show", run or "last" }, store)
   return result.status == 0 and run_line(result, "weir show") or nil
 end
 
@@ -114,7 +115,7 @@ local ENDED = { finished = true, failed = true, cancelled = true, quarantined = 
 function Trial:lost(killed, store)
   local said = line_of(killed)
   if not said or not ENDED[said.status] then return nil end
-  local kept = self:shown(store)
+  local kept = self:shown(store, said.run)
   if not kept then return "the run was reported as ended, and the store does not know it" end
   if kept.status ~= said.status then
     return ("the run was reported as ended, and the store says '%s': an acknowledgement before the commit"):format(kept.status)

@@ -4,6 +4,7 @@
 
 local admission = require "weir.trigger.admission"
 local clock = require "weir.port.clock"
+local controls = require "weir.healing.controls"
 local drain = require "weir.trigger.drain"
 local failure = require "weir.failure"
 local gate = require "weir.gate"
@@ -20,6 +21,7 @@ local M = {}
 local LEASE, EXTEND = 60, 20 -- seconds
 local ATTEMPTS = 5
 local PATIENCE = 3600
+local LOOK = 1 -- seconds after which it is seen that a supervisor's remedy does not hold any more
 local BROKEN = 10 -- seconds after which a pipeline that cannot be loaded is looked at again
 local NAME_MAX = 60
 
@@ -234,6 +236,7 @@ local function refused(self, item, raised)
   local err = failure.of(raised)
   if err.code == "closed" or err.code == "cancelled" then return give_back(self, item, nil, { is_uncounted = true }) end
   if type(raised) == "table" and rawget(raised, "is_of_pipeline") then return give_back(self, item, BROKEN, { is_uncounted = true }) end
+  if controls.paused(self.store, self.pipeline) then return give_back(self, item, LOOK, { is_uncounted = true }) end
   if IS_LAST[err.code] or item.attempt >= ATTEMPTS then return bury(self, item, err) end
   give_back(self, item, retry.delay(self.backoff, item.attempt), { error = err })
 end
@@ -321,11 +324,20 @@ local function picker(self)
   return is_limited and function(candidates) return native.atomic(pick, self, candidates) end or nil
 end
 
+-- How many may be at work at once, and whether a supervisor has said so, for now.
+local function limit_of(self)
+  if controls.paused(self.store, self.pipeline) then return 0, true end
+  local limit = controls.concurrency(self.store, self.pipeline)
+  return math.min(self.settings.concurrency, limit or math.maxinteger), limit ~= nil
+end
+
 local function await_turn(self)
-  while self.active >= self.settings.concurrency do
+  local limit, is_held = limit_of(self)
+  while self.active >= limit do
     self.turn = native.waiter()
-    self.turn:wait(("a turn of '%s'"):format(self.pipeline))
+    self.turn:wait(("a turn of '%s'"):format(self.pipeline), is_held and LOOK or nil)
     self.turn = nil
+    limit, is_held = limit_of(self)
   end
 end
 

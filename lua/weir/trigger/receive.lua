@@ -13,7 +13,7 @@ local M = {}
 
 local PAGE = 100
 
-local FROM_OUTSIDE = { api = true, hook = true, cli = true, run = true }
+local FROM_OUTSIDE = { api = true, hook = true, cli = true, run = true, approval = true }
 
 ---@class weir.Receiver : weir.Subscriber
 local Receiver = {}

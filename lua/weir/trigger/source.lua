@@ -12,10 +12,12 @@ local json = require "weir.native.json"
 local log = require "weir.event.log"
 local native = require "weir.native.scheduler"
 local task = require "weir.task"
+local tree = require "weir.healing.tree"
 
 local M = {}
 
 local BACKOFF, BACKOFF_MAX, CALM = 1, 60, 60 -- seconds; after so many without a failure the first pause is short again
+local RESTARTS, PERIOD = 3, 300 -- in so many seconds: more than that are for a person
 local TOGETHER = 100 -- events of one transaction
 local TEXT_MAX, ID_MAX = 8192, 512
 
@@ -132,6 +134,20 @@ local function watch(_, self)
   entry.module.watch(self.ctx, function(event) self:sink(event) end)
 end
 
+-- A watcher that is started again and again is for a person; one incident is enough until it has been well for a while.
+local function count_restart(self, err)
+  local now = clock.now()
+  self.restarts = self.restarts or {}
+  local is_too_many = tree.is_too_many(self.restarts, now, RESTARTS, PERIOD)
+  self.restarts[#self.restarts + 1] = now
+  if #self.restarts > RESTARTS then table.remove(self.restarts, 1) end
+  if not is_too_many or self.is_given_up then return end
+  self.is_given_up = true
+  require("weir.healing.desk").raise(self.host.engine, require("weir.healing.supervision").of_engine(self.host.engine),
+    { kind = "watcher", code = err.code, message = ("source '%s': %s"):format(self.rules.id, err.message), pipeline = self.line.pipeline,
+      agent = "watchers/" .. self.rules.watcher, agent_version = self.version })
+end
+
 local function report(self, err, pause)
   self.status, self.trouble = "failing", err.message
   self.host.log:warn("a source failed and is started again", { source = self.rules.id, code = err.code, error = err.message,
@@ -149,8 +165,13 @@ local function keep_watching(self)
       return
     end
     native.recover()
-    if clock.now() - from > CALM then pause = BACKOFF end
+    if clock.now() - from > CALM then pause, self.is_given_up = BACKOFF, nil end
     report(self, failure.of(result), pause)
+    local told, why = pcall(count_restart, self, failure.of(result))
+    native.check()
+    if not told then
+      self.host.log:error("an incident could not be written", { source = self.rules.id, error = failure.of(why).message })
+    end
     clock.sleep(pause)
     pause = math.min(BACKOFF_MAX, pause * 2)
   end

@@ -7,6 +7,7 @@ local journal = require "weir.run.journal"
 local keeping = require "weir.run.keeping"
 local native = require "weir.native.scheduler"
 local pages = require "weir.upkeep.pages"
+local ladder = require "weir.approval.ladder"
 local question = require "weir.approval.question"
 local starts = require "weir.run.starts"
 local event_waits = require "weir.event.waits"
@@ -37,6 +38,8 @@ local function read_questions(state)
       list[#list + 1] = { step = asked.step, kind = found.value.kind or "approval", id = found.key, name = asked.title,
         since_ms = found.value.asked_ms, due_ms = found.value.due_ms }
       state.open[asked.run] = list
+      local next_ms = ladder.next_ms(found.value.ladder, found.value.due_ms)
+      if next_ms then must(state.store:put(question.timers, question.timer_key(next_ms, found.key), 1)) end
     else
       note(state, "approval " .. found.key, "its record is damaged")
     end

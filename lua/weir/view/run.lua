@@ -42,7 +42,7 @@ local function plans_of(record)
   return list
 end
 
---- A run with its input, StepData and steps, and the plans that steps have made.
+--- A run with its input, StepData and steps, the plans that steps have made, and what was proposed after it, if anything was.
 ---@param record weir.view.Record
 ---@return table
 function M.whole(record)
@@ -52,6 +52,10 @@ function M.whole(record)
   line.of = shape.of(record.of)
   line.plans, line.steps = plans_of(record), json.list {}
   for index, step in ipairs(record.steps) do line.steps[index] = M.step(step) end
+  if record.candidates and #record.candidates > 0 then
+    line.candidates = json.list {}
+    for index, one in ipairs(record.candidates) do line.candidates[index] = require("weir.view.candidates").shape(one) end
+  end
   return line
 end
 

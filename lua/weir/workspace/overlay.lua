@@ -32,6 +32,7 @@ local function loaded(store, value)
     local whole = {}
     for field, inner in pairs(edit) do whole[field] = inner end
     whole.value, whole.blob = record.value(store, edit), nil
+    if edit.base then whole.base = record.value(store, edit.base) end
     list[place] = whole
   end
   return { base = value.base, expected = value.expected, edits = list }
@@ -64,7 +65,12 @@ local function packed(item, list, operations)
     local own = {}
     for field, inner in pairs(edit) do own[field] = inner end
     own.value = nil
-    if edit.value ~= nil then record.place(names.document(item.scope, item.name), own, edit.value, operations) end
+    local where = names.document(item.scope, item.name)
+    if edit.value ~= nil then record.place(where, own, edit.value, operations) end
+    if edit.base then
+      own.base = {}
+      record.place(where, own.base, edit.base, operations)
+    end
     small[place] = own
   end
   return small

@@ -157,21 +157,41 @@ local function buffer(self, scope, name, edit, expected)
   local held = before and before.expected
   if held and expected and held ~= expected then error(plan.conflict(scope, name, expected, held), 0) end
   self.buffer[key] = { scope = scope, name = name, edits = edits.add(scope, name, before and before.edits or {}, edit),
-    expected = held or expected }
+    expected = held or expected, arbiter = edit.arbiter or before and before.arbiter }
+  edit.arbiter = nil
+end
+
+-- The text that a change was made from, as the view sees it.
+local function base_of(self, scope, name, where, version)
+  local found
+  if version then
+    found = sight.version(self, scope, name, version)
+    if not found then failure.raise("not_found", "%s: there is no version %d to change", where, version) end
+  else
+    found = sight.look_up(self, scope, name, true)
+  end
+  if not found then return "" end
+  if type(found.value) ~= "string" then
+    failure.raise("invalid", "%s: 'text' merges texts, got %s", where, values.show(found.value))
+  end
+  return found.value
 end
 
 --- Posts a document: puts a new version in the place of what there is or, with `merge`, merges a value into
 --- it: `append` a list to a list, `counter` a number to a number, `set` a list to a list without what is
---- there already (by JSON's equality). Merges are applied to the latest version when the view is committed,
+--- there already (by JSON's equality), `text` what was changed of a text, by lines, against the text that this
+--- view sees. Merges are applied to the latest version when the view is committed,
 --- so that writers side by side lose nothing, and keep type and tags where none are given. Nothing reaches
 --- the store before the commit. Does not wait. Raises `invalid` for what is no plain data or does not fit
 --- the merge, `limit` for a name above 200 bytes, a value above 16 MiB, more than 32 tags, a century, and `conflict`
---- when two versions are expected of one document.
+--- when two versions are expected of one document. The commit raises `conflict` where two changed the same lines
+--- of a text; in a step, `arbiter` names the agent that is asked instead.
 ---@param name string 1 to 200 bytes without control characters
 ---@param value any plain data
 ---@param options { type: string|nil, tags: string[]|nil, scope: "run"|"pipeline"|"project"|nil, ttl: number|string|nil,
----  version: integer|nil, merge: "append"|"counter"|"set"|nil }|nil ttl: seconds, or a duration such as "7d"; version: what has to be
----  the latest version at the commit, 0 for none
+---  version: integer|nil, merge: "append"|"counter"|"set"|"text"|nil, base: integer|nil, arbiter: string|nil }|nil
+---  ttl: seconds, or a duration such as "7d"; version: what has to be the latest version at the commit, 0 for none; base: of a
+---  text, the version it was made from, instead of what this view sees; arbiter: of a text, who settles a conflict
 function View:post(name, value, options)
   options = options or {}
   names.check_name(name)
@@ -179,11 +199,18 @@ function View:post(name, value, options)
   local where, now_ms = names.document(scope, name), clock.wall_ms()
   local kind = options.merge or "put"
   if kind ~= "put" and not edits.is_merge(kind) then
-    failure.raise("invalid", "%s: merge must be append, counter or set, got '%s'", where, tostring(kind))
+    failure.raise("invalid", "%s: merge must be %s, got '%s'", where, edits.merges, tostring(kind))
+  end
+  if options.arbiter ~= nil and kind ~= "text" then
+    failure.raise("invalid", "%s: an arbiter settles conflicts of texts: it needs merge = 'text'", where)
+  end
+  if options.base ~= nil and (kind ~= "text" or math.type(options.base) ~= "integer" or options.base < 1) then
+    failure.raise("invalid", "%s: base is the version that a text was made from, an integer from 1: it needs merge = 'text'", where)
   end
   local edit = { kind = kind, value = (record.copy(where, value)), type = names.check_word(options.type, where .. ": its type"),
     tags = names.check_tags(options.tags, name), author = self.author, run = self.run, step = self.step, at_ms = now_ms,
-    expires_ms = expires(now_ms, options.ttl, where) }
+    expires_ms = expires(now_ms, options.ttl, where), arbiter = names.check_word(options.arbiter, where .. ": its arbiter"),
+    base = kind == "text" and base_of(self, scope, name, where, options.base) or nil }
   buffer(self, scope, name, edit, check_version(options, where))
 end
 
@@ -252,6 +279,32 @@ function View:operations()
     self.planned = plan.add(self.store, items, operations)
   end
   return operations
+end
+
+--- Who settles a conflict that a commit of this view met. Does not wait.
+---@param err any what was raised
+---@return string|nil arbiter the agent's name; nil: nobody, or the conflict is another one
+---@return string|nil key of what is disputed, for `settle`
+function View:arbiter_of(err)
+  local details = type(err) == "table" and err.code == "conflict" and err.details
+  if not details or not details.conflicts then return nil end
+  for key, item in pairs(self.buffer) do
+    if item.arbiter and names.document(item.scope, item.name) == details.document then return item.arbiter, key end
+  end
+end
+
+--- Takes the text that an arbiter gave in the place of what was disputed. Another writer may be faster again. Does
+--- not wait.
+---@param key string
+---@param err table
+---@param text string
+---@return boolean is_settled
+function View:settle(key, err, text)
+  local item = self.buffer[key]
+  local list = edits.settle(item.edits, err.details, text)
+  if not list then return false end
+  self.buffer[key] = { scope = item.scope, name = item.name, edits = list, expected = item.expected, arbiter = item.arbiter }
+  return true
 end
 
 --- Says that the operations are in the store: the view is clean, goes on to see what it wrote, and those

@@ -25,22 +25,35 @@ function verdict(approval) {
   return `${verb(approval.decision)}${by}, ${moment(approval.decided_at)}${last?.comment ? `: ${visible(last.comment)}` : ""}`;
 }
 
+const weight = (approval) => approval.given.reduce((sum, one) => sum + (one.weight ?? 1), 0);
+
+// How often people were reminded, and how far it went up.
+function course({ ladder }) {
+  if (!ladder) return "";
+  return [ladder.reminded > 0 && `reminded ${ladder.reminded}`, ladder.escalated > 0 && `escalated ${ladder.escalated}`].filter(Boolean).join(", ");
+}
+
 // pick: the box that chooses it for a decision on several.
 function row(approval, isPicked, pick) {
   const box = h("input", { type: "checkbox", checked: isPicked, tabindex: "-1", "aria-label": `choose ${visible(approval.title ?? approval.step)}`, onchange: () => pick(approval) });
   return h("div", { class: `approval${isPicked ? " picked" : ""}` }, h("label", { class: "pick" }, box), h("span", { class: "title" }, visible(approval.title ?? approval.step)),
-    h("span", { class: "sub" }, `${approval.pipeline} / ${visible(approval.step)}`, approval.quorum > 1 && ` · ${approval.given.length} of ${approval.quorum}`),
+    h("span", { class: "sub" }, `${approval.pipeline} / ${visible(approval.step)}`, approval.quorum > 1 && ` · ${weight(approval)} of ${approval.quorum}`, course(approval) && ` · ${course(approval)}`),
     h("span", { class: "due" }, approval.due_at ? `◷ ${ago(approval.due_at)}` : ""));
 }
 
 function people(approval) {
-  const who = approval.who?.length > 0 ? approval.who.map(visible).join(", ") : "anybody";
+  const instead = (approval.delegated ?? []).map((one) => `; ${visible(one.to)} in the place of ${visible(one.by)}`).join("");
+  const who = (approval.who?.length > 0 ? approval.who.map(visible).join(", ") : "anybody") + instead;
+  if (approval.weights) {
+    const weights = Object.entries(approval.weights).map(([name, one]) => `${visible(name)} ${one}`).join(", ");
+    return `${who}; who approve have to weigh ${approval.quorum} together (${weights}, others 1)`;
+  }
   return approval.quorum > 1 ? `${who}; ${approval.quorum} different people have to approve` : who;
 }
 
 function given(approval) {
   if (approval.given.length === 0) return null;
-  return h("ul", { class: "plain" }, approval.given.map((one) => h("li", {}, `${verb(one.decision)} by ${visible(one.by)}, `, time(one.at), one.comment && `: ${visible(one.comment)}`,
+  return h("ul", { class: "plain" }, approval.given.map((one) => h("li", {}, `${verb(one.decision)} by ${visible(one.by)}${one.on_behalf_of ? ` in the place of ${visible(one.on_behalf_of)}` : ""}, `, time(one.at), one.comment && `: ${visible(one.comment)}`,
     one.answer !== null && one.answer !== undefined && copyable(one.answer))));
 }
 
@@ -105,10 +118,12 @@ function question(approval, done) {
   } }, h("h2", {}, visible(approval.title ?? approval.step)),
   facts([["pipeline", `${approval.pipeline} / ${visible(approval.step)}`], ["run", runLink(approval.run)], ["who may decide", people(approval)],
     ["due", approval.due_at && [time(approval.due_at), ` (${ago(approval.due_at)})`, approval.on_timeout && `, then ${approval.on_timeout}`]],
+    ["so far", course(approval)], ["next", approval.ladder?.next_at && time(approval.ladder.next_at)],
     ["hash", h("span", { class: "mono", title: approval.hash }, approval.hash.slice(0, 16))]]),
   approval.kind === "in_doubt" && h("p", { class: "problem" }, "? It is not known whether this step has happened. Approve: do it now."),
   approval.show !== null && h("section", {}, h("h3", {}, "Shown"), copyable(approval.show)),
   approval.input !== undefined && approval.input !== null && h("section", {}, h("h3", {}, "Input of the step"), copyable(approval.input)),
+  approval.world !== undefined && approval.world !== null && h("section", {}, h("h3", {}, "Has to be so when it goes on"), copyable(approval.world)),
   approval.given.length > 0 && h("section", {}, h("h3", {}, "Given"), given(approval)),
   approval.decision ? h("p", { class: "decided" }, `Decided: ${verdict(approval)}`)
     : h("section", {}, form && [h("h3", {}, "Answer"), form.node], editBox, h("div", { class: "field" }, h("label", { for: "comment" }, "Comment"), comment), wrong, buttons,

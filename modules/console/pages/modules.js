@@ -40,6 +40,7 @@ export function open(root, place) {
     stamp: (one) => JSON.stringify(one), open: (one) => router.go(["modules", one.kind, one.name]) });
   const detail = h("div", { class: "detail", tabindex: "-1" });
   const told = h("div", { "aria-live": "polite" });
+  root.classList.add("beside");
   root.append(head("Modules", h("div", { class: "filters" }, filter)), told, h("div", { class: "two" }, list.node, h("div", { class: "detail-box" },
     h("a", { class: "back", href: "#/modules" }, "‹ all modules"), detail)));
 

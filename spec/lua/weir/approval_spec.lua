@@ -124,7 +124,9 @@ describe("a question", function()
     assert.equal("pending", state)
     assert.same({ id = id, action = fields.action, hash = fields.hash, run = "r_0mwt3f7rmhd548dre7li", pipeline = "review", step = "release",
       version = ("0"):rep(64), title = "Publish?", show = { text = "the tide came in", amount = 1200 }, form = form, who = { "ada" },
-      initiator = "bob", quorum = 1, asked_ms = NOW, due_ms = NOW + HOUR, on_timeout = "reject", kind = "approval", given = {} }, record)
+      initiator = "bob", quorum = 1, asked_ms = NOW, due_ms = NOW + HOUR, on_timeout = "reject", kind = "approval", given = {},
+      first_lsn = record.first_lsn }, record)
+    assert.equal("integer", math.type(record.first_lsn))
   end)
 
   it("leaves no byte for what is absent, usual, or said by the action", function()

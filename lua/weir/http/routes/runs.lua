@@ -94,8 +94,11 @@ local function show(call)
   local has_ended = HAS_ENDED[row.status]
   local text = has_ended and bodies:get(id)
   if text then return 200, text end
-  local whole = run_view.whole(record_of.load(call.host.store, id, call.host.engine.live))
-  if not has_ended or whole.ended_at == json.null then return 200, whole end
+  local record = record_of.load(call.host.store, id, call.host.engine.live)
+  record.candidates = require("weir.view.candidates").of_run(call.host.store, record)
+  local whole = run_view.whole(record)
+  local goes_on = record.normal and record.normal.reflect ~= nil -- what is proposed after it is still to come
+  if not has_ended or goes_on or whole.ended_at == json.null then return 200, whole end
   local message
   text, message = json.encode(whole)
   if not text then failure.raise("corrupt", "run %s cannot be written as JSON: %s", id, message) end

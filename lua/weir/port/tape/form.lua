@@ -132,4 +132,17 @@ function M.request(request)
     header_of(headers, "accept"), header_of(headers, "content-type"), body or "")) }
 end
 
+--- All that is left of a transfer. Waits.
+---@param transfer { read: fun(self): string?, string?, string? }
+---@return string|nil bytes nil, message, code
+function M.all(transfer)
+  local parts = {}
+  while true do
+    local piece, message, code = transfer:read()
+    if message then return nil, message, code end
+    if not piece then return table.concat(parts) end
+    parts[#parts + 1] = piece
+  end
+end
+
 return M

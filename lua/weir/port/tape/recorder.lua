@@ -77,15 +77,7 @@ function Transfer:read(most)
   return nil, message, code
 end
 
-function Transfer:all()
-  local parts = {}
-  while true do
-    local piece, message, code = self:read()
-    if message then return nil, message, code end
-    if not piece then return table.concat(parts) end
-    parts[#parts + 1] = piece
-  end
-end
+Transfer.all = form.all
 
 function Transfer:close()
   finish(self.exchange, "closed")

@@ -14,12 +14,15 @@ local function check_input(plan, input, key)
 end
 
 function M.execute(frame, step, key, input)
-  local plan = frame.run:pipeline_of(step.pipeline)
+  local shared = frame.planned
+  local plan = shared and shared.child and shared:child(step.pipeline) or frame.run:pipeline_of(step.pipeline)
   local data = { input = check_input(plan, input, key), run = frame.data.run, workspace = frame.data.workspace }
   local inner = frames.inner(frame, key .. "/", data)
+  inner.pipeline = { plan = plan, prefix = key .. "/" }
+  if plan.supervise then frame.run.is_supervised = true end -- a flow finds out as it goes
   inner.depth = (frame.depth or 0) + 1
   if inner.depth > 32 then failure.raise("limit", "step '%s': pipelines call each other more than 32 levels deep", key) end
-  if plan.flow then return frame.run.run_flow(inner, plan, data.input) end
+  if plan.flow then return frame.run.run_flow(frames.leave_trial(inner), plan, data.input) end
   return group.output_of(inner, plan.body)
 end
 

@@ -8,6 +8,7 @@
 
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
+local frames = require "weir.run.frame"
 local items_of = require "weir.run.map.items"
 local json = require "weir.native.json"
 local memo = require "weir.run.map.memo"
@@ -294,7 +295,8 @@ end
 local function item_frame(self, item, index, prefix)
   local outer = self.frame
   return { run = outer.run, prefix = prefix, data = setmetatable({ item = item, index = index }, self.around), branch = outer.branch,
-    branch_of = outer.branch_of, planned = outer.planned, on_attempt_failed = self.on_attempt_failed, began_ms = nil,
+    branch_of = outer.branch_of, planned = outer.planned, held = frames.held_in(outer),
+    on_attempt_failed = self.on_attempt_failed, began_ms = nil,
     attempt_ms = false, draft = false,
     scopes = false, current = false, staged = nil, stopped = nil }
 end
@@ -428,6 +430,15 @@ local function note_summary(self)
     recalled = self.recalled, failures = json.list(self.failures) } }
 end
 
+-- A supervisor may have fewer items worked on at once, those of this map too.
+local function supervise(self)
+  local run = self.frame.run
+  local limit = require("weir.healing.controls").concurrency(run.engine.store, run.plan.name)
+  if limit then self.pace:cap(limit) end
+  run.paces = run.paces or setmetatable({}, { __mode = "k" })
+  run.paces[self.pace] = true
+end
+
 local function new(frame, step, key, attempt)
   local draft = frame.draft or 1
   local self = setmetatable({ frame = frame, step = step, key = key, open = {}, first = 0, opened = 0, outputs = json.list {},
@@ -436,6 +447,7 @@ local function new(frame, step, key, attempt)
     told_s = clock.now(), from_s = clock.now(), pace = pace_of.new(step.concurrency), keeper_waiter = native.waiter(),
     tag = draft == 1 and attempt == 1 and "" or ("#%d.%d"):format(draft, attempt) }, Mapping)
   self.is_live = step.from ~= nil and frame.sources ~= nil
+  if frame.run.is_supervised then supervise(self) end
   self.on_attempt_failed = function(err) if err.code == "full" then self.pace:full() end end
   if step.reduce then self.reducer = reduce_of.new(frame, step, key, false) end
   return self

@@ -29,6 +29,14 @@ local function ease(self)
   self.decreases = self.decreases + 1
 end
 
+--- Has no more than so many run at once from now on, whatever was asked for.
+---@param limit integer
+function Pace:cap(limit)
+  self.max = math.min(self.max, limit)
+  self.min = self.min and math.min(self.min, limit)
+  self.target = math.min(self.target, limit)
+end
+
 --- Somebody said that it is too much.
 function Pace:full()
   if self.min then ease(self) end

@@ -45,7 +45,7 @@ describe("the commands for approvals", function()
       assert(store:run(run, 1):append({ "run", {} }, { status = "waiting", pipeline = "review", started_ms = NOW, ended_ms = changes.ended_ms }))
     end
     assert(store:batch(approval.ask { id = id, action = action, asked_ms = changes.asked_ms or NOW, who = changes.who, quorum = changes.quorum,
-      due_ms = changes.due_ms, on_timeout = changes.on_timeout }))
+      due_ms = changes.due_ms, on_timeout = changes.on_timeout, ladder = changes.ladder }))
     return id, hash
   end
 
@@ -90,7 +90,7 @@ describe("the commands for approvals", function()
       assert.same({ ids[5], ids[4], ids[3], ids[2], ids[1] }, seen)
       assert.matches("0 of 5", out)
       assert.not_matches("| words", out, 1, true)
-      assert.equal("weir approvals ID shows all that is asked\n", err)
+      assert.matches("^weir approvals ID shows all that is asked · weir approve %-%-all %-%-as%-of %d+ decides these and none that comes later\n$", err)
       assert.matches("| words: 1200", (select(2, run("approvals", ids[3]))), 1, true)
     end)
 
@@ -113,7 +113,8 @@ describe("the commands for approvals", function()
       assert.matches("^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%dZ$", at)
       assert.same({ id = id, run = "r_0mwt3f7rmhd548dre7li", pipeline = "review", step = "release", title = "Publish?",
         show = { text = ("x"):rep(5000) }, hash = hash, form = form, who = { "ada", "bob" }, quorum = 2, due_at = "2057-07-31T16:53:20.000Z",
-        given = { { by = "ada", decision = "approve", comment = "fine", answer = {}, hash = hash, via = "cli", at = at } } }, line)
+        given = { { by = "ada", decision = "approve", comment = "fine", answer = {}, hash = hash, via = "cli", at = at } }, as_of = line.as_of }, line)
+      assert.equal("integer", math.type(line.as_of))
       local other = support.lines((select(2, run("approvals", (ask { step = "other" }), "--json"))))[1]
       assert.same({ json.null, json.null, json.null, 1, {} }, { other.form, other.who, other.due_at, other.quorum, other.given })
     end)
@@ -278,5 +279,98 @@ describe("the commands for approvals", function()
         assert.matches("weir.lua: groups", result.stderr, 1, true)
       end
     end)
+  end)
+
+  describe("weir approve --all", function()
+    local function as_of() return support.lines((select(2, run("approvals", "--json"))))[1].as_of end
+
+    it("decides all that had been asked by then, and none that came later", function()
+      local ids = {}
+      for index = 1, 60 do ids[index] = ask { step = "s" .. index } end
+      local moment = as_of()
+      local late = ask { step = "late" }
+      local status, _, err = run("approve", "--all", "--as-of", tostring(moment), "--as", "ada")
+      assert.equal(0, status)
+      assert.matches("goes on with 60 of their runs", err)
+      for _, id in ipairs(ids) do assert.equal("approve", kept(id).decision) end
+      assert.is_nil(kept(late).decision)
+      assert.same({}, gone_on)
+    end)
+
+    it("leaves out what was changed but not asked later, such as one that was delegated", function()
+      local first, second = ask { step = "a" }, ask { step = "b" }
+      local moment = as_of()
+      assert.equal(0, (run("approvals", "delegate", first, "--to", "zoe", "--as", "ada")))
+      assert.equal(0, (run("approve", "--all", "--as-of", tostring(moment))))
+      assert.same({ "approve", "approve" }, { kept(first).decision, kept(second).decision })
+    end)
+
+    it("takes those that match, and gives programs a line for each", function()
+      local one, other = ask { step = "a", pipeline = "release" }, ask { step = "a", pipeline = "other" }
+      local status, out = run("reject", "--all", "--matching", "pipeline=release step=a", "--as-of", tostring(as_of()), "--json", "--comment", "no")
+      assert.equal(0, status)
+      assert.same({ { one, "reject" } }, { { support.lines(out)[1].id, support.lines(out)[1].decision } })
+      assert.is_nil(kept(other).decision)
+    end)
+
+    it("has the status of the worst, and says of each what became of it", function()
+      local free, bound = ask { step = "a" }, ask { step = "b", who = { "boss" } }
+      local status, _, err = run("approve", "--all", "--as-of", tostring(as_of()), "--as", "ada")
+      assert.equal(8, status)
+      assert.matches(bound .. ": not decided: .*ada may not decide this; boss may", err)
+      assert.same({ "approve", nil }, { kept(free).decision, kept(bound).decision })
+    end)
+
+    it("needs a moment of this store, and either an id or all", function()
+      local id = ask {}
+      for _, arguments in ipairs { { "--all" }, { "--all", "--as-of", "999999" }, { "--all", "--as-of", "x" }, { id, "--all", "--as-of", "1" }, {},
+        { id, "--as-of", "1" }, { "--all", "--as-of", "1", "--matching", "color=red" }, { "--all", "--as-of", "1", "--matching", "step=a step=b" } } do
+        assert.equal(2, (run("approve", table.unpack(arguments))), table.concat(arguments, " "))
+      end
+      assert.is_nil(kept(id).decision)
+    end)
+  end)
+
+  describe("weir approvals delegate", function()
+    it("has another person decide, so long as is said", function()
+      local id = ask { who = { "ada" } }
+      assert.equal(8, (run("approve", id, "--as", "zoe")))
+      local status, _, err = run("approvals", "delegate", id:sub(1, 10), "--to", "zoe", "--as", "ada", "--until", "3d")
+      assert.same({ 0, id .. ": zoe may decide in the place of ada\n" }, { status, err })
+      assert.matches("zoe in the place of ada until 2", (select(2, run("approvals", id))))
+      assert.equal(2, (run("approvals", "delegate", id, "--to", "zoe", "--as", "ada", "--until", "tomorrow")))
+      assert.equal(2, (run("approvals", "delegate", id)))
+      assert.equal(2, (run("approvals", id, "zoe")))
+      assert.equal(0, (run("approve", id, "--as", "zoe", "--detach")))
+      assert.equal("ada", kept(id).given[1].on_behalf_of)
+    end)
+  end)
+
+  describe("weir approvals link", function()
+    it("prints a URL for one person, on the host that is named", function()
+      local id = ask { who = { "ada" } }
+      local status, out, err = run("approvals", "link", id, "--for", "ada", "--expires", "2d", "--url", "https://weir.example/")
+      assert.equal(0, status)
+      assert.matches("^https://weir%.example/decide/k_%w+%.%x+\n$", out)
+      assert.matches("for ada alone, once, until 2", err)
+      assert.equal(8, (run("approvals", "link", id, "--for", "mallory")))
+      assert.equal(2, (run("approvals", "link", id)))
+      assert.equal(1, (run("approvals", "link", id, "--for", "ada", "--expires", "90d")))
+      local line = support.lines((select(2, run("approvals", "link", id, "--for", "ada", "--json"))))[1]
+      assert.same({ "ada", "/decide/" }, { line["for"], line.url:sub(1, 8) })
+    end)
+  end)
+
+  it("has happen what became due while no host lived, once, when somebody looks", function()
+    ask { step = "a" }
+    local id = ask { step = "b", who = { "ada" }, ladder = { remind = { every = 3600 }, remind_ms = NOW + 3600000,
+      escalate = { { after = 60, to = { "bob" } } }, rung_ms = NOW + 60000 } }
+    local _, out = run "approvals"
+    assert.matches("SO FAR", out)
+    assert.matches("reminded %d+, escalated 1", out)
+    local first = kept(id)
+    assert.same({ "ada", "bob" }, first.who)
+    run "approvals"
+    assert.equal(first.ladder.reminded, kept(id).ladder.reminded)
   end)
 end)

@@ -66,6 +66,21 @@ describe("weir event", function()
     end
   end)
 
+  it("captures the next event of a type, and starts nothing", function()
+    support.write(folder, "weir.lua", "return { listen = false }")
+    local host = support.start({ "serve" }, { cwd = folder })
+    assert(support.read_until(host.stdout, "repl"))
+    local capture = support.start({ "event", "capture", "--type", "parcel.*" }, { cwd = folder })
+    assert(support.read_until(capture.stderr, "waiting for the next event"))
+    weir("event", "send", "letter.sent", '{"n": 1}')
+    weir("event", "send", "parcel.sent", '{"n": 2}')
+    local event = assert(json.decode((assert(support.read_until(capture.stdout, "\n}\n")))))
+    assert.same({ "parcel.sent", { n = 2 } }, { event.type, event.data })
+    assert.equal("", weir("runs", "--json").stdout)
+    host:kill "sigterm"
+    host:wait(20)
+  end)
+
   it("refuses what it does not understand", function()
     assert.equal(2, weir("event", "send").status)
     assert.equal(2, weir("event", "log", "x", "y").status)

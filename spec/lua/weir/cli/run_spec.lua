@@ -9,7 +9,6 @@ local PIPELINES = {
   talks = 'weir.step "one" { agent = "talks" },',
   maps = 'weir.map "all" { over = weir.list { 1, 2, 3 }, weir.step "each_one" { agent = "echo", input = { n = "$.item" } } },',
   unlucky = 'weir.map "all" { over = weir.list { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 }, tolerate = 15, weir.step "each_one" { agent = "boom" } },',
-  later = 'weir.approval "ok" { title = "OK?", remind = "1d" },',
 }
 local AGENTS = {
   boom = 'function M.execute() error "it broke" end',
@@ -100,13 +99,6 @@ describe("weir run", function()
     local refusal = support.lines((select(2, support.run { "run", path, "--json" })))[1].error
     assert.same({ path, 3 }, { refusal.file, refusal.line })
     os.remove(path)
-  end)
-
-  it("refuses with status 2 what this version cannot run, and opens no store for it", function()
-    local status, _, err = support.run { "run", folder .. "/pipelines/later.lua", "--store", folder .. "/none" }
-    assert.equal(2, status)
-    assert.matches("approval with 'remind'", err)
-    assert.is_nil(require("luv").fs_stat(folder .. "/none"))
   end)
 
   it("has status 6 for a pipeline that is not there, and names the nearest", function()

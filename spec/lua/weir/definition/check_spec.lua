@@ -59,9 +59,29 @@ describe("checking names", function()
     refused("groups:\n- {name: a, agent: echo, model: fsat}\n", "model 'fsat'", 3, "fast")
     refused("groups:\n- {name: a, agent: echo, model: {policy: fare, candidates: [fast]}}\n", "policy 'fare'", 3, nil)
     refused("groups:\n- {name: a, agent: echo}\n", "supervisor 'docter'", 2, "doctor", "supervise: docter\n")
-    refused("groups:\n- {name: a, agent: echo}\n", "reflection 'tuen'", 2, "tune", "reflect: tuen\n")
+    refused("groups:\n- {name: a, agent: echo}\n", "reflection 'tuen'", 2, "tune", "reflect: {use: tuen, metric: $.output}\n")
+    refused("groups:\n- {name: a, agent: echo}\n", "critic 'rubrik' is unknown", 2, "rubric", "reflect: {use: tune, metric: rubrik}\n")
     refused("groups:\n- {name: a, agent: echo}\n", "watcher 'filse'", 3, "files", "on:\n- filse: {path: x}\n")
     refused("groups:\n- {name: a, agent: echo}\n", "policy 'fiar'", 2, "fair", "queue: {policy: fiar}\n")
+  end)
+
+  it("refuses a reflection that measures nothing, protects nothing that is there, or has examples that do not fit", function()
+    local groups = "groups:\n- {name: a, agent: echo}\n"
+    refused(groups, "metric is missing", 2, nil, "reflect: tune\n")
+    refused(groups, "metric: path '$.a' has to begin with $.output, $.input or $.usage", 2, nil, "reflect: {use: tune, metric: $.a}\n")
+    refused(groups, "metric: ", 2, nil, "reflect: {use: tune, metric: '$.output['}\n")
+    refused("groups:\n- {name: judged, agent: echo}\n", "protect: 'juged' is no step or group here", 2, "judged",
+      "reflect: {use: tune, metric: $.output, protect: juged}\n")
+    refused(groups, "examples: the pipeline does not take it", 3, nil,
+      "input: {n: integer}\nreflect: {use: tune, metric: $.output, examples: [{n: x}]}\n")
+    accepted(groups, "reflect: {use: tune, metric: $.output.score, protect: a, examples: [{n: 1}], limits: {usd: 1}}\n")
+  end)
+
+  it("refuses to reflect on a flow, which no patch can change", function()
+    local loaded, errors = load_definition("p.lua", { text = 'return require("weir").flow "f" { reflect = { use = "tune", metric = "$.output" }, '
+      .. "function() end }" })
+    assert.is_nil(loaded)
+    assert.matches("a flow is a program", errors[1].message)
   end)
 
   it("lets any critic judge and any judge criticise", function()
@@ -92,6 +112,8 @@ describe("checking names", function()
     refused("groups:\n- {name: a, map: {over: $.input.x, each: {name: a, agent: echo}}}\n", "taken by a step around it", 3)
     refused("groups:\n- {name: a, groups: [{name: b, agent: echo}]}\n- {name: b, agent: echo}\n", "taken by a step around it", 3)
     refused("groups:\n- {name: a, speculate: {branches: [{name: b, agent: echo}, {name: b, agent: files}]}}\n", "taken by another branch", 3)
+    accepted("groups:\n- {name: each, map: {over: $.input.x, each: {name: each, groups: [{name: a, agent: echo}, {name: b, agent: echo}]}}}\n")
+    refused("groups:\n- {name: each, map: {over: $.input.x, each: {name: each, agent: echo}}}\n", "taken by a step around it", 3)
     for _, name in ipairs { "input", "event", "run", "error", "workspace", "item", "index" } do
       refused(("groups:\n- {name: g, steps: [{name: %s, agent: echo}]}\n"):format(name), "a name that weir itself uses", 3)
     end

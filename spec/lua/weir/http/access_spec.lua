@@ -62,9 +62,9 @@ describe("who may use the HTTP door", function()
   -- One connection for many requests: what is refused keeps it, but for what is no HTTP.
   local function asker()
     local one = wire.connect(world.door.tcp)
-    return function(method, path, headers, body)
+    return function(method, path, headers, body, type)
       if one.ended or one.socket:is_closing() then one = wire.connect(world.door.tcp) end
-      if body then headers["Content-Type"] = "application/json" end
+      if body then headers["Content-Type"] = type or "application/json" end
       one:send(wire.request(method, path, headers, body))
       one:until_(function(bytes) return bytes:find("\r\n\r\n", 1, true) end)
       local answer = one:answer()
@@ -93,7 +93,7 @@ describe("who may use the HTTP door", function()
     for _, row in ipairs(matrix) do
       for _, name in ipairs(HOSTS) do
         for _, origin in ipairs(name[2] and ORIGINS or { ORIGINS[1], ORIGINS[2] }) do
-          local answer = ask(row[1], path_of(row[2]), { Host = name[1], Origin = origin[1] or nil }, row.body)
+          local answer = ask(row[1], path_of(row[2]), { Host = name[1], Origin = origin[1] or nil }, row.body, row.type)
           local cell = ("%s %s, Host %s, Origin %s: %s"):format(row[1], row[2], name[1], tostring(origin[1]), answer and answer.status)
           local admitted = name[2] and origin[2]
           if not name[2] then
@@ -118,7 +118,7 @@ describe("who may use the HTTP door", function()
     for _, row in ipairs(matrix) do
       if not row.streams then
         for _, state in ipairs(states) do
-          local answer = ask(row[1], path_of(row[2]), { Host = host(), Authorization = state[1] }, row.body)
+          local answer = ask(row[1], path_of(row[2]), { Host = host(), Authorization = state[1] }, row.body, row.type)
           local cell = ("%s %s with %s: %d"):format(row[1], row[2], state[2] or "no token", answer.status)
           local may = row[3] == "public" or row[3] == "signed" or state[2] and MAY[state[2]]:find(row[3], 1, true) ~= nil
           if not may and not state[2] then

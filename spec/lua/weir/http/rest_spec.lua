@@ -46,6 +46,22 @@ describe("the HTTP door", function()
       assert.equal("approve", ask("GET", "/api/approvals/" .. asked.id).value.decision)
     end)
 
+    local function ids_of(page)
+      local ids = {}
+      for index, one in ipairs(page.items) do ids[index] = one.id end
+      return ids
+    end
+
+    it("has another person decide in one's place", function()
+      local asked = waiting "delegated"
+      local answer = ask("POST", "/api/approvals/" .. asked.id .. "/delegate", { to = "zoe", by = "ada", ["until"] = "2100-01-01T00:00:00Z" })
+      assert.same({ 200, "ada", "zoe" }, { answer.status, answer.value.delegated[1].by, answer.value.delegated[1].to })
+      assert.equal(422, ask("POST", "/api/approvals/" .. asked.id .. "/delegate", { to = "zoe", ["until"] = "soon" }).status)
+      assert.equal(422, ask("POST", "/api/approvals/" .. asked.id .. "/delegate", { to = "ada", by = "ada" }).status)
+      assert.equal(200, ask("POST", "/api/approvals/" .. asked.id, { decision = "approve", by = "zoe" }).status)
+      assert.equal(409, ask("POST", "/api/approvals/" .. asked.id .. "/delegate", { to = "zoe", by = "ada" }).status)
+    end)
+
     it("refuses the second decision and says who was first", function()
       local asked = waiting "draft 2"
       assert.equal(200, ask("POST", "/api/approvals/" .. asked.id, { decision = "reject", by = "ada" }).status)
@@ -64,21 +80,26 @@ describe("the HTTP door", function()
       assert.equal(200, ask("POST", "/api/approvals/" .. asked.id, { decision = "reject" }).status)
     end)
 
-    it("decides many at once, if they are those that were listed", function()
+    it("decides many at once as of the moment at which they were listed, and none that came later", function()
       local ids = {}
       for n = 1, 3 do ids[n] = select(2, waiting("many " .. n)) end
       local page = ask("GET", "/api/approvals?pipeline=ask").value
       assert.equal(3, #page.items)
       local _, late = waiting "many 4"
       local where = { pipeline = "ask" }
-      assert.equal(409, ask("POST", "/api/approvals", { decision = "approve", where = where, snapshot = page.snapshot }).status)
-      page = ask("GET", "/api/approvals?pipeline=ask").value
+      assert.equal(200, ask("POST", "/api/approvals/" .. ids_of(page)[1], { decision = "reject" }).status)
       local done = ask("POST", "/api/approvals", { decision = "approve", where = where, snapshot = page.snapshot })
-      assert.same({ 200, 4 }, { done.status, #done.value.items })
+      assert.same({ 200, 2 }, { done.status, #done.value.items })
       for _, item in ipairs(done.value.items) do assert.equal("approve", item.decision) end
-      ids[4] = late
-      for _, id in ipairs(ids) do assert.equal("approve", ended(id).output.decision) end
-      assert.equal(json.null, ask("GET", "/api/approvals?limit=1&cursor=a_0").value.snapshot)
+      for _, id in ipairs(ids) do ended(id) end
+      local left = ask("GET", "/api/approvals?pipeline=ask").value
+      assert.same({ 1, late }, { #left.items, left.items[1].run })
+      assert.equal(0, #ask("GET", "/api/approvals?pipeline=ask&snapshot=" .. page.snapshot).value.items)
+      done = ask("POST", "/api/approvals", { decision = "approve", where = { pipeline = "ask", step = "release" }, snapshot = left.snapshot })
+      assert.equal(1, #done.value.items)
+      for _, wrong in ipairs { "x", "999999999999999999", "" } do
+        assert.equal(422, ask("POST", "/api/approvals", { decision = "approve", where = where, snapshot = wrong }).status)
+      end
     end)
 
     it("decides several that are named, each as it was shown, and none that came later", function()
@@ -260,6 +281,29 @@ describe("the HTTP door", function()
       for line in answer.body:gmatch "weir_step_duration_seconds_bucket[^\n]+" do assert.matches('le="[%d.+Inf]+"', line) end
     end)
 
+    it("counts how full streams between steps are, and how long steps waited for their readers", function()
+      local support = dofile "spec/lua/weir/cli/support.lua"
+      support.write(world.folder, "modules/agents/talk.lua", [[
+return { kind = "agent", name = "talk", api = 1, execute = function(ctx) for i = 1, 20 do ctx:emit(i) end return true end }
+]])
+      support.write(world.folder, "modules/agents/slow.lua", [[
+return { kind = "agent", name = "slow", api = 1, execute = function(ctx) for _ in ctx:items() do ctx:sleep(0.02) end return true end }
+]])
+      support.write(world.folder, "pipelines/streams.lua", [[
+local weir = require "weir"
+return weir.pipeline "streams" { weir.group "g" { weir.step "talk" { agent = "talk", stream = { buffer = 2 } },
+  weir.step "slow" { agent = "slow", from = "talk" } } }
+]])
+      local id = ask("POST", "/api/runs", { pipeline = "streams" }).value.run
+      assert.is_true(wire.eventually(function()
+        return ask("GET", "/metrics").body:match 'weir_channel_depth{channel="streams/talk"} ([12])\n' ~= nil
+      end))
+      assert.is_true(wire.eventually(function() return ask("GET", "/api/runs/" .. id).value.status == "finished" end))
+      local text = ask("GET", "/metrics").body
+      assert.is_true(tonumber(text:match 'weir_channel_blocked_seconds_total{[^}]*} ([%d.e+-]+)') > 0.1)
+      assert.is_nil(text:find('weir_channel_depth{channel="streams/talk"}', 1, true))
+    end)
+
     it("counts plans, and shows them in the run that made them", function()
       local input = { folder = "docs", out = "report_of_a_spec.md" }
       local line = ask("POST", "/api/runs?wait=60s", { pipeline = "report", input = input }).value
@@ -268,6 +312,14 @@ describe("the HTTP door", function()
       local shown = ask("GET", "/api/runs/" .. line.run).value
       assert.same({ "report/plan/", "rules" }, { shown.plans[1].prefix, shown.plans[1].planner })
       assert.is_table(shown.plans[1].normal.groups)
+      local page = ask("GET", "/api/goals?limit=1").value
+      local goal = page.items[1]
+      assert.same({ line.run, line.status, 1, goal.goal }, { goal.run, goal.status, goal.plans, page.next })
+      assert.same({ items = json.list {}, next = json.null }, ask("GET", "/api/goals?cursor=" .. goal.goal).value)
+      local whole = ask("GET", "/api/goals/" .. goal.goal).value
+      assert.match("one report", whole.says, 1, true)
+      assert.match("folder_documents(", table.concat(whole.plans[1].steps, "\n"), 1, true)
+      assert.equal(404, ask("GET", "/api/goals/g_zz").status)
     end)
 
     it("tells of skills: what they may do, how their calls went", function()
@@ -281,6 +333,29 @@ describe("the HTTP door", function()
       local text = ask("GET", "/metrics").body
       assert.match('weir_skill_calls_total{skill="read_csv",version="1.0.0",result="good"} 1', text, 1, true)
       assert.match('weir_skills{state="shadow"} 1', text, 1, true)
+    end)
+
+    it("reflects on runs as they finish, counts what is proposed, and shows it with the run", function()
+      local file = assert(io.open(world.folder .. "/pipelines/wordy.lua", "w"))
+      file:write([[return require("weir").pipeline "wordy" {
+        input = { text = "string = The tide came in. The boats rose with it. The net was full." },
+        require("weir").step "short" { agent = "summarize", options = { words = 4, method = "lead" }, input = { text = "$.input.text" } },
+        output = { words = "$.short.words" },
+        reflect = { use = "tune", options = { vary = { { step = "short", option = "words", values = { 4, 9 } } } },
+          metric = "$.output.words", approve = "auto", examples = { { text = "One is few. Two are more." } } } }]])
+      file:close()
+      local id = ask("POST", "/api/runs?wait=60s", { pipeline = "wordy", input = {} }).value.run
+      local series = 'weir_candidates{pipeline="wordy",state="kept"} 1'
+      assert.is_true(wire.eventually(function() return ask("GET", "/metrics").body:find(series, 1, true) ~= nil end))
+      assert.is_true(#ask("GET", "/api/runs/" .. id).value.candidates > 0)
+      local one = ask("GET", "/api/candidates?pipeline=wordy").value.items[1]
+      assert.same({ "kept", "rule" }, { one.state, one.by })
+      assert.same(one, ask("GET", "/api/candidates/" .. one.id).value)
+      assert.equal(404, ask("GET", "/api/candidates/c_0").status)
+      assert.equal(404, ask("GET", "/api/candidates/nothing").status)
+      assert.is_true(wire.eventually(function()
+        return ask("GET", "/api/runs?pipeline=wordy-reflection").value.items[1].status == "finished"
+      end))
     end)
 
     it("has metrics that promtool finds nothing wrong with", function()

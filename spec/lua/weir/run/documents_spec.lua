@@ -153,3 +153,93 @@ describe("the workspace of a run", function()
     native.use_real_clock()
   end)
 end)
+
+describe("texts that several steps change", function()
+  local BASE = "# Report\n\n## One\n\n-\n\n## Two\n\n-\n"
+  local function begin(ctx) ctx.workspace:post("report", BASE) return true end
+  local function writer(from, to, options)
+    return function(ctx)
+      local text = ctx.workspace:get("report").value
+      local first, last = text:find(from, 1, true)
+      assert(first, "what is changed is there: all read the moment of the group's beginning")
+      options = options or { merge = "text" }
+      ctx.workspace:post("report", text:sub(1, first - 1) .. to .. text:sub(last + 1), options)
+      return true
+    end
+  end
+  local function pipeline(more)
+    local group = { S "one" { agent = "one" }, S "two" { agent = "two" } }
+    return P "texts" { S "begin" { agent = "begin" }, G "both" { group }, S "read" { agent = more or "read" } }
+  end
+
+  it("are merged when each changed other lines, from one snapshot", function()
+    local result = run(pipeline(), { begin = begin, one = writer("## One\n\n-", "## One\n\nfirst"), two = writer("## Two\n\n-", "## Two\n\nsecond"),
+      read = read "report" })
+    assert.equal("# Report\n\n## One\n\nfirst\n\n## Two\n\nsecond\n", result:data("read").value)
+  end)
+
+  it("fail the step that is later when both changed the same lines, and name them", function()
+    local result = run(pipeline(), { begin = begin, one = writer("## One\n\n-", "## One\n\nfirst"), two = writer("## One\n\n-", "## One\n\nno, second"),
+      read = read "report" }, { status = "failed" })
+    assert.equal("conflict", result.error.code)
+    assert.matches("line 5 was changed by two writers", result.error.message)
+  end)
+
+  it("are given to the arbiter that the posting names, with all three texts and the lines", function()
+    local asked, count = nil, 0
+    local options = { merge = "text", arbiter = "peace" }
+    local result = run(pipeline(), { begin = begin, one = writer("## One\n\n-", "## One\n\nfirst", options),
+      two = writer("## One\n\n-", "## One\n\nsecond", options), read = read "report",
+      peace = function(_, input)
+        asked, count = input, count + 1
+        local one = input.conflicts[1]
+        return { text = (input.base:gsub("One\n\n%-", "One\n\n" .. one.theirs[1] .. " and " .. one.ours[1])) }
+      end })
+    assert.equal("# Report\n\n## One\n\nfirst and second\n\n## Two\n\n-\n", result:data("read").value)
+    assert.same({ 5, 5 }, { asked.conflicts[1].first, asked.conflicts[1].last })
+    assert.equal(1, count)
+  end)
+
+  it("are given to the arbiter of the field post", function()
+    local function post(name) return S(name) { agent = name, post = { name = "report", merge = "text", arbiter = "peace" } } end
+    local result = run(P "posting" { S "begin" { agent = "begin" }, G "both" { post "one", post "two" }, S "read" { agent = "read" } }, {
+      begin = begin, one = function() return BASE .. "one\n" end, two = function() return BASE .. "two\n" end, read = read "report",
+      peace = function(_, input) return BASE .. input.conflicts[1].theirs[1] .. "\n" .. input.conflicts[1].ours[1] .. "\n" end })
+    assert.equal(BASE .. "one\ntwo\n", result:data("read").value)
+  end)
+
+  it("fail the step when the arbiter does, and when it gives no text", function()
+    local options = { merge = "text", arbiter = "peace" }
+    local agents = { begin = begin, one = writer("-", "first", options), two = writer("-", "second", options), read = read "report" }
+    agents.peace = function() return { nothing = true } end
+    assert.equal("invalid", run(pipeline(), agents, { status = "failed" }).error.code)
+    agents.peace = function() return nil, "they will not agree", "rejected" end
+    assert.equal("rejected", run(pipeline(), agents, { status = "failed" }).error.code)
+  end)
+
+  it("are settled once by their arbiter, whenever the process ends", function()
+    local support = dofile "spec/lua/weir/run/support.lua"
+    local options = { merge = "text", arbiter = "peace" }
+    for writes = 1, 100 do
+      local world = support.world { begin = begin, one = writer("## One\n\n-", "## One\n\nfirst", options),
+        two = writer("## One\n\n-", "## One\n\nsecond", options), read = read "report",
+        peace = function(_, input) return (input.base:gsub("One\n\n%-", "One\n\nfirst and second")) end }
+      world:life(writes)
+      local ok = pcall(world.begin, world, pipeline(), {})
+      if not ok then native.recover() end
+      local is_over = world.mortal.is_over
+      world:life()
+      local first = assert(world.store:runs {})[1]
+      if first then
+        world:settle(first.id)
+        assert.equal("finished", world:ending(first.id).status)
+        local report = workspace.view(world.store, { run = first.id }):get "report"
+        assert.matches("## One\n\nfirst and second\n\n## Two\n\n-\n", report.value)
+        assert.equal(3, report.version) -- that of the outline, and one of each
+      end
+      world:close()
+      if not is_over then return assert.is_true(writes > 5, writes) end
+    end
+    error "it has no end"
+  end)
+end)

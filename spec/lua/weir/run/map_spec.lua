@@ -176,6 +176,14 @@ describe("a map", function()
     assert.same({ "finished", { { 10, 20 }, {}, { 30 } } }, { of.status, of.output })
   end)
 
+  it("of several steps may stand in another of several, and be called as its body is", function()
+    local of = run({ over = "$.input.list",
+      S "first" { agent = "work", input = { n = "$.item[0]" } },
+      weir.map "each" { over = "$.item", S "one" { agent = "work", input = { n = "$.item" } }, S "two" { agent = "work", input = { n = "$.one" } } } },
+      { list = weir.list { weir.list { 1, 2 }, weir.list { 3 } } })
+    assert.same({ "finished", { { 100, 200 }, { 300 } } }, { of.status, of.output })
+  end)
+
   it("retries an item by itself", function()
     local tries = {}
     agents.flaky = function(ctx, input)

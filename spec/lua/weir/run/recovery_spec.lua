@@ -34,6 +34,8 @@ local PIPELINES = {
   ["drafts and a critic"] = { S "d" { agent = "drafts", critic = { use = "rubric", options = { min_words = 3, field = "text" }, attempts = 3, otherwise = "accept_best" } }, S "b" { agent = "pass", input = "$.d" } },
   ["a map that asks"] = { weir.map "m" { over = weir.list { 1, 2, 3, 4 }, concurrency = 3, A "one" { form = { type = "object" }, show = "$.item" } },
     S "b" { agent = "pass", input = "$.m[*].by" } },
+  ["a map of several steps in another"] = { weir.map "m" { over = weir.list { weir.list { 1, 2 }, weir.list { 3 } }, S "a" { agent = "slow" },
+    weir.map "each" { over = "$.item", S "c" { agent = "ok", input = { value = "$.item" } }, S "d" { agent = "pass", input = { v = "$.c" } } } } },
   ["a race of questions"] = { G "race" { join = "any", A "left" {}, A "never" {}, S "body" { A "never_too" {} } }, A "ask" { form = { type = "object" } } },
   ["a body with a timeout that asks"] = { S "body" { S "x" { agent = "ok" }, A "never" {}, timeout = "1h", optional = true }, S "b" { agent = "ok" } },
 }

@@ -167,17 +167,16 @@ describe("a speculation", function()
     local order, all, come = {}, gate.new(), 0
     agents.turns = function(_, given)
       come = come + 1
-      if come == 4 then return all:open() end -- all others are ready at once
+      if come == 3 then native.atomic(all.open, all) end -- all are ready at once
       all:wait "the others"
-      for _ = 1, 3 do
+      for _ = 1, 40 do -- the lowest has a turn now and then
         order[#order + 1] = given.name
         native.yield()
       end
       return given.name
     end
     local function step(name, priority) return S(name) { agent = "turns", input = { name = name }, priority = priority } end
-    run { judge = "fair", step("a", "low"), step("b", "high"), step("c"), step("opens", "low") }
-    assert.equal("b", order[1])
+    run { judge = "fair", step("a", "low"), step("b", "high"), step("c") }
     local last = {}
     for index, name in ipairs(order) do last[name] = index end
     assert.is_true(last.b < last.c and last.c < last.a, table.concat(order, " "))

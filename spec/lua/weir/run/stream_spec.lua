@@ -100,6 +100,53 @@ describe("a stream between steps", function()
     assert.not_equal("x20", newest[#newest])
   end)
 
+  it("spills what its readers have no room for: the source does not wait, and they get all of it", function()
+    local ended_at
+    agents.quick = function(ctx)
+      for i = 1, 50 do ctx:emit(i) end
+      ended_at = ctx:now()
+      return true
+    end
+    agents.late = function(ctx, input)
+      local got, began = weir.list {}, ctx:now()
+      for item in ctx:items() do
+        got[#got + 1] = item
+        ctx:sleep(input.every)
+      end
+      return { got = got, began = began, ended = ctx:now() }
+    end
+    local of = run { S "source" { agent = "quick", stream = { buffer = 2, on_full = "spill" } },
+      S "one" { agent = "late", from = "source", input = { every = 1 } }, S "two" { agent = "late", from = "source", input = { every = 2 } } }
+    assert.equal("finished", of.status)
+    for _, reader in ipairs { of.output.one, of.output.two } do
+      assert.equal(50, #reader.got)
+      for i = 1, 50 do assert.equal(i, reader.got[i]) end
+    end
+    assert.near(of.output.one.began, ended_at, 0.01)
+    assert.near(100, of.output.two.ended - of.output.two.began, 0.01)
+  end)
+
+  it("spills in the order of each source, however several are merged, and its error comes last", function()
+    for _, merge in ipairs { "arrival", "order", "zip" } do
+      local of = run { emit("a", { count = 9, prefix = "a" }, { buffer = 1, on_full = "spill" }), emit("b", { count = 9, prefix = "b" }, { buffer = 1 }),
+        read("sink", { steps = { "a", "b" }, merge = merge }, { every = 1 }) }
+      local of_a = weir.list {}
+      for _, item in ipairs(of.output.sink) do
+        local own = type(item) == "table" and item.a or item
+        if own:find "^a" then of_a[#of_a + 1] = own end
+      end
+      assert.same(prefixed("a", 9), of_a, merge)
+    end
+    local heard = {}
+    agents.hear = function(ctx)
+      local ok, err = pcall(function() for item in ctx:items() do heard[#heard + 1] = item end end)
+      return { ok = ok, code = err.code }
+    end
+    local of = run { S "source" { agent = "emit", input = { count = 9, prefix = "x", fails = "unavailable" }, stream = { buffer = 1, on_full = "spill" },
+      optional = true }, S "sink" { agent = "hear", from = "source" } }
+    assert.same({ { ok = false, code = "unavailable" }, prefixed("x", 9) }, { of.output.sink, heard })
+  end)
+
   it("keeps to its rate", function()
     local of = run { emit("source", { count = 11 }, { rate = 2 }), read("sink", "source") }
     assert.near(5, of.seconds, 0.01)
@@ -139,6 +186,34 @@ describe("a stream between steps", function()
     end)
   end)
 
+  it("begins its reader at the first item, while the source is still at work", function()
+    local seen = {}
+    agents.slow = function(ctx)
+      for i = 1, 3 do
+        ctx:emit(i)
+        ctx:sleep(1)
+      end
+      seen[#seen + 1] = "source has ended"
+    end
+    agents.first = function(ctx)
+      for item in ctx:items() do seen[#seen + 1] = item end
+      return true
+    end
+    local of = run { S "source" { agent = "slow", stream = true }, S "sink" { agent = "first", from = "source" } }
+    assert.equal("finished", of.status, of.error and of.error.message)
+    assert.same({ 1, 2, 3, "source has ended" }, seen)
+  end)
+
+  it("ends with the value that its step returns, which is its outcome", function()
+    agents.total = function(ctx)
+      for i = 1, 3 do ctx:emit(i) end
+      return { total = 6 }
+    end
+    local of = testing.run(P "stream" { G "g" { S "source" { agent = "total", stream = true }, S "sink" { agent = "read", from = "source", input = {} } },
+      output = { source = "$.source", sink = "$.sink" } }, { agents = agents })
+    assert.same({ source = { total = 6 }, sink = { 1, 2, 3 } }, of.output)
+  end)
+
   it("passes an error on: the reader gets what was sent, then the error with its code", function()
     local got
     agents.catch = function(ctx)
@@ -176,7 +251,7 @@ describe("a stream between steps", function()
 
   it("loses and doubles nothing, whatever the order in which tasks run", function()
     for seed = 1, 30 do
-      local of = run({ emit("a", { count = 40, prefix = "a" }, { buffer = 2 }), emit("b", { count = 40, prefix = "b" }, { buffer = 3 }),
+      local of = run({ emit("a", { count = 40, prefix = "a" }, { buffer = 2 }), emit("b", { count = 40, prefix = "b" }, { buffer = 3, on_full = "spill" }),
         read("one", { "a", "b" }), read("two", { steps = { "a", "b" }, merge = "order" }) }, { seed = seed, jitter = 200 })
       assert.equal("finished", of.status)
       table.sort(of.output.one)
@@ -290,13 +365,15 @@ describe("a stream that is taken back", function()
   local function chain(reader, options)
     options = options or {}
     local done = {}
+    local stream = { buffer = options.spills and 1 or 2, on_full = options.spills and "spill" or "wait" }
+    options.spills = nil
     options.agents = { source = source, reader = reader, hear = agents.read, up = function(_, input)
       done[input.text] = (done[input.text] or 0) + 1
       return { text = input.text:upper() }
     end }
     return testing.run(P "chain" { G "g" {
-      S "source" { agent = "source", stream = { buffer = 2 }, retry = { attempts = 2, backoff = "1s" } },
-      S "reader" { agent = "reader", from = "source", stream = { buffer = 2 } },
+      S "source" { agent = "source", stream = stream, retry = { attempts = 2, backoff = "1s" } },
+      S "reader" { agent = "reader", from = "source", stream = stream },
       S "last" { agent = "hear", from = "reader" },
     } }, options), done
   end
@@ -332,7 +409,7 @@ describe("a stream that is taken back", function()
   it("ends the same, whatever the order of tasks and whenever the host is lost, with each reader", function()
     for _, reader in ipairs { rolls, begins_anew } do
       for seed = 1, 60 do
-        local of = chain(reader, { seed = seed, crashes = seed % 4, jitter = 200 })
+        local of = chain(reader, { seed = seed, crashes = seed % 4, jitter = 200, spills = seed % 3 == 0 })
         assert.equal("finished", of.status, ("seed %d: %s"):format(seed, of.error and of.error.message))
         assert.same({ "A B X Y ", { "A ", "B ", "X ", "Y " } }, { of.output.reader.text, of.output.last })
       end
@@ -411,7 +488,8 @@ describe("a stream and a crash", function()
   it("gives a reader of a later life the same items, so that what it did with them is found again", function()
     for seed = 1, 40 do
       local done = {}
-      local of = testing.run(P "durable" { G "g" { S "source" { agent = "emit", input = { count = 40, prefix = "x" }, stream = { buffer = 4 } },
+      local stream = { buffer = 4, on_full = seed % 2 == 0 and "spill" or "wait" }
+      local of = testing.run(P "durable" { G "g" { S "source" { agent = "emit", input = { count = 40, prefix = "x" }, stream = stream },
         S "sink" { agent = "each", from = "source" } }, S "after" { agent = "quiet" }, output = "$.sink" },
         { seed = seed, crashes = 3, agents = { emit = agents.emit, quiet = agents.quiet, each = function(ctx)
           local heard = weir.list {}
@@ -423,7 +501,7 @@ describe("a stream and a crash", function()
           end
           return heard
         end } })
-      assert.equal("finished", of.status)
+      assert.equal("finished", of.status, of.error and of.error.message)
       assert.same(prefixed("x", 40), of.output)
       local again = 0
       for _, count in pairs(done) do again = again + count - 1 end

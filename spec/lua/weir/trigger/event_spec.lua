@@ -46,6 +46,46 @@ describe("events that start pipelines", function()
     assert.matches("^on/orders/event/q_", runs[1].key)
   end)
 
+  it("do not hold their watcher up: it goes on while the runs that it started are at work", function()
+    world = worlds.new {
+      ["modules/watchers/three.lua"] = [[
+return { kind = "watcher", name = "three", api = 1, watch = function(ctx, sink)
+  for n = (ctx.memory.n or 0) + 1, 3 do
+    ctx.memory.n = n
+    sink { type = "three", id = tostring(n), data = { n = n } }
+  end
+  ctx:sleep(3600)
+end }
+]],
+      ["pipelines/orders.lua"] = pipeline("orders", "three = {}", "", HELD),
+    }
+    local runs = world:eventually(function()
+      local list = world:runs "orders"
+      return #list == 3 and list[3].status == "waiting" and list
+    end)
+    for _, run in ipairs(runs) do assert.equal("waiting", run.status) end
+    for _, run in ipairs(runs) do release(run) end
+    assert.equal(3, #world:ended("orders", 3))
+  end)
+
+  it("come from any number of sources, of watchers of the project as well", function()
+    world = worlds.new {
+      ["modules/watchers/once.lua"] = [[
+return { kind = "watcher", name = "once", api = 1, options = { n = "integer" }, watch = function(ctx, sink)
+  sink { type = "once", id = "once " .. ctx.options.n, data = { n = ctx.options.n } }
+  ctx:sleep(3600)
+end }
+]],
+      ["pipelines/orders.lua"] = pipeline("orders", [[{ once = { n = 1 }, name = "one" }, { once = { n = 2 }, name = "two" },
+        { event = { type = "order.*" } }]]),
+    }
+    world:eventually(function() return world.host.triggers.sources["orders/event"].status == "running" end)
+    world:send("order.paid", { n = 3 })
+    local got = {}
+    for _, run in ipairs(world:ended("orders", 3)) do got[run.output.n] = run.output.type end
+    assert.same({ "once", "once", "order.paid" }, got)
+  end)
+
   it("start one run for each event, however often it is delivered", function()
     open 'event = { type = "order.*" }'
     local first, is_new = world:send("order.paid", { n = 1 }, { id = "7" })
@@ -54,6 +94,28 @@ describe("events that start pipelines", function()
     world:send("order.paid", { n = 2 }, { id = "8" })
     assert.equal(2, #world:ended("orders", 2))
     world:eventually(function() return queue():depth() == 0 end)
+  end)
+
+  it("of a watcher that raises are given once it is started again, and other sources go on meanwhile", function()
+    world = worlds.new {
+      ["modules/watchers/shaky.lua"] = [[
+return { kind = "watcher", name = "shaky", api = 1, watch = function(ctx, sink)
+  ctx.memory.tries = (ctx.memory.tries or 0) + 1
+  ctx:save()
+  if ctx.memory.tries == 1 then error "the sensor does not answer" end
+  sink { type = "shaky", id = "1", data = { n = ctx.memory.tries } }
+  ctx:sleep(3600)
+end }
+]],
+      ["pipelines/orders.lua"] = pipeline("orders", [[{ shaky = {} }, { event = { type = "order.*" } }]]),
+    }
+    local source = world.host.triggers.sources["orders/shaky"]
+    world:eventually(function() return source.status == "failing" and world.host.triggers.sources["orders/event"].status == "running" end)
+    assert.matches("the sensor does not answer", source.trouble)
+    world:send("order.paid", { n = 7 })
+    local got = {}
+    for _, run in ipairs(world:ended("orders", 2)) do got[run.output.type] = run.output.n end
+    assert.same({ shaky = 2, ["order.paid"] = 7 }, got)
   end)
 
   it("are filtered by a condition, and transformed into the input", function()

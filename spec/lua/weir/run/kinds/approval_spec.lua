@@ -67,8 +67,15 @@ describe("a step that a person decides", function()
     assert.same({ amount = 5 }, (decided(fields, { decision = "edit", answer = { amount = 5 } })))
     assert.same({ amount = 100 }, (decided(fields, { decision = "approve" })))
     assert.equal("rejected", (decided(fields, { decision = "reject" })))
-    local run = asks { S "s" { agent = "pass", input = { amount = 100 }, approve_if = "$.run.pipeline == 'other'" } }
-    assert.equal("finished", run.status)
+  end)
+
+  it("asks only where its condition holds", function()
+    local function of(amount)
+      return { S "amount" { agent = "pass", input = { n = amount } }, S "s" { agent = "pass", input = { n = amount }, approve_if = "$.amount.n > 100" } }
+    end
+    local run, question = asks(of(100))
+    assert.same({ "finished" }, { run.status, question })
+    assert.same({ n = 101 }, (decided(of(101), {})))
   end)
 
   it("lets the next group begin, at a gate", function()
@@ -191,5 +198,88 @@ describe("a step that a person decides", function()
       world:close()
       world = nil
     end
+  end)
+
+  describe("under a precondition", function()
+    local looks, price
+    local function reads(ctx, given)
+      looks = looks + 1
+      assert(ctx.step and given.of == "tide")
+      return { price = price }
+    end
+    local PRICED = { A "ask" { title = "Buy?", show = "a ticket", precondition = { agent = "reads", input = { of = "tide" } } },
+      S "act" { agent = "ok" }, output = "$.ask.by" }
+
+    before_each(function()
+      looks, price = 0, 7
+      agents.reads = reads
+    end)
+
+    it("shows what has to be so, and looks again when the run goes on", function()
+      local run, record = asks(PRICED)
+      assert.same({ { price = 7 }, 1 }, { record.world, looks })
+      assert.matches("has to be so when it goes on", table.concat(require("weir.approval").lines(record), "\n"))
+      assert(world:decide(record.id, { by = "ada" }))
+      world:settle(run.id)
+      assert.same({ "ada", 2 }, { world:ending(run.id).value, looks })
+    end)
+
+    it("asks anew when the world has changed since, in this life and in a later one, and what was said before does not count", function()
+      local run, record = asks(PRICED)
+      price = 9
+      assert(world:decide(record.id, { by = "ada" }))
+      world:go_on()
+      local again = world:questions(run.id)[1]
+      assert.is_true(again.id ~= record.id and again.hash ~= record.hash)
+      assert.same({ { price = 9 }, 2 }, { again.world, looks })
+      assert.is_nil(world.done.act)
+      price = 7
+      assert(world:decide(again.id, { by = "bob" }))
+      world:go_on()
+      local third = world:questions(run.id)[1]
+      assert.same({ { price = 7 }, 3 }, { third.world, looks })
+      assert.is_true(third.id ~= record.id) -- it was so before, and is asked again all the same
+      assert(world:decide(third.id, { by = "eve" }))
+      world:settle(run.id)
+      assert.same({ "eve", 4, 1 }, { world:ending(run.id).value, looks, world.done.act })
+    end)
+
+    it("does not look again when it is rejected", function()
+      local run, record = asks(PRICED)
+      price = 9
+      assert(world:decide(record.id, { decision = "reject", by = "ada" }))
+      world:settle(run.id)
+      assert.same({ "rejected", 1 }, { world:ending(run.id).value.code, looks })
+    end)
+
+    it("is looked at once for each question and each approval, whenever the process ends", function()
+      for writes = 1, 100 do
+        if world then world:close() end
+        world, looks = support.world(agents), 0
+        world:life(writes)
+        local run = world:begin(P "spec" (PRICED), {})
+        local asked = run and world:questions(run.id)[1]
+        if asked then world:decide(asked.id, { by = "ada" }) end
+        if asked then world:go_on() end
+        local is_over = world.mortal.is_over
+        world:life()
+        local first = assert(world.store:runs {})[1]
+        if first then
+          world:settle(first.id, support.actor { ask = { by = "ada" } })
+          assert.equal("ada", world:ending(first.id).value)
+          assert.is_true(looks >= 2 and looks <= 3) -- what was begun and not kept is done again
+          assert.equal(1, #assert(world.store:scan("decisions", {})))
+        end
+        if not is_over then return assert.is_true(writes > 5, writes) end
+      end
+      error "it has no end"
+    end)
+  end)
+
+  it("counts weights, where the quorum gives them", function()
+    local output, codes = decided({ A "ask" { quorum = { weight = 3, weights = { ada = 2 } } }, output = "$.ask.by" },
+      { by = "bob" }, { by = "ada" })
+    assert.same({ "open", "decided" }, codes)
+    assert.equal("ada", output)
   end)
 end)

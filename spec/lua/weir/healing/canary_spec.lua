@@ -1,0 +1,191 @@
+local canary = require "weir.healing.canary"
+local incident_of = require "weir.healing.incident"
+local native = require "weir.native.scheduler"
+local registry = require "spec.lua.weir.registry.support"
+local revise = require "weir.registry.revise"
+
+local FLOW = [[
+local weir = require "weir"
+return weir.pipeline "p" { input = { n = "integer" }, weir.step "work" { agent = "worker", input = { n = "$.input.n" }, optional = true } }
+]]
+
+-- A version of the agent that fails for one of so many numbers.
+local function version(place, name, every)
+  place:agent("worker", every and ([[if input.n %% %d == 0 then error "it broke" end return "%s"]]):format(every, name) or ([[return "%s"]]):format(name))
+end
+
+-- A project whose agent has served in version a, and whose file now is version b.
+local function trial(every_a, every_b, options)
+  local place = registry.place()
+  place:write("pipelines/p.lua", FLOW)
+  version(place, "a", every_a)
+  local own = place:life()
+  registry.run(own, "p", { n = 1 })
+  version(place, "b", every_b)
+  options = options or {}
+  local one = canary.start(own, "agents/worker", { percent = options.percent or 30, options = options.options, by = "ada" })
+  return place, own, one
+end
+
+local function serving(own) return own.project.registry:lookup("agent", "worker").version end
+
+-- Runs until the trial ends, at most so many; gives which version each run had.
+local function go(own, most)
+  local had = {}
+  for n = 1, most do
+    local run = registry.run(own, "p", { n = n })
+    had[n] = run.data.work
+    if not canary.of(own.store, "agents/worker") then break end
+  end
+  return had
+end
+
+describe("a version on trial", function()
+  it("takes its part of the runs that begin, always the same ones, and the old one serves the others", function()
+    local place, own, one = trial(nil, nil, { options = { calls = 100000 } })
+    assert.equal(one.old, serving(own))
+    local b = 0
+    for n = 1, 200 do
+      local run = registry.run(own, "p", { n = n })
+      assert.equal(canary.is_chosen("agents/worker", 30, run.id) and "b" or "a", run.output)
+      b = b + (run.output == "b" and 1 or 0)
+    end
+    assert.is_true(b > 30 and b < 90, b)
+    assert.same({ { ok = b, failed = 0 }, { ok = 200 - b, failed = 0 } },
+      { canary.counts(own.store, "agents/worker", one.new), canary.counts(own.store, "agents/worker", one.old) })
+    place:close()
+  end)
+
+  it("gets very nearly the share of ids that it is to have", function()
+    for _, percent in ipairs { 0.5, 10, 50, 100 } do
+      local count = 0
+      for n = 1, 20000 do
+        if canary.is_chosen("agents/x", percent, ("r_%020d"):format(n)) then count = count + 1 end
+      end
+      assert.near(percent / 100, count / 20000, 0.012)
+    end
+  end)
+
+  it("is promoted once it has had so many calls and is no worse, and then serves everybody", function()
+    local place, own, one = trial(nil, nil, { options = { minimum = 5, calls = 20 }, percent = 50 })
+    local had = go(own, 200)
+    assert.is_nil(canary.of(own.store, "agents/worker"))
+    local done = canary.list(own.store)[1]
+    assert.same({ "promoted", 20 }, { done.state, done.counts.new.ok })
+    assert.is_true(#had >= 30)
+    assert.equal(one.new, serving(own))
+    assert.equal("b", registry.run(own, "p", { n = 1 }).output)
+    assert.equal(one.new, serving(place:life())) -- and after a restart
+    place:close()
+  end)
+
+  it("is rolled back when it fails significantly more often; that is an incident, and its file is not picked up again", function()
+    local place, own, one = trial(20, 2, { options = { minimum = 10, calls = 1000 }, percent = 50 })
+    go(own, 400)
+    local done = canary.list(own.store)[1]
+    assert.equal("rolled_back", done.state)
+    assert.is_truthy(done.reason:find "p = ")
+    local open = incident_of.open(own.store)
+    assert.same({ 1, "version", "rollback", "agents/worker", one.new }, { #open, open[1].kind, open[1].remedy.name, open[1].agent, open[1].agent_version })
+    for n = 1, 9, 2 do assert.equal("a", registry.run(own, "p", { n = n }).output) end
+    local again = place:life()
+    assert.equal(one.old, serving(again))
+    for n = 1, 9, 2 do assert.equal("a", registry.run(again, "p", { n = n }).output) end
+    place:close()
+  end)
+
+  it("goes on after a restart with what was counted, and ends with runs that another process finished", function()
+    local place, own = trial(nil, nil, { options = { minimum = 5, calls = 20 }, percent = 50 })
+    for n = 1, 10 do registry.run(own, "p", { n = n }) end
+    local counted = canary.counts(own.store, "agents/worker", canary.of(own.store, "agents/worker").new).ok
+    own = place:life()
+    assert.equal(counted, canary.counts(own.store, "agents/worker", canary.of(own.store, "agents/worker").new).ok)
+    go(own, 200)
+    assert.equal("promoted", canary.list(own.store)[1].state)
+    place:close()
+  end)
+
+  it("can be a pipeline", function()
+    local place = registry.place()
+    local function write(text)
+      place:write("pipelines/q.lua", ([[local weir = require "weir"
+return weir.pipeline "q" { weir.step "say" { agent = "echo", input = { text = "%s" } } }]]):format(text))
+    end
+    write "a"
+    local own = place:life()
+    registry.run(own, "q")
+    write "b"
+    canary.start(own, "pipelines/q", { percent = 50, options = { minimum = 5, calls = 10 } })
+    local had = { a = 0, b = 0 }
+    for _ = 1, 100 do
+      local text = registry.run(own, "q").output.text
+      had[text] = had[text] + 1
+      if not canary.of(own.store, "pipelines/q") then break end
+    end
+    assert.is_true(had.a > 0)
+    assert.equal(10, had.b)
+    assert.same({ "promoted", "b" }, { canary.list(own.store)[1].state, registry.run(own, "q").output.text })
+    place:close()
+  end)
+
+  it("is had by flows too, at the first use of a module", function()
+    local place, own, one = trial(nil, nil, { percent = 100, options = { calls = 1000 } })
+    place:write("pipelines/f.lua", [[local weir = require "weir"
+return weir.flow "f" { function(run) return run:step "work" { agent = "worker", input = { n = 1 } } end }]])
+    assert.equal("b", registry.run(own, "f").output)
+    assert.equal(1, canary.counts(own.store, "agents/worker", one.new).ok)
+    place:close()
+  end)
+
+  it("can be ended by a person, and is refused twice at once, without a version before, and with a share that is none", function()
+    local place, own = trial()
+    local function refused(code, name, options)
+      local ok, err = pcall(canary.start, own, name, options)
+      assert.same({ false, code }, { ok, err.code })
+    end
+    refused("conflict", "agents/worker", { percent = 10 })
+    canary.finish(own, "agents/worker", "promoted", { by = "ada" })
+    assert.equal("b", registry.run(own, "p", { n = 1 }).output)
+    refused("invalid", "agents/worker", { percent = 0 })
+    refused("invalid", "agents/worker", { percent = 101 })
+    refused("not_found", "agents/echo", { percent = 10 })
+    refused("invalid", "agents/worker", { percent = 10, policy = "fifo" })
+    local ok, err = pcall(canary.finish, own, "agents/worker", "promoted")
+    assert.same({ false, "not_found" }, { ok, err.code })
+    place:close()
+  end)
+
+  it("counts a call once, also when the process ended between the call and the end of the run", function()
+    local place, own, one = trial(nil, nil, { percent = 100, options = { calls = 1000 } })
+    place:write("pipelines/w.lua", [[local weir = require "weir"
+return weir.pipeline "w" { weir.step "work" { agent = "worker", input = { n = 1 } }, weir.step "wait" { wait = { signal = "go" } } }]])
+    local run = registry.run(own, "w")
+    assert.equal("waiting", run.status)
+    own = place:life()
+    require("weir.run.waking").signal(own, run.id, "go", true)
+    require("weir.run.recovery").all(own)
+    assert.equal("finished", own.store:row(run.id).status)
+    assert.same({ ok = 1, failed = 0 }, canary.counts(own.store, "agents/worker", one.new))
+    place:close()
+  end)
+
+  it("has the runs that are at work with it paused when it is rolled back", function()
+    local place, own = trial(nil, nil, { percent = 100, options = { calls = 1000 } })
+    place:write("pipelines/s.lua", [[local weir = require "weir"
+return weir.flow "s" { function(run) run:step "work" { agent = "worker", input = { n = 1 } } run:sleep(30) return 1 end }]])
+    local definition = own.project:pipeline "s"
+    local run = own:start(definition, {})
+    for _ = 1, 100 do
+      if run.data and run.calls then break end
+      native.sleep(0.01)
+    end
+    canary.finish(own, "agents/worker", "rolled_back", { by = "ada" })
+    for _ = 1, 200 do
+      if own.store:row(run.id).is_paused == true then break end
+      native.sleep(0.01)
+    end
+    assert.is_true(own.store:row(run.id).is_paused)
+    revise.resolve(own.project.registry, "worker")
+    place:close()
+  end)
+end)
