@@ -338,6 +338,39 @@ describe("restarting", function()
   end)
 end)
 
+describe("what supervisors have given up on", function()
+  it("is not brought to them again by what stands around it: a body, a map", function()
+    for _, light in ipairs { true, false } do
+      local world = world_of(fails(99))
+      local step = S "work" { agent = "work", undo = not light and { agent = "after" } or nil }
+      local run = world:begin(P "heal" { supervise = { { use = "thresholds", options = { ask = false, rules = { rule "retry" } } } },
+        S "outer" { weir.map "all" { over = { 1 }, step } } })
+      assert.same({ "failed", 4 }, { run.status, #all(world) })
+      assert.equal("outer/all[0]/work", all(world)[1].step)
+      world:close()
+    end
+  end)
+
+  it("lets a map's group begin again when a supervisor of an item says so", function()
+    local world = support.world { work = function(_, _, own)
+      own.count = (own.count or 0) + 1
+      if own.count == 2 then error "x" end
+      return own.count
+    end }
+    local run = world:begin(P "heal" { supervise = { { use = "thresholds", options = { rules = { rule("restart", { from = "first" }) } } } },
+      S "first" { agent = "work" }, weir.map "all" { over = { 1 }, S "work" { agent = "work" } } })
+    assert.same({ "finished", 3, { 4 } }, { run.status, run.data.first, run.output })
+    world:close()
+  end)
+
+  it("is no refusal of a person", function()
+    local run = testing.run(P "heal" { supervise = { { use = "thresholds", options = { rules = { rule "retry" } } } },
+      S "outer" { weir.approval "release" { title = "?" } } }, { decisions = { release = { decision = "reject" } } })
+    assert.same({ "failed", "rejected" }, { run.status, run.error.code })
+    for _, event in ipairs(run.events) do assert.is_true(event.kind ~= "incident" or event.incident_kind == "run") end
+  end)
+end)
+
 describe("remedies beyond the run", function()
   it("keep runs of a pipeline from beginning until it is taken back", function()
     local world = world_of(fails(1))
