@@ -635,3 +635,43 @@ describe("what is remembered of a family", function()
     world:close()
   end)
 end)
+
+describe("a large map under supervision", function()
+  it("sets aside what is bad, retries what comes right, and has each of them once, whenever the process ends", function()
+    local items = {}
+    for n = 1, 2500 do items[n] = n end
+    for _, writes in ipairs { false, 4, 6, 9, 12 } do
+      local tries = {}
+      local world = support.world { work = function(_, input)
+        local n = input.n
+        tries[n] = (tries[n] or 0) + 1
+        if n % 500 == 0 then error { code = "invalid", message = "it is bad" } end
+        if n % 400 == 0 and tries[n] == 1 then error { code = "unavailable", message = "not now" } end
+        return n
+      end }
+      if writes then world:life(writes) end
+      world:begin(P "heal" { supervise = { { use = "thresholds", options = { cap = 1000, rules = {
+        rule("quarantine", nil, { when = { code = "invalid" } }), rule("retry", nil, { when = { code = "unavailable" } }) } } } },
+        weir.map "all" { over = items, concurrency = 8, S "work" { agent = "work", input = { n = "$.item" } } } })
+      if writes then
+        assert.is_true(world.mortal.is_over)
+        world:life()
+      end
+      local run_id = assert(world.store:runs { limit = 1 })[1].id
+      assert.equal("finished", world:settle(run_id).status)
+      local output = world:ending(run_id).value
+      for n = 1, 2500 do assert.equal(n % 500 == 0 and weir.null or n, output[n]) end
+      local bad, retried = {}, 0
+      for _, one in ipairs(all(world)) do
+        if one.remedy.name == "quarantine" then
+          bad[incident_of.quarantined(world.store, one.id).input.n] = (bad[incident_of.quarantined(world.store, one.id).input.n] or 0) + 1
+        else
+          retried = retried + 1
+        end
+      end
+      assert.same({ [500] = 1, [1000] = 1, [1500] = 1, [2000] = 1, [2500] = 1 }, bad)
+      assert.is_true(writes and retried <= 5 or retried == 5, retried) -- 400, 800, 1200, 1600, 2400
+      world:close()
+    end
+  end)
+end)
