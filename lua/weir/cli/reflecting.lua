@@ -13,7 +13,8 @@ local M = {}
 local SHORT = 12
 
 local STOPPED = {
-  rounds = "all rounds are done", no_proposal = "nothing more is proposed", no_improvement = "nothing better was found",
+  rounds = "all rounds are done", canary = "a part of the runs tries it",
+  no_proposal = "nothing more is proposed", no_improvement = "nothing better was found",
   limit = "a limit was reached", rejected = "a person said no", stale = "something else came to serve", failed = "it failed",
 }
 

@@ -263,7 +263,8 @@ local function say_plans(self, record)
   end
 end
 
-local CANDIDATE = { kept = "finished", reverted = "skipped", refused = "failed", proposed = "waiting", approved = "running" }
+local CANDIDATE = { kept = "finished", reverted = "skipped", refused = "failed", proposed = "waiting", approved = "running",
+  canary = "running" }
 
 -- What was proposed after the run, and what became of it.
 local function say_candidates(self, list)

@@ -2,6 +2,7 @@
 
 local client = require "weir.serve.client"
 local clock = require "weir.port.clock"
+local documents = require "weir.cli.documents"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 local session = require "weir.cli.session"
@@ -23,9 +24,12 @@ local M = {
     "workspace diff 120 184",
     "workspace zoom pyramid/notes/river.md --scope pipeline:pyramid --sentence 2",
     "workspace delete notes/river --version 2",
+    "workspace export --scope run:last > documents.jsonl",
+    "workspace import documents.jsonl --scope pipeline:digest",
   },
   notes = "WHAT is the name of a document; for list the beginning of names, for search words, for diff an LSN, as history\n"
     .. "prints it (VALUE the second one; without it: now). zoom says where the sentences of a pyramid of summaries come from.\n"
+    .. "export prints the documents whose names begin with WHAT, a line of JSON each; import posts those of the file WHAT.\n"
     .. "VALUE is JSON, text that is no JSON, @FILE or - for stdin.\n"
     .. "Exit status: 0 done, 6 no such document, 8 another version is there than --version expects, or another process has\n"
     .. "the store.",
@@ -43,7 +47,7 @@ end
 
 function M.declare(parser)
   parser:argument("action", "what to do"):choices { "list", "get", "post", "delete", "history", "search", "diff",
-    "zoom" }
+    "zoom", "export", "import" }
   parser:argument("what", "a document, or see below"):argname("WHAT"):args "?"
   parser:argument("value", "what to post"):argname("VALUE"):args "?"
   parser:option("--scope", "run:RUN, pipeline:NAME or project"):argname("SCOPE"):default "project"
@@ -73,6 +77,8 @@ local TAKES = {
   search = { 1, 1, "one text, in quotes when it has several words", "limit" },
   diff = { 1, 2, "one LSN or two", "" },
   zoom = { 1, 1, "one NAME, of a pyramid", "sentence" },
+  export = { 0, 1, "at most the beginning of names", "" },
+  import = { 1, 1, "a FILE, or - for stdin", "author" },
 }
 local OPTIONS = { "version", "type", "tag", "author", "ttl", "merge", "base", "text", "after", "limit", "sentence" }
 
@@ -189,10 +195,10 @@ end
 
 local function read_file(path)
   local handle, message = io.open(client.path(path), "rb")
-  if not handle then failure.raise("invalid", "VALUE: %s", message) end
+  if not handle then failure.raise("invalid", "%s", message) end
   local bytes = handle:read "a"
   handle:close()
-  if not bytes then failure.raise("invalid", "VALUE: %s cannot be read", path) end
+  if not bytes then failure.raise("invalid", "%s cannot be read", path) end
   return bytes
 end
 
@@ -323,10 +329,21 @@ function actions.zoom(view, arguments, context)
   end
 end
 
+function actions.export(view, arguments, context)
+  documents.export(view, arguments.what, function(line) context.out:line(line) end)
+end
+
+function actions.import(view, arguments, context)
+  local lines = arguments.what == "-" and client.stdin():read "a" or read_file(arguments.what)
+  local count = documents.import(view, lines)
+  if context.json then return context.out:line(shape.line { documents = count, scope = arguments.scope }) end
+  context.out:line(("%s in %s"):format(text.count(count, "document", "documents"), arguments.scope))
+end
+
 function M.run(arguments, context)
   check(arguments)
   local here = session.project()
-  local is_writer = arguments.action == "post" or arguments.action == "delete"
+  local is_writer = arguments.action == "post" or arguments.action == "delete" or arguments.action == "import"
   local open = is_writer and session.open_store or session.open_present_store
   return session.with_store(open(here, arguments.store), function(store)
     if is_writer then workspace.expire(store, clock.wall_ms()) end

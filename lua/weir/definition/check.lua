@@ -320,7 +320,9 @@ end
 local function check_model(self, model, keys)
   if model == nil then return end
   if type(model) == "string" then return find(self, { "model" }, model, keys) end
-  find_each(self, "model", model.candidates, below(keys, "candidates"))
+  for index, name in ipairs(model.candidates or {}) do -- one with a question mark need not be there
+    if not name:find "%?$" then find(self, { "model" }, name, below(keys, "candidates", index - 1)) end
+  end
   check_use(self, { "policy" }, model.policy and { use = model.policy, options = model.options }, keys)
 end
 

@@ -307,6 +307,8 @@ define("reflect", {
   { "examples", { type = "array", items = { type = "object" }, description = "inputs to measure on, besides those of earlier runs" } },
   { "recorded", count(0, "inputs of earlier runs to measure on") },
   { "approve", one_of("human", "auto") }, { "who", many(text "a person or group") },
+  { "canary", { type = "number", exclusiveMinimum = 0, maximum = 100,
+    description = "percent of the runs that have what was found better, until a policy promotes it or rolls it back" } },
   { "protect", many(ref "name", "steps and groups that no reflection may change") }, { "limits", ref "reflect_limits" },
 }, { "use" })
 

@@ -5,6 +5,7 @@
 --- Spaces: `canaries` by full name, the latest trial of each; `canary.calls`, key "FULL@VERSION/RUN": {ok, failed}, written in one
 --- transaction with the end of the run.
 
+local candidates = require "weir.reflection.candidate"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local fingerprint = require "weir.healing.fingerprint"
@@ -121,10 +122,11 @@ local function keep_source(engine, full, loaded)
 end
 
 --- Puts a new version on trial: what the file says, against what serves; or what serves, against what did before. The old one serves
---- from now on. Waits. Raises `not_found`, `conflict` (a trial is under way), `invalid`, and what publishing a version raises.
+--- from now on; or a version that nobody has written into a file, against what serves. Waits. Raises `not_found`, `conflict` (a trial is under way), `invalid`, and what publishing a version raises.
 ---@param engine weir.Engine with a store
 ---@param full string see `weir.registry.revise`
----@param options { percent: number, policy: string|nil, options: table|nil, by: string|nil, via: string|nil }
+---@param options { percent: number, policy: string|nil, options: table|nil, by: string|nil, via: string|nil, new: table|nil }
+---   new: an entry of the registry, or a definition; default: as said above
 ---@return weir.Canary
 function M.start(engine, full, options)
   local store, registry = engine.store, engine.project.registry
@@ -136,9 +138,17 @@ function M.start(engine, full, options)
     looked = 0, at_ms = clock.wall_ms(), by = options.by or system.user_name() }
   M.policy(engine, one)
   local loaded
-  one.old, loaded, one.new = versions_of(engine, full)
+  if options.new then
+    local current, err = names.ensure(registry, full)
+    if not current then error(err, 0) end
+    one.old, loaded, one.new = current.version, options.new, options.new.version
+  else
+    one.old, loaded, one.new = versions_of(engine, full)
+  end
   keep_source(engine, full, loaded)
-  revise.serve(registry, full, one.old, { by = options.by, via = options.via, action = "canary", instead_of = one.new })
+  if not options.new then
+    revise.serve(registry, full, one.old, { by = options.by, via = options.via, action = "canary", instead_of = one.new })
+  end
   local operations = {}
   forget_calls(store, full, operations)
   save(store, one, operations)
@@ -186,7 +196,7 @@ function M.finish(engine, full, state, about)
   if state == "promoted" then
     revise.serve(engine.project.registry, full, one.new, { by = about.by or "weir", via = about.via, action = "promote" })
   end
-  local operations, incident, told = {}, nil, nil
+  local operations, incident, told = candidates.settled(store, full, one.new, state, one.reason), nil, nil
   if state == "rolled_back" then
     incident = version_incident(one, one.counts, "a person has said so")
     incident_of.write(operations, incident)

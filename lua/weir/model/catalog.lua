@@ -111,6 +111,7 @@ end
 
 --- What a step's `model` names: the models to choose from and who chooses. Raises `not_found`, `invalid`.
 ---@param spec string|{ candidates: string[]?, policy: string?, options: table?, needs: string[]? }|nil nil: the setting `model`
+---  candidates: a name that ends with `?` is left out where no model is called that
 ---@return weir.model.Entry[] candidates
 ---@return { use: string, options: table }|nil policy nil: in the order in which they stand
 function Catalog:choice(spec)
@@ -118,10 +119,13 @@ function Catalog:choice(spec)
   if type(spec) == "string" then return { self:find(spec) } end
   local candidates = {}
   for _, name in ipairs(spec.candidates or { self.project.settings.model or M.DEFAULT }) do
-    local entry = self:find(name)
-    if fits(entry, spec.needs) then candidates[#candidates + 1] = entry end
+    local optional = name:match "^(.*)%?$"
+    local entry = (not optional or self:has(optional)) and self:find(optional or name)
+    if entry and fits(entry, spec.needs) then candidates[#candidates + 1] = entry end
   end
-  if #candidates == 0 then
+  if #candidates == 0 and not spec.needs then
+    failure.raise("not_found", "none of the models %s is there; name one in `models` of weir.lua", table.concat(spec.candidates, ", "))
+  elseif #candidates == 0 then
     failure.raise("not_found", "no model of %s can do %s", table.concat(spec.candidates or {}, ", "), table.concat(spec.needs or {}, ", "))
   end
   return candidates, spec.policy and { use = spec.policy, options = spec.options or {} } or nil

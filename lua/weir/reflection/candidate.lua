@@ -2,6 +2,7 @@
 --- each proposal, in the space `candidates` under PIPELINE/ID, in the order of time. A record is written in the transaction
 --- that writes the journal of the cycle which makes it, so neither is ahead of the other.
 
+local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local hash = require "weir.native.hash"
 local value_of = require "weir.value"
@@ -31,7 +32,7 @@ local PAGE, LOOKED_AT = 200, 500
 ---@field diff string[]|nil    of a source
 ---@field note any             what the reflection wants to find again
 ---@field size weir.reflection.Size|nil
----@field state "proposed"|"refused"|"approved"|"kept"|"reverted"
+---@field state "proposed"|"refused"|"approved"|"canary"|"kept"|"reverted"
 ---@field code string|nil      why it was refused or reverted
 ---@field why string|nil
 ---@field by string|nil        who approved or refused it: a person, or "rule"
@@ -100,6 +101,29 @@ function M.get(store, given)
     end
   end
   return found or failure.raise("not_found", "there is no candidate '%s'; `weir candidates` lists them", given)
+end
+
+local ENDS = { promoted = "kept", rolled_back = "reverted", stopped = "reverted" }
+
+--- What becomes of a candidate that took a part of the runs, when that has ended.
+---@param store weir.Store
+---@param full string of the module or pipeline
+---@param version string that was on trial
+---@param state "promoted"|"rolled_back"|"stopped"
+---@param reason string|nil
+---@return table[] operations
+function M.settled(store, full, version, state, reason)
+  local operations = {}
+  for _, one in ipairs(M.list(store)) do
+    local is_it = one.module == full and one.module_version == version
+      or one.version == version and full == "pipelines/" .. one.pipeline and type(one.module) ~= "string"
+    if one.state == "canary" and is_it then
+      one.state, one.code, one.ended_ms = ENDS[state], state ~= "promoted" and state or nil, clock.wall_ms()
+      one.why = ("%s%s"):format(state:gsub("_", " "), reason and ": " .. reason or "")
+      operations[#operations + 1] = M.operation(one)
+    end
+  end
+  return operations
 end
 
 return M

@@ -10,6 +10,7 @@ local adopt = require "weir.registry.adopt"
 local allowance = require "weir.run.allowance"
 local approval = require "weir.run.kinds.approval"
 local binding = require "weir.run.binding"
+local canary = require "weir.healing.canary"
 local candidates = require "weir.reflection.candidate"
 local clock = require "weir.port.clock"
 local data_of = require "weir.reflection.data"
@@ -18,6 +19,7 @@ local frames = require "weir.run.frame"
 local json = require "weir.native.json"
 local keeping = require "weir.run.keeping"
 local memo_of = require "weir.reflection.memo"
+local names = require "weir.registry.names"
 local native = require "weir.native.scheduler"
 local plan_of = require "weir.run.plan"
 local planned = require "weir.planning.show"
@@ -155,7 +157,7 @@ local function run_step(self, step, key)
 end
 
 ---@class weir.reflection.Stop why a cycle ends
----@field code "rounds"|"no_proposal"|"no_improvement"|"limit"|"rejected"|"stale"|"failed"
+---@field code "rounds"|"canary"|"no_proposal"|"no_improvement"|"limit"|"rejected"|"stale"|"failed"
 ---@field why string
 
 local function stop(code, why, ...) return { code = code, why = why:format(...) } end
@@ -242,7 +244,7 @@ local function put(self, record, state, change)
     made = value_of.copy(record)
     made.state = state
     for name, value in pairs(change or {}) do made[name] = value end
-    if state ~= "proposed" and state ~= "approved" then made.ended_ms = clock.wall_ms() end
+    if state ~= "proposed" and state ~= "approved" and state ~= "canary" then made.ended_ms = clock.wall_ms() end
     if journal then journal:append_with({ candidates.operation(made) }, { "choice", key, made }, true) end
   end
   for name, value in pairs(made) do record[name] = value end
@@ -327,13 +329,36 @@ local function try(self, record, of)
   return ok, result, over, record
 end
 
+-- A part of the runs has it, until the policy of the canary promotes it or rolls it back.
+local function try_on_runs(self, record, full, new, result)
+  local engine = self.frame.run.engine
+  local under_way = canary.of(engine.store, full)
+  if not under_way or under_way.new ~= new.version then
+    local current = assert(names.ensure(engine.project.registry, full))
+    canary.start(engine, full, { percent = self.reflect.canary, new = adopt.prepared(new, current), by = record.by, via = "reflection" })
+  end
+  return put(self, record, "canary", result)
+end
+
+local function end_on_trial(self)
+  return stop("canary", "%g %% of the runs have the candidate from now on; `weir canary` shows how they do", self.reflect.canary)
+end
+
 -- Something else may serve by the time of a later life: what was decided then holds.
 local function keep(self, record, made, result)
   if was_put(self, record, "kept") then return put(self, record, "kept") end
+  if was_put(self, record, "canary") then return put(self, record, "canary"), end_on_trial(self) end
   if was_put(self, record, "reverted") then return put(self, record, "reverted"), stop("stale", "something else came to serve") end
   local engine = self.frame.run.engine
   local full = made.entry and made.module or "pipelines/" .. self.pipeline
   local new = made.entry or made.definition
+  if self.reflect.canary then
+    local begun, failed = pcall(try_on_runs, self, record, full, new, result)
+    if begun then return record, end_on_trial(self) end
+    failed = stop_for(self, failure.of(failed))
+    result.code, result.why = "stale", failed.message
+    return put(self, record, "reverted", result), stop("stale", "%s", failed.message)
+  end
   local ok, err = pcall(adopt.adopt, engine.project.registry, full, new, { by = record.by == RULE and self.frame.run.by or record.by,
     via = "reflection", instead = made.entry and self.of.pins[full] or self.of.version, action = "reflect" })
   if ok then return put(self, record, "kept", result) end
@@ -410,7 +435,7 @@ local function loop(self)
     if record then
       made = made + 1
       self.history[#self.history + 1], self.latest = record, record
-      in_vain = record.state == "kept" and 0 or in_vain + 1
+      in_vain = (record.state == "kept" or record.state == "canary") and 0 or in_vain + 1
       if record.state == "kept" then self.kept[#self.kept + 1] = record.module_version or record.version end
     end
     if over then break end

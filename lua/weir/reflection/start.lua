@@ -65,6 +65,16 @@ local function plan_of(engine, plan)
   return engine:plan_of(plan.reflecting)
 end
 
+-- What is found better may still be on trial for a part of the runs.
+local function is_on_trial(store, plan)
+  local canary = require "weir.healing.canary"
+  if canary.of(store, "pipelines/" .. plan.name) then return true end
+  for _, full in ipairs(plan.modules) do
+    if canary.of(store, full) then return true end
+  end
+  return false
+end
+
 local function is_under_way(store, pipeline)
   local current = store:get(SPACE, pipeline)
   local row = current and store:row(current.run)
@@ -88,7 +98,7 @@ function M.operations(run)
   local plan = run.plan
   if not plan.reflect or run.status ~= "finished" or run.parent_id or not run.journal then return {} end
   local engine = run.engine
-  if is_under_way(engine.store, plan.name) then return {} end
+  if is_under_way(engine.store, plan.name) or is_on_trial(engine.store, plan) then return {} end
   local keeping = require "weir.run.keeping"
   local of = plan_of(engine, plan)
   local run_id, now = id.new "r", clock.wall_ms()

@@ -29,7 +29,11 @@ function M.root(registry, full)
   return of_file(registry, full, current)
 end
 
-local function prepared(new, current)
+--- Gives a definition that was made of another one what is known of the file of that.
+---@param new table an entry of the registry, or a definition
+---@param current table what serves
+---@return table new
+function M.prepared(new, current)
   if new.normal then
     new.file, new.used, new.text, new.loaded_at = current.file, current.used, nil, clock.wall_ms()
   end
@@ -44,7 +48,7 @@ local function adopt(registry, full, new, about)
     failure.raise("conflict", "'%s' is served in version %s by now, and the change was made for %s", full, current.version:sub(1, SHORT),
       about.instead:sub(1, SHORT))
   end
-  local change = { full = full, new = prepared(new, current), instead_of = of_file(registry, full, current) }
+  local change = { full = full, new = M.prepared(new, current), instead_of = of_file(registry, full, current) }
   if change.instead_of == new.version then change.instead_of = nil end
   local failures = publish.all(registry, { change }, { by = about.by, via = about.via, action = about.action })
   if failures then error(failures[1].err, 0) end

@@ -173,14 +173,13 @@ local function point_findings(point, read, tell)
   end
 end
 
-local function pattern_findings(pattern, points, left_out, read, tell)
+local function pattern_findings(pattern, points, read, tell)
   local function is_there(file) return file and read(file) ~= nil end
-  local has_points, is_left_out = false, false
+  local has_points = false
   for _, point in ipairs(points) do has_points = has_points or point.pattern == pattern.name end
-  for _, one in ipairs(left_out) do is_left_out = is_left_out or one.pattern == pattern.name end
-  if not has_points and not is_left_out then tell(pattern, "it has no points, and is not said to be left out") end
-  if not is_there(pattern.example) and has_points then tell(pattern, "it has no example") end
-  if not is_there(pattern.guide) and has_points then tell(pattern, "it has no guide") end
+  if not has_points then tell(pattern, "it has no points") end
+  if not is_there(pattern.example) then tell(pattern, "it has no example") end
+  if not is_there(pattern.guide) then tell(pattern, "it has no guide") end
 end
 
 --- All that is wrong with a text, a line each: points without a spec of that title, patterns without an example, a guide or a
@@ -197,7 +196,7 @@ function M.findings(text, read)
   local points, patterns, left_out = M.points(text), M.patterns(text), M.left_out(text)
   for _, pattern in ipairs(patterns) do
     known[pattern.name] = true
-    pattern_findings(pattern, points, left_out, read_any, tell)
+    pattern_findings(pattern, points, read_any, tell)
   end
   for _, point in ipairs(points) do
     if not known[point.pattern] then tell(point, ("'%s' is no pattern"):format(point.pattern)) end

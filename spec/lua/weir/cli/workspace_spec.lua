@@ -77,6 +77,34 @@ describe("weir workspace", function()
     assert.matches("text .* 0%.%d%d", select(2, weir("search", "weir")))
   end)
 
+  it("exports the documents of a scope, and imports them into another store or scope", function()
+    weir("post", "notes/river", "ebb and flow", "--type", "note", "--tag", "tide", "--ttl", "7d")
+    weir("post", "notes/mill", '{"a": [1, null]}')
+    weir("post", "other", "1")
+    local _, exported = weir("export", "notes/")
+    local path = support.write(folder, "documents.jsonl", exported)
+    assert.equal(2, #support.lines(exported))
+    store = folder .. "/another"
+    assert.same({ documents = 2, scope = "pipeline:mill" }, line("import", path, "--scope", "pipeline:mill", "--json"))
+    local river = line("get", "notes/river", "--scope", "pipeline:mill", "--json")
+    assert.same({ "ebb and flow", "note", { "tide" } }, { river.value, river.type, river.tags })
+    assert.is_string(river.expires_at)
+    assert.same({ a = { 1, json.null } }, line("get", "notes/mill", "--scope", "pipeline:mill", "--json").value)
+    assert.same({ "notes/mill", "notes/river" }, { support.lines((select(2, weir("export", "--scope", "pipeline:mill"))))[1].name,
+      support.lines((select(2, weir("export", "--scope", "pipeline:mill"))))[2].name })
+  end)
+
+  it("imports nothing of a file with a line that is no document, and says which", function()
+    local path = support.write(folder, "documents.jsonl", '{"name": "a", "value": 1}\n{"name": "b"}\n')
+    local status, _, err = weir("import", path)
+    assert.equal(2, status)
+    assert.matches("line 2: name and value are needed", err)
+    assert.equal(6, (weir("get", "a")))
+    for text, message in pairs { ["[1]"] = "line 1 is no JSON object", ['{"name": "a", "value": 1, "by": "x"}'] = "no field 'by'" } do
+      assert.matches(message, select(3, weir("import", support.write(folder, "bad.jsonl", text))))
+    end
+  end)
+
   it("writes over no version that was not expected", function()
     weir("post", "x", "1")
     assert.equal(8, (weir("post", "x", "2", "--version", "0")))

@@ -1,3 +1,4 @@
+local canary = require "weir.healing.canary"
 local registry_revise = require "weir.registry.revise"
 local reflection = dofile "spec/lua/weir/reflection/support.lua"
 local recovery = require "weir.run.recovery"
@@ -238,6 +239,28 @@ return M
     assert.equal("kept", one.state, one.why)
     assert.equal("ada", one.by) -- a new step is a person's to decide
     assert.equal(196, place:run({ base = 100 }).output.score)
+  end)
+
+  it("may let a part of the runs try what is better first: promoted it serves, rolled back what served goes on", function()
+    for _, case in ipairs { { "promoted", "kept", 4 }, { "rolled_back", "reverted", 1 } } do
+      place = reflection.place(reflection.pipeline(AUTO .. "canary = 50,"), reflection.sizes(4))
+      local cycle = place:reflect(place:run())
+      assert.equal("canary", cycle.output.stopped.code, cycle.output.stopped.why)
+      assert.same({ "canary" }, place:states())
+      assert.equal(1, place:size())
+      local had = {}
+      for _ = 1, 40 do
+        local run = place:run { base = 100 }
+        assert.is_nil(run.reflection) -- one thing is tried at a time
+        had[run.output.score] = (had[run.output.score] or 0) + 1
+      end
+      assert.is_true((had[99] or 0) > 5 and (had[96] or 0) > 5)
+      if canary.of(place.store, "pipelines/p") then canary.finish(place.engine, "pipelines/p", case[1], { reason = "seen" }) end
+      assert.equal(case[2], place:states()[1])
+      assert.equal(case[3], place:size())
+      place:close()
+    end
+    place = nil
   end)
 
   it("stops when nothing is proposed", function()
