@@ -175,7 +175,7 @@ local function supervised(frame, step, key, input)
   return require("weir.healing.supervision").of_step(frame, step, key, input)
 end
 
-local NOT_HEALED = { cancelled = true, conflict = true }
+local NOT_HEALED = { cancelled = true, conflict = true, rejected = true } -- what a person has refused is no failure
 
 local function decide(healing, frame, step, err, attempt)
   if NOT_HEALED[err.code] then return nil end

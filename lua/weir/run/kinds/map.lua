@@ -86,7 +86,8 @@ end
 local function note_failure(self, index, err)
   self.failed = self.failed + 1
   if #self.failures < FAILURES_KEPT then
-    self.failures[#self.failures + 1] = { index = index, error = { code = err.code, message = err.message, step = err.step } }
+    self.failures[#self.failures + 1] = { index = index, error = { code = err.code, message = err.message, step = err.step,
+      healing = err.healing } }
   end
 end
 
@@ -273,7 +274,7 @@ local function settle(self, range, position, status, value)
   range.states[position], range.results[position] = status, value
   range.left, self.done = range.left - 1, self.done + 1
   if status == "failed" then
-    range.results[position] = { code = value.code, message = value.message, step = value.step }
+    range.results[position] = { code = value.code, message = value.message, step = value.step, healing = value.healing }
     note_failure(self, range.number * items_of.SIZE + position - 1, value)
   elseif self.step.ordered == false and not self.reducer then
     self.outputs[#self.outputs + 1] = status == "finished" and value or json.null
@@ -402,7 +403,7 @@ local function raise_failures(self)
   local first = self.failures[1]
   local err = failure.new(first.error.code, "map '%s': item %d: %s%s", self.step.name, first.index, first.error.message,
     self.failed > 1 and (" (%d items failed, %d tolerated)"):format(self.failed, allowed_failures(self)) or "")
-  err.step = first.error.step
+  err.step, err.healing = first.error.step, first.error.healing -- supervisors know of it already
   error(err, 0)
 end
 

@@ -338,6 +338,39 @@ describe("restarting", function()
   end)
 end)
 
+describe("what supervisors have given up on", function()
+  it("is not brought to them again by what stands around it: a body, a map", function()
+    for _, light in ipairs { true, false } do
+      local world = world_of(fails(99))
+      local step = S "work" { agent = "work", undo = not light and { agent = "after" } or nil }
+      local run = world:begin(P "heal" { supervise = { { use = "thresholds", options = { ask = false, rules = { rule "retry" } } } },
+        S "outer" { weir.map "all" { over = { 1 }, step } } })
+      assert.same({ "failed", 4 }, { run.status, #all(world) })
+      assert.equal("outer/all[0]/work", all(world)[1].step)
+      world:close()
+    end
+  end)
+
+  it("lets a map's group begin again when a supervisor of an item says so", function()
+    local world = support.world { work = function(_, _, own)
+      own.count = (own.count or 0) + 1
+      if own.count == 2 then error "x" end
+      return own.count
+    end }
+    local run = world:begin(P "heal" { supervise = { { use = "thresholds", options = { rules = { rule("restart", { from = "first" }) } } } },
+      S "first" { agent = "work" }, weir.map "all" { over = { 1 }, S "work" { agent = "work" } } })
+    assert.same({ "finished", 3, { 4 } }, { run.status, run.data.first, run.output })
+    world:close()
+  end)
+
+  it("is no refusal of a person", function()
+    local run = testing.run(P "heal" { supervise = { { use = "thresholds", options = { rules = { rule "retry" } } } },
+      S "outer" { weir.approval "release" { title = "?" } } }, { decisions = { release = { decision = "reject" } } })
+    assert.same({ "failed", "rejected" }, { run.status, run.error.code })
+    for _, event in ipairs(run.events) do assert.is_true(event.kind ~= "incident" or event.incident_kind == "run") end
+  end)
+end)
+
 describe("remedies beyond the run", function()
   it("keep runs of a pipeline from beginning until it is taken back", function()
     local world = world_of(fails(1))
@@ -600,5 +633,45 @@ describe("what is remembered of a family", function()
     assert.equal(1, incident_of.expire(world.store, clock.wall_ms() + 31 * 86400000))
     for _, space in ipairs { "incidents", "incidents.by", "quarantine" } do assert.same({}, world.store:scan(space, { limit = 10 })) end
     world:close()
+  end)
+end)
+
+describe("a large map under supervision", function()
+  it("sets aside what is bad, retries what comes right, and has each of them once, whenever the process ends", function()
+    local items = {}
+    for n = 1, 2500 do items[n] = n end
+    for _, writes in ipairs { false, 4, 6, 9, 12 } do
+      local tries = {}
+      local world = support.world { work = function(_, input)
+        local n = input.n
+        tries[n] = (tries[n] or 0) + 1
+        if n % 500 == 0 then error { code = "invalid", message = "it is bad" } end
+        if n % 400 == 0 and tries[n] == 1 then error { code = "unavailable", message = "not now" } end
+        return n
+      end }
+      if writes then world:life(writes) end
+      world:begin(P "heal" { supervise = { { use = "thresholds", options = { cap = 1000, rules = {
+        rule("quarantine", nil, { when = { code = "invalid" } }), rule("retry", nil, { when = { code = "unavailable" } }) } } } },
+        weir.map "all" { over = items, concurrency = 8, S "work" { agent = "work", input = { n = "$.item" } } } })
+      if writes then
+        assert.is_true(world.mortal.is_over)
+        world:life()
+      end
+      local run_id = assert(world.store:runs { limit = 1 })[1].id
+      assert.equal("finished", world:settle(run_id).status)
+      local output = world:ending(run_id).value
+      for n = 1, 2500 do assert.equal(n % 500 == 0 and weir.null or n, output[n]) end
+      local bad, retried = {}, 0
+      for _, one in ipairs(all(world)) do
+        if one.remedy.name == "quarantine" then
+          bad[incident_of.quarantined(world.store, one.id).input.n] = (bad[incident_of.quarantined(world.store, one.id).input.n] or 0) + 1
+        else
+          retried = retried + 1
+        end
+      end
+      assert.same({ [500] = 1, [1000] = 1, [1500] = 1, [2000] = 1, [2500] = 1 }, bad)
+      assert.is_true(writes and retried <= 5 or retried == 5, retried) -- 400, 800, 1200, 1600, 2400
+      world:close()
+    end
   end)
 end)
