@@ -265,62 +265,8 @@ function M.check_module(full, pins)
   return true
 end
 
-local function lines_of(text)
-  local lines = {}
-  for line in (text:gsub("\n$", "") .. "\n"):gmatch "([^\n]*)\n" do lines[#lines + 1] = line end
-  return lines
-end
-
--- The longest common subsequence of lines: table[i][j] for what follows line i of one and j of the other.
-local function common(a, b)
-  local length = {}
-  for i = #a + 1, 1, -1 do
-    length[i] = {}
-    for j = #b + 1, 1, -1 do
-      if i > #a or j > #b then length[i][j] = 0
-      elseif a[i] == b[j] then length[i][j] = length[i + 1][j + 1] + 1
-      else length[i][j] = math.max(length[i + 1][j], length[i][j + 1]) end
-    end
-  end
-  return length
-end
-
-local LINES_MAX = 2000 -- of what differs, in each of the two; beyond that they are shown whole
-
--- What both begin and end with is the same, and is not compared.
-local function ends(a, b)
-  local head, tail, least = 0, 0, math.min(#a, #b)
-  while head < least and a[head + 1] == b[head + 1] do head = head + 1 end
-  while tail < least - head and a[#a - tail] == b[#b - tail] do tail = tail + 1 end
-  return head, tail
-end
-
-local function middle(list, head, tail) return table.move(list, head + 1, #list - tail, 1, {}) end
-
---- How two sources differ: lines that begin with `-` (gone) or `+` (new), in their order, each with the number of the line.
----@param before string
----@param after string
----@return string[]
-function M.source_diff(before, after)
-  local a, b = lines_of(before), lines_of(after)
-  local head, tail = ends(a, b)
-  a, b = middle(a, head, tail), middle(b, head, tail)
-  local lines, i, j = json.list {}, 1, 1
-  local is_small = #a <= LINES_MAX and #b <= LINES_MAX
-  local length = is_small and common(a, b)
-  while i <= #a or j <= #b do
-    if is_small and i <= #a and j <= #b and a[i] == b[j] then i, j = i + 1, j + 1
-    elseif i <= #a and (j > #b or not is_small or length[i + 1][j] >= length[i][j + 1]) then
-      lines[#lines + 1], i = ("-%d %s"):format(head + i, a[i]), i + 1
-    else
-      lines[#lines + 1], j = ("+%d %s"):format(head + j, b[j]), j + 1
-    end
-  end
-  return lines
-end
-
 --- How large a change of a source is.
----@param diff string[] of `source_diff`
+---@param diff string[] of `weir.text.difference.changes`
 ---@return weir.reflection.Size
 function M.source_size(diff)
   local bytes = 0

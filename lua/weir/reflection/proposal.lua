@@ -1,6 +1,7 @@
 --- Asking a reflection module: what it is shown, what it answers, and what version that makes.
 
 local context = require "weir.run.context"
+local difference = require "weir.text.difference"
 local failure = require "weir.failure"
 local guard = require "weir.reflection.guard"
 local json = require "weir.native.json"
@@ -142,7 +143,7 @@ local function of_source(engine, of, proposal, limits)
   if not ok then return nil, message, code end
   local entry = source_of(engine, full, of.pins[full])
   if not entry then return nil, ("source.module: %s has no source that could be changed"):format(full), "invalid" end
-  local diff = guard.source_diff(entry.text, proposal.source.text)
+  local diff = json.list(difference.changes(entry.text, proposal.source.text))
   if #diff == 0 then return nil, "source.text: it changes nothing", "invalid" end
   local size = guard.source_size(diff)
   ok, message, code = guard.check_size(size, limits)

@@ -124,4 +124,26 @@ function M.match(a, b)
   return matched
 end
 
+--- How two texts differ: lines that begin with `-` (gone) or `+` (new), in their order, each with its number.
+---@param before string
+---@param after string
+---@return string[] such as {"-2 b", "+2 B"}
+function M.changes(before, after)
+  local a, b = M.lines(before), M.lines(after)
+  local matched, lines, other = M.match(a, b), {}, 1
+  local function add_new(to)
+    for at = other, to do lines[#lines + 1] = ("+%d %s"):format(at, b[at]) end
+  end
+  for at, line in ipairs(a) do
+    if matched[at] then
+      add_new(matched[at] - 1)
+      other = matched[at] + 1
+    else
+      lines[#lines + 1] = ("-%d %s"):format(at, line)
+    end
+  end
+  add_new(#b)
+  return lines
+end
+
 return M

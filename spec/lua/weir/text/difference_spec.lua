@@ -23,6 +23,13 @@ local function some_lines(random, count, kinds)
 end
 
 describe("text.difference", function()
+  it("gives what went and what came, line by line", function()
+    assert.same({ "-2 b", "+2 B", "+4 d" }, difference.changes("a\nb\nc\n", "a\nB\nc\nd\n"))
+    assert.same({ "+1 x" }, difference.changes("a\n", "x\na\n"))
+    assert.same({ "-1 a", "-2 b" }, difference.changes("a\nb\n", ""))
+    assert.same({}, difference.changes("a\n", "a\n"))
+  end)
+
   it("gives the lines of a text and whether the last one has an end", function()
     assert.same({ {}, false }, { difference.lines "" })
     assert.same({ { "a" }, false }, { difference.lines "a" })
