@@ -161,6 +161,7 @@ describe("a REPL", function()
     while not host.engine.live[session.environment.r.id] or next(host.engine.live[session.environment.r.id].waits) == nil do task.yield() end
     value "approvals()"
     local id = table.concat(printed):match "(a_%w+)"
+    assert.equal('"zoe"', value("delegate('" .. id .. "', 'zoe', { by = 'ada' }).delegated[1].to"))
     value("approve('" .. id .. "', { comment = 'fine' })")
     value "r:signal('paid', 7)"
     assert.equal("7", value "r:wait()")
