@@ -121,9 +121,9 @@ local function keep_source(engine, full, loaded)
   end
 end
 
---- Puts a new version on trial: what the file says, against what serves; or what serves, against what did before. The old one serves
---- from now on; or a version that nobody has written into a file, against what serves. Waits. Raises `not_found`, `conflict` (a
---- trial is under way), `invalid`, and what publishing a version raises.
+--- Puts a new version on trial: what the file says, against what serves; or what serves, against what did before; or a version that
+--- nobody has written into a file, against what serves. The old one serves from now on. Waits. Raises `not_found`, `conflict` (a trial
+--- is under way), `invalid`, and what publishing a version raises.
 ---@param engine weir.Engine with a store
 ---@param full string see `weir.registry.revise`
 ---@param options { percent: number, policy: string|nil, options: table|nil, by: string|nil, via: string|nil, new: table|nil }

@@ -174,7 +174,8 @@ end
 -- What an earlier life recorded below the reader behind a place, before an entry of the journal, holds no more.
 function Sources:forget(index, before)
   local journal, reader = self.run.journal, self.reader
-  if journal and journal.has_past and reader then journal:forget_behind(reader.key, reader.counters(), index - 1, before) end
+  if not journal or not journal.has_past or not reader then return end
+  journal:forget_behind(reader.key, reader.counters(), (index - 1) // (reader.batch or 1), before)
 end
 
 local function raise_unless_ended(message, code)
@@ -299,7 +300,8 @@ end
 --- An iterator over one source, or over all as `merge` says.
 ---@param what string|{ step: string?, rewind: fun(valid: integer)? }|nil  which one; rewind: the reader goes on when items that it
 ---   has read are taken back: it is told, before the next item, how many hold
----@param reader { key: string, counters: fun(): table<string, integer>, own: weir.Stream|nil }
+---@param reader { key: string, counters: fun(): table<string, integer>, own: weir.Stream|nil, batch: integer|nil } batch: so many
+---  items are one to the reader
 function Sources:items(what, reader)
   local name, rewound = what, nil
   if type(what) == "table" then name, rewound = what.step, what.rewind end

@@ -2,7 +2,8 @@
 --- that a large map needs memory for a few of them only. Results keep the order of the items; a failure is tolerated up to
 --- `tolerate`, and its place holds null.
 ---
---- Of a map with up to one range every item is a step in the journal. Of a larger one whose items are one agent's work each,
+--- Of a map with up to one range, and of one that reads a stream, every item is a step in the journal. Of a larger one whose
+--- items are one agent's work each,
 --- what came of the items stands in a table of its own (`weir.run.map.items`), and the journal has one entry for the map.
 
 local clock = require "weir.port.clock"
@@ -57,9 +58,10 @@ local function too_many(self)
   return self.failed > allowed_failures(self)
 end
 
+-- Of a stream only what is there: the first item is not to wait for the last.
 local function read_range(self)
   local items = json.list {}
-  while #items < items_of.SIZE do
+  while #items < (self.is_live and 1 or items_of.SIZE) do
     local item = self.source:next()
     if item == nil then break end
     items[#items + 1] = item
@@ -70,7 +72,7 @@ end
 -- A map that turns out to be large has a table of its items from its beginning.
 local function begin_table(self)
   local run = self.frame.run
-  if not self.step.is_light or not run.journal or not self.source:has_more() then return end
+  if self.is_live or not self.step.is_light or not run.journal or not self.source:has_more() then return end
   self.items = items_of.open(run, self.key, self.tag)
   if not self.reducer then return end
   self.reducer.is_kept_elsewhere = true
@@ -111,6 +113,18 @@ local function new_range(self, number, items)
   return { number = number, items = items, count = #items, next = 1, left = #items, states = {}, results = {}, dirty = {}, parts = 0 }
 end
 
+-- One more item of a stream.
+local function fill(self)
+  local range = self.range
+  local item = self.source:next()
+  if item == nil then
+    self.is_exhausted, range.is_filling = true, false
+    return advance(self)
+  end
+  range.count, range.left = range.count + 1, range.left + 1
+  range.items[range.count], range.is_filling = item, range.count < items_of.SIZE
+end
+
 local function open_range(self)
   local items = read_range(self)
   local number = self.opened
@@ -126,6 +140,7 @@ local function open_range(self)
     return
   end
   if self.items then recall(self, range) end
+  range.is_filling = self.is_live
   self.open[number], self.range = range, range
   if range.left == 0 then advance(self) end
 end
@@ -170,7 +185,9 @@ local function take(self)
     if self.is_exhausted then return nil end
     wait_for_room(self)
     exclusively(self, function()
-      if not untaken(self.range) and not self.is_exhausted and not is_window_full(self) then open_range(self) end
+      if untaken(self.range) or self.is_exhausted then return end
+      if self.range and self.range.is_filling then return fill(self) end
+      if not is_window_full(self) then open_range(self) end
     end)
   end
   local range = self.range
@@ -209,7 +226,7 @@ end
 local function advance_all(self)
   while not too_many(self) do
     local range = self.open[self.first]
-    if not range or range.left > 0 then return end
+    if not range or range.left > 0 or range.is_filling then return end
     close_range(self, range)
   end
 end
@@ -430,6 +447,7 @@ local function new(frame, step, key, attempt)
     room = {}, reduced_to = 0,
     told_s = clock.now(), from_s = clock.now(), pace = pace_of.new(step.concurrency), keeper_waiter = native.waiter(),
     tag = draft == 1 and attempt == 1 and "" or ("#%d.%d"):format(draft, attempt) }, Mapping)
+  self.is_live = step.from ~= nil and frame.sources ~= nil
   if frame.run.is_supervised then supervise(self) end
   self.on_attempt_failed = function(err) if err.code == "full" then self.pace:full() end end
   if step.reduce then self.reducer = reduce_of.new(frame, step, key, false) end
