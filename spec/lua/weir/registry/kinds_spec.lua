@@ -18,9 +18,9 @@ describe("the contract of a policy", function()
   end)
 
   it("refuses a place that does not exist", function()
-    local message = "says serves = 'model'; a policy serves one of models, queue, remedy, retry"
+    local message = "says serves = 'model'; a policy serves one of canary, models, queue, remedy, retry"
     assert.equal(message, kinds.refusal(policy { serves = "model", pick = nothing }, "policy", "mine"))
-    assert.equal("says serves = true; a policy serves one of models, queue, remedy, retry",
+    assert.equal("says serves = true; a policy serves one of canary, models, queue, remedy, retry",
       kinds.refusal(policy { serves = true, pick = nothing }, "policy", "mine"))
   end)
 
