@@ -106,4 +106,14 @@ function M.or_null(value)
   return value
 end
 
+--- A record of the store as code reads it: fields that are null are nil. Changes it.
+---@param record table<string, any>
+---@return table<string, any> the same
+function M.known(record)
+  for name, value in pairs(record) do
+    if value == json.null then record[name] = nil end
+  end
+  return record
+end
+
 return M

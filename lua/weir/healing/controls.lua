@@ -4,7 +4,7 @@
 
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
-local json = require "weir.native.json"
+local value_of = require "weir.value"
 
 local M = {}
 
@@ -14,13 +14,6 @@ local MODEL_FOR = 600 -- seconds that a model is not asked, when nothing is said
 
 local of_store = setmetatable({}, { __mode = "k" })
 
-local function read(value)
-  for name, one in pairs(value) do
-    if one == json.null then value[name] = nil end
-  end
-  return value
-end
-
 local function all(store)
   local known = of_store[store]
   if known then return known end
@@ -29,7 +22,7 @@ local function all(store)
   repeat
     local page, message, code = store:scan(SPACE, { after = after, limit = PAGE })
     if not page then failure.raise(code or "failed", "%s", message) end
-    for _, found in ipairs(page) do known[found.key] = read(found.value) end
+    for _, found in ipairs(page) do known[found.key] = value_of.known(found.value) end
     after = page[#page] and page[#page].key
   until #page < PAGE
   of_store[store] = known

@@ -7,7 +7,7 @@
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local id = require "weir.id"
-local json = require "weir.native.json"
+local value_of = require "weir.value"
 
 local M = {}
 
@@ -38,11 +38,6 @@ local KEPT = 30 * 86400 -- seconds
 ---@field outcome "healed"|"failed"|nil what came of the remedy, once that is known
 ---@field ended_ms integer|nil when that was known
 ---@field caused_by string|nil the incident whose remedy, or whose supervisor, has caused this one
-
-local function known(value)
-  if value == json.null then return nil end
-  return value
-end
 
 --- A new incident: its id and time are given here. Not written yet.
 ---@param fields table
@@ -88,11 +83,6 @@ function M.commit(store, operations)
   must(store:batch(operations))
 end
 
-local function read(value)
-  for name, one in pairs(value) do value[name] = known(one) end
-  return value
-end
-
 --- One incident. Does not wait. Raises `not_found`, `corrupt`.
 ---@param store weir.Store
 ---@param incident_id string
@@ -103,7 +93,7 @@ function M.get(store, incident_id)
     if code and code ~= "not_found" then failure.raise(code, "%s", message) end
     failure.raise("not_found", "there is no incident '%s'; `weir incidents` lists them", incident_id)
   end
-  return read(value)
+  return value_of.known(value)
 end
 
 local function each_key(store, prefix, after, visit)
@@ -118,7 +108,7 @@ local function by_index(store, prefix, after)
   local list = {}
   each_key(store, prefix, after, function(incident_id)
     local value = store:get(M.SPACE, incident_id)
-    if value then list[#list + 1] = read(value) end
+    if value then list[#list + 1] = value_of.known(value) end
   end)
   return list
 end
@@ -168,7 +158,7 @@ function M.since(store, since_ms)
   local list, after = {}, since_ms and id.bound("i", since_ms) or nil
   repeat
     local page = must(store:scan(M.SPACE, { after = after, limit = PAGE }))
-    for _, found in ipairs(page) do list[#list + 1] = read(found.value) end
+    for _, found in ipairs(page) do list[#list + 1] = value_of.known(found.value) end
     after = page[#page] and page[#page].key
   until #page < PAGE
   return list
@@ -203,7 +193,7 @@ function M.expire(store, now_ms)
     local page = must(store:scan(M.SPACE, { after = after, limit = PAGE }))
     after = page[#page] and page[#page].key
     for _, found in ipairs(page) do
-      local incident = read(found.value)
+      local incident = value_of.known(found.value)
       if incident.at_ms > now_ms - KEPT * 1000 then
         after = nil -- what follows is younger
         break

@@ -3,7 +3,7 @@
 
 local failure = require "weir.failure"
 local hash = require "weir.native.hash"
-local json = require "weir.native.json"
+local value_of = require "weir.value"
 
 local M = { SPACE = "canaries" }
 
@@ -25,13 +25,6 @@ local PAGE, PARTS = 500, 10000
 
 local of_store = setmetatable({}, { __mode = "k" })
 
-local function read(value)
-  for name, one in pairs(value) do
-    if one == json.null then value[name] = nil end
-  end
-  return value
-end
-
 --- Visits every key of a space. Raises as the store refuses.
 ---@param store weir.Store
 ---@param space string
@@ -51,7 +44,7 @@ local function all(store)
   local known = of_store[store]
   if known then return known end
   known = {}
-  M.pages(store, M.SPACE, {}, function(found) known[found.key] = read(found.value) end)
+  M.pages(store, M.SPACE, {}, function(found) known[found.key] = value_of.known(found.value) end)
   of_store[store] = known
   return known
 end

@@ -119,21 +119,14 @@ local function check_order(before, after)
 end
 
 -- In the order of where they stand, so that the first one is told.
-local function sorted(parts)
-  local paths = {}
-  for path in pairs(parts) do paths[#paths + 1] = path end
-  table.sort(paths)
-  return paths
-end
-
 local function check_parts(before, after)
-  for _, path in ipairs(sorted(before)) do
+  for _, path in ipairs(value_of.names(before)) do
     local old, new = before[path], after[path]
     if not new or not value_of.equal(old.value, new.value) then
       return denied(place_of_change(old.value, new and new.value, old.pointer), old.what)
     end
   end
-  for _, path in ipairs(sorted(after)) do
+  for _, path in ipairs(value_of.names(after)) do
     if not before[path] then return denied(after[path].pointer, after[path].what) end
   end
   return true

@@ -447,13 +447,6 @@ local function time_limit(budget)
   if budget and (budget.otherwise or "fail") == "fail" then return budget.seconds end
 end
 
-local function sorted(set)
-  local names = {}
-  for name in pairs(set) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
 -- Who reflects and who judges are pinned with the run, so that what follows its end needs nothing that may have changed.
 local function reflect_of(self, data)
   if not data.reflect then return nil end
@@ -495,7 +488,7 @@ function M.compile(definition)
   end
   plan.reflect = reflect_of(self, data)
   plan.supervise = supervisors_of(self, data)
-  plan.modules, plan.pipelines = sorted(self.modules), sorted(self.pipelines)
+  plan.modules, plan.pipelines = value_of.names(self.modules), value_of.names(self.pipelines)
   return plan
 end
 
@@ -508,7 +501,7 @@ end
 function M.of_flow(what, data)
   local self = { modules = {}, pipelines = {}, flow = true }
   local compiled = (what == "step" and compile_step or compile_group)(self, data)
-  return compiled, sorted(self.modules), sorted(self.pipelines)
+  return compiled, value_of.names(self.modules), value_of.names(self.pipelines)
 end
 
 return M
