@@ -164,6 +164,14 @@ function Trial:next_life(store, said)
   return { "resume" }
 end
 
+-- Why a command did nothing, so that to say it again would not either: input that does not fit, an answer without its form.
+local function refused(args, result, said)
+  if said or result.status == 0 or args[1] == "resume" then return nil end
+  local problem = json.decode(result.stdout)
+  local message = type(problem) == "table" and type(problem.error) == "table" and problem.error.message or result.stderr
+  return ("weir %s: %s"):format(args[1], tostring(message):gsub("^weir: ", ""):gsub("%s+$", ""))
+end
+
 -- From the beginning to the end, with one life that is killed. Gives how it ended, or what is wrong, and whether
 -- that life was killed at all; `lives` is how many there were.
 function Trial:drive(kill)
@@ -180,6 +188,8 @@ function Trial:drive(kill)
     local is_killed = kill and kill.life == lives
     local result = self:life(args, store, is_killed and kill or nil)
     said = line_of(result)
+    problem = not kill and refused(args, result, said)
+    if problem then break end
     if is_killed then
       was_there = was_killed(result)
       if not was_there then break end
@@ -211,8 +221,9 @@ local function new_trial(pipeline, given, options)
   local folder = project.find(options.folder or path and path:match "^(.*)/" or ".")
   local self = setmetatable({ pipeline = path or pipeline, given = given or {}, folder = folder,
     script = { decide = options.decide or {}, signal = options.signal or {} }, environment = options.environment or {} }, Trial)
-  local _
-  self.reference, _, _, self.lives = self:drive()
+  local _, problem
+  self.reference, _, problem, self.lives = self:drive()
+  if problem then failure.raise("failed", "%s", problem) end
   if not self.reference then
     failure.raise("failed", "the run had not ended after %d lives; does it wait for what nobody brings?", self.lives)
   end

@@ -89,4 +89,10 @@ return weir.pipeline "stubborn" {
     assert.match("acknowledgement before the commit", summary.problems[1].problem)
     assert.match("WEIR_FAILPOINT=before_request:%d+ weir run", summary.problems[1].command)
   end)
+
+  it("says at once what a command has refused, rather than that the run never ended", function()
+    assert.error_matches(function() crash.everywhere("pipelines/learn.lua", {}) end, "weir run: input.need is required")
+    assert.error_matches(function() crash.everywhere("pipelines/release.lua", { "--set", "path=README.md" }) end,
+      "weir approve: .*answer.title is required")
+  end)
 end)
