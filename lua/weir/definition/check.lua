@@ -11,7 +11,6 @@ local schema = require "weir.schema"
 local scope = require "weir.definition.scope"
 local suggest = require "weir.suggest"
 local value_of = require "weir.value"
-local working = require "weir.schedule.working"
 
 local M = {}
 
@@ -190,6 +189,7 @@ end
 -- Its zone, its hours and its calendar are read as they will be.
 local function check_working(self, given, keys)
   if not given then return end
+  local working = require "weir.schedule.working"
   local ok, err = pcall(working.read, given, self.lookup and self.lookup "calendars" or nil)
   if not ok then refuse_plainly(self, keys, err.message, "invalid") end
 end
