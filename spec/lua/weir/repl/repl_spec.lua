@@ -280,7 +280,7 @@ describe("a REPL", function()
       local id = host.store:runs({})[1].id
       assert.same({ id }, complete("run('" .. id:sub(1, 6)))
       assert.same({ "agents/shout" }, complete 'patch("agents/sh')
-      assert.same({ "loud" }, complete "start('lo")
+      assert.same({ "loud" }, complete "start('lou")
       assert.same({ "shout" }, complete "agents.sh")
     end)
 
