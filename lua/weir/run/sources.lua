@@ -11,7 +11,8 @@ local native = require "weir.native.scheduler"
 
 local M = {}
 
-local MARK = {} -- in a channel: what was read has been taken back
+-- In a channel: what was read has been taken back; and: the list has something to be read first, for a reader that waits.
+local MARK, LOOK = {}, {}
 
 -- One end of a stream ----------------------------------------------------------------------------------
 
@@ -20,7 +21,7 @@ local MARK = {} -- in a channel: what was read has been taken back
 ---@field stream weir.Stream
 ---@field channel userdata
 ---@field extra integer          values that the channel took, less the items that the stream has given
----@field marks integer          MARKs in the channel
+---@field marks integer          MARKs and LOOKs in the channel
 ---@field at integer             items read of the list
 ---@field history integer|false  items to be read of the list; false: the channel is being read
 ---@field roll boolean           the reader goes on by itself
@@ -63,6 +64,11 @@ function End:refusal(valid)
   if sources.scope and sources.step.once then return ("step '%s' has read them and is never started twice"):format(sources.step.name) end
 end
 
+local function tell(self, sign)
+  self.marks, self.extra = self.marks + 1, self.extra + 1
+  self.channel:try_send(sign)
+end
+
 local function drain(self)
   repeat local item = self.channel:try_recv() until item == nil
   self.marks = 0
@@ -78,9 +84,10 @@ function End:take_back(valid, before)
   self.extra = self.channel:stats().accepted - valid
   if was <= valid then
     self.at, self.history = was, valid
+    tell(self, LOOK)
   elseif self.roll then
-    self.history, self.valid, self.marks, self.extra = false, valid, 1, self.extra + 1
-    self.channel:try_send(MARK)
+    self.history, self.valid = false, valid
+    tell(self, MARK)
     self.roll(valid)
   else
     self.sources:begin_anew()
@@ -189,10 +196,20 @@ local function receive(one)
   return item, message, code
 end
 
+-- Whether what came of a channel only says that the list is to be looked at.
+local function is_look(one, item)
+  if item ~= LOOK then return false end
+  one.marks = one.marks - 1
+  return true
+end
+
 local function pull(one)
-  local item = one.history and from_history(one)
-  if item then return item end
-  return receive(one)
+  while true do
+    local listed = one.history and from_history(one)
+    if listed then return listed end
+    local item, message, code = receive(one)
+    if not is_look(one, item) then return item, message, code end
+  end
 end
 
 -- As an iterator.
@@ -220,20 +237,29 @@ end
 local function by_arrival(self)
   local open, ends = {}, {}
   for index, name in ipairs(self.order) do open[index], ends[index] = self.ends[name].channel, self.ends[name] end
-  return function()
+  local function from_lists()
     for _, one in ipairs(ends) do
       local item = one.history and from_history(one)
       if item then return item end
     end
-    while #open > 0 do
+  end
+  return function()
+    local listed = from_lists()
+    while listed == nil and #open > 0 do
       local index, item, message, code = channel.select(open)
       local one = index and ends[index]
       if one and one.stream.late then one.stream:refill(one.channel) end
-      if item ~= nil then return item end
-      raise_unless_ended(message, code)
-      table.remove(open, index)
-      table.remove(ends, index)
+      if one and is_look(one, item) then
+        listed = from_lists()
+      elseif item ~= nil then
+        return item
+      else
+        raise_unless_ended(message, code)
+        table.remove(open, index)
+        table.remove(ends, index)
+      end
     end
+    return listed
   end
 end
 
@@ -254,11 +280,13 @@ local MERGE = { order = in_order, arrival = by_arrival, zip = zipped }
 local function plain(one)
   local next_item, of = items_of(one)
   return function()
-    if one.history then
-      local item = from_history(one)
+    while true do
+      local item
+      if one.history then item = from_history(one) end
       if item ~= nil then return item end
+      item = next_item(of)
+      if not is_look(one, item) then return item end
     end
-    return next_item(of)
   end
 end
 
@@ -288,11 +316,12 @@ local function rolling(self, one, rewound)
     while true do
       places[position] = place_of(self)
       local item = one.history and from_history(one) or next_item(of)
-      if item ~= MARK then
+      if item == MARK then
+        go_back()
+      elseif not is_look(one, item) then
         position = position + 1
         return item
       end
-      go_back()
     end
   end
 end
