@@ -80,11 +80,14 @@ export function open(root, place, options) {
   async function more() {
     if (!next || isLoading) return;
     isLoading = true;
+    const look = looks;
     try {
       const page = await options.load(next);
-      items = [...items, ...page.items];
-      next = page.next;
-      if (!isClosed) arrange();
+      if (!isClosed && look === looks) {
+        items = [...items, ...page.items];
+        next = page.next;
+        arrange();
+      }
     } catch {
       // The end of the list stays where it is; scrolling asks again.
     }

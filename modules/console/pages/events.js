@@ -57,13 +57,9 @@ function entry(offset, items, again) {
 export function open(root, place) {
   const cards = h("div", { class: "cards", hidden: true });
   const dead = h("div", { hidden: true });
-  let type = place.query.type ?? "";
-  let shown = type;
-  const filter = h("input", { type: "search", "data-filter": true, placeholder: "type, or order.*  /", "aria-label": "Type", value: type, autocomplete: "off", oninput(event) {
-    type = event.target.value.trim();
-    typed();
-  } });
-  const typed = calm(300, () => router.filter({ type }));
+  let type = place.query.type ?? ""; // as the address says: what is shown is what somebody would see to whom it is sent
+  const typed = calm(300, () => router.filter({ type: filter.value.trim() }));
+  const filter = h("input", { type: "search", "data-filter": true, placeholder: "type, or order.*  /", "aria-label": "Type", value: type, autocomplete: "off", oninput: typed });
 
   async function around() {
     const again = () => { around(); page.again(); };
@@ -84,8 +80,12 @@ export function open(root, place) {
     keys: (chosen, again) => [{ keys: "e", says: "give the event once more", does: () => (chosen() ? void act(["events", "log", chosen(), "replay"], "it has come once more", again)() : false) }] });
   return { ...page, update(now) {
     page.update(now);
-    if (shown === type) return;
-    shown = type;
+    if (type === (now.query.type ?? "")) return;
+    type = now.query.type ?? "";
+    if (document.activeElement !== filter) filter.value = type;
     page.again();
+  }, close() {
+    typed.cancel();
+    page.close();
   } };
 }
