@@ -61,7 +61,8 @@ local function crossed(run)
     local limit = limit_of(run, what)
     if limit then
       local amount = used(run, what)
-      if amount > limit or what ~= "steps" and amount >= limit then return crossing(run, what, limit, amount) end
+      if what == "steps" and amount > limit then return crossing(run, what, limit, limit) end -- those beyond it have not begun
+      if what ~= "steps" and amount >= limit then return crossing(run, what, limit, amount) end
     end
   end
 end

@@ -41,9 +41,10 @@ local function ask(frame, key, fields)
   local asked_ms = clock.wall_ms()
   local due_ms, of_ladder = fields.due_ms, nil
   if fields.times then due_ms, of_ladder = fields.times(asked_ms) end
-  must(store:batch(approval.ask { id = id, kind = fields.kind, action = action, hash = hash, who = fields.who,
+  local done, message, code = store:batch(approval.ask { id = id, kind = fields.kind, action = action, hash = hash, who = fields.who,
     not_initiator = fields.not_initiator, initiator = fields.not_initiator and run.by or nil, quorum = fields.quorum,
-    weights = fields.weights, due_ms = due_ms, on_timeout = fields.on_timeout, asked_ms = asked_ms, ladder = of_ladder }))
+    weights = fields.weights, due_ms = due_ms, on_timeout = fields.on_timeout, asked_ms = asked_ms, ladder = of_ladder })
+  if code ~= "conflict" then must(done, message, code) end -- else another step that asks the same was faster
   if of_ladder and run.engine.on_asked then run.engine.on_asked() end
   return must(approval.get(store, id))
 end
