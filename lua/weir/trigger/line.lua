@@ -15,6 +15,7 @@ local native = require "weir.native.scheduler"
 local queue_of = require "weir.queue"
 local retry = require "weir.run.retry"
 local task = require "weir.task"
+local value_of = require "weir.value"
 
 local M = {}
 
@@ -362,7 +363,10 @@ end
 local function keep_leases(self)
   while true do
     clock.sleep(EXTEND)
-    for _, item in pairs(self.carried) do self.queue:extend(item) end
+    for _, id in ipairs(value_of.names(self.carried)) do -- items come and go while it waits for the disk
+      local item = self.carried[id]
+      if item then self.queue:extend(item) end
+    end
   end
 end
 
