@@ -51,7 +51,7 @@ local kept_by_store = setmetatable({}, { __mode = "k" })
 function M.kept_of(store)
   local kept = kept_by_store[store]
   if not kept then
-    kept = setmetatable({ recent = {}, before = {}, count = 0, is_leaving = {} }, Kept)
+    kept = setmetatable({ recent = {}, before = {}, count = 0, is_leaving = {}, coming = {} }, Kept)
     kept_by_store[store] = kept
   end
   return kept
@@ -77,9 +77,11 @@ end
 ---@param id string
 function Kept:forget(id) self.recent[id], self.before[id] = nil, nil end
 
+-- What another run is just putting may not come to be there: it is put once more.
 local function put_once(engine, operations, space, key, value)
   local id, kept = space .. "/" .. key, M.kept_of(engine.store)
-  if not kept:has(id) and (kept.is_leaving[id] or not engine.store:get(space, key)) then
+  local is_there = kept:has(id) and not kept.coming[id]
+  if not is_there and (kept.is_leaving[id] or not engine.store:get(space, key)) then
     operations[#operations + 1] = { op = "put", space = space, key = key, value = value() }
   end
   kept:mark(id)
@@ -101,14 +103,31 @@ local function module_operations(engine, entries, operations)
   end
 end
 
+local OF_VERSIONS = { definitions = true, modules = true }
+
+-- Counts the definitions and modules that are on their way into the store.
+local function count_coming(kept, operations, by)
+  for _, operation in ipairs(operations) do
+    if operation.op == "put" and OF_VERSIONS[operation.space] then
+      local id = operation.space .. "/" .. operation.key
+      local count = (kept.coming[id] or 0) + by
+      kept.coming[id] = count > 0 and count or nil
+    end
+  end
+end
+
 local function commit(engine, operations)
   if #operations == 0 then return end
-  local done, message, code = engine.store:batch(operations)
-  if done then return end
   local kept = M.kept_of(engine.store)
-  for _, operation in ipairs(operations) do -- of a definition or a module: it is not there after all
-    if operation.op == "put" then kept:forget(operation.space .. "/" .. operation.key) end
+  count_coming(kept, operations, 1)
+  local ok, done, message, code = pcall(engine.store.batch, engine.store, operations)
+  count_coming(kept, operations, -1)
+  if ok and done then return end
+  for _, operation in ipairs(operations) do -- of a definition or a module: it may not be there after all
+    local id = operation.op == "put" and operation.space .. "/" .. operation.key
+    if id and not kept.coming[id] and not (ok and engine.store:get(operation.space, operation.key)) then kept:forget(id) end
   end
+  if not ok then error(done, 0) end
   must(done, message, code)
 end
 

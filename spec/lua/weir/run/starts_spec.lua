@@ -108,4 +108,23 @@ describe("a start key", function()
     assert.equal(1, upkeep.rebuild(world.store).starts)
     assert.equal(first.id, (world.engine:start(definition, {}, { key = "k" })).id)
   end)
+
+  it("that is refused leaves in the store what another run has begun with that counted on it", function()
+    local first = open(simple)
+    local second = world:define(P "spec" { doc = "another", S "work" { agent = "work", input = { n = 2 } } })
+    local outcomes = {}
+    assert(task.within({}, function()
+      for index, given in ipairs { { first, "k" }, { second, "k" }, { second } } do
+        task.start({}, function()
+          local ok, err = pcall(world.engine.prepare, world.engine, given[1], {}, { key = given[2] })
+          outcomes[index] = ok or err.code
+        end)
+      end
+    end))
+    assert.same({ true, "conflict", true }, outcomes)
+    assert.is_table((world.store:get("definitions", second.version)))
+    world:life()
+    world:go_on()
+    assert.equal(2, #world.store:runs { status = "finished" })
+  end)
 end)
