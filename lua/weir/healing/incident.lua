@@ -96,6 +96,32 @@ function M.get(store, incident_id)
   return value_of.known(value)
 end
 
+local held = setmetatable({}, { __mode = "k" }) -- by store: incidents that somebody is just changing, by id
+
+--- One incident, for somebody who is going to change it: nobody else does until what is given second is closed. Does not wait.
+--- Raises `not_found`, `corrupt`, `conflict` (another one is just changing it).
+---@param store weir.Store
+---@param incident_id string
+---@return weir.Incident
+---@return table claim to be closed once the change is written
+function M.hold(store, incident_id)
+  local incident, of_store = M.get(store, incident_id), held[store] or {}
+  if of_store[incident_id] then failure.raise("conflict", "incident %s is just being changed by somebody else", incident_id) end
+  held[store], of_store[incident_id] = of_store, incident
+  return incident, setmetatable({}, { __close = function() of_store[incident_id] = nil end })
+end
+
+--- What has become of an incident by now, also what somebody is just writing of it. Does not wait.
+---@param store weir.Store
+---@param incident weir.Incident as it was known to be
+---@return weir.Incident
+function M.latest(store, incident)
+  local changing = held[store] and held[store][incident.id]
+  if changing then return changing end
+  local value = store:get(M.SPACE, incident.id)
+  return value and value_of.known(value) or incident
+end
+
 local function each_key(store, prefix, after, visit)
   repeat
     local page = must(store:scan(M.INDEX, { prefix = prefix, after = after, limit = PAGE }))

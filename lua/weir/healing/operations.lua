@@ -21,13 +21,14 @@ local function commit(store, operations, incident, about, action)
   incident_of.commit(store, operations)
 end
 
---- Says that nobody has to look at an incident any more. Waits for the disk. Raises `not_found`, `conflict` (it is closed).
+--- Says that nobody has to look at an incident any more. Waits for the disk. Raises `not_found`, `conflict` (it is closed, or
+--- just being changed).
 ---@param engine weir.Engine
 ---@param incident_id string
 ---@param about weir.IncidentAbout|nil
 ---@return weir.Incident
 function M.close(engine, incident_id, about)
-  local incident = incident_of.get(engine.store, incident_id)
+  local incident, _ <close> = incident_of.hold(engine.store, incident_id)
   if incident.state == "closed" then failure.raise("conflict", "incident %s is closed already", incident_id) end
   incident.state, incident.closed_by, incident.closed_ms, incident.note = "closed", who(about), clock.wall_ms(), about and about.note
   local operations = {}
@@ -43,14 +44,15 @@ local function undo_in_process(engine, incident)
 end
 
 --- Takes back what a remedy changed for more than one run, and lets an input that was set aside go. What it did to a step of a run
---- ended with that step. Waits for the disk. Raises `not_found`, `conflict` (there is nothing that still holds).
+--- ended with that step. Waits for the disk. Raises `not_found`, `conflict` (there is nothing that still holds; it
+--- is just being changed).
 ---@param engine weir.Engine
 ---@param incident_id string
 ---@param about weir.IncidentAbout|nil
 ---@return weir.Incident
 function M.revert(engine, incident_id, about)
   local store = engine.store
-  local incident = incident_of.get(store, incident_id)
+  local incident, _ <close> = incident_of.hold(store, incident_id)
   local operation, committed = controls.revert(store, incident)
   if not operation then
     failure.raise("conflict", "incident %s: nothing that its remedy changed holds any more%s", incident_id,
@@ -79,7 +81,7 @@ end
 --- Has what failed tried again: a new run that keeps what the old one had finished, without the step of the incident and what came
 --- after it. Its journal stands in the store, in one transaction with what is noted here; `Engine:reopen` goes on with it. The event
 --- that had started the old run is no dead letter any more. Waits.
---- Raises `not_found`, `conflict` (the run has not ended; it was tried again before), `invalid`.
+--- Raises `not_found`, `conflict` (the run has not ended; it was tried again before, or just is), `invalid`.
 ---@param engine weir.Engine
 ---@param incident_id string
 ---@param about weir.IncidentAbout|nil
@@ -88,7 +90,7 @@ end
 ---@return weir.Incident
 function M.replay(engine, incident_id, about, latest)
   local store = engine.store
-  local incident = incident_of.get(store, incident_id)
+  local incident, _ <close> = incident_of.hold(store, incident_id)
   if not incident.run then failure.raise("conflict", "incident %s is of no run", incident_id) end
   if incident.replayed_as then
     failure.raise("conflict", "incident %s was tried again as run %s", incident_id, incident.replayed_as)

@@ -336,7 +336,9 @@ local function conclude(self, outcome, operations)
   for _, one in ipairs(incidents and incidents[place_of(self.key)] or {}) do
     if one.state == "remedied" and not one.outcome then
       one.outcome, one.ended_ms = outcome, clock.wall_ms()
-      incident_of.update(operations, one)
+      local latest = incident_of.latest(self.run.engine.store, one) -- somebody may have closed it, or taken its remedy back
+      latest.outcome, latest.ended_ms = one.outcome, one.ended_ms
+      incident_of.update(operations, latest)
     end
   end
 end
