@@ -52,12 +52,12 @@ function M.open(engine, supervisors, fields, cause)
   if decision.state == "remedied" then
     operations[#operations + 1], committed = controls.apply(engine.store, decision.remedy, incident)
   end
+  supervision.note(engine, incident)
+  for _, fault in ipairs(fault_list) do supervision.note(engine, fault) end
   return incident, operations, function()
     told()
     if committed then committed() end
     supervision.enact(engine, decision, incident)
-    supervision.note(engine, incident)
-    for _, fault in ipairs(fault_list) do supervision.note(engine, fault) end
     if engine.on_incident then engine.on_incident(incident) end
   end
 end

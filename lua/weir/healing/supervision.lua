@@ -308,7 +308,7 @@ function M.view(engine, incident)
   return view
 end
 
---- Counts an incident that is written.
+--- Counts an incident when it is decided about, not once it is written: those that come meanwhile are to know of it.
 ---@param engine weir.Engine
 ---@param incident weir.Incident
 function M.note(engine, incident)
@@ -321,7 +321,6 @@ end
 
 local function tell(self, incident)
   local run = self.run
-  M.note(run.engine, incident)
   add_at(incidents_of(run), incident)
   if run.listener then
     run:notify { kind = "incident", step = incident.step, incident = incident.id, incident_kind = incident.kind, state = incident.state,
@@ -389,6 +388,8 @@ function Healing:decide(err, attempt)
   incident.remedy = decision.remedy and { name = decision.remedy.name, args = decision.remedy.args }
   local fault_list = M.fault_incidents(incident, faults)
   local operations, told = all_operations(self, incident, fault_list, decision)
+  M.note(self.run.engine, incident)
+  for _, fault in ipairs(fault_list) do M.note(self.run.engine, fault) end
   err.healing = { incident = incident.id }
   local restarts = decision.state == "remedied" and decision.remedy.name == "restart"
   if restarts then err.healing.restart = decision.remedy.args end

@@ -165,6 +165,21 @@ describe("supervision of steps", function()
     world:close()
   end)
 
+  it("gives a pipeline no more remedies than its cap, also to runs that fail at the same moment", function()
+    local world = world_of(function()
+      clock.sleep(1)
+      error { code = "failed", message = "all at once" }
+    end)
+    local definition = world:define(supervised({ rule "retry" }, nil, { cap = 2, within = "1h", attempts = 1, ask = false }))
+    local runs = {}
+    for n = 1, 5 do runs[n] = world.engine:start(definition, {}) end
+    for _, run in ipairs(runs) do world:settle(run.id) end
+    local states = {}
+    for _, one in ipairs(all(world)) do states[one.state] = (states[one.state] or 0) + 1 end
+    assert.same({ remedied = 2, escalated = 5 }, states) -- three at once, and two that their remedy did not help
+    world:close()
+  end)
+
   it("never starts again what may be started only once", function()
     local world = world_of(fails(9))
     local run = world:begin(supervised({ rule "retry" }, { once = true }))
