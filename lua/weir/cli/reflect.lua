@@ -69,7 +69,7 @@ local function prepared(engine, arguments, run_id, pipeline)
   local definition = start.definition(pipeline, reflect, arguments.dry_run and "none" or nil)
   local input = { run = run_id, rounds = arguments.rounds, only_propose = arguments.dry_run or nil }
   local own = id.new "r"
-  if not arguments.dry_run then start.claim(engine.store, pipeline, own) end
+  local _ <close> = not arguments.dry_run and start.claim(engine.store, pipeline, own) or nil
   return engine:prepare(definition, input, { id = own, by = system.user_name() })
 end
 

@@ -75,7 +75,17 @@ local function is_on_trial(store, plan)
   return false
 end
 
+local beginning = setmetatable({}, { __mode = "k" }) -- by store: the pipelines on which a reflection just begins
+
+-- Gives what is to be closed once the reflection has begun, or has not.
+local function reserve(store, pipeline)
+  local of_store = beginning[store] or {}
+  beginning[store], of_store[pipeline] = of_store, true
+  return setmetatable({}, { __close = function() of_store[pipeline] = nil end })
+end
+
 local function is_under_way(store, pipeline)
+  if beginning[store] and beginning[store][pipeline] then return true end
   local current = store:get(SPACE, pipeline)
   local row = current and store:row(current.run)
   return row ~= nil and row.ended_ms == nil
@@ -94,6 +104,7 @@ end
 ---@param run weir.Run which has finished
 ---@return table[] operations
 ---@return string|nil run_id of the run that will reflect
+---@return table|nil claim to be closed once that is kept, or is not: until then no other begins
 function M.operations(run)
   local plan = run.plan
   if not plan.reflect or run.status ~= "finished" or run.parent_id or not run.journal then return {} end
@@ -112,21 +123,28 @@ function M.operations(run)
     { op = "entry", journal = handle, entry = { "run", head }, row = row },
     { op = "entry", journal = handle, entry = { "stop", now, "not begun yet" } }, -- a process that ends before has not ended over it
     keeping.wake_operation(run_id),
-  }, run_id
+  }, run_id, reserve(engine.store, plan.name)
 end
 
---- Says that a run reflects on a pipeline, for one that somebody began by hand. Raises `conflict` while another one does. Waits.
+--- Says that a run reflects on a pipeline, for one that somebody is about to begin by hand. Raises `conflict` while another one does.
+--- Waits.
 ---@param store weir.Store
 ---@param pipeline string
 ---@param run_id string
+---@return table claim to be closed once the run has begun, or could not
 function M.claim(store, pipeline, run_id)
   if is_under_way(store, pipeline) then
     local current = store:get(SPACE, pipeline)
+    if not current then failure.raise("conflict", "another run is just beginning to reflect on '%s'", pipeline) end
     failure.raise("conflict", "run %s reflects on '%s' already; `weir show %s` says how far it is, `weir cancel %s` ends it", current.run,
       pipeline, current.run, current.run)
   end
-  local done, message, code = store:batch { { op = "put", space = SPACE, key = pipeline, value = { run = run_id } } }
-  if not done then failure.raise(code or "failed", "%s", message) end
+  local claim = reserve(store, pipeline)
+  local ok, done, message, code = pcall(store.batch, store, { { op = "put", space = SPACE, key = pipeline, value = { run = run_id } } })
+  if ok and done then return claim end
+  getmetatable(claim).__close()
+  if not ok then error(done, 0) end
+  failure.raise(code or "failed", "%s", message)
 end
 
 return M

@@ -247,16 +247,19 @@ function M.begin(run)
   return handle
 end
 
--- What follows the end of a run of a pipeline that reflects; a run ends also if that cannot be begun.
+-- What follows the end of a run of a pipeline that reflects; a run ends also if that cannot be begun. Gives what is to be closed
+-- once it is kept.
 local function follow(operations, run)
-  if not run.plan.reflect then return end
-  local ok, more, reflection = pcall(require("weir.reflection.start").operations, run)
+  if not run.plan.reflect then return nil end
+  local ok, more, reflection, claim = pcall(require("weir.reflection.start").operations, run)
   if not ok then
     require("weir.native.scheduler").recover()
-    return run:notify { kind = "log", level = "error", text = "the run is not reflected on: " .. failure.of(more).message }
+    run:notify { kind = "log", level = "error", text = "the run is not reflected on: " .. failure.of(more).message }
+    return nil
   end
   table.move(more, 1, #more, #operations + 1, operations)
   run.reflection = reflection
+  return claim
 end
 
 --- Keeps the end of a run. A run that waits for it is woken; what reflects on it is begun.
@@ -265,13 +268,16 @@ end
 function M.finish(run, entry)
   local operations = {}
   drop_timers(operations, run, true)
-  follow(operations, run)
+  local _ <close> = follow(operations, run)
   for _, operation in ipairs(run.at_end or {}) do operations[#operations + 1] = operation end
   if run.parent_id then operations[#operations + 1] = M.wake_operation(run.parent_id) end
   if #operations == 0 then return run.journal:append(entry, M.row(run), true) end
   operations[#operations + 1] = { op = "entry", journal = run.journal.handle, entry = entry, row = M.row(run), ended = true }
-  if not run.parent_id then return commit(run.engine, operations) end
-  M.waking(run.engine, run.parent_id, function() commit(run.engine, operations) end)
+  if run.parent_id then
+    M.waking(run.engine, run.parent_id, function() commit(run.engine, operations) end)
+  else
+    commit(run.engine, operations)
+  end
 end
 
 --- Ends a run that cannot be gone on with any more.

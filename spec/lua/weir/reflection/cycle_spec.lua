@@ -1,7 +1,9 @@
 local canary = require "weir.healing.canary"
 local registry_revise = require "weir.registry.revise"
 local reflection = dofile "spec/lua/weir/reflection/support.lua"
+local native = require "weir.native.scheduler"
 local recovery = require "weir.run.recovery"
+local start = require "weir.reflection.start"
 local value_of = require "weir.value"
 local waking = require "weir.run.waking"
 
@@ -120,6 +122,19 @@ return M
     assert.is_nil(second.reflection) -- the first one's is under way
     place:reflect(first)
     assert.is_string(place:run().reflection)
+  end)
+
+  it("is begun once by runs that end at the same moment, and by hand not beside another", function()
+    place = reflection.place(reflection.pipeline(AUTO), reflection.sizes())
+    local runs = {}
+    for n = 1, 3 do runs[n] = native.spawn(function() return place:run { base = n } end) end
+    local reflected = 0
+    for _, one in ipairs(runs) do reflected = reflected + (select(2, one:join()).reflection and 1 or 0) end
+    assert.equal(1, reflected)
+    local claims, claimed = {}, 0
+    for n = 1, 3 do claims[n] = native.spawn(function() return (pcall(start.claim, place.store, "q", "r_" .. n)) end) end
+    for _, one in ipairs(claims) do claimed = claimed + (select(2, one:join()) and 1 or 0) end
+    assert.equal(1, claimed)
   end)
 
   it("is begun in the transaction that ends the run: another life goes on with it", function()
