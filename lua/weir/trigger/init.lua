@@ -6,6 +6,7 @@
 
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
+local gate = require "weir.gate"
 local json = require "weir.native.json"
 local line_of = require "weir.trigger.line"
 local native = require "weir.native.scheduler"
@@ -75,7 +76,7 @@ end
 local function stop_source(self, id)
   local source = self.sources[id]
   if not source then return end
-  source:stop()
+  while source.task do source:stop() end -- somebody may resume it meanwhile
   drop_hook(self, id)
   self.sources[id] = nil
 end
@@ -157,15 +158,16 @@ end
 
 local function follow(self)
   while true do
-    self.is_nudged = false
+    self.is_nudged, self.is_under_way = false, true
     local ok, err = pcall(follow_all, self)
     native.check()
     if not ok then
       native.recover()
       self.host.log:error("triggers could not be started", { error = failure.of(err).message })
     end
-    self.rounds = self.rounds + 1
-    if self.on_round then self.on_round:wake() end
+    self.rounds, self.is_under_way = self.rounds + 1, false
+    self.on_round:open()
+    self.on_round = gate.new()
     if not self.is_nudged then
       self.waiter = native.waiter()
       self.waiter:wait "a change of a trigger"
@@ -182,13 +184,12 @@ end
 
 --- Waits until what the pipelines say now is at work.
 ---@param timeout number|nil seconds, default 60
----@return boolean
+---@return boolean done
 function Triggers:settle(timeout)
+  local wanted = self.rounds + (self.is_under_way and 2 or 1) -- a round that is under way has begun before now
   self:nudge()
-  local rounds = self.rounds
   local deadline = clock.now() + (timeout or 60)
-  while self.rounds == rounds do
-    self.on_round = native.waiter()
+  while self.rounds < wanted do
     if clock.now() > deadline then return false end
     self.on_round:wait("the triggers", math.max(0.01, deadline - clock.now()))
   end
@@ -199,7 +200,8 @@ end
 ---@param host weir.Host
 ---@return weir.Triggers
 function M.start(host)
-  local self = setmetatable({ host = host, sources = {}, lines = {}, counts = {}, broken = {}, hooks = {}, rounds = 0 }, Triggers)
+  local self = setmetatable({ host = host, sources = {}, lines = {}, counts = {}, broken = {}, hooks = {}, rounds = 0,
+    on_round = gate.new() }, Triggers)
   self.stop_observing = host.project.registry:observe(function() self:nudge() end)
   self.task = native.spawn_root(follow, self)
   return self
@@ -225,32 +227,46 @@ local function find(self, id)
     require("weir.suggest").hint(tostring(id), value_of.names(self.sources)))
 end
 
+-- Has a source do what the store says now: while somebody waited, another one may have said otherwise, or a reload may have put
+-- another source in its place.
+local function obey(self, id)
+  while true do
+    local source = find(self, id)
+    if not is_paused(self, id) then
+      if not source.task then
+        source.status = "starting"
+        source:start()
+      end
+      return source
+    end
+    if not source.task then
+      source.status, source.trouble = "paused", nil
+      return source
+    end
+    source:stop()
+  end
+end
+
 --- Pauses a source: it gives nothing until it is resumed, also in another life. What comes from outside for it meanwhile
 --- stays in the log, and is given then. Waits until that is on disk.
 ---@param id string
 ---@param by string|nil
 ---@return weir.Source
 function Triggers:pause(id, by)
-  local source = find(self, id)
+  find(self, id)
   local done, message, code = self.host.store:put(M.PAUSED, id, { at_ms = clock.wall_ms(), by = by })
   if not done then failure.raise(code or "failed", "%s", message) end
-  source:stop()
-  source.status, source.trouble = "paused", nil
-  return source
+  return obey(self, id)
 end
 
 --- Has a paused source go on from where it was. Waits until that is on disk.
 ---@param id string
 ---@return weir.Source
 function Triggers:resume(id)
-  local source = find(self, id)
+  find(self, id)
   local done, message, code = self.host.store:delete(M.PAUSED, id)
   if done == nil and code ~= "not_found" then failure.raise(code or "failed", "%s", message) end
-  if source.task == nil then
-    source.status = "starting"
-    source:start()
-  end
-  return source
+  return obey(self, id)
 end
 
 --- How a source stands. Does not wait.

@@ -187,10 +187,11 @@ end
 
 --- Stops it; its offset stays. Waits.
 function Source:stop()
-  if not self.task then return end
-  self.task:cancel "the source stops"
-  self.task:join()
-  self.task = nil
+  local running = self.task
+  if not running then return end
+  running:cancel "the source stops"
+  running:join()
+  if self.task == running then self.task = nil end -- else another who stopped it has started it again
 end
 
 return M
