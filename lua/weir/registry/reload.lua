@@ -5,6 +5,7 @@
 local active = require "weir.registry.active"
 local excerpt = require "weir.registry.excerpt"
 local failure = require "weir.failure"
+local gate = require "weir.gate"
 local names = require "weir.registry.names"
 local native = require "weir.native.scheduler"
 local publish = require "weir.registry.publish"
@@ -207,13 +208,12 @@ local function reload_round(registry, round)
   return report
 end
 
--- What comes while a round waits for its turn joins it.
-local function join(round)
-  local waiter = native.waiter()
-  round.waiters[#round.waiters + 1] = waiter
-  if not round.report and not round.err then waiter:wait "a reload" end
-  if round.err then error(round.err, 0) end
-  return round.report
+-- A round is nobody's: it goes on for those who wait with somebody who is cancelled.
+local function run_round(registry, round)
+  local ok, result = pcall(publish.exclusively, registry, reload_round, registry, round)
+  if registry.next_round == round then registry.next_round = nil end
+  if ok then round.report = result else round.err = result end
+  round.done:open()
 end
 
 --- Reloads what depends on changed files: modules and pipelines whose file, or a file that they require, is among them;
@@ -227,19 +227,15 @@ end
 function M.changed(registry, paths, about)
   registry.changes = registry.changes + 1
   local round = registry.next_round
-  local is_first = not round
-  if is_first then
-    round = { paths = {}, waiters = {}, about = about or {} }
+  if not round then -- what comes while a round waits for its turn joins it
+    round = { paths = {}, done = gate.new(), about = about or {} }
     registry.next_round = round
+    native.spawn_root(run_round, registry, round)
   end
   for _, path in ipairs(paths) do round.paths[path] = true end
-  if not is_first then return join(round) end
-  local ok, result = pcall(publish.exclusively, registry, reload_round, registry, round)
-  if registry.next_round == round then registry.next_round = nil end
-  if ok then round.report = result else round.err = result end
-  for _, waiter in ipairs(round.waiters) do waiter:wake() end
-  if not ok then error(result, 0) end
-  return result
+  round.done:wait "a reload"
+  if round.err then error(round.err, 0) end
+  return round.report
 end
 
 --- Reloads whatever has changed of all that was loaded, for those who were not told what has. Waits.

@@ -1,5 +1,7 @@
+local gate = require "weir.gate"
 local limit = require "weir.registry.limit"
 local native = require "weir.native.scheduler"
+local publish = require "weir.registry.publish"
 local reload = require "weir.registry.reload"
 local support = dofile "spec/lua/weir/registry/support.lua"
 local task = require "weir.task"
@@ -208,6 +210,28 @@ return weir.pipeline "said" { weir.step "say" { agent = "ann", input = { text = 
     assert.match("^text %d+$", module "talk".execute().text)
     local text = assert(require("weir.port.files").read(file "modules/agents/talk.lua"))
     assert.equal(text, assert(registry:lookup("agent", "talk")).text)
+  end)
+
+  it("goes on for those who wait with somebody who is cancelled, whether it has begun or not", function()
+    for _, has_begun in ipairs { false, true } do
+      module "talk"
+      place:agent("talk", ("return { text = 'begun: %s' }"):format(has_begun))
+      local held = gate.new()
+      local holder = not has_begun and native.spawn(publish.exclusively, registry, function() held:wait "the spec" end)
+      native.yield()
+      local first = native.spawn(reload.changed, registry, { file "modules/agents/talk.lua" })
+      if not has_begun then native.yield() end
+      local second = native.spawn(reload.changed, registry, { file "modules/agents/talk.lua" })
+      native.yield()
+      first:cancel "it has other things to do"
+      held:open()
+      if holder then assert(holder:join()) end
+      assert.is_false((first:join()))
+      local ok, report = second:join()
+      assert.is_true(ok, not ok and tostring(report))
+      assert.same({}, report.failed)
+      assert.equal("begun: " .. tostring(has_begun), module "talk".execute().text)
+    end
   end)
 
   it("checks a pipeline against the modules that are reloaded with it, and tries it again when these come later", function()
