@@ -353,17 +353,20 @@ end
 ---@param fields { cause: string, by: string }
 ---@return integer versions
 function M.remove(store, name, fields)
-  if not M.name(store, name) then failure.raise("not_found", "there is no skill '%s'; `weir skills` lists them", name) end
-  local operations, versions, words = { delete("name/" .. name) }, M.versions(store, name), {}
-  for _, version in ipairs(versions) do
-    operations[#operations + 1] = put("version/" .. version.hash, version_value(version, "removed", fields.cause))
-    for word in pairs(manifest_of.words(version.manifest)) do words[word:sub(1, WORD_BYTES)] = true end
-  end
-  for word in pairs(words) do operations[#operations + 1] = delete(("word/%s/%s"):format(word, name)) end
-  operations[#operations + 1] = audit.operation { by = fields.by, via = "skills", action = "remove skill", what = "skills/" .. name,
-    to = fields.cause }
-  write(store, operations)
-  return #versions
+  return again(name, function()
+    local record, at = name_record(store, name)
+    if not record then failure.raise("not_found", "there is no skill '%s'; `weir skills` lists them", name) end
+    local operations = { { op = "delete", space = SPACE, key = "name/" .. name, version = at } }
+    local versions, words = M.versions(store, name), {}
+    for _, version in ipairs(versions) do
+      operations[#operations + 1] = put("version/" .. version.hash, version_value(version, "removed", fields.cause))
+      for word in pairs(manifest_of.words(version.manifest)) do words[word:sub(1, WORD_BYTES)] = true end
+    end
+    for word in pairs(words) do operations[#operations + 1] = delete(("word/%s/%s"):format(word, name)) end
+    operations[#operations + 1] = audit.operation { by = fields.by, via = "skills", action = "remove skill", what = "skills/" .. name,
+      to = fields.cause }
+    return write(store, operations), #versions
+  end)
 end
 
 -- Calls ------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 local manifest_of = require "weir.skill.manifest"
+local native = require "weir.native.scheduler"
 local shelf = require "weir.skill.shelf"
 local support = dofile "spec/lua/weir/skill/support.lua"
 local weir = require "weir"
@@ -202,6 +203,21 @@ describe("a skill", function()
     local last = place:audit()[2]
     assert.same({ "remove skill", "ada", "we have our own" }, { last.action, last.by, last.to })
     assert.equal("not_found", select(2, pcall(place.scout.remove, place.scout, "double", "x")).code)
+  end)
+
+  it("is removed with a version that is registered at the same moment", function()
+    place:add()
+    place:learn "double a number"
+    place:add({ version = "2.0.0" }, nil, "double")
+    local manifest, source = support.package { version = "2.0.0" }
+    local registering = native.spawn(shelf.register, place.store, { manifest = manifest, source = source, trial = { cases = {} },
+      origin = { kind = "folder", place = "skills", at = "double" }, by = "ada" })
+    local removing = native.spawn(shelf.remove, place.store, "double", { cause = "it is not wanted", by = "ada" })
+    assert(registering:join())
+    local _, count = removing:join()
+    assert.equal(2, count)
+    for _, version in ipairs(shelf.versions(place.store)) do assert.equal("removed", version.state) end
+    assert.same({}, shelf.names(place.store))
   end)
 
   it("holds its state, source and options apart from every other call", function()
