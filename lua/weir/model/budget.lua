@@ -41,10 +41,24 @@ local function applies(budget, place)
   return (not budget.pipeline or budget.pipeline == place.pipeline) and (not budget.key or budget.key == place.key)
 end
 
+-- What is counted in each store, by name: read once, since one process owns it. What is about to be written counts already: of calls
+-- that begin at the same moment none passes because of what the others have not written yet.
+local of_store = setmetatable({}, { __mode = "k" })
+
+local function sums_of(store)
+  local sums = of_store[store] or {}
+  of_store[store] = sums
+  return sums
+end
+
 local function sum(self, name)
-  local value, message, code = self.store:get(SPACE, name)
-  if value == nil and code ~= "not_found" then failure.raise(code, "%s", message) end
-  return value or 0
+  local sums = sums_of(self.store)
+  if not sums[name] then
+    local value, message, code = self.store:get(SPACE, name)
+    if value == nil and code ~= "not_found" then failure.raise(code, "%s", message) end
+    sums[name] = value or 0
+  end
+  return sums[name]
 end
 
 local function scale(what) return what == "usd" and MICRO or what == "seconds" and 1000 or 1 end
@@ -66,6 +80,7 @@ function Budgets:grant(name, before)
   local _, version = self.store:get(SPACE, name)
   if sum(self, name) > before then return end
   self.store:cas(SPACE, name, math.type(version) == "integer" and version or 0, before + 1)
+  sums_of(self.store)[name] = nil -- as it is by now, whoever was first
 end
 
 --- The first budget of which nothing is left, or nil. Raises what the store says.
@@ -89,6 +104,11 @@ function Budgets:counts(place)
   return false
 end
 
+local function count(self, operations, sign)
+  local sums = sums_of(self.store)
+  for _, operation in ipairs(operations) do sums[operation.key] = sum(self, operation.key) + sign * operation.by end
+end
+
 --- Adds what was or may be used to every budget that it counts against; amounts may be negative. Waits for the disk.
 --- Raises what the store says.
 ---@param place { pipeline: string, key: string? }
@@ -105,8 +125,11 @@ function Budgets:add(place, amounts)
     end
   end
   if #operations == 0 then return end
+  count(self, operations, 1)
   local done, message, code = self.store:batch(operations)
-  if not done then failure.raise(code, "%s", message) end
+  if done then return end
+  count(self, operations, -1)
+  failure.raise(code, "%s", message)
 end
 
 return M

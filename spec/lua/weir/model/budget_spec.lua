@@ -62,6 +62,31 @@ describe("budgets that runs share", function()
     assert.equal(20, budgets:crossed(HERE).limit)
   end)
 
+  it("let no more calls pass that begin at the same moment than one after the other", function()
+    local budgets = budget.new({ { calls = 2 } }, store)
+    local calls, passed = {}, 0
+    for n = 1, 5 do
+      calls[n] = native.spawn(function()
+        if budgets:crossed(HERE) then return false end
+        budgets:add(HERE, { calls = 1 })
+        return true
+      end)
+    end
+    for _, call in ipairs(calls) do passed = passed + (select(2, call:join()) and 1 or 0) end
+    assert.equal(2, passed)
+    assert.equal(2, budgets:crossed(HERE).used)
+  end)
+
+  it("do not count what could not be kept", function()
+    local full = setmetatable({ batch = function() return nil, "the disk is full", "full" end }, { __index = function(_, name)
+      return function(_, ...) return store[name](store, ...) end
+    end })
+    local budgets = budget.new({ { calls = 1 } }, full)
+    local ok, err = pcall(budgets.add, budgets, HERE, { calls = 1 })
+    assert.same({ false, "full" }, { ok, err.code })
+    assert.is_nil(budgets:crossed(HERE))
+  end)
+
   it("count the steps of runs that have ended", function()
     local here = project.open "."
     here.settings.budgets = { { per = "day", steps = 2 } }
