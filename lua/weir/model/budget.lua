@@ -114,13 +114,14 @@ end
 ---@param place { pipeline: string, key: string? }
 ---@param amounts { calls: number?, tokens: number?, usd: number?, steps: number?, seconds: number? }
 function Budgets:add(place, amounts)
-  local operations, now_ms = {}, clock.wall_ms()
+  local operations, has, now_ms = {}, {}, clock.wall_ms()
   for _, budget in ipairs(self.store and self.list or {}) do
-    if applies(budget, place) then
+    local base = applies(budget, place) and account(budget, now_ms)
+    if base and not has[base] then -- two limits of one account count once
+      has[base] = true
       for _, what in ipairs(value_of.names(amounts)) do
         local by = math.floor(amounts[what] * scale(what) + 0.5)
-        local key = account(budget, now_ms) .. "/" .. what
-        if by ~= 0 then operations[#operations + 1] = { op = "add", space = SPACE, key = key, by = by } end
+        if by ~= 0 then operations[#operations + 1] = { op = "add", space = SPACE, key = base .. "/" .. what, by = by } end
       end
     end
   end

@@ -62,6 +62,14 @@ describe("budgets that runs share", function()
     assert.equal(20, budgets:crossed(HERE).limit)
   end)
 
+  it("count once what several of them limit for the same pipelines and time", function()
+    local budgets = budget.new({ { tokens = 100 }, { usd = 1 }, { per = "month", tokens = 100 } }, store)
+    budgets:add(HERE, { tokens = 99, usd = 0.9 })
+    assert.is_nil(budgets:crossed(HERE))
+    budgets:add(HERE, { tokens = 1 })
+    assert.equal(100, budgets:crossed(HERE).used)
+  end)
+
   it("let no more calls pass that begin at the same moment than one after the other", function()
     local budgets = budget.new({ { calls = 2 } }, store)
     local calls, passed = {}, 0
