@@ -7,6 +7,7 @@ local clock = require "weir.port.clock"
 local engine_of = require "weir.run.engine"
 local failure = require "weir.failure"
 local feed_of = require "weir.serve.feed"
+local gate = require "weir.gate"
 local house = require "weir.serve.house"
 local intake_of = require "weir.event.intake"
 local native = require "weir.native.scheduler"
@@ -216,7 +217,7 @@ local function new_host(options)
   local log = options.logger or require("weir.log").new { level = settings.log }
   log.level = settings.log
   return setmetatable({ project = project, settled = settled, settings = settings, log = log, started_ms = clock.wall_ms(),
-    can_write = options.write == true, watchers = {}, ended = native.waiter() }, Host)
+    can_write = options.write == true, watchers = {}, ended = gate.new() }, Host)
 end
 
 local function open_all(self, options)
@@ -344,17 +345,7 @@ local function close_rest(self)
   self.store:close()
 end
 
---- Stops it: nothing new is taken, every run is brought to a checkpoint from which it goes on in another life, and all
---- is closed. Waits, so long as runs need, but not longer than the grace. Safe twice: the second call waits for the first.
----@param reason string
----@param grace number|nil seconds, default 3
----@return boolean in_time false: runs were still at work; what they had finished is kept
-function Host:stop(reason, grace)
-  if self.is_stopping then
-    if not self.has_stopped then self.ended:wait "a host that stops" end
-    return self.was_in_time
-  end
-  self.is_stopping = true
+local function stop(_, self, reason, grace)
   self.log:info("host stops", { reason = reason })
   if self.engine then
     self.engine:stop(reason)
@@ -365,7 +356,23 @@ function Host:stop(reason, grace)
   close_rest(self)
   self.has_stopped = true
   self.log:info "host stopped"
-  self.ended:wake()
+end
+
+--- Stops it: nothing new is taken, every run is brought to a checkpoint from which it goes on in another life, and all
+--- is closed. Waits, so long as runs need, but not longer than the grace. Safe to be called again, and by several at once: all wait
+--- for the first, which ends what it has begun also when it is cancelled.
+---@param reason string
+---@param grace number|nil seconds, default 3
+---@return boolean in_time false: runs were still at work; what they had finished is kept
+function Host:stop(reason, grace)
+  if self.is_stopping then
+    self.ended:wait "a host that stops"
+    return self.was_in_time
+  end
+  self.is_stopping = true
+  local ok, err = task.within({ shield = true }, stop, self, reason, grace)
+  self.ended:open()
+  if not ok then error(err, 0) end
   return self.was_in_time
 end
 

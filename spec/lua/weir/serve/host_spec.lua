@@ -1,5 +1,6 @@
 local json = require "weir.native.json"
 local log_of = require "weir.log"
+local native = require "weir.native.scheduler"
 local serve = require "weir.serve"
 local support = dofile "spec/lua/weir/cli/support.lua"
 local task = require "weir.task"
@@ -101,6 +102,20 @@ describe("a host", function()
       if entry[1] == "step" and entry[2] == "first" then begun = begun + 1 end
     end
     assert.is_true(begun <= 1)
+  end)
+
+  it("stops for all who say so, also when the first of them is cancelled over it", function()
+    support.write(folder, "pipelines/naps.lua", NAPS)
+    support.write(folder, "modules/agents/nap.lua", NAP)
+    start()
+    host.engine:start(definition "naps", {})
+    local stops, own = {}, host
+    for n = 1, 3 do stops[n] = native.spawn(own.stop, own, "a stop") end
+    native.yield()
+    stops[1]:cancel "it has other things to do"
+    for n = 2, 3 do assert.same({ true, true }, { stops[n]:join() }) end
+    assert.is_true(own.has_stopped)
+    stops[1]:join()
   end)
 
   it("stops a run that is being woken meanwhile, and does not end it", function()
