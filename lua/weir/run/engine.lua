@@ -432,6 +432,21 @@ function Engine:at_work(run_id)
   return self.live[run_id]
 end
 
+--- Calls a function while nobody goes on with a run, which is not at work: who wants to waits. Raises what it raises. Waits as it does.
+---@param run_id string
+---@param body fun(...): any
+---@param ... any its arguments
+---@return any
+function Engine:alone(run_id, body, ...)
+  local opening = gate.new()
+  self.opening[run_id] = opening
+  local _ <close> = setmetatable({}, { __close = function()
+    self.opening[run_id] = nil
+    opening:open()
+  end })
+  return (body(...))
+end
+
 --- Prepares to go on with a run that has not ended. What happened is found in its journal and not done
 --- again. Raises {code, message}.
 ---@param run_id string
@@ -439,12 +454,7 @@ end
 ---@return weir.Run
 function Engine:reopen(run_id, options)
   if self:at_work(run_id) then failure.raise("conflict", "run %s is at work in this process already", run_id) end
-  local opening = gate.new()
-  self.opening[run_id] = opening
-  local ok, run = pcall(open_again, self, run_id, options or {})
-  self.opening[run_id] = nil
-  opening:open()
-  if not ok then error(run, 0) end
+  local run = self:alone(run_id, open_again, self, run_id, options or {})
   if self.is_stopping and not run.cancel_reason then run:stop "the host is stopping" end -- it was not there yet to be stopped
   return begun(run, true)
 end
@@ -480,11 +490,12 @@ end
 ---@param options { listener: function|nil }|nil
 ---@return weir.Run
 function Engine:cancel(run_id, reason, options)
-  local live = self.live[run_id]
-  if live then
+  local live = self:at_work(run_id)
+  while live do
     live:cancel(reason)
     live:await_left()
-    return live
+    if live.ended_ms or self.is_stopping then return live end
+    live = self:at_work(run_id) -- it was just being parked, or paused
   end
   local row, message, code = self.store:row(run_id)
   if not row then failure.raise(code or "not_found", "%s", message) end

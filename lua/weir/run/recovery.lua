@@ -36,6 +36,7 @@ end
 local function abandon(run)
   run.binding:release()
   run.engine.live[run.id] = nil
+  if run.has_left then run.has_left:open() end
 end
 
 local function crashed_too_often(run)
@@ -98,14 +99,15 @@ end
 --- started may be, is only waited for. Waits.
 ---@param engine weir.Engine
 ---@param run_id string
----@return weir.Run|nil run nil: it has ended meanwhile
+---@return weir.Run|nil run nil: it has ended, or was paused, meanwhile
 function M.go_on(engine, run_id)
   local live = engine:at_work(run_id)
   if live then
     live:await_left()
     return live
   end
-  if engine:has_ended(run_id) then return nil end -- whoever started it has gone on with it meanwhile
+  local row = engine.store:row(run_id)
+  if row and (keeping.HAS_ENDED[row.status] or row.is_paused) then return nil end -- meanwhile
   local run = M.open(engine, run_id)
   run:execute()
   if run.is_woken and run.interrupted == "parked" then return M.go_on(engine, run_id) end

@@ -96,14 +96,17 @@ end
 ---@return table row
 function M.pause(engine, run_id)
   open_row(engine.store, run_id)
-  local live = engine.live[run_id]
-  if live then
+  local live = engine:at_work(run_id)
+  while live do
     live:stop "paused"
     live:await_left()
+    live = engine:at_work(run_id)
   end
-  local row = open_row(engine.store, run_id)
-  keeping.pause(engine.store, run_id, row)
-  return row
+  return engine:alone(run_id, function() -- or it would be woken while it is being paused
+    local row = open_row(engine.store, run_id)
+    keeping.pause(engine.store, run_id, row)
+    return row
+  end)
 end
 
 -- Decisions -----------------------------------------------------------------------------------------
