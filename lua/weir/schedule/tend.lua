@@ -214,15 +214,19 @@ end
 
 -- Stopped where it stands; what it did is not undone, and nothing of it goes on.
 function terminate(world, run_id, reason)
-  local live = world.engine:at_work(run_id)
-  if live then
+  local engine = world.engine
+  local live = engine:at_work(run_id)
+  while live do
     live:stop(reason)
     live:await_left()
+    live = engine:at_work(run_id)
   end
-  local row = world.store:row(run_id)
-  if not row or HAS_ENDED[row.status] then return end
-  end_what_is_left(world, run_id, reason)
-  keeping.give_up(world.store, run_id, row, failure.new("cancelled", "%s; what it did was not undone", reason))
+  engine:alone(run_id, function() -- nobody wakes it meanwhile
+    local row = world.store:row(run_id)
+    if not row or HAS_ENDED[row.status] then return end
+    end_what_is_left(world, run_id, reason)
+    keeping.give_up(world.store, run_id, row, failure.new("cancelled", "%s; what it did was not undone", reason))
+  end)
 end
 
 -- Whoever is asked to end may need time to clean up: nobody waits for it here.

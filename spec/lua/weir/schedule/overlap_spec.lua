@@ -1,7 +1,9 @@
 -- Test 63: the six overlap policies over 100 periods, in a living host and in a preview that simulates them.
 local clock = require "weir.port.clock"
+local keeping = require "weir.run.keeping"
 local preview = require "weir.schedule.preview"
 local support = dofile "spec/lua/weir/schedule/support.lua"
+local waking = require "weir.run.waking"
 
 local PERIODS = 100
 local TAKES = 150 -- seconds of a run, of a period of 60
@@ -105,6 +107,33 @@ describe("an overlap policy, of runs that take longer than the period", function
     assert.equal("cancelled", first.status)
     assert.matches("was not undone", world.store:row(first.run).error.message)
     assert.equal(world:history("tick")[2].at_ms // 60000, first.ended_ms // 60000)
+  end)
+
+  it("terminate_other ends a run for good that is woken while it is being ended", function()
+    world:write("modules/agents/marks.lua", [[return { kind = "agent", name = "marks", api = 1, execute = function(ctx)
+      ctx.workspace:post("it went on", {}, { scope = "project" })
+      return 1
+    end }]])
+    world:write("pipelines/tick.lua", [[
+      local weir = require "weir"
+      return weir.pipeline "tick" { on = { { schedule = { cron = "0 * * * *", overlap = "terminate_other" } } },
+        weir.step "go" { wait = { signal = "go" } }, weir.step "mark" { agent = "marks" } }
+    ]])
+    world:start()
+    world:pass(3600)
+    local first, give_up = world:runs()[1].id, keeping.give_up
+    keeping.give_up = function(...) -- luacheck: ignore 122
+      keeping.give_up = give_up -- luacheck: ignore 122
+      waking.signal(world.host.engine, first, "go")
+      clock.sleep(1)
+      return give_up(...)
+    end
+    world:pass(3600)
+    assert.equal("cancelled", world.store:row(first).status)
+    local last = world.store:load(first)
+    assert.same({ "end", "cancelled" }, { last[#last][1], last[#last][2] })
+    assert.same({}, assert(world.store:scan("workspace.heads", {})))
+    assert.is_nil(world.host.engine.live[first])
   end)
 
   it("is shown by a preview as it will be", function()
