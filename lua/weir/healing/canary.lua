@@ -108,7 +108,8 @@ local function claim(store, full)
   return setmetatable({}, { __close = function() busy[store][full] = nil end })
 end
 
--- The file's version when another one serves; else the one that serves, against the one before.
+-- The file's version when another one serves; else the one that serves, against the one before. Gives the old one, the new one, its
+-- version, and which of them serves now.
 local function versions_of(engine, full)
   local registry = engine.project.registry
   local current, err = names.ensure(registry, full)
@@ -116,13 +117,13 @@ local function versions_of(engine, full)
   local of_file
   of_file, err = names.load(registry, full)
   if not of_file then error(err, 0) end
-  if of_file.version ~= current.version then return current.version, of_file, of_file.version end
+  if of_file.version ~= current.version then return current.version, of_file, of_file.version, current.version end
   local before = active.history(registry, full, current.version)[1]
   if not before then
     failure.raise("not_found", "'%s' has no version before %s that is kept, so there is nothing to hold it against", full,
       current.version:sub(1, 12))
   end
-  return before.version, current, current.version
+  return before.version, current, current.version, current.version
 end
 
 local function keep_source(engine, full, loaded)
@@ -135,7 +136,7 @@ end
 
 --- Puts a new version on trial: what the file says, against what serves; or what serves, against what did before; or a version that
 --- nobody has written into a file, against what serves. The old one serves from now on. Waits. Raises `not_found`, `conflict` (a trial
---- is under way), `invalid`, and what publishing a version raises.
+--- is under way; something else has come to serve meanwhile), `invalid`, and what publishing a version raises.
 ---@param engine weir.Engine with a store
 ---@param full string see `weir.registry.revise`
 ---@param options { percent: number, policy: string|nil, options: table|nil, by: string|nil, via: string|nil, new: table|nil }
@@ -151,17 +152,18 @@ function M.start(engine, full, options)
   local one = { name = full, percent = options.percent, policy = options.policy or POLICY, options = options.options, state = "running",
     looked = 0, at_ms = clock.wall_ms(), by = options.by or system.user_name() }
   M.policy(engine, one)
-  local loaded
+  local loaded, serving
   if options.new then
     local current, err = names.ensure(registry, full)
     if not current then error(err, 0) end
     one.old, loaded, one.new = current.version, options.new, options.new.version
   else
-    one.old, loaded, one.new = versions_of(engine, full)
+    one.old, loaded, one.new, serving = versions_of(engine, full)
   end
   keep_source(engine, full, loaded)
   if not options.new then
-    revise.serve(registry, full, one.old, { by = options.by, via = options.via, action = "canary", instead_of = one.new })
+    revise.serve(registry, full, one.old,
+      { by = options.by, via = options.via, action = "canary", instead_of = one.new, only_after = serving })
   end
   local operations = {}
   forget_calls(store, full, operations)

@@ -119,6 +119,9 @@ end
 
 local function serve_now(registry, full, version, about)
   local current = current_of(registry, full)
+  if about.only_after and current.version ~= about.only_after then
+    failure.raise("conflict", "'%s' is served in version %s by now; look again", full, current.version:sub(1, SHORT))
+  end
   local loaded, err = current, nil
   if current.version ~= version then loaded, err = active.load(registry, full, version) end
   if not loaded then error(err, 0) end
@@ -131,8 +134,8 @@ end
 ---@param registry weir.Registry
 ---@param full string see `resolve`
 ---@param version string
----@param about { by: string|nil, via: string|nil, action: string|nil, instead_of: string|nil } instead_of: the version that the file
----   gives; default: what it gave last
+---@param about { by: string|nil, via: string|nil, action: string|nil, instead_of: string|nil, only_after: string|nil } instead_of: the
+---   version that the file gives; default: what it gave last; only_after: the version that has to serve until then, else `conflict`
 ---@return { name: string, from: string, to: string, file: string|nil }
 function M.serve(registry, full, version, about)
   return publish.exclusively(registry, serve_now, registry, full, version, about)

@@ -1,7 +1,9 @@
 local canary = require "weir.healing.canary"
 local clock = require "weir.port.clock"
 local incident_of = require "weir.healing.incident"
+local keeping = require "weir.run.keeping"
 local native = require "weir.native.scheduler"
+local reload = require "weir.registry.reload"
 local registry = require "spec.lua.weir.registry.support"
 local revise = require "weir.registry.revise"
 
@@ -103,6 +105,30 @@ describe("a version on trial", function()
     local again = place:life()
     assert.equal(one.old, serving(again))
     for n = 1, 9, 2 do assert.equal("a", registry.run(again, "p", { n = n }).output) end
+    place:close()
+  end)
+
+  it("does not begin when something else comes to serve meanwhile, which then serves on", function()
+    local place = registry.place()
+    place:write("pipelines/p.lua", FLOW)
+    version(place, "a")
+    local own = place:life()
+    registry.run(own, "p", { n = 1 })
+    local function reload_as(name)
+      version(place, name)
+      reload.changed(own.project.registry, { "modules/agents/worker.lua" })
+    end
+    reload_as "b"
+    local modules = keeping.modules
+    keeping.modules = function(...) -- luacheck: ignore 122
+      keeping.modules = modules -- luacheck: ignore 122
+      reload_as "c"
+      return modules(...)
+    end
+    local ok, err = pcall(canary.start, own, "agents/worker", { percent = 30, by = "ada" })
+    assert.same({ false, "conflict" }, { ok, err.code })
+    assert.is_nil(canary.of(own.store, "agents/worker"))
+    assert.equal("c", registry.run(own, "p", { n = 1 }).data.work)
     place:close()
   end)
 
