@@ -3,6 +3,7 @@
 
 local failure = require "weir.failure"
 local duration = require "weir.duration"
+local publish = require "weir.registry.publish"
 local shelf = require "weir.skill.shelf"
 local version = require "weir.version"
 
@@ -61,8 +62,10 @@ function M.environment() return "weir " .. version end
 ---@param name string of a skill
 function M.refresh(engine, name)
   local registry = engine.project.registry
-  local entry = registry:load_aside("agent", name)
-  if entry then registry:swap { entry } end
+  publish.exclusively(registry, function() -- the one who looks last swaps last
+    local entry = registry:load_aside("agent", name)
+    if entry then registry:swap { entry } end
+  end)
 end
 
 local function demotion(engine, counts)

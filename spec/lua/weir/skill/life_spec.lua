@@ -1,5 +1,7 @@
+local gate = require "weir.gate"
 local manifest_of = require "weir.skill.manifest"
 local native = require "weir.native.scheduler"
+local policy = require "weir.skill.policy"
 local shelf = require "weir.skill.shelf"
 local support = dofile "spec/lua/weir/skill/support.lua"
 local weir = require "weir"
@@ -203,6 +205,36 @@ describe("a skill", function()
     local last = place:audit()[2]
     assert.same({ "remove skill", "ada", "we have our own" }, { last.action, last.by, last.to })
     assert.equal("not_found", select(2, pcall(place.scout.remove, place.scout, "double", "x")).code)
+  end)
+
+  it("serves as the store says last, whichever of two changes is loaded first", function()
+    place:add()
+    local first = place:learn "double a number"
+    shelf.promote(place.store, first.hash, "ada")
+    native.use_virtual_clock(1)
+    local registry = place.project.registry
+    assert.same({ double = 2 }, (place:call("double", { n = 1 })))
+    local manifest, source = support.package({ version = "2.0.0" },
+      "return { execute = function(ctx, input) return { double = input.n + input.n } end }\n")
+    local second = shelf.register(place.store, { manifest = manifest, source = source, trial = { cases = {} },
+      origin = { kind = "folder", place = "skills", at = "double" }, by = "ada" })
+    local load_aside, held = registry.load_aside, gate.new()
+    registry.load_aside = function(...)
+      registry.load_aside = load_aside
+      local entry, err = load_aside(...) -- of the version that serves by now
+      held:wait "the spec"
+      return entry, err
+    end
+    local slow = native.spawn(policy.refresh, place.engine, "double")
+    native.yield()
+    shelf.promote(place.store, second.hash, "ada")
+    local quick = native.spawn(policy.refresh, place.engine, "double")
+    quick:join(5)
+    held:open()
+    assert(slow:join())
+    assert(quick:join())
+    native.use_real_clock()
+    assert.equal(second.hash, registry:lookup("agent", "double").module.skill)
   end)
 
   it("is removed with a version that is registered at the same moment", function()
