@@ -112,6 +112,7 @@ local function count_coming(kept, operations, by)
       local id = operation.space .. "/" .. operation.key
       local count = (kept.coming[id] or 0) + by
       kept.coming[id] = count > 0 and count or nil
+      if by > 0 then kept:mark(id) end
     end
   end
 end
@@ -119,7 +120,7 @@ end
 local function commit(engine, operations)
   if #operations == 0 then return end
   local kept = M.kept_of(engine.store)
-  count_coming(kept, operations, 1)
+  count_coming(kept, operations, 1) -- nothing of it is swept away meanwhile
   local ok, done, message, code = pcall(engine.store.batch, engine.store, operations)
   count_coming(kept, operations, -1)
   if ok and done then return end

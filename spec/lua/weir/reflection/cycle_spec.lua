@@ -2,6 +2,7 @@ local canary = require "weir.healing.canary"
 local registry_revise = require "weir.registry.revise"
 local reflection = dofile "spec/lua/weir/reflection/support.lua"
 local native = require "weir.native.scheduler"
+local pins = require "weir.upkeep.pins"
 local recovery = require "weir.run.recovery"
 local start = require "weir.reflection.start"
 local value_of = require "weir.value"
@@ -135,6 +136,19 @@ return M
     for n = 1, 3 do claims[n] = native.spawn(function() return (pcall(start.claim, place.store, "q", "r_" .. n)) end) end
     for _, one in ipairs(claims) do claimed = claimed + (select(2, one:join()) and 1 or 0) end
     assert.equal(1, claimed)
+  end)
+
+  it("has its definition in the store, whatever is swept away while it begins", function()
+    place = reflection.place(reflection.pipeline(AUTO), reflection.sizes())
+    local of_runs, run = pins.of_runs, nil
+    pins.of_runs = function(...) -- luacheck: ignore 122
+      pins.of_runs = of_runs -- luacheck: ignore 122
+      local pinned = of_runs(...)
+      run = place:run()
+      return pinned
+    end
+    pins.sweep(place.store, function() end)
+    assert.is_table((place.store:get("definitions", place.store:row(run.reflection).version)))
   end)
 
   it("is begun in the transaction that ends the run: another life goes on with it", function()
