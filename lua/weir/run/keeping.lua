@@ -105,8 +105,13 @@ end
 
 local OF_VERSIONS = { definitions = true, modules = true }
 
--- Counts the definitions and modules that are on their way into the store.
-local function count_coming(kept, operations, by)
+--- Counts the definitions and modules that are on their way into a store, 1, or are not any more, -1: meanwhile nothing of them is
+--- swept away, and nobody relies on their being there. Does not wait.
+---@param store userdata
+---@param operations table[]
+---@param by 1|-1
+function M.count_coming(store, operations, by)
+  local kept = M.kept_of(store)
   for _, operation in ipairs(operations) do
     if operation.op == "put" and OF_VERSIONS[operation.space] then
       local id = operation.space .. "/" .. operation.key
@@ -117,17 +122,24 @@ local function count_coming(kept, operations, by)
   end
 end
 
+--- Notes that operations were refused: what they were to put may not be there after all. Does not wait.
+---@param store userdata
+---@param operations table[]
+function M.not_there(store, operations)
+  local kept = M.kept_of(store)
+  for _, operation in ipairs(operations) do
+    local id = operation.op == "put" and OF_VERSIONS[operation.space] and operation.space .. "/" .. operation.key
+    if id and not kept.coming[id] and not store:get(operation.space, operation.key) then kept:forget(id) end
+  end
+end
+
 local function commit(engine, operations)
   if #operations == 0 then return end
-  local kept = M.kept_of(engine.store)
-  count_coming(kept, operations, 1) -- nothing of it is swept away meanwhile
+  M.count_coming(engine.store, operations, 1)
   local ok, done, message, code = pcall(engine.store.batch, engine.store, operations)
-  count_coming(kept, operations, -1)
+  M.count_coming(engine.store, operations, -1)
   if ok and done then return end
-  for _, operation in ipairs(operations) do -- of a definition or a module: it may not be there after all
-    local id = operation.op == "put" and operation.space .. "/" .. operation.key
-    if id and not kept.coming[id] and not (ok and engine.store:get(operation.space, operation.key)) then kept:forget(id) end
-  end
+  M.not_there(engine.store, operations)
   if not ok then error(done, 0) end
   must(done, message, code)
 end

@@ -101,13 +101,15 @@ end
 ---@param run_id string
 ---@return weir.Run|nil run nil: it has ended, or was paused, meanwhile
 function M.go_on(engine, run_id)
+  local before = engine.store:row(run_id)
   local live = engine:at_work(run_id)
   if live then
     live:await_left()
     return live
   end
   local row = engine.store:row(run_id)
-  if row and (keeping.HAS_ENDED[row.status] or row.is_paused) then return nil end -- meanwhile
+  local is_over = row and (keeping.HAS_ENDED[row.status] or row.is_paused and not before.is_paused)
+  if is_over then return nil end -- whoever had it has gone on with it meanwhile, or has paused it
   local run = M.open(engine, run_id)
   run:execute()
   if run.is_woken and run.interrupted == "parked" then return M.go_on(engine, run_id) end

@@ -201,9 +201,18 @@ end
 
 local PINNED = { definitions = true, modules = true }
 
+-- Kept by its hash: what is there is the same. What is just coming may not come to be there, what leaves is not there any more.
+local function take_pinned(self, space, key, value, size)
+  local kept, id, operation = keeping.kept_of(self.store), space .. "/" .. key, { op = "put", space = space, key = key, value = value }
+  local is_there = self.store:get(space, key) ~= nil and not kept.is_leaving[id]
+  self.pinned[#self.pinned + 1] = operation
+  keeping.count_coming(self.store, { operation }, 1) -- nobody sweeps it away meanwhile
+  if not is_there then self.batches:add(operation, size) end
+end
+
 local function take_kv(self, record, size)
   local space, key, value = record[2], record[3], record[4]
-  if PINNED[space] and self.store:get(space, key) ~= nil then return end -- kept by its hash: the same is there
+  if PINNED[space] then return take_pinned(self, space, key, value, size) end
   self.batches:add({ op = "cas", space = space, key = key, version = 0, value = value }, size)
 end
 
@@ -247,7 +256,7 @@ function M.import(store, open)
     failure.raise(code, "%s", message)
   end
   if not HAS_ENDED[found.row.status] and found.row.status ~= "quarantined" then paused(found.row) end
-  local self = { store = store, found = found, journal = store:new_run(found.id, 1), batches = batches.new(store), entries = 0,
+  local self = { store = store, found = found, journal = store:new_run(found.id, 1), batches = batches.new(store), entries = 0, pinned = {},
     is_long = batches.is_long(found.records, found.bytes), aside = aside_of(found.row) }
   local ok, err = pcall(function()
     archive.read(open(), function(record, size)
@@ -256,7 +265,9 @@ function M.import(store, open)
     end)
     self.batches:commit()
   end)
+  keeping.count_coming(store, self.pinned, -1)
   if not ok then
+    keeping.not_there(store, self.pinned)
     undo(self)
     error(err, 0)
   end

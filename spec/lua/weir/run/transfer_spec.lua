@@ -4,6 +4,7 @@ local engine = require "weir.run.engine"
 local hash = require "weir.native.hash"
 local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
+local pins = require "weir.upkeep.pins"
 local project = require "weir.project"
 local recovery = require "weir.run.recovery"
 local store_port = require "weir.port.store"
@@ -133,6 +134,24 @@ describe("a run that is exported and imported", function()
     assert.same({ "conflict", true }, { code, message:find("already", 1, true) ~= nil })
     assert.same(before, counts(store))
     assert.equal("not_found", (code_of(transfer.export, store, "r_none", function() end)))
+  end))
+
+  it("is taken beside others of the same definition, and keeps what it is pinned to whatever is swept away meanwhile", within(function()
+    local texts, of_runs = { (exported(run(WAITS).id)), (exported(run(WAITS).id)) }, pins.of_runs
+    local version = store:runs({})[1].row.version
+    pins.of_runs = function(...) -- luacheck: ignore 122
+      pins.of_runs = of_runs -- luacheck: ignore 122
+      local pinned, imports = of_runs(...), {}
+      for n, text in ipairs(texts) do imports[n] = native.spawn(transfer.import, other, opener(text)) end
+      for _, one in ipairs(imports) do
+        local ok, err = one:join()
+        assert.is_true(ok, not ok and tostring(err))
+      end
+      return pinned
+    end
+    pins.sweep(other, function() end)
+    assert.equal(2, #other:runs {})
+    assert.is_table((other:get("definitions", version)))
   end))
 
   it("takes a journal that is longer than one transaction", within(function()
