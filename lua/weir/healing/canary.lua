@@ -229,6 +229,17 @@ function M.finish(engine, full, state, about)
   return one
 end
 
+--- Says what became of a candidate, for whoever has noted that it is on trial when that may be over already. Waits.
+---@param engine weir.Engine
+---@param full string
+---@param version string
+function M.settle(engine, full, version)
+  local latest = trials.latest(engine.store, full)
+  if not latest or latest.state == "running" or latest.new ~= version then return end
+  local operations = candidates.settled(engine.store, full, version, latest.state, latest.reason)
+  if #operations > 0 then commit(engine.store, operations) end
+end
+
 -- Judging ------------------------------------------------------------------------------------------------
 
 --- The policy of a trial, with its state. Raises `not_found`, `invalid`.

@@ -68,6 +68,12 @@ function M.of(store, full)
   return one and one.state == "running" and one or nil
 end
 
+--- The latest trial of a name, under way or over, or nil.
+---@param store weir.Store
+---@param full string
+---@return weir.Canary|nil
+function M.latest(store, full) return all(store)[full] end
+
 --- Whether a run has the new version: its part of all ids.
 ---@param full string
 ---@param percent number

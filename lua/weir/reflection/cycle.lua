@@ -337,7 +337,9 @@ local function try_on_runs(self, record, full, new, result)
     local current = assert(names.ensure(engine.project.registry, full))
     canary.start(engine, full, { percent = self.reflect.canary, new = adopt.prepared(new, current), by = record.by, via = "reflection" })
   end
-  return put(self, record, "canary", result)
+  put(self, record, "canary", result)
+  canary.settle(engine, full, new.version) -- runs may have ended the trial meanwhile
+  return record
 end
 
 local function end_on_trial(self)

@@ -292,6 +292,19 @@ return M
     place = nil
   end)
 
+  it("knows what became of a candidate whose trial ended before it was noted that it had begun", function()
+    place = reflection.place(reflection.pipeline(AUTO .. " canary = 50,"), reflection.sizes(4))
+    local run, start_trial = place:run(), canary.start
+    canary.start = function(...) -- luacheck: ignore 122
+      canary.start = start_trial -- luacheck: ignore 122
+      start_trial(...)
+      canary.finish(place.engine, "pipelines/p", "promoted", { by = "ada" })
+    end
+    place:reflect(run)
+    assert.same({ "kept" }, place:states())
+    assert.equal(4, place:size())
+  end)
+
   it("stops when nothing is proposed", function()
     place = reflection.place(reflection.pipeline(AUTO), reflection.sizes())
     local cycle = place:reflect(place:run())
