@@ -273,8 +273,8 @@ function M.judge(engine, full)
   if state then return M.finish(engine, full, state, { reason = decision.reason, via = "policy " .. one.policy }) end
   local looked = math.tointeger(decision.looked)
   if looked and looked ~= one.looked then
-    one.looked, one.reason = looked, decision.reason
-    save(store, one)
+    one.looked, one.reason = looked, decision.reason -- of what is known already: it may be over once this is written
+    commit(store, { { op = "put", space = trials.SPACE, key = full, value = one } })
   end
 end
 

@@ -1,5 +1,6 @@
 local canary = require "weir.healing.canary"
 local clock = require "weir.port.clock"
+local gate = require "weir.gate"
 local incident_of = require "weir.healing.incident"
 local keeping = require "weir.run.keeping"
 local native = require "weir.native.scheduler"
@@ -129,6 +130,30 @@ describe("a version on trial", function()
     assert.same({ false, "conflict" }, { ok, err.code })
     assert.is_nil(canary.of(own.store, "agents/worker"))
     assert.equal("c", registry.run(own, "p", { n = 1 }).data.work)
+    place:close()
+  end)
+
+  it("stays ended that ends while it is noted what its policy has looked at", function()
+    local place, own = trial()
+    local real, held, is_first = own.store, gate.new(), true
+    own.store = setmetatable({ batch = function(_, operations)
+      local results = table.pack(real:batch(operations))
+      if is_first then
+        is_first = false
+        held:wait "the spec" -- who goes on first after a commit is not said
+      end
+      return table.unpack(results, 1, results.n)
+    end }, { __index = function(_, name) return function(_, ...) return real[name](real, ...) end end })
+    local policy = canary.policy
+    canary.policy = function() return function() return { looked = 7 } end end -- luacheck: ignore 122
+    local judging = native.spawn(canary.judge, own, "agents/worker")
+    native.yield()
+    canary.policy = policy -- luacheck: ignore 122
+    canary.finish(own, "agents/worker", "stopped", { by = "ada" })
+    held:open()
+    assert(judging:join())
+    assert.is_nil(canary.of(own.store, "agents/worker"))
+    own.store = real
     place:close()
   end)
 
