@@ -58,7 +58,8 @@ end
 function M.revert(store, incident)
   for key, value in pairs(all(store)) do
     if value.incident == incident.id then
-      return { op = "delete", space = SPACE, key = key }, function() all(store)[key] = nil end, key
+      local _, version = store:get(SPACE, key) -- another incident may be about to hold it
+      return { op = "delete", space = SPACE, key = key, version = math.tointeger(version) }, function() all(store)[key] = nil end, key
     end
   end
 end

@@ -1,4 +1,5 @@
 local audit = require "weir.audit"
+local controls = require "weir.healing.controls"
 local incident_of = require "weir.healing.incident"
 local native = require "weir.native.scheduler"
 local operations = require "weir.healing.operations"
@@ -74,4 +75,23 @@ describe("what people do about incidents", function()
       assert.same({ "closed", "ada", "seen", "healed" }, { known.state, known.closed_by, known.note, known.outcome })
     end)
   end
+
+  it("takes back what its own remedy holds, and not what another one comes to hold at that moment", function()
+    world = support.world {}
+    local store, remedy = world.store, { name = "pause_pipeline", args = {} }
+    local function incident(id) return { id = id, pipeline = "p", at_ms = 1, remedy = remedy } end
+    local function apply(id)
+      local operation, committed = controls.apply(store, remedy, incident(id))
+      assert(store:batch { operation })
+      committed()
+    end
+    apply "i_first"
+    local applying = native.spawn(apply, "i_second")
+    native.yield()
+    local done, _, code = store:batch { (controls.revert(store, incident "i_first")) }
+    assert.same({ nil, "conflict" }, { done, code })
+    assert(applying:join())
+    assert.equal("i_second", controls.paused(store, "p").incident)
+    assert.equal("i_second", store:get("controls", "pipeline/p/pause").incident)
+  end)
 end)
