@@ -77,6 +77,14 @@ local function decided(run, record, state, kind, waits_as)
   return record
 end
 
+-- Whether another step of the run waits for the same decision.
+local function is_awaited(run, id)
+  for _, wait in pairs(run.waits) do
+    if wait.id == id then return true end
+  end
+  return false
+end
+
 -- Whether a key is that of a step, or of a step inside of it.
 local function is_under(key, step)
   local after = key:sub(#step + 1, #step + 1)
@@ -114,7 +122,7 @@ function M.ask(frame, key, fields)
   end
   local ok, result = pcall(decided, run, record, state, fields.kind, fields.waits_as)
   if ok then return result end
-  if not run.interrupted then withdraw(run.engine, record.id) end
+  if not run.interrupted and not is_awaited(run, record.id) then withdraw(run.engine, record.id) end
   error(result, 0)
 end
 

@@ -1,6 +1,8 @@
 local approval = require "weir.approval"
 local native = require "weir.native.scheduler"
+local question = require "weir.run.question"
 local support = require "spec.lua.weir.run.support"
+local task = require "weir.task"
 local weir = require "weir"
 
 local P, G, S = weir.pipeline, weir.group, weir.step
@@ -30,4 +32,21 @@ describe("steps that cross a limit side by side", function()
       world:close()
     end)
   end
+
+  it("ask on when one of them does not want to know any more", function()
+    local function ask(ctx)
+      return question.ask(ctx._frame, "budget#1", { kind = "approval", waits_as = ctx._key .. "/budget", title = "more?", show = {} })
+    end
+    local world = support.world({
+      a = function(ctx) return task.within({ timeout = 1 }, function() ask(ctx) end) and "answered" or "gave up" end,
+      b = function(ctx) return ask(ctx).decision end,
+    }, { patience = 600 })
+    local run = world.engine:start(world:define(P "p" { G "both" { S "a" { agent = "a" }, S "b" { agent = "b" } } }), {})
+    native.sleep(5)
+    local asked = approval.pending(world.store, { run = run.id })
+    assert.equal(1, #asked)
+    assert(world:decide(asked[1].id, {}))
+    assert.same({ a = "gave up", b = "approve" }, run:wait().output)
+    world:close()
+  end)
 end)
