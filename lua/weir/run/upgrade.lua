@@ -5,6 +5,7 @@
 
 local binding = require "weir.run.binding"
 local failure = require "weir.failure"
+local gate = require "weir.gate"
 local keeping = require "weir.run.keeping"
 local native = require "weir.native.scheduler"
 local task = require "weir.task"
@@ -118,13 +119,27 @@ local function wants_restart(engine, row)
   return ok and plan.upgrade == "restart"
 end
 
+-- Whoever else looks at the same time does not begin it again. Gives what is to be closed once it has begun.
+local function claim(engine, run_id)
+  local restarting = engine.restarting or {}
+  engine.restarting = restarting
+  if restarting[run_id] then failure.raise("conflict", "run %s is just being begun again", run_id) end
+  local over = gate.new()
+  restarting[run_id] = over
+  return setmetatable({}, { __close = function()
+    restarting[run_id] = nil
+    over:open()
+  end })
+end
+
 --- Cancels a run, with what it undoes, and makes a new one with its input on the versions that serve now, linked to it as a
---- retry. `Engine:reopen` goes on with that. Waits. Raises {code, message}: `not_found`, `conflict` (it has ended meanwhile),
---- `invalid` (its input does not fit any more; then it is not cancelled).
+--- retry. `Engine:reopen` goes on with that. Waits. Raises {code, message}: `not_found`, `conflict` (it has ended meanwhile, or
+--- is just being begun again), `invalid` (its input does not fit any more; then it is not cancelled).
 ---@param engine weir.Engine
 ---@param run_id string
 ---@return string new_run_id
 function M.restart(engine, run_id)
+  local _ <close> = claim(engine, run_id)
   local entries, message, code = engine.store:entries(run_id, 0, 1)
   if not entries then failure.raise(code or "not_found", "%s", message) end
   local head = entries[1][2]
@@ -136,22 +151,36 @@ function M.restart(engine, run_id)
   return require("weir.run.fork").retry(engine, run_id, { latest = true, anew = true }):make()
 end
 
+local function outdated_runs(engine)
+  local ids = {}
+  for _, status in ipairs(UNFINISHED) do
+    for found in require("weir.upkeep.pages").runs(engine.store, { status = status }) do
+      if wants_restart(engine, found.row) and is_outdated(engine, found.id) then ids[#ids + 1] = found.id end
+    end
+  end
+  return ids
+end
+
 --- Begins again what is under way, or waits, of pipelines with `upgrade = "restart"`, and holds versions that do not serve
 --- any more. For whoever observes reloads. Waits; the new runs are begun, not waited for, unless `go_on` waits.
 ---@param engine weir.Engine with a store
 ---@param go_on fun(run_id: string) goes on with a new run
 ---@return { from: string, to: string|nil, err: table|nil }[] done
 function M.restart_all(engine, go_on)
-  local done = {}
-  for _, status in ipairs(UNFINISHED) do
-    for found in require("weir.upkeep.pages").runs(engine.store, { status = status }) do
-      if wants_restart(engine, found.row) and is_outdated(engine, found.id) then done[#done + 1] = { from = found.id } end
+  local done, is_met = {}, false
+  for _, run_id in ipairs(outdated_runs(engine)) do
+    local over = engine.restarting and engine.restarting[run_id]
+    if over then -- what comes of it may be outdated, too
+      over:wait "a run that is begun again"
+      is_met = true
+    else
+      local ok, result = pcall(M.restart, engine, run_id)
+      done[#done + 1] = { from = run_id, to = ok and result or nil, err = not ok and failure.of(result) or nil }
+      if ok then go_on(result) end
     end
   end
-  for _, one in ipairs(done) do
-    local ok, result = pcall(M.restart, engine, one.from)
-    one.to, one.err = ok and result or nil, not ok and failure.of(result) or nil
-    if ok then go_on(result) end
+  if is_met then
+    for _, one in ipairs(M.restart_all(engine, go_on)) do done[#done + 1] = one end
   end
   return done
 end

@@ -142,6 +142,23 @@ return weir.pipeline "%s" { upgrade = "%s", input = { word = "string" },
     assert.same({}, upgrade.restart_all(own, error))
   end)
 
+  it("begins again once, however many look for it at the same time", function()
+    own = nil
+    save "1"
+    place:write("pipelines/talk.lua", [[
+local weir = require "weir"
+return weir.pipeline "talk" { upgrade = "restart", weir.step "talk" { agent = "talk" }, weir.approval "ask" {} }
+]])
+    own = place:life()
+    local run = support.run(own, "talk")
+    assert.equal("waiting", run.status)
+    save "2"
+    local looks, begun = {}, 0
+    for n = 1, 3 do looks[n] = native.spawn(upgrade.restart_all, own, function() begun = begun + 1 end) end
+    for _, look in ipairs(looks) do assert(look:join()) end
+    assert.same({ 1, 2 }, { begun, #own.store:runs {} })
+  end)
+
   it("begins again after each reload where a host follows them", function()
     own = nil
     save "1"
