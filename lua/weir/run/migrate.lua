@@ -118,11 +118,14 @@ end
 
 -- What is at work here is stopped meanwhile, and goes on whatever comes of it.
 local function set_aside(engine, run_id)
-  local live = engine:at_work(run_id)
-  if not live then return false end
-  live:stop "it is migrated"
-  live:await_left()
-  return true
+  local live, was_live = engine:at_work(run_id), false
+  while live do
+    was_live = true
+    live:stop "it is migrated"
+    live:await_left()
+    live = engine:at_work(run_id)
+  end
+  return was_live
 end
 
 local function migrate(engine, run_id, to, options)
@@ -160,7 +163,12 @@ end
 function M.run(engine, run_id, to, options)
   options = options or {}
   local was_live = not options.dry_run and set_aside(engine, run_id)
-  local ok, result = pcall(migrate, engine, run_id, to, options)
+  local ok, result
+  if options.dry_run then
+    ok, result = pcall(migrate, engine, run_id, to, options)
+  else
+    ok, result = pcall(engine.alone, engine, run_id, migrate, engine, run_id, to, options) -- nobody wakes it meanwhile
+  end
   if was_live and options.go_on then options.go_on(run_id) end
   if not ok then error(result, 0) end
   return result

@@ -1,5 +1,7 @@
 local approval = require "weir.approval"
+local keeping = require "weir.run.keeping"
 local migrate = require "weir.run.migrate"
+local native = require "weir.native.scheduler"
 local outside = require "weir.testing"
 local recovery = require "weir.run.recovery"
 local support = dofile "spec/lua/weir/registry/support.lua"
@@ -169,6 +171,23 @@ describe("migrating a run", function()
     assert.equal(version, migrate.run(own, id, version:sub(1, 10)).to)
     answer(id)
     assert.equal("conflict", code(id, "latest"))
+  end)
+
+  it("is not woken meanwhile, and then goes on on the new version", function()
+    local id = waiting(pipeline(A), pipeline(A, B, '"$.b.text"'))
+    local definitions, going = keeping.definitions, nil
+    keeping.definitions = function(...) -- luacheck: ignore 122
+      keeping.definitions = definitions -- luacheck: ignore 122
+      local asked = assert(approval.pending(own.store, { run = id }))[1]
+      assert(waking.decide(own, asked.id, { decision = "approve", by = "ada" })) -- of the version before
+      going = native.spawn(recovery.go_on, own, id)
+      native.sleep(0.2)
+      assert.equal("waiting", own.store:row(id).status)
+      return definitions(...)
+    end
+    migrate.run(own, id, "latest")
+    assert(going:join())
+    assert.equal("ebb again", answer(id).output)
   end)
 
   it("stops a run that is at work meanwhile, and goes on with it", function()
