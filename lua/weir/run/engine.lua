@@ -258,7 +258,10 @@ function Engine:prepare(definition, input, options)
   local run = new_run(self, of, held, checked, options, run_id)
   run.asked = asked
   if not is_kept(self, of) then return begun(run) end
-  local kept, handle = pcall(keeping.begin, run)
+  local kept, handle = pcall(function()
+    require("weir.healing.controls").check(self.store, definition.name) -- what it uses may have taken a while to load
+    return keeping.begin(run)
+  end)
   if not kept then
     run.binding:release()
     self.live[run.id] = nil

@@ -1,3 +1,4 @@
+local binding = require "weir.run.binding"
 local clock = require "weir.port.clock"
 local controls = require "weir.healing.controls"
 local incident_of = require "weir.healing.incident"
@@ -402,6 +403,23 @@ describe("remedies beyond the run", function()
     assert.same({ true, "ada" }, { one.remedy.reverted_at ~= nil, one.remedy.reverted_by })
     ok, err = pcall(operations.revert, world.engine, one.id, { by = "ada" })
     assert.same({ false, "conflict" }, { ok, err.code })
+    world:close()
+  end)
+
+  it("keep a run from beginning that was just about to", function()
+    local world = world_of(fails(0))
+    local definition, hold = world:define(P "heal" { S "after" { agent = "after" } }), binding.hold
+    binding.hold = function(...) -- luacheck: ignore 122
+      binding.hold = hold -- luacheck: ignore 122
+      local operation, committed = controls.apply(world.store, { name = "pause_pipeline", args = {} },
+        { id = "i_1", pipeline = "heal", at_ms = clock.wall_ms() })
+      assert(world.store:batch { operation })
+      committed()
+      return hold(...)
+    end
+    local ok, err = pcall(world.engine.prepare, world.engine, definition, {})
+    assert.same({ false, "conflict" }, { ok, err.code })
+    assert.same({ {}, {} }, { world.store:runs {}, world:left() })
     world:close()
   end)
 
