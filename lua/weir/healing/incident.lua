@@ -164,6 +164,33 @@ function M.since(store, since_ms)
   return list
 end
 
+local function place_of(query)
+  if query.run then return M.INDEX, ("run/%s/"):format(query.run) end
+  if query.is_open then return M.INDEX, "open/" end
+  return M.SPACE, ""
+end
+
+--- Those that fit, the newest first. Does not wait.
+---@param store weir.Store
+---@param query { run: string?, is_open: boolean?, since_ms: integer?, before: string?, limit: integer } is_open: that somebody has to
+---   look at; before: only those that sort before this id
+---@return weir.Incident[]
+function M.newest(store, query)
+  local found, space, prefix = {}, place_of(query)
+  local before = query.before and prefix .. query.before
+  local first = query.since_ms and prefix .. id.bound("i", query.since_ms)
+  repeat
+    local page = must(store:scan(space, { prefix = prefix, before = before, reverse = true, limit = PAGE }))
+    for _, one in ipairs(page) do
+      if #found == query.limit or first and one.key < first then return found end
+      local value = space == M.SPACE and one.value or store:get(M.SPACE, one.key:match "[^/]*$")
+      if value and (IS_OPEN[value.state] or not query.is_open) then found[#found + 1] = value_of.known(value) end
+    end
+    before = page[#page] and page[#page].key
+  until #page < PAGE
+  return found
+end
+
 --- The input that was set aside over an incident, or nil: {run, pipeline, step, input, at_ms}.
 ---@param store weir.Store
 ---@param incident_id string

@@ -351,6 +351,9 @@ return weir.pipeline "streams" { weir.group "g" { weir.step "talk" { agent = "ta
       local one = ask("GET", "/api/candidates?pipeline=wordy").value.items[1]
       assert.same({ "kept", "rule" }, { one.state, one.by })
       assert.same(one, ask("GET", "/api/candidates/" .. one.id).value)
+      local page = ask("GET", "/api/candidates?limit=1").value
+      assert.same({ 1, page.items[1].id }, { #page.items, page.next })
+      assert.equal(422, ask("GET", "/api/candidates?cursor=wordy/").status)
       assert.equal(404, ask("GET", "/api/candidates/c_0").status)
       assert.equal(404, ask("GET", "/api/candidates/nothing").status)
       assert.is_true(wire.eventually(function()
