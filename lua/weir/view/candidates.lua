@@ -2,6 +2,7 @@
 
 local candidates = require "weir.reflection.candidate"
 local json = require "weir.native.json"
+local patches = require "weir.planning.patch"
 local planned = require "weir.planning.show"
 local shape = require "weir.view.shape"
 local value_of = require "weir.value"
@@ -29,6 +30,19 @@ function M.shape(record)
     size = or_null(record.size), code = or_null(record.code), why = or_null(record.why), by = or_null(record.by),
     hash = or_null(record.hash), tuning = scores(record.tuning), holdout = scores(record.holdout), cost = or_null(record.cost),
     at = shape.time(record.at_ms), ended_at = shape.time(record.ended_ms) }
+end
+
+--- A candidate with `before` and `after`, the normal forms of the definition that it is made of and of what it makes of that (null:
+--- the store does not keep it, or the patch does not apply, or it changes a module), and `changes`, a line each.
+---@param store weir.Store
+---@param record weir.reflection.Candidate
+---@return table
+function M.whole(store, record)
+  local whole, kept = M.shape(record), store:get("definitions", record.parent)
+  local before = kept and whole.patch ~= json.null and kept.normal or nil
+  whole.before, whole.after = or_null(before), or_null(before and patches.apply(before, whole.patch))
+  whole.changes = json.list(M.changes(record))
+  return whole
 end
 
 --- What was proposed after a run, or by a run that reflects; the oldest first.

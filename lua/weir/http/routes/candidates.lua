@@ -19,7 +19,7 @@ end
 local function one(call)
   local id = call.params.id
   if #id ~= 22 or not id:find "^c_[0-9a-z]+$" then failure.raise("not_found", "there is no candidate '%s'", id:sub(1, 60)) end
-  return 200, view.shape(candidates.get(call.host.store, id))
+  return 200, view.whole(call.host.store, candidates.get(call.host.store, id))
 end
 
 return {
@@ -28,6 +28,7 @@ return {
     doc = "What reflections have proposed, the newest first.",
     answers = { [200] = { doc = "A page.", schema = { type = "object" } } } },
   { method = "GET", path = "/api/candidates/{id}", role = "read", handler = one,
-    doc = "A candidate: what it changes, its scores, what the trials took, who approved it, what became of it.",
+    doc = "A candidate: what it changes, with the definition `before` and `after`, its scores, "
+      .. "what the trials took, who approved it, what became of it.",
     answers = { [200] = { doc = "The candidate.", schema = { type = "object" } }, [404] = { doc = "There is none of this id." } } },
 }
