@@ -543,6 +543,8 @@ await check("closes an incident, and lists only those that somebody has to look 
   const { run } = await start("mending", { path: "asked.txt" });
   await page.waitForSelector(".thing .s-escalated");
   await press(page, "Escape");
+  await page.waitForSelector(".detail", { state: "hidden" });
+  await picture(page, "incidents-list");
   await page.click(".chip");
   await page.waitForFunction(() => location.hash.includes("open=true") && document.querySelectorAll(".thing").length === 1);
   await page.click(".thing");
@@ -560,7 +562,7 @@ await check("closes an incident, and lists only those that somebody has to look 
 
 await check("takes a remedy back that holds for other runs, and tries again what failed", async () => {
   const { run } = await start("mending", { path: "held.txt" });
-  const [one] = await until("the incident", async () => (await ask("GET", `/api/incidents?run=${run}`)).items.filter((each) => each.remedy?.name === "pause_pipeline"));
+  const one = await until("the incident", async () => (await ask("GET", `/api/incidents?run=${run}`)).items[0]);
   await go(page, `/incidents/${one.id}`);
   await detailSays(/pause_pipeline.*for other runs too/);
   must((await ask("POST", "/api/runs", { pipeline: "mending", input: { path: "notes.csv" } })).code === "conflict", "the pipeline is not paused");
@@ -600,7 +602,7 @@ await check("leads from a candidate that a person has to see to its question", a
   await start("careful", {});
   await until("the question", async () => (await ask("GET", "/api/approvals?pipeline=careful-reflection")).items[0]);
   await page.click(".thing:has-text('careful')");
-  await page.click(".detail .buttons a");
+  await page.click(".detail .facts a[href^='#/approvals/']");
   await page.waitForFunction(() => /Try this change of 'careful'/.test(document.querySelector(".question")?.textContent));
 });
 

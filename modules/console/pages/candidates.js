@@ -48,7 +48,7 @@ function change(one) {
 
 function inputs(title, scores) {
   if (!scores || scores.inputs.length === 0) return null;
-  return h("details", { class: "family" }, h("summary", {}, `${title}: ${both(scores) || "not measured"}, ${scores.inputs.length} inputs`),
+  return h("details", { class: "family" }, h("summary", {}, `${title}: ${both(scores) || "not measured"}, ${scores.inputs.length} ${scores.inputs.length === 1 ? "input" : "inputs"}`),
     h("table", {}, scores.inputs.map((each) => h("tr", {}, h("td", { class: "mono" }, version(each.input)), h("td", { class: "amount" }, score(each.before)), h("td", { class: "amount" }, score(each.after)),
       h("td", {}, each.error && visible(each.error.message ?? each.error))))));
 }
@@ -69,9 +69,9 @@ async function show(id, items, again) {
   const one = await api.get(["candidates", id]);
   const { serves, question } = await standing(one);
   return [h("h2", {}, `${one.pipeline}, round ${one.round}`), one.reason && h("p", {}, visible(one.reason)),
-    h("div", { class: "buttons" }, serves && button("Roll back", "b", () => rollback(one, again)), question && h("a", { href: router.address(["approvals", question.id]) }, "decide")),
-    facts([["state", [status(one.state), serves && ", serves now"]], ["why", one.why && visible(`${one.code ? `${one.code}: ` : ""}${one.why}`)], ["approved by", one.state !== "refused" && one.by && visible(one.by)],
-      ["refused by", one.state === "refused" && one.by && visible(one.by)], ["known", both(one.tuning)], ["held out", both(one.holdout)], ["trials", cost(one.cost)],
+    serves && h("div", { class: "buttons" }, button("Roll back", "b", () => rollback(one, again))),
+    facts([["state", [status(one.state), serves && ", serves now", question && [" ", h("a", { href: router.address(["approvals", question.id]) }, "decide")]]], ["why", one.why && visible(`${one.code ? `${one.code}: ` : ""}${one.why}`)], [one.state === "refused" ? "refused by" : "approved by", one.by && visible(one.by)],
+      ["known", both(one.tuning)], ["held out", both(one.holdout)], ["trials", cost(one.cost)],
       ["made of", h("span", { class: "mono" }, version(one.parent))], ["is", one.version && h("span", { class: "mono" }, version(one.module_version ?? one.version))], ["module", one.module],
       ["after run", one.run && runLink(one.run)], ["reflection", runLink(one.cycle)], ["at", time(one.at)], ["ended", time(one.ended_at)]]),
     h("h3", {}, "What it changes"), change(one), h("h3", {}, "Scores before and after"), inputs("known", one.tuning), inputs("held out", one.holdout),

@@ -81,7 +81,7 @@ async function show(id, items, again) {
 export function open(root, place) {
   let { query } = place;
   const filters = ({ open: isOpen, run }) => ({ open: isOpen === "true" || undefined, run });
-  const chip = h("button", { type: "button", class: "chip", onclick: () => router.filter({ open: query.open === "true" ? "" : "true" }) }, "somebody has to look");
+  const chip = h("button", { type: "button", class: "chip", title: "those that somebody has to look at", onclick: () => router.filter({ open: query.open === "true" ? "" : "true" }) }, "open only");
   const mark = () => {
     chip.classList.toggle("on", query.open === "true");
     chip.setAttribute("aria-pressed", query.open === "true");
