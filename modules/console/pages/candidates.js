@@ -42,6 +42,7 @@ const pretty = (value) => JSON.stringify(value, (_, inner) => (inner && typeof i
 const KINDS = { "+": "added", "-": "removed" };
 
 function change(one) {
+  if (one.changes.length === 0) return h("p", { class: "hint" }, "nothing");
   if (one.before && one.after) return diffs.view(pretty(one.before), pretty(one.after));
   return h("div", { class: "diff", role: "list" }, one.changes.map((line) => h("div", { class: KINDS[line[0]] ?? "same", role: "listitem" }, visible(line))));
 }
@@ -70,9 +71,9 @@ async function show(id, items, again) {
   const { serves, question } = await standing(one);
   return [h("h2", {}, `${one.pipeline}, round ${one.round}`), one.reason && h("p", {}, visible(one.reason)),
     serves && h("div", { class: "buttons" }, button("Roll back", "b", () => rollback(one, again))),
-    facts([["state", [status(one.state), serves && ", serves now", question && [" ", h("a", { href: router.address(["approvals", question.id]) }, "decide")]]], ["why", one.why && visible(`${one.code ? `${one.code}: ` : ""}${one.why}`)], [one.state === "refused" ? "refused by" : "approved by", one.by && visible(one.by)],
+    facts([["state", [status(one.state), one.state === "kept" && (serves ? ", serves now" : ", something else serves now"), question && [" ", h("a", { href: router.address(["approvals", question.id]) }, "decide")]]], ["why", one.why && visible(`${one.code ? `${one.code}: ` : ""}${one.why}`)], [one.state === "refused" ? "refused by" : "approved by", one.by && visible(one.by)],
       ["known", both(one.tuning)], ["held out", both(one.holdout)], ["trials", cost(one.cost)],
-      ["made of", h("span", { class: "mono" }, version(one.parent))], ["is", one.version && h("span", { class: "mono" }, version(one.module_version ?? one.version))], ["module", one.module],
+      ["made of", h("span", { class: "mono" }, version(one.parent))], ["is", h("span", { class: "mono" }, version(one.module ? one.module_version : one.version))], ["module", one.module],
       ["after run", one.run && runLink(one.run)], ["reflection", runLink(one.cycle)], ["at", time(one.at)], ["ended", time(one.ended_at)]]),
     h("h3", {}, "What it changes"), change(one), h("h3", {}, "Scores before and after"), inputs("known", one.tuning), inputs("held out", one.holdout),
     !one.tuning && !one.holdout && h("p", { class: "hint" }, "It was not tried.")];

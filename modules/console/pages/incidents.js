@@ -66,9 +66,10 @@ const other = (one) => h("li", {}, link(one.id), ` ${where(one)} `, status(one.s
 async function show(id, items, again) {
   const one = await api.get(["incidents", id]);
   const others = one.run ? (await api.get(["incidents"], { run: one.run, limit: LIMIT })).items.filter((each) => each.id !== id) : [];
+  const buttons = [one.state !== "closed" && button("Close", "c", () => close(id, again)), one.run && !one.replayed_as && button("Try again", "y", () => replay(id, again)),
+    one.holds && button("Take the remedy back", "b", () => revert(id, again), "main")].filter(Boolean);
   return [h("h2", {}, where(one)), h("p", { class: "problem" }, `✗ ${visible(one.message)} (${visible(one.code)})`),
-    h("div", { class: "buttons" }, one.state !== "closed" && button("Close", "c", () => close(id, again)), one.run && !one.replayed_as && button("Try again", "y", () => replay(id, again)),
-      one.holds && button("Take the remedy back", "b", () => revert(id, again), "main")),
+    buttons.length > 0 && h("div", { class: "buttons" }, buttons),
     facts([["state", status(one.state)], ["at", time(one.at)], ["run", one.run && runLink(one.run)], ["attempt", one.attempt], ["agent", one.agent && [visible(one.agent), " ", h("span", { class: "mono" }, version(one.agent_version))]],
       ["fingerprint", [h("span", { class: "mono" }, one.fingerprint), `, family `, h("span", { class: "mono" }, one.family), `, ${one.seen} in a week`]], ["caused by", one.caused_by && link(one.caused_by)],
       ["closed", when(one.closed_at, one.closed_by)], ["note", one.note && visible(one.note)], ["tried again", one.replayed_as && runLink(one.replayed_as)]]),
