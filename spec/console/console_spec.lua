@@ -32,6 +32,7 @@ local CHECKS = {
   "lists incidents, and shows what was decided about one, why, and what came of it",
   "closes an incident, and lists only those that somebody has to look at",
   "takes a remedy back that holds for other runs, and tries again what failed",
+  "closes all incidents of a fingerprint",
   "lists candidates, shows what one changes with its scores, and rolls back what was kept",
   "leads from a candidate that a person has to see to its question",
   "says what came of the items of a large map, which are no steps",

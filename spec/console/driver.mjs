@@ -551,6 +551,7 @@ await check("closes an incident, and lists only those that somebody has to look 
   await detailSays(/asked\.txt.*somebody has to know/);
   await press(page, "c");
   await page.waitForSelector("dialog[open] textarea");
+  await picture(page, "incident-close");
   await page.fill("dialog[open] textarea", "it is known");
   await page.click("dialog[open] button.main");
   await page.waitForSelector("dialog", { state: "detached" });
@@ -578,6 +579,20 @@ await check("takes a remedy back that holds for other runs, and tries again what
   const again = (await ask("GET", `/api/incidents/${one.id}`)).replayed_as;
   await until("the new run", async () => (await statusOf(again)) === "finished");
   must(await page.isVisible(`.detail a[href="#/runs/${again}"]`), "the new run is not linked");
+});
+
+await check("closes all incidents of a fingerprint", async () => {
+  await start("mending", { path: "first.txt" });
+  await start("mending", { path: "second.txt" });
+  await page.waitForFunction(() => document.querySelectorAll(".thing .s-remedied").length >= 2);
+  await page.click(".thing:has(.s-remedied)");
+  await detailSays(/(first|second)\.txt/);
+  await press(page, "c");
+  await page.check("dialog[open] #incident-class");
+  await press(page, "Enter");
+  await page.waitForSelector("dialog", { state: "detached" });
+  await page.waitForFunction(() => document.querySelectorAll(".thing .s-closed").length >= 4 && !document.querySelector(".thing .s-remedied"));
+  must((await ask("GET", "/api/incidents")).items.every((one) => one.state === "closed"), "one is not closed");
 });
 
 await check("lists candidates, shows what one changes with its scores, and rolls back what was kept", async () => {

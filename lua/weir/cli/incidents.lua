@@ -80,18 +80,8 @@ local function find(store, given)
   return missing(given)
 end
 
--- The incidents of a class that are not closed.
-local function class_of(store, name)
-  local list = {}
-  for _, one in ipairs(incident_of.since(store)) do
-    if (one.fingerprint == name or one.family == name) and one.state ~= "closed" then list[#list + 1] = one end
-  end
-  if #list == 0 then missing(name) end
-  return list
-end
-
 local function find_all(store, given)
-  if given and given:find "^%x+$" and #given == 12 then return class_of(store, given) end
+  if given and given:find "^%x+$" and #given == 12 then return incident_of.of_class(store, given) end
   return { find(store, given) }
 end
 
@@ -191,11 +181,7 @@ end
 function actions.close(context, store, arguments)
   local engine, list = session.engine(session.project(), store), find_all(store, arguments.id)
   local found = arguments.replay and replay(context, store, arguments, list) or status.finished
-  for _, one in ipairs(list) do
-    if incident_of.get(store, one.id).state ~= "closed" then
-      tell(context, arguments, operations.close(engine, one.id, about(arguments)), "closed")
-    end
-  end
+  for _, one in ipairs(operations.close_all(engine, list, about(arguments))) do tell(context, arguments, one, "closed") end
   return found
 end
 

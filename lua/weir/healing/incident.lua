@@ -134,6 +134,18 @@ function M.of_family(store, family, since_ms)
   return by_index(store, prefix, since_ms and prefix .. id.bound("i", since_ms))
 end
 
+--- Those of a whole class that are not closed, the oldest first. Does not wait. Raises `not_found` when there are none.
+---@param store weir.Store
+---@param name string a fingerprint or a family
+---@return weir.Incident[]
+function M.of_class(store, name)
+  local list = {}
+  for _, one in ipairs(M.since(store)) do
+    if (one.fingerprint == name or one.family == name) and one.state ~= "closed" then list[#list + 1] = one end
+  end
+  return #list > 0 and list or failure.raise("not_found", "there is no incident '%s'; `weir incidents` lists them", name)
+end
+
 --- When the latest of a family came, ms since 1970, the oldest first.
 ---@param store weir.Store
 ---@param family string

@@ -59,6 +59,19 @@ function M.close(engine, incident_id, about)
   end)
 end
 
+--- Closes those that are not closed yet. Waits for the disk.
+---@param engine weir.Engine
+---@param list weir.Incident[]
+---@param about weir.IncidentAbout|nil
+---@return weir.Incident[] closed
+function M.close_all(engine, list, about)
+  local closed = {}
+  for _, one in ipairs(list) do
+    if incident_of.get(engine.store, one.id).state ~= "closed" then closed[#closed + 1] = M.close(engine, one.id, about) end
+  end
+  return closed
+end
+
 local function undo_in_process(engine, incident)
   if incident.remedy.name == "breaker" and engine.models then
     engine.models.router.admission:hold(incident.remedy.args.model, 0)

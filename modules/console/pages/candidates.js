@@ -69,11 +69,12 @@ async function standing(one) {
 async function show(id, items, again) {
   const one = await api.get(["candidates", id]);
   const { serves, question } = await standing(one);
+  const made = version(one.module ? one.module_version : one.version);
   return [h("h2", {}, `${one.pipeline}, round ${one.round}`), one.reason && h("p", {}, visible(one.reason)),
     serves && h("div", { class: "buttons" }, button("Roll back", "b", () => rollback(one, again))),
     facts([["state", [status(one.state), one.state === "kept" && (serves ? ", serves now" : ", something else serves now"), question && [" ", h("a", { href: router.address(["approvals", question.id]) }, "decide")]]], ["why", one.why && visible(`${one.code ? `${one.code}: ` : ""}${one.why}`)], [one.state === "refused" ? "refused by" : "approved by", one.by && visible(one.by)],
       ["known", both(one.tuning)], ["held out", both(one.holdout)], ["trials", cost(one.cost)],
-      ["made of", h("span", { class: "mono" }, version(one.parent))], ["is", h("span", { class: "mono" }, version(one.module ? one.module_version : one.version))], ["module", one.module],
+      ["made of", h("span", { class: "mono" }, version(one.parent))], ["is", made && h("span", { class: "mono" }, made)], ["module", one.module],
       ["after run", one.run && runLink(one.run)], ["reflection", runLink(one.cycle)], ["at", time(one.at)], ["ended", time(one.ended_at)]]),
     h("h3", {}, "What it changes"), change(one), h("h3", {}, "Scores before and after"), inputs("known", one.tuning), inputs("held out", one.holdout),
     !one.tuning && !one.holdout && h("p", { class: "hint" }, "It was not tried.")];

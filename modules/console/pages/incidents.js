@@ -28,26 +28,31 @@ function row(one) {
 
 // Doing ------------------------------------------------------------------------------------------------
 
-const post = (id, name, body, again, says) => async () => {
-  const answer = await api.post(["incidents", id, name], body());
+async function post(path, body, again, says) {
+  const answer = await api.post(["incidents", ...path], body);
   dialog.toast(says(answer), "good");
   again();
-};
+}
 
-function close(id, again) {
+function close(one, again) {
+  const all = h("input", { type: "checkbox", id: "incident-class" });
   const note = h("textarea", { rows: 3, maxlength: 10000, id: "incident-note" });
-  dialog.open("Close the incident", [h("p", {}, "Nobody has to look at it any more."), h("div", { class: "field" }, h("label", { for: note.id }, "What is known about it"), note)],
-    [{ label: "Close it", kind: "main", does: post(id, "close", () => (note.value.trim() ? { note: note.value.trim() } : {}), again, () => "it is closed") }]);
+  dialog.open("Close the incident", [h("p", {}, "Nobody has to look at it any more."), h("div", { class: "field" }, h("label", { for: note.id }, "What is known about it"), note),
+    h("div", { class: "field check" }, all, h("label", { for: all.id }, `and all others with the fingerprint ${one.fingerprint}`))],
+  [{ label: "Close it", kind: "main", does: () => {
+    const body = { note: note.value.trim() || undefined };
+    return all.checked ? post(["close"], { ...body, class: one.fingerprint }, again, ({ items }) => `${items.length} closed`) : post([one.id, "close"], body, again, () => "it is closed");
+  } }]);
 }
 
 function replay(id, again) {
   const latest = h("input", { type: "checkbox", id: "incident-latest" });
   dialog.open("Try it again", [h("p", {}, "A new run keeps what the old one had finished before the step, and the incident is closed."),
     h("div", { class: "field check" }, latest, h("label", { for: latest.id }, "with the definition and modules as the files have them now"))],
-  [{ label: "Start it", kind: "main", does: post(id, "replay", () => ({ latest: latest.checked }), again, (line) => `it is tried again as ${line.run}`) }]);
+  [{ label: "Start it", kind: "main", does: () => post([id, "replay"], { latest: latest.checked }, again, (line) => `it is tried again as ${line.run}`) }]);
 }
 
-const revert = (id, again) => dialog.attempt(post(id, "revert", () => ({}), again, () => "the remedy is taken back"));
+const revert = (id, again) => dialog.attempt(() => post([id, "revert"], {}, again, () => "the remedy is taken back"));
 
 // Showing ----------------------------------------------------------------------------------------------
 
@@ -66,7 +71,7 @@ const other = (one) => h("li", {}, link(one.id), ` ${where(one)} `, status(one.s
 async function show(id, items, again) {
   const one = await api.get(["incidents", id]);
   const others = one.run ? (await api.get(["incidents"], { run: one.run, limit: LIMIT })).items.filter((each) => each.id !== id) : [];
-  const buttons = [one.state !== "closed" && button("Close", "c", () => close(id, again)), one.run && !one.replayed_as && button("Try again", "y", () => replay(id, again)),
+  const buttons = [one.state !== "closed" && button("Close", "c", () => close(one, again)), one.run && !one.replayed_as && button("Try again", "y", () => replay(id, again)),
     one.holds && button("Take the remedy back", "b", () => revert(id, again), "main")].filter(Boolean);
   return [h("h2", {}, where(one)), h("p", { class: "problem" }, `✗ ${visible(one.message)} (${visible(one.code)})`),
     buttons.length > 0 && h("div", { class: "buttons" }, buttons),

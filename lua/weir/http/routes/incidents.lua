@@ -12,13 +12,17 @@ local view = require "weir.view.incident"
 local LIMIT = 100
 local object = schemas.object
 
+local function shapes(incidents)
+  local items = json.list {}
+  for index, one in ipairs(incidents) do items[index] = view.shape(one) end
+  return items
+end
+
 local function list(call)
   local query, limit = call.query, call.query.limit or LIMIT
   local found = incident_of.newest(call.host.store, { run = query.run, is_open = query.open, before = query.cursor, limit = limit,
     since_ms = selection.since(query.since, "since") })
-  local items = json.list {}
-  for index, one in ipairs(found) do items[index] = view.shape(one) end
-  return 200, { items = items, next = #found == limit and found[limit].id or json.null }
+  return 200, { items = shapes(found), next = #found == limit and found[limit].id or json.null }
 end
 
 local function whole(call, status, headers)
@@ -33,6 +37,14 @@ local function about(call) return { by = call.who.name, via = "http", note = cal
 local function close(call)
   door.detached(function() operations.close(call.host.engine, call.params.id, about(call)) end)
   return whole(call, 200)
+end
+
+local function close_class(call)
+  local engine = call.host.engine
+  local closed = door.detached(function()
+    return operations.close_all(engine, incident_of.of_class(engine.store, call.body.class), about(call))
+  end)
+  return 200, { items = shapes(closed), next = json.null }
 end
 
 local function revert(call)
@@ -68,6 +80,11 @@ return {
     doc = "An incident, with `seen`, how many of its family came within a week, `set_aside`, the input that was, and `holds`, what its "
       .. "remedy changes beyond its run.",
     answers = { [200] = { doc = "The incident.", schema = INCIDENT }, [404] = { doc = "There is none of this id." } } },
+  { method = "POST", path = "/api/incidents/close", role = "run", accepts = "application/json", handler = close_class,
+    doc = "Says of a whole `class`, a fingerprint or a family, that nobody has to look at it any more, with a `note`.",
+    body = object({ class = { type = "string", pattern = "^[0-9a-f]{12}$" }, note = schemas.comment }, { "class" }),
+    answers = { [200] = { doc = "Those that are closed now.", schema = schemas.page "Incident" },
+      [404] = { doc = "There is none of this class that is not closed." } } },
   action("close", "Says that nobody has to look at it any more, with a `note` of what is known about it.",
     object { note = schemas.comment }, close,
     { [200] = { doc = "It is closed.", schema = INCIDENT }, [409] = { doc = "It was closed before." } }),

@@ -107,6 +107,20 @@ describe("incidents over HTTP", function()
       { records[1].value.by, records[1].value.via, records[1].value.action, records[1].value.what })
   end)
 
+  it("closes a whole class", function()
+    local first, second, other = run "so bad", run "so bad", run "bad"
+    assert.equal(first.fingerprint, second.fingerprint)
+    local answer = ask("POST", "/api/incidents/close", { class = first.fingerprint, note = "both" })
+    assert.same({ 200, 2, json.null }, { answer.status, #answer.value.items, answer.value.next })
+    for _, one in ipairs { first, second } do
+      local now = ask("GET", "/api/incidents/" .. one.id).value
+      assert.same({ "closed", "ada", "both" }, { now.state, now.closed_by, now.note })
+    end
+    assert.equal("remedied", ask("GET", "/api/incidents/" .. other.id).value.state)
+    assert.equal(404, ask("POST", "/api/incidents/close", { class = first.fingerprint }).status)
+    assert.equal(422, ask("POST", "/api/incidents/close", { class = "all" }).status)
+  end)
+
   it("takes a remedy back that holds beyond its run", function()
     local listed = run "very bad"
     local one = ask("GET", "/api/incidents/" .. listed.id).value
@@ -169,6 +183,6 @@ describe("incidents over HTTP", function()
     end
     local count = 0
     for _, route in ipairs(http.routes()) do count = count + (route.path:find "^/api/incidents" and 1 or 0) end
-    assert.equal(5, count)
+    assert.equal(6, count)
   end)
 end)

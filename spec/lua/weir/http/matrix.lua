@@ -43,6 +43,7 @@ return {
   { "GET", "/api/skills/{name}", "read" },
   { "GET", "/api/incidents", "read" },
   { "GET", "/api/incidents/{id}", "read" },
+  { "POST", "/api/incidents/close", "run", body = '{"class":"000000000000"}' },
   { "POST", "/api/incidents/{id}/close", "run", body = "{}" },
   { "POST", "/api/incidents/{id}/revert", "run", body = "{}" },
   { "POST", "/api/incidents/{id}/replay", "run", body = "{}" },
