@@ -39,7 +39,7 @@ function close(one, again) {
   const note = h("textarea", { rows: 3, maxlength: 10000, id: "incident-note" });
   dialog.open("Close the incident", [h("p", {}, "Nobody has to look at it any more."), h("div", { class: "field" }, h("label", { for: note.id }, "What is known about it"), note),
     h("div", { class: "field check" }, all, h("label", { for: all.id }, `and all others with the fingerprint ${one.fingerprint}`))],
-  [{ label: "Close it", kind: "main", does: () => {
+  [{ label: "Close the incident", kind: "main", does: () => {
     const body = { note: note.value.trim() || undefined };
     return all.checked ? post(["close"], { ...body, class: one.fingerprint }, again, ({ items }) => `${items.length} closed`) : post([one.id, "close"], body, again, () => "it is closed");
   } }]);
