@@ -41,8 +41,10 @@ local function is_patch(patch)
   return true
 end
 
--- A line each.
-local function changes(record)
+--- What a candidate changes, a line each.
+---@param record weir.reflection.Candidate
+---@return string[]
+function M.changes(record)
   local diff, patch = or_null(record.diff), or_null(record.patch)
   if diff ~= json.null then return json.list(diff) end
   if patch == json.null then return json.list {} end
@@ -58,7 +60,7 @@ function M.whole(store, record)
   local whole, kept = M.shape(record), store:get("definitions", record.parent)
   local before = kept and is_patch(whole.patch) and kept.normal or nil
   whole.before, whole.after = or_null(before), or_null(before and patches.apply(before, whole.patch))
-  whole.changes = changes(record)
+  whole.changes = M.changes(record)
   return whole
 end
 
