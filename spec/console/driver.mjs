@@ -559,6 +559,8 @@ await check("closes an incident, and lists only those that somebody has to look 
   await page.waitForFunction(() => document.querySelectorAll(".thing").length === 0);
   const [one] = (await ask("GET", `/api/incidents?run=${run}`)).items;
   must(one.state === "closed" && one.note === "it is known", "it is not closed");
+  await press(page, "Escape");
+  await page.waitForFunction(() => /No incident fits/.test(document.body.textContent));
 });
 
 await check("takes a remedy back that holds for other runs, and tries again what failed", async () => {

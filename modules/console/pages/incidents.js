@@ -95,7 +95,7 @@ export function open(root, place) {
   mark();
   const page = beside.open(root, place, { page: "incidents", title: "Incidents", tools: chip, key: (one) => one.id, render: row, show,
     load: (cursor) => api.get(["incidents"], { ...filters(query), limit: LIMIT, cursor }),
-    empty: "No incident is known.", hint: ["A step that fails is one where its pipeline, or the project, has ", h("code", {}, "supervise"), "."],
+    get empty() { return query.open || query.run ? "No incident fits." : "No incident is known."; }, hint: ["A step that fails is one where its pipeline, or the project, has ", h("code", {}, "supervise"), "."],
     keys: () => [beside.presses("c", "close it"), beside.presses("y", "try it again"), beside.presses("b", "take its remedy back")] });
   return { ...page, update(now) {
     const isSame = JSON.stringify(filters(query)) === JSON.stringify(filters(now.query));
