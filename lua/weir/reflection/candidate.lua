@@ -68,14 +68,9 @@ local function page_of(store, query)
   return page
 end
 
---- Candidates, the newest last.
----@param store weir.Store
----@param query { pipeline: string?, limit: integer?, root: string? }|nil limit: of the newest; default 500
----@return weir.reflection.Candidate[]
-function M.list(store, query)
-  query = query or {}
-  local found, before, limit = {}, nil, query.limit or LOOKED_AT
-  local prefix = query.pipeline and query.pipeline .. "/" or nil
+local function of_pipeline(store, pipeline, query, limit)
+  local found, prefix = {}, pipeline .. "/"
+  local before = query.before and prefix .. query.before
   repeat
     local page = page_of(store, { prefix = prefix, reverse = true, before = before, limit = PAGE })
     for _, one in ipairs(page) do
@@ -84,6 +79,36 @@ function M.list(store, query)
     before = page[#page] and page[#page].key
   until #page < PAGE or #found >= limit
   return found
+end
+
+-- Pipelines of which there are any: behind all keys of one begin those of the next. "0" sorts right behind "/".
+local function pipelines(store)
+  local names, first = {}, page_of(store, { limit = 1 })[1]
+  while first do
+    names[#names + 1] = first.value.pipeline
+    first = page_of(store, { after = first.value.pipeline .. "0", limit = 1 })[1]
+  end
+  return names
+end
+
+local function by_id(a, b) return a.id < b.id end
+
+--- Candidates, the newest last.
+---@param store weir.Store
+---@param query { pipeline: string?, limit: integer?, root: string?, before: string? }|nil limit: of the newest; default 500; before:
+---   only those that sort before this id
+---@return weir.reflection.Candidate[]
+function M.list(store, query)
+  query = query or {}
+  local limit = query.limit or LOOKED_AT
+  if query.pipeline then return of_pipeline(store, query.pipeline, query, limit) end
+  local found = {}
+  for _, pipeline in ipairs(pipelines(store)) do
+    local list = of_pipeline(store, pipeline, query, limit)
+    table.move(list, 1, #list, #found + 1, found)
+  end
+  table.sort(found, by_id)
+  return table.move(found, math.max(1, #found - limit + 1), #found, 1, {})
 end
 
 --- One candidate. Raises `not_found`, and `invalid` for the beginning of several.
