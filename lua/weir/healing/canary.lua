@@ -96,6 +96,18 @@ local function save(store, one, more)
   trials.set(store, one)
 end
 
+local busy = setmetatable({}, { __mode = "k" }) -- by store, the names whose trial just begins or ends
+
+local function is_busy(store, full) return busy[store] ~= nil and busy[store][full] == true end
+
+-- Many runs that end together may find the same thing; a trial ends once. Gives what is to be closed when it has.
+local function claim(store, full)
+  if is_busy(store, full) then failure.raise("conflict", "a trial of '%s' is just being begun or ended", full) end
+  busy[store] = busy[store] or {}
+  busy[store][full] = true
+  return setmetatable({}, { __close = function() busy[store][full] = nil end })
+end
+
 -- The file's version when another one serves; else the one that serves, against the one before.
 local function versions_of(engine, full)
   local registry = engine.project.registry
@@ -132,6 +144,7 @@ end
 function M.start(engine, full, options)
   local store, registry = engine.store, engine.project.registry
   if trials.of(store, full) then failure.raise("conflict", "a version of '%s' is on trial already; `weir canary` shows it", full) end
+  local _ <close> = claim(store, full)
   if not (options.percent > 0 and options.percent <= 100) then
     failure.raise("invalid", "percent: more than 0 and at most 100 expected, got %g", options.percent)
   end
@@ -179,7 +192,7 @@ local function pause_runs(engine, one)
 end
 
 --- Ends a trial: the new version serves, or the old one goes on, with those of its runs that are at work here paused. A rollback is an
---- incident. Waits. Raises `not_found` (there is none).
+--- incident. Waits. Raises `not_found` (there is none), `conflict` (it is just being ended).
 ---@param engine weir.Engine
 ---@param full string
 ---@param state "promoted"|"rolled_back"|"stopped"
@@ -190,6 +203,7 @@ function M.finish(engine, full, state, about)
   local store = engine.store
   local running = trials.of(store, full)
   if not running then failure.raise("not_found", "no version of '%s' is on trial", full) end
+  local _ <close> = claim(store, full)
   local one = {}
   for name, value in pairs(running) do one[name] = value end
   one.state, one.ended_ms, one.reason = state, clock.wall_ms(), about.reason
@@ -238,7 +252,7 @@ local STATES = { promote = "promoted", rollback = "rolled_back" }
 function M.judge(engine, full)
   local store = engine.store
   local one = trials.of(store, full)
-  if not one then return nil end
+  if not one or is_busy(store, full) then return nil end
   local decision = M.policy(engine, one) { old = M.counts(store, full, one.old), new = M.counts(store, full, one.new), looked = one.looked,
     percent = one.percent, seconds = (clock.wall_ms() - one.at_ms) / 1000 }
   if type(decision) ~= "table" then return nil end

@@ -41,15 +41,19 @@ describe("watcher files", function()
     return list
   end
 
-  -- The same of what was taken in, whether it has become a run yet or not.
-  local function taken()
-    local list, after = {}, nil
-    repeat
-      local entries, more = event_log.page(world.host.store, { after = after, limit = 1000 })
-      for _, entry in ipairs(entries) do list[#list + 1] = ("%s %s"):format(entry.event.type:match "%a+$", entry.event.subject) end
-      after = more
-    until not after
-    return list
+  -- Counts what was taken in, as "TYPE NAME", whether it has become a run yet or not; each call reads on.
+  local function counter()
+    local counts, after = {}, nil
+    return function()
+      repeat
+        local entries, more = event_log.page(world.host.store, { after = after, limit = 1000 })
+        for _, entry in ipairs(entries) do
+          local one = ("%s %s"):format(entry.event.type:match "%a+$", entry.event.subject)
+          counts[one], after = (counts[one] or 0) + 1, entry.offset
+        end
+      until not more
+      return counts
+    end
   end
 
   local function await(expected)
@@ -162,17 +166,19 @@ describe("watcher files", function()
     for n = 1, MANY do write(("n%03d.txt"):format(n), "n" .. n) end
     for n = 1, MANY, 3 do os.remove(("%s/n%03d.txt"):format(folder, n)) end
     for n = 2, MANY, 3 do assert(uv.fs_rename(("%s/n%03d.txt"):format(folder, n), ("%s/m%03d.txt"):format(folder, n))) end
-    local list = world:eventually(function()
-      local all = taken()
+    local taken = counter()
+    local counts = world:eventually(function()
       task.sleep(0.1)
-      local seen = {}
-      for _, one in ipairs(all) do seen[one:match "(%S+)$"] = true end
-      for n = 2, MANY, 3 do if not seen[("m%03d.txt"):format(n)] and not seen[("n%03d.txt"):format(n)] then return nil end end
-      for n = 3, MANY, 3 do if not seen[("n%03d.txt"):format(n)] then return nil end end
-      return all
-    end)
-    local counts = {}
-    for _, one in ipairs(list) do counts[one] = (counts[one] or 0) + 1 end
+      local of = taken()
+      for n = 1, MANY do
+        local name, new_name = ("n%03d.txt"):format(n), ("m%03d.txt"):format(n)
+        local was_made = of["created " .. name]
+        if n % 3 == 0 and not was_made then return nil end
+        if n % 3 == 1 and was_made ~= of["deleted " .. name] then return nil end
+        if n % 3 == 2 and not (of["created " .. new_name] or of["renamed " .. new_name]) then return nil end
+      end
+      return of
+    end, 60 + MANY / 100)
     for one, count in pairs(counts) do assert.equal(1, count, one) end
   end)
 end)

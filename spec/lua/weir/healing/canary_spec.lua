@@ -1,4 +1,5 @@
 local canary = require "weir.healing.canary"
+local clock = require "weir.port.clock"
 local incident_of = require "weir.healing.incident"
 local native = require "weir.native.scheduler"
 local registry = require "spec.lua.weir.registry.support"
@@ -25,6 +26,14 @@ local function trial(every_a, every_b, options)
   options = options or {}
   local one = canary.start(own, "agents/worker", { percent = options.percent or 30, options = options.options, by = "ada" })
   return place, own, one
+end
+
+local function eventually(holds)
+  local deadline = clock.now() + 60
+  while not holds() do
+    assert(clock.now() < deadline, "it did not come to pass")
+    native.sleep(0.01)
+  end
 end
 
 local function serving(own) return own.project.registry:lookup("agent", "worker").version end
@@ -72,7 +81,10 @@ describe("a version on trial", function()
     assert.is_nil(canary.of(own.store, "agents/worker"))
     local done = canary.list(own.store)[1]
     assert.same({ "promoted", 20 }, { done.state, done.counts.new.ok })
-    assert.is_true(#had >= 30)
+    local count = { a = 0, b = 0 }
+    for _, name in ipairs(had) do count[name] = count[name] + 1 end
+    assert.equal(20, count.b)
+    assert.is_true(count.a > 0)
     assert.equal(one.new, serving(own))
     assert.equal("b", registry.run(own, "p", { n = 1 }).output)
     assert.equal(one.new, serving(place:life())) -- and after a restart
@@ -91,6 +103,22 @@ describe("a version on trial", function()
     local again = place:life()
     assert.equal(one.old, serving(again))
     for n = 1, 9, 2 do assert.equal("a", registry.run(again, "p", { n = n }).output) end
+    place:close()
+  end)
+
+  it("ends once, whoever says so at the same time", function()
+    local place, own = trial()
+    local ends = {}
+    for n = 1, 3 do
+      ends[n] = native.spawn(function()
+        local ok, err = pcall(canary.finish, own, "agents/worker", "rolled_back", { by = "ada" })
+        return ok or err.code
+      end)
+    end
+    local said = {}
+    for n, one in ipairs(ends) do said[n] = select(2, one:join()) end
+    assert.same({ true, "conflict", "conflict" }, said)
+    assert.equal(1, #incident_of.open(own.store))
     place:close()
   end)
 
@@ -115,7 +143,7 @@ return weir.pipeline "q" { weir.step "say" { agent = "echo", input = { text = "%
     local own = place:life()
     registry.run(own, "q")
     write "b"
-    canary.start(own, "pipelines/q", { percent = 50, options = { minimum = 5, calls = 10 } })
+    canary.start(own, "pipelines/q", { percent = 50, options = { minimum = 5, calls = 20 } })
     local had = { a = 0, b = 0 }
     for _ = 1, 100 do
       local text = registry.run(own, "q").output.text
@@ -123,7 +151,7 @@ return weir.pipeline "q" { weir.step "say" { agent = "echo", input = { text = "%
       if not canary.of(own.store, "pipelines/q") then break end
     end
     assert.is_true(had.a > 0)
-    assert.equal(10, had.b)
+    assert.equal(20, had.b)
     assert.same({ "promoted", "b" }, { canary.list(own.store)[1].state, registry.run(own, "q").output.text })
     place:close()
   end)
@@ -175,16 +203,9 @@ return weir.pipeline "w" { weir.step "work" { agent = "worker", input = { n = 1 
 return weir.flow "s" { function(run) run:step "work" { agent = "worker", input = { n = 1 } } run:sleep(30) return 1 end }]])
     local definition = own.project:pipeline "s"
     local run = own:start(definition, {})
-    for _ = 1, 100 do
-      if run.data and run.calls then break end
-      native.sleep(0.01)
-    end
+    eventually(function() return run.data and run.calls end)
     canary.finish(own, "agents/worker", "rolled_back", { by = "ada" })
-    for _ = 1, 200 do
-      if own.store:row(run.id).is_paused == true then break end
-      native.sleep(0.01)
-    end
-    assert.is_true(own.store:row(run.id).is_paused)
+    eventually(function() return own.store:row(run.id).is_paused == true end)
     revise.resolve(own.project.registry, "worker")
     place:close()
   end)
