@@ -5,11 +5,12 @@
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local hash = require "weir.native.hash"
+local pages = require "weir.pages"
 local value_of = require "weir.value"
 
 local M = { space = "candidates" }
 
-local PAGE, LOOKED_AT = 200, 500
+local LOOKED_AT = 500
 
 ---@class weir.reflection.Scores of one version on a set of inputs
 ---@field before number|nil     mean of the version it is compared with
@@ -62,27 +63,17 @@ function M.operation(record)
   return { op = "put", space = M.space, key = key_of(record), value = value_of.copy(record) }
 end
 
-local function page_of(store, query)
-  local page, message, code = store:scan(M.space, query)
-  if not page then failure.raise(code or "failed", "%s", message) end
-  return page
-end
-
 --- Candidates, the newest last.
 ---@param store weir.Store
 ---@param query { pipeline: string?, limit: integer?, root: string? }|nil limit: of the newest; default 500
 ---@return weir.reflection.Candidate[]
 function M.list(store, query)
   query = query or {}
-  local found, before, limit = {}, nil, query.limit or LOOKED_AT
-  local prefix = query.pipeline and query.pipeline .. "/" or nil
-  repeat
-    local page = page_of(store, { prefix = prefix, reverse = true, before = before, limit = PAGE })
-    for _, one in ipairs(page) do
-      if #found < limit and (not query.root or one.value.root == query.root) then table.insert(found, 1, one.value) end
-    end
-    before = page[#page] and page[#page].key
-  until #page < PAGE or #found >= limit
+  local found, limit = {}, query.limit or LOOKED_AT
+  for one in pages.rows(store, M.space, { prefix = query.pipeline and query.pipeline .. "/" or nil, reverse = true }) do
+    if #found >= limit then break end
+    if not query.root or one.value.root == query.root then table.insert(found, 1, one.value) end
+  end
   return found
 end
 
