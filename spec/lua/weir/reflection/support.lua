@@ -172,6 +172,8 @@ function Place:close()
   remove(self.folder)
 end
 
+Place.__close = Place.close
+
 --- A patch that sets the size.
 function M.set_size(size)
   return { { op = "replace", path = "/groups/1/steps/0/options/size", value = size } }
