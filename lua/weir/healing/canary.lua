@@ -5,7 +5,7 @@
 --- Spaces: `canaries` by full name, the latest trial of each; `canary.calls`, key "FULL@VERSION/RUN": {ok, failed}, written in one
 --- transaction with the end of the run.
 
-local candidates = require "weir.reflection.candidate"
+local candidates = require "weir.candidate"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local fingerprint = require "weir.healing.fingerprint"

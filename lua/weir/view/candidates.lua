@@ -1,6 +1,6 @@
 --- Candidates as programs and people see them: what was proposed, how it did, what became of it.
 
-local candidates = require "weir.reflection.candidate"
+local candidates = require "weir.candidate"
 local json = require "weir.native.json"
 local planned = require "weir.planning.show"
 local shape = require "weir.view.shape"
@@ -20,7 +20,7 @@ local function scores(of)
 end
 
 --- A candidate as programs read it.
----@param record weir.reflection.Candidate
+---@param record weir.Candidate
 ---@return table
 function M.shape(record)
   return { id = record.id, pipeline = record.pipeline, state = record.state, round = record.round, cycle = record.cycle,
@@ -34,7 +34,7 @@ end
 --- What was proposed after a run, or by a run that reflects; the oldest first.
 ---@param store weir.Store
 ---@param record weir.view.Record of the run
----@return weir.reflection.Candidate[]
+---@return weir.Candidate[]
 function M.of_run(store, record)
   local found = {}
   if not record.normal or not (record.normal.reflect or record.pipeline:find "%-reflection$") then return found end
@@ -61,7 +61,7 @@ function M.counts(store)
 end
 
 --- What a candidate changes, a line each.
----@param record weir.reflection.Candidate
+---@param record weir.Candidate
 ---@return string[]
 function M.changes(record)
   if record.diff and record.diff ~= json.null then return record.diff end

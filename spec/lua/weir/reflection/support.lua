@@ -2,7 +2,7 @@
 --- that propose what a spec says, and lives of the process over one store. On a virtual clock.
 
 local approval = require "weir.approval"
-local candidates = require "weir.reflection.candidate"
+local candidates = require "weir.candidate"
 local engine = require "weir.run.engine"
 local native = require "weir.native.scheduler"
 local project = require "weir.project"

@@ -17,7 +17,7 @@ local LOOKED_AT = 500
 ---@field after number|nil
 ---@field inputs { input: string, before: number?, after: number?, error: string? }[] by the hash of the input
 
----@class weir.reflection.Candidate
+---@class weir.Candidate
 ---@field id string            c_ and 20 characters
 ---@field pipeline string
 ---@field cycle string         the run that made it
@@ -57,7 +57,7 @@ end
 local function key_of(record) return record.pipeline .. "/" .. record.id end
 
 --- The operation that puts a record.
----@param record weir.reflection.Candidate
+---@param record weir.Candidate
 ---@return table
 function M.operation(record)
   return { op = "put", space = M.space, key = key_of(record), value = value_of.copy(record) }
@@ -66,7 +66,7 @@ end
 --- Candidates, the newest last.
 ---@param store weir.Store
 ---@param query { pipeline: string?, limit: integer?, root: string? }|nil limit: of the newest; default 500
----@return weir.reflection.Candidate[]
+---@return weir.Candidate[]
 function M.list(store, query)
   query = query or {}
   local found, limit = {}, query.limit or LOOKED_AT
@@ -80,7 +80,7 @@ end
 --- One candidate. Raises `not_found`, and `invalid` for the beginning of several.
 ---@param store weir.Store
 ---@param given string its id, or the beginning of one
----@return weir.reflection.Candidate
+---@return weir.Candidate
 function M.get(store, given)
   local found
   for _, record in ipairs(M.list(store, { limit = math.maxinteger })) do
