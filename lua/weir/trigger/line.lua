@@ -121,6 +121,14 @@ function Line:make_room(operations, about, all)
   return true
 end
 
+--- How many may be put in at once, as far as can be told now; at least 1. Does not wait; raises `corrupt`, `unavailable`.
+---@return number math.huge: any number
+function Line:room()
+  if self.policy and self.policy.module.admit then return 1 end
+  local limit = self:limit_of_queue()
+  return limit and math.max(1, limit - self.queue:depth()) or math.huge
+end
+
 --- Waits until something has left the queue.
 ---@param timeout number|nil seconds
 ---@return boolean false: nothing did in time

@@ -86,19 +86,34 @@ local function arrival(self, given)
   return { event = event, from = self.rules.id, dedupe = dedupe, only = self }
 end
 
--- As many in one transaction as do not meet one another in what is kept of a key.
+-- One transaction's events; the last ones take the memory and the marks with them. Only for a single one room is waited for:
+-- several would have to wait until there is room for all.
+local function give_part(self, list, from, to)
+  local part, more, committed = {}, {}, nil
+  for index = from, to do part[#part + 1] = arrival(self, list[index]) end
+  if to == #list then
+    more, committed = self.ctx.marks:take()
+    more[#more + 1] = context.memory_operation(self)
+  end
+  self.host.events:take(part, { patience = math.huge, more = more, waits_for = function() return #part == 1 end })
+  if committed then committed() end
+end
+
+-- As many in one transaction as there is room for, and as do not meet one another in what is kept of a key.
 local function give(self, list)
   local is_alone = self.rules.holds or self.line.settings.overflow == "drop_oldest"
-  local most = is_alone and 1 or TOGETHER
-  for from = 1, #list, most do
-    local part, more, committed = {}, {}, nil
-    for index = from, math.min(#list, from + most - 1) do part[#part + 1] = arrival(self, list[index]) end
-    if from + most > #list then
-      more, committed = self.ctx.marks:take()
-      more[#more + 1] = context.memory_operation(self)
+  local from, most = 1, nil
+  while from <= #list do
+    most = most or is_alone and 1 or math.min(TOGETHER, self.line:room())
+    local to = math.min(#list, from - 1 + most)
+    local ok, err = pcall(give_part, self, list, from, to)
+    if ok then
+      from, most = to + 1, nil
+    elseif to > from and failure.of(err).code == "full" and err.line then
+      most = 1 -- others were faster
+    else
+      error(err, 0)
     end
-    self.host.events:take(part, { patience = math.huge, more = more })
-    if committed then committed() end
   end
 end
 

@@ -299,6 +299,44 @@ end }
     assert.is_true(taken)
   end)
 
+  it("overflow wait: a watcher that gives more at once than the queue holds gives all of it", function()
+    world = worlds.new {
+      ["modules/watchers/forty.lua"] = [[
+return { kind = "watcher", name = "forty", api = 1, watch = function(ctx, sink)
+  local list = {}
+  for n = 1, 40 do list[n] = { type = "n", id = tostring(n), data = { n = n } } end
+  sink(list)
+  ctx:sleep(3600)
+end }
+]],
+      ["pipelines/orders.lua"] = pipeline("orders", "forty = {}", 'queue = { limit = 3, overflow = "wait" },'),
+    }
+    world:ended("orders", 40)
+    local seen = {}
+    for _, run in ipairs(world:runs "orders") do seen[run.input.n] = true end
+    assert.equal(40, #seen)
+  end)
+
+  it("overflow wait: of two watchers of a pipeline neither keeps the other from its turn", function()
+    local busy = [[
+return { kind = "watcher", name = "NAME", api = 1, watch = function(ctx, sink)
+  local list = {}
+  for n = 1, 30 do list[n] = { type = "NAME", id = tostring(n), data = { n = n } } end
+  sink(list)
+  ctx:sleep(3600)
+end }
+]]
+    world = worlds.new {
+      ["modules/watchers/one.lua"] = busy:gsub("NAME", "one"), ["modules/watchers/two.lua"] = busy:gsub("NAME", "two"),
+      ["pipelines/orders.lua"] = pipeline("orders", '{ one = {}, name = "a" }, { two = {}, name = "b" }',
+        'queue = { limit = 4, overflow = "wait" },'),
+    }
+    world:ended("orders", 60)
+    local last = {}
+    for position, run in ipairs(world:runs "orders") do last[run.event.type] = position end
+    assert.is_true(math.min(last.one, last.two) > 30, ("%d, %d"):format(last.one, last.two))
+  end)
+
   it("overflow drop_oldest: what has waited longest gives way", function()
     open('event = { type = "order.*" }', 'queue = { limit = 2, concurrency = 1, overflow = "drop_oldest" },', HELD)
     world:send("order.changed", { n = 1 })
