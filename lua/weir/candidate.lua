@@ -63,18 +63,47 @@ function M.operation(record)
   return { op = "put", space = M.space, key = key_of(record), value = value_of.copy(record) }
 end
 
---- Candidates, the newest last.
----@param store weir.Store
----@param query { pipeline: string?, limit: integer?, root: string? }|nil limit: of the newest; default 500
----@return weir.Candidate[]
-function M.list(store, query)
-  query = query or {}
-  local found, limit = {}, query.limit or LOOKED_AT
-  for one in pages.rows(store, M.space, { prefix = query.pipeline and query.pipeline .. "/" or nil, reverse = true }) do
+local function of_pipeline(store, pipeline, query, limit)
+  local found, prefix = {}, pipeline .. "/"
+  for one in pages.rows(store, M.space, { prefix = prefix, reverse = true, before = query.before and prefix .. query.before }) do
     if #found >= limit then break end
     if not query.root or one.value.root == query.root then table.insert(found, 1, one.value) end
   end
   return found
+end
+
+local function first_after(store, key)
+  return pages.rows(store, M.space, { after = key, limit = 1 })()
+end
+
+-- Pipelines of which there are any: behind all keys of one begin those of the next. "0" sorts right behind "/".
+local function pipelines(store)
+  local names, first = {}, first_after(store)
+  while first do
+    names[#names + 1] = first.value.pipeline
+    first = first_after(store, first.value.pipeline .. "0")
+  end
+  return names
+end
+
+local function by_id(a, b) return a.id < b.id end
+
+--- Candidates, the newest last.
+---@param store weir.Store
+---@param query { pipeline: string?, limit: integer?, root: string?, before: string? }|nil limit: of the newest; default 500; before:
+---   only those that sort before this id
+---@return weir.Candidate[]
+function M.list(store, query)
+  query = query or {}
+  local limit = query.limit or LOOKED_AT
+  if query.pipeline then return of_pipeline(store, query.pipeline, query, limit) end
+  local found = {}
+  for _, pipeline in ipairs(pipelines(store)) do
+    local list = of_pipeline(store, pipeline, query, limit)
+    table.move(list, 1, #list, #found + 1, found)
+  end
+  table.sort(found, by_id)
+  return table.move(found, math.max(1, #found - limit + 1), #found, 1, {})
 end
 
 --- One candidate. Raises `not_found`, and `invalid` for the beginning of several.

@@ -43,6 +43,17 @@ function M.apply(store, remedy, incident)
   return { op = "put", space = SPACE, key = key, value = value }, function() all(store)[key] = value end
 end
 
+--- What an incident's remedy has changed for more than one run, until it is taken back; nil when there is nothing.
+---@param store weir.Store
+---@param incident weir.Incident
+---@return { limit: integer|nil, until_ms: integer|nil, at_ms: integer }|nil control
+---@return string|nil key
+function M.of(store, incident)
+  for key, value in pairs(all(store)) do
+    if value.incident == incident.id then return value, key end
+  end
+end
+
 --- The operation that takes back what an incident's remedy changed; nil when it does not hold any more.
 ---@param store weir.Store
 ---@param incident weir.Incident
@@ -50,11 +61,8 @@ end
 ---@return (fun())|nil committed
 ---@return string|nil key
 function M.revert(store, incident)
-  for key, value in pairs(all(store)) do
-    if value.incident == incident.id then
-      return { op = "delete", space = SPACE, key = key }, function() all(store)[key] = nil end, key
-    end
-  end
+  local _, key = M.of(store, incident)
+  if key then return { op = "delete", space = SPACE, key = key }, function() all(store)[key] = nil end, key end
 end
 
 local function holding(store, form, name)

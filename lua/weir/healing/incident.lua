@@ -127,6 +127,18 @@ function M.of_family(store, family, since_ms)
   return by_index(store, prefix, since_ms and prefix .. id.bound("i", since_ms))
 end
 
+--- Those of a whole class that are not closed, the oldest first. Does not wait. Raises `not_found` when there are none.
+---@param store weir.Store
+---@param name string a fingerprint or a family
+---@return weir.Incident[]
+function M.of_class(store, name)
+  local list = {}
+  for _, one in ipairs(M.since(store)) do
+    if (one.fingerprint == name or one.family == name) and one.state ~= "closed" then list[#list + 1] = one end
+  end
+  return #list > 0 and list or failure.raise("not_found", "there is no incident '%s'; `weir incidents` lists them", name)
+end
+
 --- When the latest of a family came, ms since 1970, the oldest first.
 ---@param store weir.Store
 ---@param family string
@@ -153,6 +165,33 @@ function M.since(store, since_ms)
     list[#list + 1] = value_of.known(found.value)
   end
   return list
+end
+
+local function place_of(query)
+  if query.run then return M.INDEX, ("run/%s/"):format(query.run) end
+  if query.is_open then return M.INDEX, "open/" end
+  return M.SPACE, ""
+end
+
+--- Those that fit, the newest first. Does not wait.
+---@param store weir.Store
+---@param query { run: string?, is_open: boolean?, since_ms: integer?, before: string?, limit: integer } is_open: that somebody has to
+---   look at; before: only those that sort before this id
+---@return weir.Incident[]
+function M.newest(store, query)
+  local found, space, prefix = {}, place_of(query)
+  local before = query.before and prefix .. query.before
+  local first = query.since_ms and prefix .. id.bound("i", query.since_ms)
+  repeat
+    local page = must(store:scan(space, { prefix = prefix, before = before, reverse = true, limit = PAGE }))
+    for _, one in ipairs(page) do
+      if #found == query.limit or first and one.key < first then return found end
+      local value = space == M.SPACE and one.value or store:get(M.SPACE, one.key:match "[^/]*$")
+      if value and (IS_OPEN[value.state] or not query.is_open) then found[#found + 1] = value_of.known(value) end
+    end
+    before = page[#page] and page[#page].key
+  until #page < PAGE
+  return found
 end
 
 --- The input that was set aside over an incident, or nil: {run, pipeline, step, input, at_ms}.

@@ -336,7 +336,9 @@ local function conclude(self, outcome, operations)
   for _, one in ipairs(incidents and incidents[place_of(self.key)] or {}) do
     if one.state == "remedied" and not one.outcome then
       one.outcome, one.ended_ms = outcome, clock.wall_ms()
-      incident_of.update(operations, one)
+      local now = self.run.engine.store:get(incident_of.SPACE, one.id) or one -- somebody may have done something about it meanwhile
+      now.outcome, now.ended_ms = one.outcome, one.ended_ms
+      incident_of.update(operations, value_of.known(now))
     end
   end
 end

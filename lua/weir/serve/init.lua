@@ -128,7 +128,7 @@ local function go_on_with_runs(self)
   self.service = waking.serve(self.engine, function(engine, run_id)
     tokens:take()
     if not engine.is_stopping then recovery.go_on(engine, run_id) end
-  end, refused(self))
+  end, refused(self), function(err) self.log:error("waiting runs could not be looked at", { code = err.code, error = err.message }) end)
   local on_refused = refused(self)
   self.recovery = native.spawn_root(function()
     recovery.all(self.engine, { due = false, on_left = function(run_id, _, err)
