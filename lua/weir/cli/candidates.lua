@@ -1,6 +1,6 @@
 --- weir candidates: what reflections have proposed, how it did beside what served, and what became of it.
 
-local candidates = require "weir.reflection.candidate"
+local candidates = require "weir.candidate"
 local clock = require "weir.port.clock"
 local json = require "weir.native.json"
 local session = require "weir.cli.session"

@@ -4,12 +4,12 @@
 
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
+local pages = require "weir.pages"
 local value_of = require "weir.value"
 
 local M = {}
 
 local SPACE = "controls"
-local PAGE = 500
 local MODEL_FOR = 600 -- seconds that a model is not asked, when nothing is said
 
 local of_store = setmetatable({}, { __mode = "k" })
@@ -18,13 +18,7 @@ local function all(store)
   local known = of_store[store]
   if known then return known end
   known = {}
-  local after
-  repeat
-    local page, message, code = store:scan(SPACE, { after = after, limit = PAGE })
-    if not page then failure.raise(code or "failed", "%s", message) end
-    for _, found in ipairs(page) do known[found.key] = value_of.known(found.value) end
-    after = page[#page] and page[#page].key
-  until #page < PAGE
+  for found in pages.rows(store, SPACE, {}) do known[found.key] = value_of.known(found.value) end
   of_store[store] = known
   return known
 end

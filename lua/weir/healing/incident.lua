@@ -7,6 +7,7 @@
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local id = require "weir.id"
+local pages = require "weir.pages"
 local value_of = require "weir.value"
 
 local M = {}
@@ -96,20 +97,12 @@ function M.get(store, incident_id)
   return value_of.known(value)
 end
 
-local function each_key(store, prefix, after, visit)
-  repeat
-    local page = must(store:scan(M.INDEX, { prefix = prefix, after = after, limit = PAGE }))
-    for _, found in ipairs(page) do visit(found.key:match "[^/]*$") end
-    after = page[#page] and page[#page].key
-  until #page < PAGE
-end
-
 local function by_index(store, prefix, after)
   local list = {}
-  each_key(store, prefix, after, function(incident_id)
-    local value = store:get(M.SPACE, incident_id)
+  for found in pages.rows(store, M.INDEX, { prefix = prefix, after = after }) do
+    local value = store:get(M.SPACE, found.key:match "[^/]*$")
     if value then list[#list + 1] = value_of.known(value) end
-  end)
+  end
   return list
 end
 
@@ -167,12 +160,10 @@ end
 ---@param since_ms integer|nil
 ---@return weir.Incident[]
 function M.since(store, since_ms)
-  local list, after = {}, since_ms and id.bound("i", since_ms) or nil
-  repeat
-    local page = must(store:scan(M.SPACE, { after = after, limit = PAGE }))
-    for _, found in ipairs(page) do list[#list + 1] = value_of.known(found.value) end
-    after = page[#page] and page[#page].key
-  until #page < PAGE
+  local list = {}
+  for found in pages.rows(store, M.SPACE, { after = since_ms and id.bound("i", since_ms) or nil }) do
+    list[#list + 1] = value_of.known(found.value)
+  end
   return list
 end
 

@@ -144,7 +144,7 @@ end
 function M.restart_all(engine, go_on)
   local done = {}
   for _, status in ipairs(UNFINISHED) do
-    for found in require("weir.upkeep.pages").runs(engine.store, { status = status }) do
+    for found in require("weir.pages").runs(engine.store, { status = status }) do
       if wants_restart(engine, found.row) and is_outdated(engine, found.id) then done[#done + 1] = { from = found.id } end
     end
   end

@@ -10,6 +10,7 @@ local failure = require "weir.failure"
 local id = require "weir.id"
 local keeping = require "weir.run.keeping"
 local native = require "weir.native.scheduler"
+local pages = require "weir.pages"
 local parking = require "weir.run.parking"
 local task = require "weir.task"
 
@@ -78,14 +79,9 @@ end
 ---@return string|nil key
 ---@return any value
 function M.next_signal(engine, run_id, name, taken)
-  local prefix, after = ("%s/%s/"):format(run_id, name), nil
-  repeat
-    local page = must(engine.store:scan("signals", { prefix = prefix, after = after, limit = PAGE }))
-    for _, entry in ipairs(page) do
-      if not taken[entry.key] then return entry.key, entry.value.value end
-    end
-    after = page[#page] and page[#page].key
-  until #page < PAGE
+  for entry in pages.rows(engine.store, "signals", { prefix = ("%s/%s/"):format(run_id, name) }) do
+    if not taken[entry.key] then return entry.key, entry.value.value end
+  end
 end
 
 -- Pausing -------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 --- Candidates as programs and people see them: what was proposed, how it did, what became of it.
 
-local candidates = require "weir.reflection.candidate"
+local candidates = require "weir.candidate"
 local json = require "weir.native.json"
 local patches = require "weir.planning.patch"
 local planned = require "weir.planning.show"
@@ -21,7 +21,7 @@ local function scores(of)
 end
 
 --- A candidate as programs read it.
----@param record weir.reflection.Candidate
+---@param record weir.Candidate
 ---@return table
 function M.shape(record)
   return { id = record.id, pipeline = record.pipeline, state = record.state, round = record.round, cycle = record.cycle,
@@ -42,7 +42,7 @@ local function is_patch(patch)
 end
 
 --- What a candidate changes, a line each.
----@param record weir.reflection.Candidate
+---@param record weir.Candidate
 ---@return string[]
 function M.changes(record)
   local diff, patch = or_null(record.diff), or_null(record.patch)
@@ -54,7 +54,7 @@ end
 --- A candidate with `before` and `after`, the normal forms of the definition that it is made of and of what it makes of that (null:
 --- the store does not keep it, or the patch does not apply, or it changes a module), and `changes`, a line each.
 ---@param store weir.Store
----@param record weir.reflection.Candidate
+---@param record weir.Candidate
 ---@return table
 function M.whole(store, record)
   local whole, kept = M.shape(record), store:get("definitions", record.parent)
@@ -67,7 +67,7 @@ end
 --- What was proposed after a run, or by a run that reflects; the oldest first.
 ---@param store weir.Store
 ---@param record weir.view.Record of the run
----@return weir.reflection.Candidate[]
+---@return weir.Candidate[]
 function M.of_run(store, record)
   local found = {}
   if not record.normal or not (record.normal.reflect or record.pipeline:find "%-reflection$") then return found end

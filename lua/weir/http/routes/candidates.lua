@@ -1,6 +1,6 @@
 --- Candidates over HTTP: what reflections have proposed, how it did, what became of it.
 
-local candidates = require "weir.reflection.candidate"
+local candidates = require "weir.candidate"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 local schemas = require "weir.http.schemas"

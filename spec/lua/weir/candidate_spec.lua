@@ -1,4 +1,4 @@
-local candidates = require "weir.reflection.candidate"
+local candidates = require "weir.candidate"
 local store_port = require "weir.port.store"
 
 describe("the history of candidates", function()
