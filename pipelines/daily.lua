@@ -10,7 +10,7 @@ return weir.pipeline "daily" {
         missed = "coalesce", overlap = "skip" },
       input = { day = "$.event.data.day" } },
   },
-  input = { day = "string = today", path = "string = notes", out = "string = digests" },
+  input = { day = "string = today", path = "string = docs", out = "string = digests" },
   weir.step "digest" {
     pipeline = "digest", retry = { attempts = 3, backoff = "1m" },
     input = { path = "$.input.path", out = "${input.out}/${input.day}.md" },

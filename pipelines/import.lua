@@ -14,7 +14,7 @@ local RULES = {
 return weir.pipeline "import" {
   doc = "Imports the tables of a folder, and mends what it can",
   input = {
-    path = "string = imports", out = "string = import.md",
+    path = "string = pipelines/data/shops", out = "string = import.md",
     fetch = { type = "array", items = { type = "string" }, default = weir.list {} }, -- a program that brings them, such as rsync
   },
   supervise = { { use = "thresholds", options = { rules = RULES, attempts = 3, stuck = "10m" } } },

@@ -6,7 +6,7 @@ local weir = require "weir"
 return weir.pipeline "weekly" {
   doc = "A summary of the week's notes, published once somebody has released it",
   on = { { schedule = { cron = "0 15 * * fri", tz = "local", missed = "last", overlap = "skip" }, input = { day = "$.event.data.day" } } },
-  input = { day = "string = today", path = "string = notes", out = "string = weeks", words = "integer = 200" },
+  input = { day = "string = today", path = "string = docs", out = "string = weeks", words = "integer = 200" },
   weir.step "list" {
     agent = "files", options = { mode = "list", required = true }, input = { path = "$.input.path", glob = "*.{md,txt}" },
   },

@@ -24,6 +24,7 @@ local FIELDS = { type = true, data = true, subject = true }
 local TEXT_MAX, EVENT_MAX, COUNT_MAX = 1024, 1 << 20, 1000 -- bytes of a type or subject, of an event; events of an attempt
 local ATTEMPTS, BACKOFF, BACKOFF_MAX = 10, 1, 300
 local SINK_TIMEOUT, WORKERS, PATIENCE = 30, 4, 3600
+local AGAIN = 1 -- seconds after the store has refused
 
 ---@class weir.Event a CloudEvent
 ---@field specversion "1.0"
@@ -169,12 +170,24 @@ local function hand_over(self, item)
   native.check()
 end
 
-local function work(self, patience)
+-- Whether there was an event to be handed over.
+local function hand_over_next(self, patience)
+  local item, message, code = self.queue:claim { timeout = patience }
+  if not item and code ~= "empty" then failure.raise(code, "outbox: %s", message) end
+  if item then hand_over(self, item) end
+  return item ~= nil
+end
+
+-- What the store refuses now, such as on a full disk, it may do later.
+local function keep_handing_over(self, on_failed)
   while true do
-    local item, message, code = self.queue:claim { timeout = patience }
-    if item then hand_over(self, item)
-    elseif code ~= "empty" then failure.raise(code, "outbox: %s", message)
-    elseif not patience then return end
+    local ok, err = pcall(hand_over_next, self, PATIENCE)
+    if not ok then
+      native.recover()
+      native.check()
+      if on_failed then on_failed(failure.of(err)) end
+      clock.sleep(AGAIN)
+    end
   end
 end
 
@@ -198,7 +211,7 @@ end
 ---@return { sent: integer, refused: integer, dead: integer } counts dead: those of the refused that are dead letters now
 function M.drain(of, sink, options)
   local self = new_drain(of, sink, options)
-  work(self, nil)
+  while hand_over_next(self) do end
   return self.counts
 end
 
@@ -210,26 +223,22 @@ Service.__index = Service
 --- Hands events to a sink as they come, those of several runs side by side, until it is closed. Does not wait.
 ---@param of weir.Engine|weir.Store
 ---@param sink fun(event: weir.Event, attempt: integer): true|nil, string?, string? as for `drain`
----@param options table|nil as for `drain`, and `workers`: events at once, default 4
+---@param options table|nil as for `drain`; `workers`: events at once, default 4; `on_failed(err)`: told when the store refuses, after
+---   which it is tried again
 ---@return weir.OutboxService
 function M.serve(of, sink, options)
   local self = new_drain(of, sink, options)
+  options = options or {}
   local function serve()
-    for _ = 1, options and options.workers or WORKERS do task.spawn(work, self, PATIENCE) end
+    for _ = 1, options.workers or WORKERS do task.spawn(keep_handing_over, self, options.on_failed) end
   end
-  local served = native.spawn_root(function()
-    local ok, err = task.within({}, serve)
-    if not ok then error(err, 0) end
-  end)
-  return setmetatable({ counts = self.counts, task = served }, Service)
+  return setmetatable({ counts = self.counts, task = native.spawn_root(function() task.within({}, serve) end) }, Service)
 end
 
 --- Ends it: a sink that is being called is cancelled, and its event handed over again by whoever serves next. Waits.
----@return table|nil err {code, message} why it had ended before: the store refused
 function Service:close()
   self.task:cancel "the outbox is closed"
-  local ok, err = self.task:join()
-  if not ok and type(err) == "table" and err.code ~= "cancelled" then return err end
+  self.task:join()
 end
 
 return M

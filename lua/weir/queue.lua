@@ -15,21 +15,17 @@
 
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
+local handing = require "weir.queue.handing"
 local ids = require "weir.id"
 local native = require "weir.native.scheduler"
 local place = require "weir.queue.place"
 local seen = require "weir.queue.seen"
-local task = require "weir.task"
+local shared = require "weir.queue.shared"
 local watermark = require "weir.queue.watermark"
 
 local M = {}
 
 local spaces = place.spaces
-local STEP_BACK = 60000   -- ms by which the wall clock may be set back without anybody noticing
-local BLOCKED_AT_ONCE = 200 -- items that one transaction moves behind the one in front of their key
-local OFFERED = 200       -- items among which whoever claims picks
-local LOOKED_AT = 500     -- items that one look meets at most, when others are just being taken or moved
-local SHORTEST, LONGEST = 0.01, 60 -- seconds of a rest; another host of the process does not wake who waits here
 local ATTEMPTS, LEASE = 5, 60
 local MOMENT_MAX = 9999999999999
 
@@ -55,20 +51,6 @@ Queue.__index = Queue
 ---@field about table|nil   as it was put in
 ---@field round integer     how often it was dead and put in again, from 0
 
--- What all who use a queue in this process share: who waits, what is being taken, and until when, by a clock that is
--- never set, the leases last that were given out here.
-local all_shared = setmetatable({}, { __mode = "k" })
-
-local function shared_of(store, name)
-  local by_name = all_shared[store]
-  if not by_name then
-    by_name = {}
-    all_shared[store] = by_name
-  end
-  by_name[name] = by_name[name] or { waiters = {}, taking = {}, lanes = {}, held = {}, last_ms = 0 }
-  return by_name[name]
-end
-
 --- A queue of a store; it need not be made. Does not wait.
 ---@param store weir.Store
 ---@param name string 1 to 64 letters, digits, '.', '_' or '-'
@@ -81,44 +63,12 @@ function M.open(store, name, options)
   end
   options = options or {}
   return setmetatable({ store = store, name = name, attempts = options.attempts or ATTEMPTS, lease_s = options.lease_s or LEASE,
-    limit = options.limit, shared = shared_of(store, name) }, Queue)
-end
-
-local function now_ms(self)
-  local shared, now = self.shared, clock.wall_ms()
-  if now < shared.last_ms and shared.last_ms - now < STEP_BACK then return shared.last_ms end
-  shared.last_ms = now
-  return now
-end
-
--- Waking --------------------------------------------------------------------------------------------
-
--- One who waits looks again; if it finds something it wakes the next one.
-local function nudge(shared)
-  local first = table.remove(shared.waiters, 1)
-  if not first then return end
-  first.is_woken = true
-  first.waiter:wake()
-end
-
-local function forget_waiter(shared, entry)
-  for index, other in ipairs(shared.waiters) do
-    if other == entry then return table.remove(shared.waiters, index) end
-  end
-end
-
-local function rest(self, seconds)
-  local shared, entry = self.shared, { waiter = native.waiter() }
-  shared.waiters[#shared.waiters + 1] = entry
-  local ok, err = pcall(entry.waiter.wait, entry.waiter, ("an item of queue '%s'"):format(self.name), seconds)
-  forget_waiter(shared, entry)
-  if entry.is_woken and native.cancelled() then nudge(shared) end -- it was woken for something, and does not look
-  if not ok then error(err, 0) end
+    limit = options.limit, shared = shared.of(store, name) }, Queue)
 end
 
 --- To be called when operations of `enqueue_operations` have been committed: who waits looks again. Does not wait.
 function Queue:committed()
-  nudge(self.shared)
+  self.shared:nudge()
 end
 
 -- Putting in ----------------------------------------------------------------------------------------
@@ -152,7 +102,7 @@ function Queue:enqueue_operations(item, options)
   check_due(options.due_ms)
   check_text(options, "key")
   check_text(options, "dedupe")
-  local now, name = now_ms(self), self.name
+  local now, name = self.shared:now_ms(), self.name
   local due_ms, id = options.due_ms or now, ids.in_a_row "q"
   local operations = {}
   place.count(operations, name, 1, options.limit or self.limit)
@@ -229,236 +179,6 @@ end
 
 -- Handing out ---------------------------------------------------------------------------------------
 
-local function is_held(self, id)
-  local held = self.shared.held[id]
-  if held and held > clock.now() then return true end
-  self.shared.held[id] = nil
-  return false
-end
-
--- A lease that has run out, the oldest first.
-local function run_out(self, now)
-  local name = self.name
-  for row in place.each(self.store, spaces.expiries, { prefix = name .. "/", to = place.of(name, place.moment(now) .. "/~") }) do
-    local _, id = place.parse(row.key)
-    if not self.shared.taking[id] and not is_held(self, id) then
-      local lease, version = place.read(self.store, spaces.leases, place.of(name, id))
-      if lease then return { id = id, lease = lease, version = version } end
-    end
-  end
-end
-
--- Whether an item that is due may be handed out as far as its key goes; else its lock, if it is in the store.
-local function is_open(self, id, key, locks)
-  if not key then return true end
-  if self.shared.lanes[key] then return false end
-  local lock = locks[key]
-  if not lock then
-    local front, version = place.read(self.store, spaces.locks, place.lane(self.name, key))
-    lock = { front = front, version = version }
-    locks[key] = lock
-  end
-  return lock.front == nil or lock.front == id, lock
-end
-
-local function ready_item(found, lock)
-  return { id = found.id, row = found.row, has_lock = lock ~= nil and lock.front == found.id }
-end
-
--- The one that whoever claims picks of those that are due; of an ordering key only the first one is offered.
-local function picked(offered, pick)
-  if #offered == 0 then return nil end
-  local candidates = {}
-  for index, one in ipairs(offered) do
-    local slot = one.row.value
-    candidates[index] = { id = one.id, key = slot.key, due_ms = slot.due_ms, about = slot.about }
-  end
-  local index = pick(candidates)
-  local one = index and offered[index]
-  return one and ready_item(one, one.lock) or nil
-end
-
--- What may be handed out, for whoever picks, and what has to wait for others.
-local function pick_ready(self, now, pick)
-  local blocked, locks, offered, met = {}, {}, {}, {}
-  local name = self.name
-  for row in place.each(self.store, spaces.ready, { prefix = name .. "/", to = place.of(name, place.moment(now) .. "/~") }) do
-    local _, id = place.parse(row.key)
-    local key = row.value.key
-    if not self.shared.taking[id] and not (key and met[key]) then
-      local open, lock = is_open(self, id, key, locks)
-      if open then
-        offered[#offered + 1] = { id = id, row = row, lock = lock }
-        if key then met[key] = true end
-      elseif lock then
-        blocked[#blocked + 1] = { id = id, row = row, lock = lock }
-      end
-    end
-    if #offered == OFFERED or #blocked == BLOCKED_AT_ONCE then break end
-  end
-  return picked(offered, pick), blocked
-end
-
--- The first item that is due and may be handed out, and what stands before it and has to wait for others. The third
--- result: there is more to be looked at, once it is known what becomes of what others are taking.
-local function first_ready(self, now, pick)
-  if pick then return pick_ready(self, now, pick) end
-  local blocked, locks = {}, {}
-  local name, looked_at = self.name, 0
-  for row in place.each(self.store, spaces.ready, { prefix = name .. "/", to = place.of(name, place.moment(now) .. "/~") }) do
-    local _, id = place.parse(row.key)
-    looked_at = looked_at + 1
-    if looked_at > LOOKED_AT then return nil, blocked, true end
-    if not self.shared.taking[id] then
-      local open, lock = is_open(self, id, row.value.key, locks)
-      if open then return { id = id, row = row, has_lock = lock ~= nil and lock.front == id }, blocked end
-      if lock then blocked[#blocked + 1] = { id = id, row = row, lock = lock } end
-      if #blocked == BLOCKED_AT_ONCE then break end
-    end
-  end
-  return nil, blocked
-end
-
-local function block(self, operations, blocked)
-  local is_held_by = {}
-  for _, one in ipairs(blocked) do
-    local key = one.row.value.key
-    if not is_held_by[key] then
-      is_held_by[key] = true
-      place.hold_lock(operations, self.name, key, one.lock.front, one.lock.version)
-    end
-    place.block(operations, self.name, one.row, one.id)
-  end
-end
-
--- Nobody else of this process takes or moves these until it is known whether it was done.
-local function taking(self, ids_and_keys, body)
-  local shared = self.shared
-  local function mark(value)
-    for _, one in ipairs(ids_and_keys) do
-      shared.taking[one.id] = value
-      if one.key then shared.lanes[one.key] = value end
-    end
-  end
-  mark(true)
-  local results = table.pack(pcall(body))
-  mark(nil)
-  if not results[1] then error(results[2], 0) end
-  return table.unpack(results, 2, results.n)
-end
-
-local function marks_of(found, blocked)
-  local marks = {}
-  if found then marks[1] = { id = found.id, key = (found.lease or found.row.value).key } end
-  for _, one in ipairs(blocked) do marks[#marks + 1] = { id = one.id, key = one.row.value.key } end
-  return marks
-end
-
--- A cancellation does not leave in doubt whether an item was handed out: who is cancelled gives it back.
-local function commit(self, operations)
-  local _, results, message, code = task.within({ shield = true }, function() return self.store:batch(operations) end)
-  return results, message, code
-end
-
-local function kept_error(err)
-  if err == nil then return nil end
-  local found = failure.of(err)
-  return { code = found.code, message = found.message }
-end
-
--- The end of a lease, and of the item's turn: operations, and whether another may be handed out because of it.
-local function end_turn(self, id, lease, version)
-  local operations = {}
-  place.end_lease(operations, self.name, id, lease, version)
-  local is_followed = place.unlock(self.store, operations, self.name, lease, id)
-  return operations, is_followed
-end
-
-local function bury(self, id, lease, version, err)
-  local operations, letter = end_turn(self, id, lease, version), place.kept(lease)
-  letter.at_ms, letter.error = now_ms(self), kept_error(err)
-  operations[#operations + 1] = { op = "put", space = spaces.dead, key = place.of(self.name, id),
-    value = letter }
-  place.count(operations, self.name, -1)
-  place.count(operations, self.name .. "/dead", 1)
-  return operations
-end
-
-local function too_often(lease)
-  return failure.new("failed", "its lease ran out, the last of %d times that it was handed out", lease.attempt)
-end
-
--- Takes what was found. Gives the new lease, or nothing: another was faster, or it is dead.
-local function take(self, found, blocked, options)
-  local operations, lease = {}, nil
-  if found and found.lease and found.lease.attempt >= self.attempts then
-    operations = bury(self, found.id, found.lease, found.version, too_often(found.lease))
-  elseif found then
-    local until_ms = now_ms(self) + math.ceil((options.lease_s or self.lease_s) * 1000)
-    if found.lease then
-      lease = place.lease_again(operations, self.name, found.id, found.lease, found.version, until_ms, options.owner)
-    else
-      lease = place.lease(operations, self.name, found.row, found.id, until_ms, options.owner, found.has_lock)
-    end
-  end
-  block(self, operations, blocked)
-  local results, message, code = taking(self, marks_of(found, blocked), function() return commit(self, operations) end)
-  if not results and code ~= "conflict" then failure.raise(code or "failed", "queue '%s': %s", self.name, message) end
-  return results and lease
-end
-
-local function item_of(id, value, lease)
-  return { id = id, value = value, key = lease.key, due_ms = lease.due_ms, attempt = lease.attempt, until_ms = lease.until_ms,
-    grant = lease.grant, about = lease.about, round = lease.round or 0 }
-end
-
--- What the store cannot read is nobody's to work on.
-local function read_item(self, id, lease)
-  local value, message, code = self.store:get(spaces.items, place.of(self.name, id))
-  if value ~= nil then return item_of(id, value, lease) end
-  self:release(item_of(id, nil, lease), 0, { error = failure.new(code, "%s", message), is_last = true })
-end
-
-local function handed_out(self, id, lease, options)
-  self.shared.held[id] = clock.now() + (options.lease_s or self.lease_s)
-  if native.cancelled() then
-    task.within({ shield = true }, function() self:release(item_of(id, nil, lease), now_ms(self), { is_uncounted = true }) end)
-    native.check()
-  end
-  nudge(self.shared)
-  return read_item(self, id, lease)
-end
-
--- An item, if there is one to be had now. Between what is read and the transaction that it leads to nothing waits, so
--- of a key it is always the first one. The second result: nothing yet, but look again soon.
-local function try(self, options)
-  while true do
-    native.check()
-    local now = now_ms(self)
-    local found, blocked, is_more = run_out(self, now), {}, false
-    if not found then found, blocked, is_more = first_ready(self, now, options.pick) end
-    if not found and #blocked == 0 then return nil, is_more end
-    local lease = take(self, found, blocked, options)
-    local item = lease and handed_out(self, found.id, lease, options)
-    if item then return item end
-  end
-end
-
--- Seconds until something may be handed out by the passing of time.
-local function until_due(self)
-  local now, name = now_ms(self), self.name
-  local left = LONGEST
-  local row = place.each(self.store, spaces.ready, { prefix = name .. "/", after = place.of(name, place.moment(now) .. "/~") })()
-  if row then left = math.min(left, (place.parse(row.key) - now) / 1000) end
-  row = place.each(self.store, spaces.expiries, { prefix = name .. "/" })()
-  if row then
-    local ms, id = place.parse(row.key)
-    local by_store, by_hold = (ms - now) / 1000, (self.shared.held[id] or 0) - clock.now()
-    left = math.min(left, math.max(by_store, by_hold))
-  end
-  return math.max(left, SHORTEST)
-end
-
 --- Hands out the next item, for the time of a lease: nobody else is given it until then. Waits for the disk, and for
 --- an item as long as `timeout` says. Raises `cancelled`: then no item is lost to a lease.
 ---@param options { lease_s: number?, owner: string?, timeout: number?, pick: nil|fun(candidates: table[]): integer? }|nil
@@ -473,11 +193,11 @@ function Queue:claim(options)
   local deadline = clock.now() + (options.timeout or 0)
   local ok, item = pcall(function()
     while true do
-      local item, is_more = try(self, options)
+      local item, is_more = handing.next(self, options)
       if item then return item end
       local left = deadline - clock.now()
       if left <= 0 and not is_more then return nil end
-      rest(self, is_more and SHORTEST or math.min(left, until_due(self)))
+      self.shared:rest(self.name, is_more and handing.SHORTEST or math.min(left, handing.until_due(self)))
     end
   end)
   if ok and item then return item end
@@ -517,20 +237,16 @@ function Queue:extend(item, seconds)
   seconds = seconds or self.lease_s
   local until_ms
   local lease, message, code = change(self, item, function(lease, version)
-    until_ms = now_ms(self) + math.ceil(seconds * 1000)
+    until_ms = self.shared:now_ms() + math.ceil(seconds * 1000)
     local operations, new = {}, place.kept(lease)
     new.owner, new.until_ms = lease.owner, until_ms
     place.renew(operations, self.name, item.id, lease, version, new)
     return operations
   end)
   if not lease then return nil, message, code end
-  self.shared.held[item.id], item.until_ms = clock.now() + seconds, until_ms
+  self.shared:hold(item.id, seconds)
+  item.until_ms = until_ms
   return until_ms
-end
-
-local function done(self, item)
-  self.shared.held[item.id] = nil
-  nudge(self.shared)
 end
 
 --- Says that an item is done: it leaves the queue, in one transaction with what its consumer writes. Waits until that
@@ -544,7 +260,7 @@ end
 ---@return integer|nil position of the operation that was refused
 function Queue:finish(item, operations)
   local lease, message, code, at = change(self, item, function(lease, version)
-    local all = end_turn(self, item.id, lease, version)
+    local all = place.end_turn(self.store, self.name, item.id, lease, version)
     all[#all + 1] = { op = "delete", space = spaces.items, key = place.of(self.name, item.id) }
     place.count(all, self.name, -1)
     local own = #all
@@ -552,7 +268,7 @@ function Queue:finish(item, operations)
     return all, own
   end)
   if not lease then return nil, message, code, at end
-  done(self, item)
+  self.shared:let_go(item.id)
   return true
 end
 
@@ -572,17 +288,17 @@ function Queue:release(item, due_ms, options)
   local lease, message, code = change(self, item, function(lease, version)
     is_dead = options.is_last or (lease.attempt >= self.attempts and not options.is_uncounted)
     if is_dead then
-      local all = bury(self, item.id, lease, version, options.error)
+      local all = place.bury(self.store, self.name, item.id, lease, version, self.shared:now_ms(), options.error)
       return table.move(options.operations or {}, 1, #(options.operations or {}), #all + 1, all)
     end
     local operations = {}
     place.end_lease(operations, self.name, item.id, lease, version)
     if options.is_uncounted then lease.attempt = lease.attempt - 1 end
-    place.make_ready(operations, self.name, item.id, lease, due_ms or now_ms(self))
+    place.make_ready(operations, self.name, item.id, lease, due_ms or self.shared:now_ms())
     return operations
   end)
   if not lease then return nil, message, code end
-  done(self, item)
+  self.shared:let_go(item.id)
   return is_dead and "dead" or "ready"
 end
 
@@ -593,8 +309,8 @@ function Queue:take_back()
   local count = 0
   for row in place.each(self.store, spaces.leases, { prefix = self.name .. "/" }) do
     local id = row.key:match "[^/]+$"
-    if not is_held(self, id) then
-      local where, message, code = self:release(item_of(id, nil, row.value), nil, { is_uncounted = true })
+    if not self.shared:is_held(id) then
+      local where, message, code = self:release(handing.item_of(id, nil, row.value), nil, { is_uncounted = true })
       if not where and code ~= "conflict" then failure.raise(code or "failed", "%s", message) end
       count = count + 1
     end
@@ -667,7 +383,7 @@ local function take_letter(self, id, make)
   make(operations, letter)
   local results, message, code = self.store:batch(operations)
   if not results then return nil, message, code end
-  nudge(self.shared)
+  self.shared:nudge()
   return true
 end
 
@@ -679,7 +395,7 @@ end
 function Queue:replay(id)
   return take_letter(self, id, function(operations, letter)
     letter.attempt, letter.round = nil, (letter.round or 0) + 1
-    place.make_ready(operations, self.name, id, letter, now_ms(self))
+    place.make_ready(operations, self.name, id, letter, self.shared:now_ms())
     place.count(operations, self.name, 1)
   end)
 end

@@ -25,13 +25,9 @@ end
 ---@param ctx weir.Context
 ---@return string|nil  nothing where text was streamed: that is the output
 function M.execute(ctx)
-  local mask, text = masking(ctx.options), pieces.new "words"
-  local function say(whole)
-    if whole ~= "" then ctx:emit(mask(whole)) end
-  end
-  for piece in ctx:items { rewind = function(valid) text:back(valid) end } do say(text:add(piece)) end
-  if text.count == 0 then return "" end
-  say(text:rest())
+  local mask = masking(ctx.options)
+  local count = pieces.read(ctx, "words", function(whole) ctx:emit(mask(whole)) end)
+  if count == 0 then return "" end
 end
 
 return M

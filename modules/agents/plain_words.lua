@@ -49,13 +49,9 @@ end
 function M.execute(ctx)
   local options = ctx.options
   local in_plain_words = options.method == "model" and by_model(ctx) or by_list(options.words)
-  local text = pieces.new(options.method == "model" and "sentences" or "words")
-  local function say(whole)
-    if whole ~= "" then ctx:emit(in_plain_words(whole)) end
-  end
-  for piece in ctx:items { rewind = function(valid) text:back(valid) end } do say(text:add(piece)) end
-  if text.count == 0 then return "" end
-  say(text:rest())
+  local unit = options.method == "model" and "sentences" or "words"
+  local count = pieces.read(ctx, unit, function(whole) ctx:emit(in_plain_words(whole)) end)
+  if count == 0 then return "" end
 end
 
 return M

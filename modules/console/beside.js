@@ -9,11 +9,17 @@ import * as router from "./router.js";
 
 const NARROW = "(max-width: 640px)";
 
+/** A key that presses the button of the detail that bears it, if it stands there. */
+export const presses = (key, says) => ({ keys: key, says, does() {
+  const button = document.querySelector(`.detail [aria-keyshortcuts="${key}"]`);
+  return button ? void button.click() : false;
+} });
+
 /**
  * Opens such a page in `root`, which stands for the address `#/PAGE/KEY`. options:
  * page: its name in the address; title; tools: elements beside the title; above: an element over the list, or nothing
  * load(cursor) -> {items, next}, the first page without a cursor; key(item) -> text; render(item) -> element of a row
- * show(key, items, again) -> elements, or a promise of them; again() loads anew
+ * show(key, items, again) -> elements, or a promise of them; again() loads all of it anew
  * empty: what stands there when there is nothing; hint: what brings something; every: milliseconds between two looks, if it
  * changes without a run; keys(chosen, again) -> keys of the page
  */
@@ -50,7 +56,7 @@ export function open(root, place, options) {
     shown = stamp;
     if (!key) return replace(detail);
     try {
-      const parts = await options.show(key, items, load);
+      const parts = await options.show(key, items, again);
       return isClosed || chosen !== key ? undefined : replace(detail, parts);
     } catch (error) {
       return isClosed || chosen !== key ? undefined : replace(detail, problem(error));
@@ -77,6 +83,11 @@ export function open(root, place, options) {
     }
   }
 
+  function again() {
+    shown = null;
+    return load();
+  }
+
   async function more() {
     if (!next || isLoading) return;
     isLoading = true;
@@ -97,13 +108,13 @@ export function open(root, place, options) {
   // Who has scrolled to later pages is not thrown back to the first one.
   const soon = calm(1000, () => { if (list.node.scrollTop === 0) load(); });
   const unsubscribe = events.subscribe(({ kind }) => {
-    if (kind === "run" || kind === "waiting" || kind === "reload" || kind === "gap") soon();
+    if (kind === "run" || kind === "waiting" || kind === "reload" || kind === "incident" || kind === "gap") soon();
   });
   const timer = options.every ? setInterval(() => { if (!document.hidden) soon(); }, options.every) : 0;
   load();
 
   return {
-    again: load,
+    again,
     update(now) {
       chosen = keyOf(now);
       arrange();
@@ -116,7 +127,7 @@ export function open(root, place, options) {
       soon.cancel();
       list.close();
     },
-    keys: [...lists.keysOf(() => list), ...(options.keys ? options.keys(() => chosen, load) : []),
+    keys: [...lists.keysOf(() => list), ...(options.keys ? options.keys(() => chosen, again) : []),
       { keys: "Escape", says: "back to the list", does: () => (chosen ? go([]) : false) }],
   };
 }

@@ -3,7 +3,7 @@
 import { follow } from "./stream.js";
 
 // Not what every step does: a run that is looked at has a stream of its own.
-const KINDS = "run,waiting,approval,schedule,reload,reload_failed";
+const KINDS = "run,waiting,approval,schedule,reload,reload_failed,incident";
 const subscribers = new Set();
 const watchers = new Set();
 let stream = null;

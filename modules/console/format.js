@@ -3,7 +3,8 @@
 /** Each status has a sign beside its colour. */
 export const SIGNS = {
   queued: "○", running: "▶", waiting: "◷", in_doubt: "?", finished: "✓", failed: "✗", cancelled: "⊘", quarantined: "⚠",
-  skipped: "↷", damaged: "⚠", rejected: "✗",
+  skipped: "↷", damaged: "⚠", rejected: "✗", remedied: "✓", escalated: "◷", passed: "↷", closed: "■", proposed: "○", approved: "▶",
+  canary: "◷", kept: "✓", reverted: "⊘", refused: "✗",
 };
 
 export const STATUSES = ["running", "waiting", "in_doubt", "queued", "finished", "failed", "cancelled", "quarantined"];

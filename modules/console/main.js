@@ -15,6 +15,8 @@ const PAGES = [
   { name: "start", label: "Start", key: "n" },
   { name: "schedules", label: "Schedules", key: "s" },
   { name: "events", label: "Events", key: "e" },
+  { name: "incidents", label: "Incidents", key: "i" },
+  { name: "candidates", label: "Candidates", key: "c" },
   { name: "goals", label: "Goals", key: "o" },
   { name: "skills", label: "Skills", key: "k" },
   { name: "modules", label: "Modules", key: "m" },

@@ -16,6 +16,8 @@
 --- stays until another is better by `margin`; and one that is not known to be better is tried only after `explore` seconds
 --- without a change. The price: a model that degrades within a minute after such a try may be kept until the minute is over.
 
+local price = require "weir.model.price"
+
 local M = {
   kind = "policy", name = "bandit", api = 1, serves = "models",
   doc = "The model with the best reward, learnt from critics, people, time and money",
@@ -63,14 +65,6 @@ local function mean(recent, count, slow, weight, best)
   return sum / n
 end
 
-local function usd_of(candidate, metrics)
-  local price, estimate = candidate.price, candidate.estimate
-  if price and estimate and price.input and price.output and estimate.input_tokens and estimate.output_tokens then
-    return (price.input * estimate.input_tokens + price.output * estimate.output_tokens) / 1e6
-  end
-  return metrics.usd_per_call
-end
-
 -- An arm for each candidate, and the best that is known of any. The arms of the choice before are used again: a choice is
 -- made often, and new tables are what it would cost most.
 local function first_look(candidates, of, arms)
@@ -79,7 +73,7 @@ local function first_look(candidates, of, arms)
     local candidate = candidates[index]
     local metrics, arm = of[candidate.name], arms[index]
     local recent = metrics.recent
-    local score, seconds, usd = recent.score or metrics.score, recent.seconds or metrics.total_p50, usd_of(candidate, metrics)
+    local score, seconds, usd = recent.score or metrics.score, recent.seconds or metrics.total_p50, price.expected(candidate, metrics)
     if score and (not best_score or score > best_score) then best_score = score end
     if seconds and (not best_seconds or seconds < best_seconds) then best_seconds = max(seconds, 1e-6) end
     if usd and (not best_usd or usd < best_usd) then best_usd = max(usd, FREE) end

@@ -1,6 +1,8 @@
 --- The model that costs least for this call: by its price and the estimate of its tokens, else by what its calls have cost.
 --- One whose cost is unknown comes after those that are known, and one that mostly fails comes last.
 
+local price = require "weir.model.price"
+
 local M = {
   kind = "policy", name = "cheapest", api = 1, serves = "models",
   doc = "The model that costs least",
@@ -15,14 +17,6 @@ local M = {
 ---@return table state
 function M.setup(options)
   return { min_success = options.min_success, min_score = options.min_score }
-end
-
-local function usd_of(candidate, metrics)
-  local price, estimate = candidate.price, candidate.estimate
-  if price and estimate and price.input and price.output and estimate.input_tokens and estimate.output_tokens then
-    return (price.input * estimate.input_tokens + price.output * estimate.output_tokens) / 1e6
-  end
-  return metrics.usd_per_call
 end
 
 -- 0: known and good, 1: cost unknown, 2: not good enough.
@@ -43,7 +37,7 @@ function M.pick(candidates, metrics, _, state)
   local names, usd, rank, place = {}, {}, {}, {}
   for index, candidate in ipairs(candidates) do
     local name = candidate.name
-    names[index], place[name], usd[name] = name, index, usd_of(candidate, metrics.of[name])
+    names[index], place[name], usd[name] = name, index, price.expected(candidate, metrics.of[name])
     rank[name] = rank_of(usd[name], metrics.of[name], state)
   end
   table.sort(names, function(a, b)

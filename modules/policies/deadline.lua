@@ -1,6 +1,8 @@
 --- The best model that is done in time, and within the money that is left: by the 95th percentile of its times, and by its
 --- price. Where none is sure to be, the fastest.
 
+local price = require "weir.model.price"
+
 local M = {
   kind = "policy", name = "deadline", api = 1, serves = "models",
   doc = "The best model that is done in time",
@@ -17,17 +19,9 @@ function M.setup(options)
   return { share = options.share, assume = options.assume }
 end
 
-local function usd_of(candidate, metrics)
-  local price, estimate = candidate.price, candidate.estimate
-  if price and estimate and price.input and price.output and estimate.input_tokens and estimate.output_tokens then
-    return (price.input * estimate.input_tokens + price.output * estimate.output_tokens) / 1e6
-  end
-  return metrics.usd_per_call
-end
-
 -- What is not known of a score is taken for middling.
 local function measure(candidate, metrics, state, left)
-  local seconds, usd = metrics.total_p95 or state.assume, usd_of(candidate, metrics)
+  local seconds, usd = metrics.total_p95 or state.assume, price.expected(candidate, metrics)
   if metrics.recent.seconds then seconds = math.max(seconds, metrics.recent.seconds) end
   local is_in_time = not left.seconds or seconds <= left.seconds * state.share
   local is_affordable = not left.usd or (usd or 0) <= left.usd

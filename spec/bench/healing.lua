@@ -66,10 +66,5 @@ local SWEEP = [[
     return count, now() - from
   end]]
 
-local function floor_of(bench, size)
-  local rate = bench:rate(bench:plain(SWEEP, size))
-  return function(seconds) return 1 / rate(seconds) end
-end
-
 return { { figures = { { name = "a supervisor's decision", unit = "s", goal_value = 0.001 } }, sizes = { 10, 50, 200 },
-  prepare = function(bench, size) return { weir = decided(bench, size), floor = floor_of(bench, size) } end } }
+  prepare = function(bench, size) return { weir = decided(bench, size), floor = bench:time(bench:plain(SWEEP, size)) } end } }

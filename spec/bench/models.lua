@@ -53,16 +53,11 @@ local LARGEST = [[
     return count, now() - from
   end]]
 
-local function floor_of(bench, size)
-  local rate = bench:rate(bench:plain(LARGEST, size))
-  return function(seconds) return 1 / rate(seconds) end
-end
-
 local choosing = { figures = { { name = "model choice", unit = "s", goal_value = 20e-6 } }, sizes = { 3, 10, 30 } }
 
 function choosing.prepare(bench, size)
   local choice, request = choice_of(bench, size), {}
-  return { weir = each(bench, function() route.preview(choice, request) end), floor = floor_of(bench, size) }
+  return { weir = each(bench, function() route.preview(choice, request) end), floor = bench:time(bench:plain(LARGEST, size)) }
 end
 
 local calling = { figures = { { name = "model call through the router", unit = "s" } }, sizes = { 3, 10, 30 } }
@@ -71,7 +66,7 @@ function calling.prepare(bench, size)
   local choice, request = choice_of(bench, size), {}
   local response = { message = { content = "" }, usage = { input_tokens = 10, output_tokens = 5 } }
   local function call() return response end
-  return { weir = each(bench, function() assert(route.call(choice, request, call)) end), floor = floor_of(bench, size) }
+  return { weir = each(bench, function() assert(route.call(choice, request, call)) end), floor = bench:time(bench:plain(LARGEST, size)) }
 end
 
 return { choosing, calling }

@@ -67,14 +67,9 @@ local SWEEP = [[
     return count, now() - from
   end]]
 
-local function floor_of(bench, size)
-  local rate = bench:rate(bench:plain(SWEEP, size))
-  return function(seconds) return 1 / rate(seconds) end
-end
-
 local function benchmark(name, has_way)
   local one = { figures = { { name = name, unit = "s", goal_value = 0.05 } }, sizes = { 50, 100, 200 } }
-  function one.prepare(bench, size) return { weir = planned(bench, size, has_way), floor = floor_of(bench, size) } end
+  function one.prepare(bench, size) return { weir = planned(bench, size, has_way), floor = bench:time(bench:plain(SWEEP, size)) } end
   return one
 end
 

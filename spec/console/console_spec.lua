@@ -29,6 +29,12 @@ local CHECKS = {
   "lists events, gives one once more, and pauses a source",
   "lists goals, and shows one with its plans",
   "lists skills, and shows one with its trial",
+  "lists incidents, and shows what was decided about one, why, and what came of it",
+  "closes an incident, and lists only those that somebody has to look at",
+  "takes a remedy back that holds for other runs, and tries again what failed",
+  "closes all incidents of a fingerprint",
+  "lists candidates, shows what one changes with its scores, and rolls back what was kept",
+  "leads from a candidate that a person has to see to its question",
   "says what came of the items of a large map, which are no steps",
   "stays smooth with a run of 5,000 steps",
   "is dark where the system is, and by its own switch",
@@ -100,6 +106,28 @@ local FAILING = [[
 local weir = require "weir"
 return weir.pipeline "failing" { weir.step "read" { agent = "files", options = { mode = "read" }, input = { path = "nothing.txt" } } }
 ]]
+local MENDING = [[
+local weir = require "weir"
+return weir.pipeline "mending" {
+  input = { path = "string" },
+  supervise = { { use = "thresholds", options = { ask = false, rules = {
+    { when = { message = "asked.txt" }, remedy = "escalate", reason = "somebody has to know" },
+    { when = { message = "held.txt" }, remedy = "pause_pipeline", reason = "others would fail as well" },
+    { when = { code = "not_found" }, remedy = "quarantine", reason = "there is no such file" } } } } },
+  weir.step "read" { agent = "files", options = { mode = "read" }, input = { path = "$.input.path" } },
+}
+]]
+-- Its reflection proposes more words, which are better; a rule lets that pass, or a person has to see it.
+local REFLECTING = [[
+local weir = require "weir"
+return weir.pipeline "NAME" {
+  input = { text = "string = The tide came in. The boats rose with it. The net was full." },
+  weir.step "short" { agent = "summarize", options = { words = 4, method = "lead" }, input = { text = "$.input.text" } },
+  output = { words = "$.short.words" },
+  reflect = { use = "tune", options = { vary = { { step = "short", option = "words", values = { 4, 9 } } } },
+    metric = "$.output.words", approve = "APPROVE", examples = { { text = "One is few. Two are more." } } },
+}
+]]
 -- Goes on beyond its words until there is a file named `enough`, so that nobody has to look quickly.
 local SPEAKER = [[
 local M = { kind = "agent", name = "speaker", api = 1 }
@@ -135,7 +163,9 @@ describe("the console in a browser", function()
   setup(function()
     folder, pictures = support.folder(), os.getenv "WEIR_PICTURES" or support.folder()
     support.write(folder, "weir.lua", 'return { listen = "127.0.0.1:0" }\n')
-    for name, text in pairs { tale = TALE, speaking = SPEAKING, many = MANY, crowd = CROWD, asking = ASKING, moving = MOVING, failing = FAILING } do
+    for name, text in pairs { tale = TALE, speaking = SPEAKING, many = MANY, crowd = CROWD, asking = ASKING, moving = MOVING, failing = FAILING,
+      mending = MENDING, wordy = REFLECTING:gsub("NAME", "wordy"):gsub("APPROVE", "auto"),
+      careful = REFLECTING:gsub("NAME", "careful"):gsub("APPROVE", "human") } do
       support.write(folder, "pipelines/" .. name .. ".lua", text)
     end
     for _, name in ipairs { "report", "rainfall" } do

@@ -132,7 +132,7 @@ await check("lists its keys, goes to pages and moves in lists by the keyboard", 
   await page.waitForSelector("dialog[open] .keys");
   await press(page, "Escape");
   await page.waitForSelector("dialog", { state: "detached" });
-  for (const [key, name] of [["a", "approvals"], ["n", "start"], ["s", "schedules"], ["e", "events"], ["o", "goals"], ["k", "skills"], ["m", "modules"], ["h", "health"], ["r", "runs"]]) {
+  for (const [key, name] of [["a", "approvals"], ["n", "start"], ["s", "schedules"], ["e", "events"], ["i", "incidents"], ["c", "candidates"], ["o", "goals"], ["k", "skills"], ["m", "modules"], ["h", "health"], ["r", "runs"]]) {
     await press(page, "g", key);
     await page.waitForSelector(`.page-${name}`);
   }
@@ -522,6 +522,107 @@ await check("lists skills, and shows one with its trial", async () => {
   await picture(page, "skills");
 });
 
+// Incidents, candidates ------------------------------------------------------------------------------------
+
+const detailSays = (pattern) => page.waitForFunction((of) => new RegExp(of).test(document.querySelector(".detail")?.textContent), pattern.source);
+
+await check("lists incidents, and shows what was decided about one, why, and what came of it", async () => {
+  await go(page, "/incidents");
+  await page.waitForFunction(() => /No incident is known/.test(document.body.textContent));
+  const { run } = await start("mending", { path: "<img src=x onerror=alert(1)>\u202e" });
+  await page.waitForSelector(".thing .s-remedied");
+  await page.waitForFunction(() => /mending\/read.*not_found.*quarantine/.test(document.querySelector(".thing")?.textContent));
+  await page.click(".thing");
+  await detailSays(/What was decided.*quarantine.*thresholds.*there is no such file.*Set aside.*onerror/);
+  must((await page.locator(".detail img").count()) === 0 && (await page.textContent(".detail")).includes("\\u{202e}"), "text of the run is not shown as text");
+  must(await page.isVisible(`.detail a[href="#/runs/${run}"]`), "the run is not linked");
+  await picture(page, "incidents");
+});
+
+await check("closes an incident, and lists only those that somebody has to look at", async () => {
+  const { run } = await start("mending", { path: "asked.txt" });
+  await page.waitForSelector(".thing .s-escalated");
+  await press(page, "Escape");
+  await page.waitForSelector(".detail", { state: "hidden" });
+  await picture(page, "incidents-list");
+  await page.click(".chip");
+  await page.waitForFunction(() => location.hash.includes("open=true") && document.querySelectorAll(".thing").length === 1);
+  await page.click(".thing");
+  await detailSays(/asked\.txt.*somebody has to know/);
+  await press(page, "c");
+  await page.waitForSelector("dialog[open] textarea");
+  await picture(page, "incident-close");
+  await page.fill("dialog[open] textarea", "it is known");
+  await page.click("dialog[open] button.main");
+  await page.waitForSelector("dialog", { state: "detached" });
+  await detailSays(/closed.*it is known/);
+  await page.waitForFunction(() => document.querySelectorAll(".thing").length === 0);
+  const [one] = (await ask("GET", `/api/incidents?run=${run}`)).items;
+  must(one.state === "closed" && one.note === "it is known", "it is not closed");
+  await press(page, "Escape");
+  await page.waitForFunction(() => /No incident fits/.test(document.body.textContent));
+});
+
+await check("takes a remedy back that holds for other runs, and tries again what failed", async () => {
+  const { run } = await start("mending", { path: "held.txt" });
+  const one = await until("the incident", async () => (await ask("GET", `/api/incidents?run=${run}`)).items[0]);
+  await go(page, `/incidents/${one.id}`);
+  await detailSays(/pause_pipeline.*for other runs too/);
+  must((await ask("POST", "/api/runs", { pipeline: "mending", input: { path: "notes.csv" } })).code === "conflict", "the pipeline is not paused");
+  await press(page, "b");
+  await detailSays(/taken back.*local/);
+  await page.waitForFunction(() => !/Take the remedy back/.test(document.querySelector(".detail").textContent));
+  writeFileSync(`${project}/held.txt`, "held");
+  await press(page, "y");
+  await page.waitForSelector("dialog[open] button.main");
+  await page.click("dialog[open] button.main");
+  await page.waitForSelector("dialog", { state: "detached" });
+  await detailSays(/tried again/);
+  const again = (await ask("GET", `/api/incidents/${one.id}`)).replayed_as;
+  await until("the new run", async () => (await statusOf(again)) === "finished");
+  must(await page.isVisible(`.detail a[href="#/runs/${again}"]`), "the new run is not linked");
+});
+
+await check("closes all incidents of a fingerprint", async () => {
+  await start("mending", { path: "first.txt" });
+  await start("mending", { path: "second.txt" });
+  await page.waitForFunction(() => document.querySelectorAll(".thing .s-remedied").length === 3);
+  await page.click(".thing:has(.s-remedied)");
+  await detailSays(/remedied/);
+  await press(page, "c");
+  await page.check("dialog[open] #incident-class");
+  await press(page, "Enter");
+  await page.waitForSelector("dialog", { state: "detached" });
+  await page.waitForFunction(() => document.querySelectorAll(".thing .s-closed").length === 5);
+  must((await ask("GET", "/api/incidents")).items.every((one) => one.state === "closed"), "one is not closed");
+});
+
+await check("lists candidates, shows what one changes with its scores, and rolls back what was kept", async () => {
+  await go(page, "/candidates");
+  await page.waitForFunction(() => /Nothing was proposed yet/.test(document.body.textContent));
+  await start("wordy", {});
+  await page.waitForFunction(() => /4 → 9|3 → 6/.test(document.querySelector(".thing:has(.s-kept)")?.textContent));
+  await until("the end of the reflection", async () => (await ask("GET", "/api/runs?pipeline=wordy-reflection")).items.every((each) => each.status === "finished"));
+  await page.click(".thing:has(.s-kept)");
+  await page.waitForFunction(() => /"words": 4/.test(document.querySelector(".detail .removed")?.textContent) && /"words": 9/.test(document.querySelector(".detail .added")?.textContent));
+  must(/kept, serves now.*approved by.*rule.*known.*held out/.test(await page.textContent(".detail .facts")), "what came of it is missing");
+  await page.click(".detail summary >> text=held out");
+  await picture(page, "candidates");
+  const before = (await ask("GET", "/api/pipelines/wordy")).version;
+  await press(page, "b");
+  await page.waitForFunction(() => /something else serves now/.test(document.querySelector(".detail .facts")?.textContent));
+  must((await ask("GET", "/api/pipelines/wordy")).version !== before, "the same version serves");
+  must(await page.locator(".detail button").count() === 0, "what does not serve can be rolled back");
+});
+
+await check("leads from a candidate that a person has to see to its question", async () => {
+  await start("careful", {});
+  await until("the question", async () => (await ask("GET", "/api/approvals?pipeline=careful-reflection")).items[0]);
+  await page.click(".thing:has-text('careful')");
+  await page.click(".detail .facts a[href^='#/approvals/']");
+  await page.waitForFunction(() => /Try this change of 'careful'/.test(document.querySelector(".question")?.textContent));
+});
+
 // Size, colours, width -------------------------------------------------------------------------------------
 
 await check("says what came of the items of a large map, which are no steps", async () => {
@@ -560,6 +661,11 @@ await check("is dark where the system is, and by its own switch", async () => {
   await go(page, `/runs/${spoken}?tab=graph`);
   await page.waitForSelector(".graph");
   await picture(page, "graph-dark");
+  for (const [name, there] of [["incidents", ".detail .facts"], ["candidates", ".detail .diff"]]) {
+    await go(page, `/${name}/${(await ask("GET", `/api/${name}`)).items.at(-1).id}`);
+    await page.waitForSelector(there);
+    await picture(page, `${name}-dark`);
+  }
   await go(page, "/approvals");
   await page.waitForSelector(".approval");
   await press(page, "*", "X");
@@ -572,10 +678,11 @@ await check("is dark where the system is, and by its own switch", async () => {
 
 await check("fits into 360 pixels", async () => {
   await page.setViewportSize({ width: 360, height: 740 });
-  const approvals = (await ask("GET", "/api/approvals")).items;
+  const [approvals, incidents, candidates] = await Promise.all(["approvals", "incidents", "candidates"].map(async (name) => (await ask("GET", `/api/${name}`)).items));
   const places = [["/runs", ".list .row"], [`/runs/${spoken}`, ".step .bar"], [`/runs/${spoken}?tab=graph`, ".graph .box"], [`/runs/${spoken}?tab=journal`, ".entry"],
     [`/runs/${spoken}?tab=data`, ".data .value"], [`/runs/${spoken}?step=speak`, ".panel .value"], ["/approvals", ".approval"], [`/approvals/${approvals[0].id}`, ".question"],
-    ["/start", ".choices a"], ["/start/tale", ".starter"], ["/schedules", ".cards > *"], ["/events", ".thing"], ["/goals", ".thing"], ["/skills", ".thing"], ["/skills/read_csv", ".detail .facts"], ["/modules", ".module"], ["/modules/agent/said", ".detail .facts"], ["/health", ".family"]];
+    ["/start", ".choices a"], ["/start/tale", ".starter"], ["/schedules", ".cards > *"], ["/events", ".thing"], ["/incidents", ".thing"], [`/incidents/${incidents[0].id}`, ".detail .facts"],
+    ["/candidates", ".thing"], [`/candidates/${candidates.find((one) => one.state === "kept").id}`, ".detail .diff"], ["/goals", ".thing"], ["/skills", ".thing"], ["/skills/read_csv", ".detail .facts"], ["/modules", ".module"], ["/modules/agent/said", ".detail .facts"], ["/health", ".family"]];
   for (const [place, there] of places) {
     await go(page, place);
     await page.waitForSelector(there);

@@ -16,7 +16,7 @@ describe("the pipeline daily", function()
   before_each(function()
     world = support.world "2026-12-14T00:00:00Z" -- a Monday
     for _, name in ipairs { "daily", "overdue" } do world:write("pipelines/" .. name .. ".lua", source(name)) end
-    world:write("notes/tide.md", "# Tide\n\nThe tide comes in twice a day. It follows the moon. Boats wait for it in the harbour.\n")
+    world:write("docs/tide.md", "# Tide\n\nThe tide comes in twice a day. It follows the moon. Boats wait for it in the harbour.\n")
   end)
   after_each(function() world:close() end)
 
@@ -50,11 +50,11 @@ describe("the pipeline daily", function()
   end)
 
   it("that fails is overdue at nine", function()
-    os.rename(world.folder .. "/notes", world.folder .. "/elsewhere")
+    os.rename(world.folder .. "/docs", world.folder .. "/elsewhere")
     world:start()
     world:pass(DAY)
     assert.same({ "OVERDUE-2026-12-14.md" }, made())
-    os.rename(world.folder .. "/elsewhere", world.folder .. "/notes")
+    os.rename(world.folder .. "/elsewhere", world.folder .. "/docs")
     world:pass(DAY)
     assert.same({ "2026-12-15.md", "OVERDUE-2026-12-14.md" }, made())
   end)

@@ -33,7 +33,7 @@ describe("pipeline load", function()
   end
 
   it("loads a table", function()
-    local done = weir { "run", "load", "--quiet" }
+    local done = weir { "run", "load", "--set", "path=rows.csv", "--quiet" }
     assert.same({ 0, "2345 rows loaded\n" }, { done.status, done.stdout }, done.stderr)
     assert.equal(2345, #rows())
     local row = weir { "workspace", "get", "rows/00002345", "--scope", "pipeline:load" }
@@ -41,7 +41,7 @@ describe("pipeline load", function()
   end)
 
   it("is killed on purpose, again and again, goes on, and has loaded each row once", function()
-    local done, kills = weir({ "run", "load", "--quiet" }, { WEIR_FAILPOINT = "after_commit:3" }), 1
+    local done, kills = weir({ "run", "load", "--set", "path=rows.csv", "--quiet" }, { WEIR_FAILPOINT = "after_commit:3" }), 1
     assert.is_true(done.status ~= 0 or done.signal ~= 0)
     for lives = 1, 40 do
       done = weir({ "resume", "--quiet" }, { WEIR_FAILPOINT = ("after_commit:%d"):format(8 + lives % 3) })
@@ -57,7 +57,7 @@ describe("pipeline load", function()
 
   it("fails with the line where a row cannot be read", function()
     support.write(folder, "rows.csv", csv(250) .. '251,"never closed\n' .. csv(100))
-    local failed = weir { "run", "load", "--quiet" }
+    local failed = weir { "run", "load", "--set", "path=rows.csv", "--quiet" }
     assert.equal(1, failed.status)
     assert.matches("line 201 and on: row 51", failed.stderr)
   end)

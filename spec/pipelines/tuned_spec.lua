@@ -1,4 +1,4 @@
-local candidates = require "weir.reflection.candidate"
+local candidates = require "weir.candidate"
 local engine = require "weir.run.engine"
 local project = require "weir.project"
 local recovery = require "weir.run.recovery"

@@ -11,8 +11,8 @@ describe("the pipeline weekly", function()
   before_each(function()
     world = support.world "2026-11-30T00:00:00Z" -- a Monday
     world:write("pipelines/weekly.lua", (assert(files.read("pipelines/weekly.lua", {})):gsub('tz = "local"', 'tz = "Europe/Berlin"')))
-    world:write("notes/tide.md", "# Tide\n\nThe tide comes in twice a day. It follows the moon. Boats wait for it in the harbour.\n")
-    world:write("notes/light.txt", "The lighthouse was built when two ships were lost on the reef. Its keeper writes down every ship.\n")
+    world:write("docs/tide.md", "# Tide\n\nThe tide comes in twice a day. It follows the moon. Boats wait for it in the harbour.\n")
+    world:write("docs/light.txt", "The lighthouse was built when two ships were lost on the reef. Its keeper writes down every ship.\n")
     world:start()
   end)
   after_each(function() world:close() end)
@@ -50,7 +50,7 @@ describe("the pipeline weekly", function()
     world:pass(6 * DAY + HOUR)
     assert.is_nil(page "2026-12-11")
 
-    world:write("notes/reef.md", "The reef has a new buoy. The buoy rings when the reef is near, and every boat hears the buoy.\n")
+    world:write("docs/reef.md", "The reef has a new buoy. The buoy rings when the reef is near, and every boat hears the buoy.\n")
     world:pass(DAY - HOUR) -- the third: released by the host that came after the one that asked
     world:down(DAY)
     decide "approve"

@@ -134,6 +134,14 @@ function Rig.rate(_, operate)
   end
 end
 
+--- The time that an operation takes.
+---@param operate fun(count: integer): integer, number as for `rate`
+---@return fun(seconds: number): number seconds
+function Rig:time(operate)
+  local rate = self:rate(operate)
+  return function(seconds) return 1 / rate(seconds) end
+end
+
 --- A function of plain Lua, in a state of its own.
 ---@param source string gives a function of a number; finds `now()`
 ---@return fun(n: number): number, number

@@ -1,6 +1,6 @@
 --- weir candidates: what reflections have proposed, how it did beside what served, and what became of it.
 
-local candidates = require "weir.reflection.candidate"
+local candidates = require "weir.candidate"
 local clock = require "weir.port.clock"
 local json = require "weir.native.json"
 local session = require "weir.cli.session"
@@ -73,7 +73,8 @@ end
 
 local function show(context, store, arguments)
   local row = candidates.get(store, arguments.id)
-  if context.json then return context.out:line(shape.line(view.shape(row))) end
+  local whole = view.whole(store, row)
+  if context.json then return context.out:line(shape.line(whole)) end
   local out = context.out
   local function say(label, value)
     if value and value ~= json.null and value ~= "" then out:line(("  %-9s %s"):format(label, text.safe(value))) end
@@ -82,7 +83,7 @@ local function show(context, store, arguments)
   say("because", row.reason)
   say("of", ("%s, round %d of %s, after %s"):format(row.parent:sub(1, SHORT), row.round, row.cycle, row.run))
   say("is", row.module or row.version and row.version:sub(1, SHORT))
-  for _, line in ipairs(view.changes(row)) do out:line("    " .. text.safe(line)) end
+  for _, line in ipairs(whole.changes) do out:line("    " .. text.safe(line)) end
   say("by", row.by and ("%s, at %s"):format(row.by, clock.rfc3339(row.at_ms)))
   say_scores(out, "known", row.tuning)
   say_scores(out, "held out", row.holdout)

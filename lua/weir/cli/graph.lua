@@ -3,6 +3,7 @@
 local drawing = require "weir.cli.drawing"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
+local pages = require "weir.pages"
 local record_of = require "weir.view.record"
 local session = require "weir.cli.session"
 local shape = require "weir.view.shape"
@@ -28,14 +29,9 @@ local function of_run(store, given)
 end
 
 local function newest_of(store, pipeline)
-  local after
-  repeat
-    local page = store:runs { reverse = true, limit = 200, after = after } or {}
-    for _, entry in ipairs(page) do
-      if entry.row.pipeline == pipeline then return entry.id end
-    end
-    after = page[#page] and page[#page].id
-  until #page < 200
+  for found in pages.runs(store, { reverse = true }) do
+    if found.row and found.row.pipeline == pipeline then return found.id end
+  end
   failure.raise("not_found", "'%s' is a flow: what is drawn is its latest run, and the store holds none; `weir run %s` makes one",
     pipeline, pipeline)
 end

@@ -1,12 +1,12 @@
 --- weir incidents: what went wrong, what supervisors did about it, and what people do about the rest.
 
 local clock = require "weir.port.clock"
-local duration = require "weir.duration"
 local failure = require "weir.failure"
 local forking = require "weir.cli.forking"
 local incident_of = require "weir.healing.incident"
 local json = require "weir.native.json"
 local operations = require "weir.healing.operations"
+local selection = require "weir.view.selection"
 local session = require "weir.cli.session"
 local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
@@ -46,7 +46,7 @@ function M.declare(parser)
   session.declare_store(parser)
   parser:flag("--open", "list: those that somebody has to look at")
   parser:option("--run", "list: of this run"):argname "RUN"
-  parser:option("--since", "list, rehearse: how far back; 7d"):argname "D"
+  parser:option("--since", "list, rehearse: how far back, or from which day on; 7d"):argname "D"
   parser:option("--limit", ("list: how many; %d"):format(LIMIT)):argname("N"):convert(whole_number)
   parser:option("--note", "close: what is known about it"):argname "T"
   parser:flag("--replay", "close: and try again what was set aside or failed")
@@ -57,13 +57,7 @@ end
 
 -- Finding ----------------------------------------------------------------------------------------------------
 
-local function since_ms(arguments, default)
-  local given = arguments.since or default
-  if not given then return nil end
-  local seconds, message = duration.parse(given)
-  if not seconds then failure.raise("invalid", "--since: %s", message) end
-  return clock.wall_ms() - math.floor(seconds * 1000)
-end
+local function since_ms(arguments, default) return selection.since(arguments.since or default, "--since") end
 
 local function missing(given)
   failure.raise("not_found", "there is no incident '%s'; `weir incidents` lists them", given)
@@ -76,8 +70,7 @@ local function by_beginning(store, given)
 end
 
 local function newest(store)
-  local page = store:scan(incident_of.SPACE, { reverse = true, limit = 1 }) or {}
-  return page[1] and incident_of.get(store, page[1].key) or failure.raise("not_found", "there are no incidents yet")
+  return incident_of.newest(store, { limit = 1 })[1] or failure.raise("not_found", "there are no incidents yet")
 end
 
 local function find(store, given)
@@ -87,18 +80,8 @@ local function find(store, given)
   return missing(given)
 end
 
--- The incidents of a class that are not closed.
-local function class_of(store, name)
-  local list = {}
-  for _, one in ipairs(incident_of.since(store)) do
-    if (one.fingerprint == name or one.family == name) and one.state ~= "closed" then list[#list + 1] = one end
-  end
-  if #list == 0 then missing(name) end
-  return list
-end
-
 local function find_all(store, given)
-  if given and given:find "^%x+$" and #given == 12 then return class_of(store, given) end
+  if given and given:find "^%x+$" and #given == 12 then return incident_of.of_class(store, given) end
   return { find(store, given) }
 end
 
@@ -116,17 +99,11 @@ local function where(one) return one.step and ("%s/%s"):format(one.pipeline or "
 local actions = {}
 
 function actions.list(context, store, arguments)
-  local list
-  if arguments.run then
-    list = incident_of.of_run(store, (session.find_run(store, arguments.run)))
-  elseif arguments.open then
-    list = incident_of.open(store)
-  else
-    list = incident_of.since(store, since_ms(arguments, "7d"))
-  end
-  local rows, from = { { "INCIDENT", "WHEN", "WHERE", "CODE", "STATE", "REMEDY", "WHAT" } }, #list - (arguments.limit or LIMIT) + 1
-  for index = #list, math.max(1, from), -1 do
-    local one = list[index]
+  local run_id = arguments.run and session.find_run(store, arguments.run)
+  local list = incident_of.newest(store, { run = run_id, is_open = arguments.open, limit = arguments.limit or LIMIT,
+    since_ms = since_ms(arguments, not run_id and not arguments.open and "7d" or nil) })
+  local rows = { { "INCIDENT", "WHEN", "WHERE", "CODE", "STATE", "REMEDY", "WHAT" } }
+  for _, one in ipairs(list) do
     if arguments.json then context.out:line(shape.line(view.shape(one))) end
     rows[#rows + 1] = { one.id, os.date("%Y-%m-%d %H:%M:%S", one.at_ms // 1000), text.safe(where(one)), one.code, one.state,
       what_was_done(one), text.shorten(text.first_line(one.message), WIDTH) }
@@ -152,7 +129,8 @@ end
 -- What is known afterwards: what happened, how often, what was done, what came of it.
 function actions.show(context, store, arguments)
   local one = find(store, arguments.id)
-  if arguments.json then return context.out:line(shape.line(view.shape(one))) end
+  local whole = view.whole(store, one)
+  if arguments.json then return context.out:line(shape.line(whole)) end
   local out = context.out
   out:line(("%s  %s  %s"):format(out:paint("bold", one.id), one.kind, one.state))
   fact(out, "when", clock.rfc3339(one.at_ms))
@@ -161,7 +139,7 @@ function actions.show(context, store, arguments)
   fact(out, "agent", one.agent and ("%s %s"):format(one.agent, (one.agent_version or ""):sub(1, 12)))
   fact(out, "error", ("%s (%s)"):format(text.first_line(one.message), one.code))
   fact(out, "fingerprint", ("%s, family %s, %s in the last 7 days"):format(one.fingerprint, one.family,
-    text.count(#incident_of.of_family(store, one.family, clock.wall_ms() - 7 * 86400 * 1000), "incident")))
+    text.count(whole.seen, "incident")))
   fact(out, "remedy", remedy_line(one))
   fact(out, "why", one.reason)
   fact(out, "outcome", one.outcome)
@@ -169,8 +147,7 @@ function actions.show(context, store, arguments)
   fact(out, "closed", one.closed_ms and ("%s by %s"):format(clock.rfc3339(one.closed_ms), one.closed_by))
   fact(out, "note", one.note)
   fact(out, "tried again", one.replayed_as)
-  local aside = incident_of.quarantined(store, one.id)
-  if aside then fact(out, "set aside", json.encode(aside.input)) end
+  if whole.set_aside ~= json.null then fact(out, "set aside", json.encode(whole.set_aside.input)) end
 end
 
 -- Doing ------------------------------------------------------------------------------------------------------
@@ -204,11 +181,7 @@ end
 function actions.close(context, store, arguments)
   local engine, list = session.engine(session.project(), store), find_all(store, arguments.id)
   local found = arguments.replay and replay(context, store, arguments, list) or status.finished
-  for _, one in ipairs(list) do
-    if incident_of.get(store, one.id).state ~= "closed" then
-      tell(context, arguments, operations.close(engine, one.id, about(arguments)), "closed")
-    end
-  end
+  for _, one in ipairs(operations.close_all(engine, list, about(arguments))) do tell(context, arguments, one, "closed") end
   return found
 end
 

@@ -2,6 +2,7 @@
 
 local failure = require "weir.failure"
 local id = require "weir.id"
+local pages = require "weir.pages"
 local progress = require "weir.cli.progress"
 local reflecting = require "weir.cli.reflecting"
 local session = require "weir.cli.session"
@@ -28,18 +29,10 @@ function M.declare(parser)
   parser:flag("-q --quiet", "say nothing on the way")
 end
 
-local PAGE = 200
-
 local function latest_run(store, pipeline)
-  local before
-  repeat
-    local page, message, code = store:runs { status = "finished", reverse = true, before = before, limit = PAGE, damaged = true }
-    if not page then failure.raise(code or "failed", "%s", message) end
-    for _, found in ipairs(page) do
-      if found.row and found.row.pipeline == pipeline then return found.id end
-    end
-    before = page[#page] and page[#page].id
-  until #page < PAGE
+  for found in pages.runs(store, { status = "finished", reverse = true }) do
+    if found.row and found.row.pipeline == pipeline then return found.id end
+  end
   failure.raise("not_found", "no run of '%s' has finished yet; `weir run %s` makes one", pipeline, pipeline)
 end
 

@@ -7,6 +7,7 @@
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local ids = require "weir.id"
+local pages = require "weir.pages"
 
 local M = {}
 
@@ -92,17 +93,12 @@ end
 ---@return string|nil next the offset to go on behind (before, in reverse); nil: that was all
 function M.page(store, query)
   local found, limit = {}, math.min(query.limit or PAGE, PAGE_MAX)
-  local after, before = query.after, query.before
-  while true do
-    local rows = must(store:scan(M.SPACE, { after = after, before = before, reverse = query.reverse, limit = PAGE_MAX }))
-    for _, row in ipairs(rows) do
-      local entry = entry_of(row)
-      if fits(entry, query) then found[#found + 1] = entry end
-      if #found == limit then return found, row.key end
-    end
-    if #rows < PAGE_MAX then return found, nil end
-    if query.reverse then before = rows[#rows].key else after = rows[#rows].key end
+  for row in pages.rows(store, M.SPACE, { after = query.after, before = query.before, reverse = query.reverse, limit = PAGE_MAX }) do
+    local entry = entry_of(row)
+    if fits(entry, query) then found[#found + 1] = entry end
+    if #found == limit then return found, row.key end
   end
+  return found, nil
 end
 
 --- Removes events that came before a moment, in small transactions. Waits. Raises `corrupt`, `unavailable`.

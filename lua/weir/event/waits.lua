@@ -9,6 +9,7 @@
 local condition = require "weir.condition"
 local failure = require "weir.failure"
 local log = require "weir.event.log"
+local pages = require "weir.pages"
 
 local M = {}
 
@@ -129,25 +130,21 @@ end
 function M.give(store, operations, event, offset, over)
   local runs, seen
   for _, pattern in ipairs(patterns_of(event.type)) do
-    local prefix, after = escaped(pattern) .. "/", nil
-    repeat
-      local rows = must(store:scan(M.WAITS, { prefix = prefix, after = after, limit = PAGE }))
-      for _, row in ipairs(rows) do
-        if M.is_for({ event = pattern, match = row.value.match, data = row.value.data }, event) then
-          local place = row.key:sub(#prefix + 1)
-          local run_id = place:match "^[^/]+"
-          runs, seen = runs or {}, seen or {}
-          if has_ended(store, run_id) then
-            if not over[row.key] then operations[#operations + 1] = { op = "delete", space = M.WAITS, key = row.key } end
-            over[row.key] = true
-          else
-            if not seen[run_id] then runs[#runs + 1], seen[run_id] = run_id, true end
-            operations[#operations + 1] = { op = "put", space = M.FOUND, key = ("%s/%s"):format(place, offset), value = true }
-          end
+    local prefix = escaped(pattern) .. "/"
+    for row in pages.rows(store, M.WAITS, { prefix = prefix, limit = PAGE }) do
+      if M.is_for({ event = pattern, match = row.value.match, data = row.value.data }, event) then
+        local place = row.key:sub(#prefix + 1)
+        local run_id = place:match "^[^/]+"
+        runs, seen = runs or {}, seen or {}
+        if has_ended(store, run_id) then
+          if not over[row.key] then operations[#operations + 1] = { op = "delete", space = M.WAITS, key = row.key } end
+          over[row.key] = true
+        else
+          if not seen[run_id] then runs[#runs + 1], seen[run_id] = run_id, true end
+          operations[#operations + 1] = { op = "put", space = M.FOUND, key = ("%s/%s"):format(place, offset), value = true }
         end
       end
-      after = rows[#rows] and rows[#rows].key
-    until #rows < PAGE
+    end
   end
   return runs
 end

@@ -5,7 +5,7 @@
 --- Spaces: `canaries` by full name, the latest trial of each; `canary.calls`, key "FULL@VERSION/RUN": {ok, failed}, written in one
 --- transaction with the end of the run.
 
-local candidates = require "weir.reflection.candidate"
+local candidates = require "weir.candidate"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local fingerprint = require "weir.healing.fingerprint"
@@ -14,14 +14,13 @@ local keeping = require "weir.run.keeping"
 local names = require "weir.registry.names"
 local native = require "weir.native.scheduler"
 local notice = require "weir.healing.notice"
+local pages = require "weir.pages"
 local revise = require "weir.registry.revise"
 local active = require "weir.registry.active"
 local system = require "weir.port.system"
 local trials = require "weir.healing.trials"
 
 local M = { list = trials.list, of = trials.of, is_chosen = trials.is_chosen }
-
-local pages = trials.pages
 
 local CALLS, POLICY = "canary.calls", "canary"
 
@@ -70,16 +69,16 @@ end
 ---@return { ok: integer, failed: integer }
 function M.counts(store, full, version)
   local counts = { ok = 0, failed = 0 }
-  pages(store, CALLS, { prefix = ("%s@%s/"):format(full, version) }, function(found)
+  for found in pages.rows(store, CALLS, { prefix = ("%s@%s/"):format(full, version) }) do
     counts.ok, counts.failed = counts.ok + found.value.ok, counts.failed + found.value.failed
-  end)
+  end
   return counts
 end
 
 local function forget_calls(store, full, operations)
-  pages(store, CALLS, { prefix = full .. "@" }, function(found)
+  for found in pages.rows(store, CALLS, { prefix = full .. "@" }) do
     operations[#operations + 1] = { op = "delete", space = CALLS, key = found.key }
-  end)
+  end
 end
 
 -- Beginning ----------------------------------------------------------------------------------------------

@@ -4,12 +4,12 @@
 
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
+local pages = require "weir.pages"
 local value_of = require "weir.value"
 
 local M = {}
 
 local SPACE = "controls"
-local PAGE = 500
 local MODEL_FOR = 600 -- seconds that a model is not asked, when nothing is said
 
 local of_store = setmetatable({}, { __mode = "k" })
@@ -18,13 +18,7 @@ local function all(store)
   local known = of_store[store]
   if known then return known end
   known = {}
-  local after
-  repeat
-    local page, message, code = store:scan(SPACE, { after = after, limit = PAGE })
-    if not page then failure.raise(code or "failed", "%s", message) end
-    for _, found in ipairs(page) do known[found.key] = value_of.known(found.value) end
-    after = page[#page] and page[#page].key
-  until #page < PAGE
+  for found in pages.rows(store, SPACE, {}) do known[found.key] = value_of.known(found.value) end
   of_store[store] = known
   return known
 end
@@ -49,6 +43,17 @@ function M.apply(store, remedy, incident)
   return { op = "put", space = SPACE, key = key, value = value }, function() all(store)[key] = value end
 end
 
+--- What an incident's remedy has changed for more than one run, until it is taken back; nil when there is nothing.
+---@param store weir.Store
+---@param incident weir.Incident
+---@return { limit: integer|nil, until_ms: integer|nil, at_ms: integer }|nil control
+---@return string|nil key
+function M.of(store, incident)
+  for key, value in pairs(all(store)) do
+    if value.incident == incident.id then return value, key end
+  end
+end
+
 --- The operation that takes back what an incident's remedy changed; nil when it does not hold any more.
 ---@param store weir.Store
 ---@param incident weir.Incident
@@ -56,12 +61,10 @@ end
 ---@return (fun())|nil committed
 ---@return string|nil key
 function M.revert(store, incident)
-  for key, value in pairs(all(store)) do
-    if value.incident == incident.id then
-      local _, version = store:get(SPACE, key) -- another incident may be about to hold it
-      return { op = "delete", space = SPACE, key = key, version = math.tointeger(version) }, function() all(store)[key] = nil end, key
-    end
-  end
+  local _, key = M.of(store, incident)
+  if not key then return nil end
+  local _, version = store:get(SPACE, key) -- another incident may be about to hold it
+  return { op = "delete", space = SPACE, key = key, version = math.tointeger(version) }, function() all(store)[key] = nil end, key
 end
 
 local function holding(store, form, name)

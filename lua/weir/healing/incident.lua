@@ -7,6 +7,7 @@
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local id = require "weir.id"
+local pages = require "weir.pages"
 local value_of = require "weir.value"
 
 local M = {}
@@ -106,7 +107,9 @@ local held = setmetatable({}, { __mode = "k" }) -- by store: incidents that some
 ---@return table claim to be closed once the change is written
 function M.hold(store, incident_id)
   local incident, of_store = M.get(store, incident_id), held[store] or {}
-  if of_store[incident_id] then failure.raise("conflict", "incident %s is just being changed by somebody else", incident_id) end
+  if of_store[incident_id] then
+    failure.raise("conflict", "somebody else is doing something about incident %s; look what came of it", incident_id)
+  end
   held[store], of_store[incident_id] = of_store, incident
   return incident, setmetatable({}, { __close = function() of_store[incident_id] = nil end })
 end
@@ -122,20 +125,12 @@ function M.latest(store, incident)
   return value and value_of.known(value) or incident
 end
 
-local function each_key(store, prefix, after, visit)
-  repeat
-    local page = must(store:scan(M.INDEX, { prefix = prefix, after = after, limit = PAGE }))
-    for _, found in ipairs(page) do visit(found.key:match "[^/]*$") end
-    after = page[#page] and page[#page].key
-  until #page < PAGE
-end
-
 local function by_index(store, prefix, after)
   local list = {}
-  each_key(store, prefix, after, function(incident_id)
-    local value = store:get(M.SPACE, incident_id)
+  for found in pages.rows(store, M.INDEX, { prefix = prefix, after = after }) do
+    local value = store:get(M.SPACE, found.key:match "[^/]*$")
     if value then list[#list + 1] = value_of.known(value) end
-  end)
+  end
   return list
 end
 
@@ -160,6 +155,18 @@ function M.of_family(store, family, since_ms)
   return by_index(store, prefix, since_ms and prefix .. id.bound("i", since_ms))
 end
 
+--- Those of a whole class that are not closed, the oldest first. Does not wait. Raises `not_found` when there are none.
+---@param store weir.Store
+---@param name string a fingerprint or a family
+---@return weir.Incident[]
+function M.of_class(store, name)
+  local list = {}
+  for _, one in ipairs(M.since(store)) do
+    if (one.fingerprint == name or one.family == name) and one.state ~= "closed" then list[#list + 1] = one end
+  end
+  return #list > 0 and list or failure.raise("not_found", "there is no incident '%s'; `weir incidents` lists them", name)
+end
+
 --- When the latest of a family came, ms since 1970, the oldest first.
 ---@param store weir.Store
 ---@param family string
@@ -181,13 +188,38 @@ end
 ---@param since_ms integer|nil
 ---@return weir.Incident[]
 function M.since(store, since_ms)
-  local list, after = {}, since_ms and id.bound("i", since_ms) or nil
-  repeat
-    local page = must(store:scan(M.SPACE, { after = after, limit = PAGE }))
-    for _, found in ipairs(page) do list[#list + 1] = value_of.known(found.value) end
-    after = page[#page] and page[#page].key
-  until #page < PAGE
+  local list = {}
+  for found in pages.rows(store, M.SPACE, { after = since_ms and id.bound("i", since_ms) or nil }) do
+    list[#list + 1] = value_of.known(found.value)
+  end
   return list
+end
+
+local function place_of(query)
+  if query.run then return M.INDEX, ("run/%s/"):format(query.run) end
+  if query.is_open then return M.INDEX, "open/" end
+  return M.SPACE, ""
+end
+
+--- Those that fit, the newest first. Does not wait.
+---@param store weir.Store
+---@param query { run: string?, is_open: boolean?, since_ms: integer?, before: string?, limit: integer } is_open: that somebody has to
+---   look at; before: only those that sort before this id
+---@return weir.Incident[]
+function M.newest(store, query)
+  local found, space, prefix = {}, place_of(query)
+  local before = query.before and prefix .. query.before
+  local first = query.since_ms and prefix .. id.bound("i", query.since_ms)
+  repeat
+    local page = must(store:scan(space, { prefix = prefix, before = before, reverse = true, limit = PAGE }))
+    for _, one in ipairs(page) do
+      if #found == query.limit or first and one.key < first then return found end
+      local value = space == M.SPACE and one.value or store:get(M.SPACE, one.key:match "[^/]*$")
+      if value and (IS_OPEN[value.state] or not query.is_open) then found[#found + 1] = value_of.known(value) end
+    end
+    before = page[#page] and page[#page].key
+  until #page < PAGE
+  return found
 end
 
 --- The input that was set aside over an incident, or nil: {run, pipeline, step, input, at_ms}.

@@ -16,25 +16,46 @@ local M = {}
 
 local function who(about) return about and about.by or system.user_name() end
 
+-- Of two people who do something about an incident at the same moment one does it, so that nothing is tried again twice.
+local function alone(engine, incident_id, body)
+  local incident, _ <close> = incident_of.hold(engine.store, incident_id)
+  local first, second = body(incident)
+  return first, second
+end
+
 local function commit(store, operations, incident, about, action)
   operations[#operations + 1] = audit.operation { by = about and about.by, via = about and about.via, action = action, what = incident.id }
   incident_of.commit(store, operations)
 end
 
---- Says that nobody has to look at an incident any more. Waits for the disk. Raises `not_found`, `conflict` (it is closed, or
---- just being changed).
+--- Says that nobody has to look at an incident any more. Waits for the disk. Raises `not_found`, `conflict` (it is closed). This one
+--- and the others here raise `conflict`, too, while somebody else does something about the same incident.
 ---@param engine weir.Engine
 ---@param incident_id string
 ---@param about weir.IncidentAbout|nil
 ---@return weir.Incident
 function M.close(engine, incident_id, about)
-  local incident, _ <close> = incident_of.hold(engine.store, incident_id)
-  if incident.state == "closed" then failure.raise("conflict", "incident %s is closed already", incident_id) end
-  incident.state, incident.closed_by, incident.closed_ms, incident.note = "closed", who(about), clock.wall_ms(), about and about.note
-  local operations = {}
-  incident_of.update(operations, incident)
-  commit(engine.store, operations, incident, about, "incident-close")
-  return incident
+  return alone(engine, incident_id, function(incident)
+    if incident.state == "closed" then failure.raise("conflict", "incident %s is closed already", incident_id) end
+    incident.state, incident.closed_by, incident.closed_ms, incident.note = "closed", who(about), clock.wall_ms(), about and about.note
+    local operations = {}
+    incident_of.update(operations, incident)
+    commit(engine.store, operations, incident, about, "incident-close")
+    return incident
+  end)
+end
+
+--- Closes those that are not closed yet. Waits for the disk.
+---@param engine weir.Engine
+---@param list weir.Incident[]
+---@param about weir.IncidentAbout|nil
+---@return weir.Incident[] closed
+function M.close_all(engine, list, about)
+  local closed = {}
+  for _, one in ipairs(list) do
+    if incident_of.get(engine.store, one.id).state ~= "closed" then closed[#closed + 1] = M.close(engine, one.id, about) end
+  end
+  return closed
 end
 
 local function undo_in_process(engine, incident)
@@ -43,19 +64,11 @@ local function undo_in_process(engine, incident)
   end
 end
 
---- Takes back what a remedy changed for more than one run, and lets an input that was set aside go. What it did to a step of a run
---- ended with that step. Waits for the disk. Raises `not_found`, `conflict` (there is nothing that still holds; it
---- is just being changed).
----@param engine weir.Engine
----@param incident_id string
----@param about weir.IncidentAbout|nil
----@return weir.Incident
-function M.revert(engine, incident_id, about)
+local function revert(engine, incident, about)
   local store = engine.store
-  local incident, _ <close> = incident_of.hold(store, incident_id)
   local operation, committed = controls.revert(store, incident)
   if not operation then
-    failure.raise("conflict", "incident %s: nothing that its remedy changed holds any more%s", incident_id,
+    failure.raise("conflict", "incident %s: nothing that its remedy changed holds any more%s", incident.id,
       incident.remedy and (" (%s)"):format(incident.remedy.name) or "")
   end
   incident.remedy.reverted_at, incident.remedy.reverted_by = clock.wall_ms(), who(about)
@@ -65,6 +78,16 @@ function M.revert(engine, incident_id, about)
   committed()
   undo_in_process(engine, incident)
   return incident
+end
+
+--- Takes back what a remedy changed for more than one run, and lets an input that was set aside go. What it did to a step of a run
+--- ended with that step. Waits for the disk. Raises `not_found`, `conflict` (there is nothing that still holds).
+---@param engine weir.Engine
+---@param incident_id string
+---@param about weir.IncidentAbout|nil
+---@return weir.Incident
+function M.revert(engine, incident_id, about)
+  return alone(engine, incident_id, function(incident) return revert(engine, incident, about) end)
 end
 
 -- The event of which the old run was has become another run: it is no dead letter any more.
@@ -78,22 +101,10 @@ local function discard_letter(engine, incident)
   end
 end
 
---- Has what failed tried again: a new run that keeps what the old one had finished, without the step of the incident and what came
---- after it. Its journal stands in the store, in one transaction with what is noted here; `Engine:reopen` goes on with it. The event
---- that had started the old run is no dead letter any more. Waits.
---- Raises `not_found`, `conflict` (the run has not ended; it was tried again before, or just is), `invalid`.
----@param engine weir.Engine
----@param incident_id string
----@param about weir.IncidentAbout|nil
----@param latest boolean|nil with the definition and modules as they are now
----@return string run_id
----@return weir.Incident
-function M.replay(engine, incident_id, about, latest)
-  local store = engine.store
-  local incident, _ <close> = incident_of.hold(store, incident_id)
-  if not incident.run then failure.raise("conflict", "incident %s is of no run", incident_id) end
+local function replay(engine, incident, about, latest)
+  if not incident.run then failure.raise("conflict", "incident %s is of no run", incident.id) end
   if incident.replayed_as then
-    failure.raise("conflict", "incident %s was tried again as run %s", incident_id, incident.replayed_as)
+    failure.raise("conflict", "incident %s was tried again as run %s", incident.id, incident.replayed_as)
   end
   local made = require("weir.run.fork").retry(engine, incident.run, { from = incident.step, latest = latest })
   local run_id = made:make { by = who(about), more = function(new_id)
@@ -107,6 +118,20 @@ function M.replay(engine, incident_id, about, latest)
   end }
   discard_letter(engine, incident)
   return run_id, incident
+end
+
+--- Has what failed tried again: a new run that keeps what the old one had finished, without the step of the incident and what came
+--- after it. Its journal stands in the store, in one transaction with what is noted here; `Engine:reopen` goes on with it. The event
+--- that had started the old run is no dead letter any more. Waits.
+--- Raises `not_found`, `conflict` (the run has not ended; it was tried again before), `invalid`.
+---@param engine weir.Engine
+---@param incident_id string
+---@param about weir.IncidentAbout|nil
+---@param latest boolean|nil with the definition and modules as they are now
+---@return string run_id
+---@return weir.Incident
+function M.replay(engine, incident_id, about, latest)
+  return alone(engine, incident_id, function(incident) return replay(engine, incident, about, latest) end)
 end
 
 return M

@@ -1,13 +1,13 @@
 --- Which versions are on trial, and which runs have them: what every run that begins asks, so it is small. See `weir.healing.canary`.
 --- The space `canaries` is read once for each store, since one process owns it.
 
-local failure = require "weir.failure"
 local hash = require "weir.native.hash"
+local pages = require "weir.pages"
 local value_of = require "weir.value"
 
 local M = { SPACE = "canaries" }
 
-local PAGE, PARTS = 500, 10000
+local PARTS = 10000
 
 ---@class weir.Canary
 ---@field name string    full name
@@ -25,26 +25,11 @@ local PAGE, PARTS = 500, 10000
 
 local of_store = setmetatable({}, { __mode = "k" })
 
---- Visits every key of a space. Raises as the store refuses.
----@param store weir.Store
----@param space string
----@param options { prefix: string|nil }
----@param visit fun(found: { key: string, value: any })
-function M.pages(store, space, options, visit)
-  local after
-  repeat
-    local page, message, code = store:scan(space, { prefix = options.prefix, after = after, limit = PAGE })
-    if not page then failure.raise(code or "failed", "%s", message) end
-    for _, found in ipairs(page) do visit(found) end
-    after = page[#page] and page[#page].key
-  until #page < PAGE
-end
-
 local function all(store)
   local known = of_store[store]
   if known then return known end
   known = {}
-  M.pages(store, M.SPACE, {}, function(found) known[found.key] = value_of.known(found.value) end)
+  for found in pages.rows(store, M.SPACE, {}) do known[found.key] = value_of.known(found.value) end
   of_store[store] = known
   return known
 end

@@ -139,4 +139,15 @@ function M.detached(body)
   return table.unpack(results, 2, results.n)
 end
 
+--- Has a run that was opened go on by itself, whoever asked for it.
+---@param run weir.Run
+function M.go_on(run)
+  native.start({ name = run.id }, function()
+    local ok, err = pcall(run.execute, run)
+    if not ok and run.engine.service and run.engine.service.on_refused then
+      run.engine.service.on_refused(run.id, require("weir.failure").of(err))
+    end
+  end)
+end
+
 return M

@@ -14,8 +14,8 @@ local tokens_of = require "weir.http.tokens"
 
 local M = {}
 
-local PARTS = { "runs", "approvals", "decide", "schedules", "project", "goals", "skills", "candidates", "workspace", "events", "sources",
-  "host", "v1", "console" }
+local PARTS = { "runs", "approvals", "decide", "schedules", "project", "goals", "skills", "incidents", "candidates", "workspace", "events",
+  "sources", "host", "v1", "console" }
 
 --- All routes, in the order of their files.
 ---@return weir.Route[]

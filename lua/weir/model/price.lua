@@ -15,4 +15,14 @@ function M.usd(price, usage)
   return (fresh * price.input + cached * (price.cached or 0) + usage.output_tokens * price.output) / PER
 end
 
+--- What one call of a candidate will cost: by its price and the estimate of its tokens, else what its calls have cost.
+---@param candidate weir.ModelCandidate
+---@param metrics weir.ModelMetrics of it
+---@return number|nil usd
+function M.expected(candidate, metrics)
+  local price = candidate.price
+  local is_stated = price and price.input and price.output
+  return is_stated and M.usd(price, candidate.estimate) or metrics.usd_per_call
+end
+
 return M

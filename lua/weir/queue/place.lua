@@ -197,4 +197,31 @@ function M.unlock(store, operations, name, slot, id)
   return true
 end
 
+--- From leased to nowhere, at the end of the item's turn: another of its key may be handed out.
+---@return table[] operations the first one names the lease's version
+function M.end_turn(store, name, id, lease, version)
+  local operations = {}
+  M.end_lease(operations, name, id, lease, version)
+  M.unlock(store, operations, name, lease, id)
+  return operations
+end
+
+local function kept_error(err)
+  if err == nil then return nil end
+  local found = failure.of(err)
+  return { code = found.code, message = found.message }
+end
+
+--- From leased to the dead letters.
+---@param err any why
+---@return table[] operations as of `end_turn`
+function M.bury(store, name, id, lease, version, at_ms, err)
+  local operations, letter = M.end_turn(store, name, id, lease, version), M.kept(lease)
+  letter.at_ms, letter.error = at_ms, kept_error(err)
+  put(operations, spaces.dead, M.of(name, id), letter)
+  M.count(operations, name, -1)
+  M.count(operations, name .. "/dead", 1)
+  return operations
+end
+
 return M

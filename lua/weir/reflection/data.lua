@@ -5,10 +5,11 @@ local failure = require "weir.failure"
 local hash = require "weir.native.hash"
 local journal = require "weir.run.journal"
 local json = require "weir.native.json"
+local pages = require "weir.pages"
 
 local M = {}
 
-local PAGE, LOOKED_AT = 100, 400 -- runs, the newest first
+local LOOKED_AT = 400 -- runs, the newest first
 
 ---@class weir.reflection.Input
 ---@field hash string        of the input, 16 characters
@@ -45,19 +46,12 @@ end
 
 -- Finished runs of a pipeline that somebody started, the newest first.
 local function finished_runs(store, pipeline)
-  local before, left = nil, LOOKED_AT
-  local page, at = {}, 0
+  local each, left = pages.runs(store, { status = "finished", reverse = true }), LOOKED_AT
   return function()
     while left > 0 do
-      at = at + 1
-      if at > #page then
-        if before == false then return nil end
-        page, at = store:runs { status = "finished", reverse = true, before = before, limit = PAGE, damaged = true } or {}, 1
-        before = #page == PAGE and page[#page].id or false
-        if #page == 0 then return nil end
-      end
-      local found = page[at]
       left = left - 1
+      local found = each()
+      if not found then return nil end
       if found.row and found.row.pipeline == pipeline then return found.id end
     end
   end
@@ -75,6 +69,7 @@ function M.input_of(store, run_id)
 end
 
 --- Collects the inputs: those of the definition, that of the run that is reflected on, those of the newest runs; each once.
+--- Yields.
 ---@param store weir.Store
 ---@param pipeline string
 ---@param reflect table of the definition

@@ -9,6 +9,7 @@ local failure = require "weir.failure"
 local json = require "weir.native.json"
 local keeping = require "weir.run.keeping"
 local names = require "weir.registry.names"
+local pages = require "weir.pages"
 local registry_type = require "weir.registry"
 
 local M = {}
@@ -223,20 +224,15 @@ end
 ---@param store weir.Store
 ---@return table<string, boolean> by "SPACE/KEY"
 function M.pinned(store)
-  local pinned, after = {}, nil
-  repeat
-    local page, message, code = store:scan(SPACE, { after = after, limit = 500 })
-    if not page then failure.raise(code or "failed", "%s", message) end
-    for _, found in ipairs(page) do
-      local function add(version)
-        local space, key = key_of(found.key, version)
-        pinned[space .. "/" .. key] = true
-      end
-      add(found.value.version)
-      for _, one in ipairs(known(found.value.history) or {}) do add(one.version) end
+  local pinned = {}
+  for found in pages.rows(store, SPACE, {}) do
+    local function add(version)
+      local space, key = key_of(found.key, version)
+      pinned[space .. "/" .. key] = true
     end
-    after = page[#page] and page[#page].key
-  until #page < 500
+    add(found.value.version)
+    for _, one in ipairs(known(found.value.history) or {}) do add(one.version) end
+  end
   return pinned
 end
 

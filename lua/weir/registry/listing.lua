@@ -2,7 +2,7 @@
 
 local kinds = require "weir.registry.kinds"
 local names = require "weir.registry.names"
-local pages = require "weir.upkeep.pages"
+local pages = require "weir.pages"
 local pins = require "weir.upkeep.pins"
 local registry_type = require "weir.registry"
 local value_of = require "weir.value"

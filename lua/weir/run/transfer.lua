@@ -8,13 +8,13 @@ local failure = require "weir.failure"
 local json = require "weir.native.json"
 local keeping = require "weir.run.keeping"
 local load_definition = require "weir.definition.load"
+local pages = require "weir.pages"
 local question = require "weir.approval.question"
 local registry = require "weir.registry"
 local value_of = require "weir.value"
 
 local M = {}
 
-local PAGE = 200
 local STATUSES = { running = true, waiting = true, in_doubt = true, finished = true, failed = true, cancelled = true, quarantined = true }
 local HAS_ENDED = keeping.HAS_ENDED
 local RUN_ID = "^r_[0-9a-z]+$"
@@ -22,11 +22,6 @@ local RUN_ID = "^r_[0-9a-z]+$"
 local function known(value)
   if value == json.null then return nil end
   return value
-end
-
-local function must(result, message, code)
-  if result == nil then failure.raise(code or "failed", "%s", message) end
-  return result
 end
 
 -- Out ------------------------------------------------------------------------------------------------
@@ -65,20 +60,12 @@ local function put_pinned(out, store, head, entries)
   end
 end
 
-local function each_of(store, space, query, visit)
-  repeat
-    local page = must(store:scan(space, query))
-    for _, found in ipairs(page) do visit(found) end
-    query.after = page[#page] and page[#page].key
-  until #page < query.limit
-end
-
 local function put_questions(out, store, run_id)
   for _, space in ipairs { question.pending, question.decided } do
-    each_of(store, space, { limit = PAGE }, function(found)
+    for found in pages.rows(store, space, {}) do
       local asked = question.read(found.value.action)
       if asked and asked.run == run_id then out:put { "kv", space, found.key, found.value } end
-    end)
+    end
   end
 end
 
@@ -98,9 +85,9 @@ function M.export(store, run_id, write)
   out:put { "row", row }
   put_pinned(out, store, head, entries)
   put_questions(out, store, run_id)
-  each_of(store, "signals", { prefix = run_id .. "/", limit = PAGE }, function(found)
+  for found in pages.rows(store, "signals", { prefix = run_id .. "/" }) do
     out:put { "kv", "signals", found.key, found.value }
-  end)
+  end
   for _, entry in ipairs(entries) do out:put { "entry", entry } end
   local whole = out:close()
   return { run = run_id, entries = #entries, bytes = out.bytes, hash = whole }

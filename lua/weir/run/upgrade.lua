@@ -154,7 +154,7 @@ end
 local function outdated_runs(engine)
   local ids = {}
   for _, status in ipairs(UNFINISHED) do
-    for found in require("weir.upkeep.pages").runs(engine.store, { status = status }) do
+    for found in require("weir.pages").runs(engine.store, { status = status }) do
       if wants_restart(engine, found.row) and is_outdated(engine, found.id) then ids[#ids + 1] = found.id end
     end
   end

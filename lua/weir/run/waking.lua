@@ -10,6 +10,7 @@ local failure = require "weir.failure"
 local id = require "weir.id"
 local keeping = require "weir.run.keeping"
 local native = require "weir.native.scheduler"
+local pages = require "weir.pages"
 local parking = require "weir.run.parking"
 local task = require "weir.task"
 
@@ -17,6 +18,7 @@ local M = {}
 
 local HAS_ENDED = keeping.HAS_ENDED
 local PAGE = 256
+local AGAIN = 1 -- seconds after a failure
 local WAKING_MAX = 64 -- runs that due moments have woken and that are still at work
 
 local function must(result, message, code)
@@ -77,14 +79,9 @@ end
 ---@return string|nil key
 ---@return any value
 function M.next_signal(engine, run_id, name, taken)
-  local prefix, after = ("%s/%s/"):format(run_id, name), nil
-  repeat
-    local page = must(engine.store:scan("signals", { prefix = prefix, after = after, limit = PAGE }))
-    for _, entry in ipairs(page) do
-      if not taken[entry.key] then return entry.key, entry.value.value end
-    end
-    after = page[#page] and page[#page].key
-  until #page < PAGE
+  for entry in pages.rows(engine.store, "signals", { prefix = ("%s/%s/"):format(run_id, name) }) do
+    if not taken[entry.key] then return entry.key, entry.value.value end
+  end
 end
 
 -- Pausing -------------------------------------------------------------------------------------------
@@ -232,19 +229,30 @@ local function revive(self, run_id)
   end)
 end
 
+local function look(self)
+  self.is_nudged = false
+  local woke, looked_ms = false, clock.wall_ms()
+  for _, run_id in ipairs(M.due(self.engine)) do
+    if self.working >= WAKING_MAX or self.engine.is_stopping then break end
+    if not self.engine.live[run_id] and not self.under_way[run_id] and not self.refused[run_id] then
+      woke = true
+      revive(self, run_id)
+    end
+  end
+  if not woke then rest(self, looked_ms) else native.yield() end
+end
+
+-- What the store cannot read now it may read later; runs wait for it.
 local function serve(scope, self)
   self.scope = scope
   while true do
-    self.is_nudged = false
-    local woke, looked_ms = false, clock.wall_ms()
-    for _, run_id in ipairs(M.due(self.engine)) do
-      if self.working >= WAKING_MAX or self.engine.is_stopping then break end
-      if not self.engine.live[run_id] and not self.under_way[run_id] and not self.refused[run_id] then
-        woke = true
-        revive(self, run_id)
-      end
+    local ok, err = pcall(look, self)
+    if not ok then
+      native.recover()
+      native.check()
+      if self.on_failed then self.on_failed(failure.of(err)) end
+      clock.sleep(AGAIN)
     end
-    if not woke then rest(self, looked_ms) else native.yield() end
   end
 end
 
@@ -253,10 +261,11 @@ end
 ---@param engine weir.Engine
 ---@param go_on fun(engine: weir.Engine, run_id: string) goes on with a run. Waits; may raise
 ---@param on_refused fun(run_id: string, err: table)|nil told of a run that could not be gone on with
+---@param on_failed fun(err: table)|nil told when the store could not be looked at, which is tried again
 ---@return weir.Service
-function M.serve(engine, go_on, on_refused)
-  local self = setmetatable({ engine = engine, go_on = go_on, on_refused = on_refused, working = 0, under_way = {}, refused = {} },
-    Service)
+function M.serve(engine, go_on, on_refused, on_failed)
+  local self = setmetatable({ engine = engine, go_on = go_on, on_refused = on_refused, on_failed = on_failed, working = 0,
+    under_way = {}, refused = {} }, Service)
   engine.service = self
   self.task = native.spawn_root(function() task.within({}, serve, self) end)
   return self

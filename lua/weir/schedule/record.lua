@@ -4,6 +4,7 @@
 --- Spaces: `schedules` by id; `schedule_history`: ID/SEQ, SEQ in 12 digits. Of a schedule the latest rows are kept.
 
 local failure = require "weir.failure"
+local pages = require "weir.pages"
 local value_of = require "weir.value"
 
 local M = {}
@@ -32,13 +33,8 @@ end
 ---@param store weir.Store
 ---@return table<string, weir.ScheduleState>
 function M.all(store)
-  local states, after = {}, nil
-  repeat
-    local page, message, code = store:scan(STATES, { after = after, limit = 256 })
-    if not page then refuse(message, code) end
-    for _, entry in ipairs(page) do states[entry.key] = entry.value end
-    after = page[#page] and page[#page].key
-  until #page < 256
+  local states = {}
+  for entry in pages.rows(store, STATES, {}) do states[entry.key] = entry.value end
   return states
 end
 

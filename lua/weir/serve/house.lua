@@ -72,7 +72,7 @@ local function open_outbox(self)
     if send then return send(event, attempt) end
     host.feed:publish("event", { event = event, attempt = attempt })
     return true
-  end)
+  end, { on_failed = function(err) host.log:error("events could not be handed over", { error = err.message, code = err.code }) end })
 end
 
 -- What is over --------------------------------------------------------------------------------------
@@ -142,10 +142,7 @@ end
 
 --- Ends it. Waits.
 function House:close()
-  if self.outbox then
-    local err = self.outbox:close()
-    if err then self.host.log:error("events were not handed over", { error = err.message, code = err.code }) end
-  end
+  if self.outbox then self.outbox:close() end
   self.task:cancel "the host stops"
   self.task:join()
 end

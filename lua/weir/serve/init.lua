@@ -25,6 +25,7 @@ local M = {}
 
 local REVIVED_PER_SECOND, REVIVED_BURST = 2000, 256 -- parked runs whose time has come
 local ANY_PORT = "127.0.0.1:0"
+local AGAIN = 1 -- seconds after which it is tried again to watch files
 local GRACE = 3 -- seconds that runs have to reach a checkpoint when the host stops
 
 ---@class weir.Host
@@ -129,7 +130,7 @@ local function go_on_with_runs(self)
   self.service = waking.serve(self.engine, function(engine, run_id)
     tokens:take()
     if not engine.is_stopping then recovery.go_on(engine, run_id) end
-  end, refused(self))
+  end, refused(self), function(err) self.log:error("waiting runs could not be looked at", { code = err.code, error = err.message }) end)
   local on_refused = refused(self)
   self.recovery = native.spawn_root(function()
     recovery.all(self.engine, { due = false, on_left = function(run_id, _, err)
@@ -186,11 +187,21 @@ local function open_line(self, options)
   if path and options.open_line then self.line = options.open_line(self, path) end
 end
 
+local function keep_watching(self)
+  local watch = require "weir.registry.watch"
+  while true do
+    local _, err = pcall(watch.run, self.project.registry)
+    native.recover()
+    native.check()
+    err = failure.of(err)
+    self.log:error("files cannot be watched: what is changed now is not loaded by itself", { code = err.code, error = err.message })
+    clock.sleep(AGAIN)
+  end
+end
+
 -- Changed files are loaded as they are saved.
 local function open_watch(self, options)
-  if not options.watch then return end
-  local watch = require "weir.registry.watch"
-  self.watch_of_files = native.spawn_root(function() watch.run(self.project.registry) end)
+  if options.watch then self.watch_of_files = native.spawn_root(keep_watching, self) end
 end
 
 -- What was chosen to serve in another life serves again; what is reloaded, by whomever, is told.

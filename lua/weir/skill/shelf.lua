@@ -16,6 +16,7 @@ local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 local manifest_of = require "weir.skill.manifest"
+local pages = require "weir.pages"
 
 local M = {}
 
@@ -122,13 +123,7 @@ function M.serving(store, name)
 end
 
 local function each(store, prefix, visit)
-  local after
-  repeat
-    local page, message, code = store:scan(SPACE, { prefix = prefix, after = after, limit = 200 })
-    if not page then failure.raise(code or "failed", "%s", message) end
-    for _, found in ipairs(page) do visit(found.key:sub(#prefix + 1), found.value) end
-    after = page[#page] and page[#page].key
-  until #page < 200
+  for found in pages.rows(store, SPACE, { prefix = prefix }) do visit(found.key:sub(#prefix + 1), found.value) end
 end
 
 --- The names of all skills that are registered. Does not wait.

@@ -1,6 +1,6 @@
 --- Text that comes in pieces, cut anywhere, given on in whole words or sentences. It can go back to where it stood after any
---- of its pieces, since whoever says the text may take some back. What is held is the unit that has not ended. Pure; never
---- yields.
+--- of its pieces, since whoever says the text may take some back. What is held is the unit that has not ended. Pure but
+--- for `read`; nothing else yields.
 
 local M = {}
 
@@ -42,6 +42,22 @@ end
 ---@return string
 function Pieces:rest()
   return self.held[self.count]
+end
+
+--- Reads the stream of a step in whole units, to its end; when what was read is taken back it goes on from what holds. Waits
+--- for what comes, and as `visit` does.
+---@param ctx weir.Context
+---@param unit "words"|"sentences"
+---@param visit fun(whole: string) never empty
+---@return integer count pieces that came
+function M.read(ctx, unit, visit)
+  local text = M.new(unit)
+  local function give(whole)
+    if whole ~= "" then visit(whole) end
+  end
+  for piece in ctx:items { rewind = function(valid) text:back(valid) end } do give(text:add(piece)) end
+  give(text:rest())
+  return text.count
 end
 
 return M

@@ -5,6 +5,7 @@ local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local hash = require "weir.native.hash"
 local native = require "weir.native.scheduler"
+local pages = require "weir.pages"
 local task = require "weir.task"
 
 local M = {}
@@ -59,18 +60,9 @@ end
 ---@param prefix string|nil
 ---@return fun(): string?, any
 function Marks:each(prefix)
-  local whole = self.prefix .. (prefix or "")
-  local rows, at, after = {}, 0, nil
-  local is_last = false
+  local next_row = pages.rows(self.store, M.MARKS, { prefix = self.prefix .. (prefix or "") })
   return function()
-    at = at + 1
-    if not rows[at] and not is_last then
-      local page, message, code = self.store:scan(M.MARKS, { prefix = whole, after = after, limit = PAGE })
-      if not page then failure.raise(code or "failed", "%s", message) end
-      rows, at, is_last = page, 1, #page < PAGE
-      after = page[#page] and page[#page].key
-    end
-    local row = rows[at]
+    local row = next_row()
     if row then return row.key:sub(#self.prefix + 1), row.value end
   end
 end

@@ -20,6 +20,7 @@ local value_of = require "weir.value"
 local M = {}
 
 local LEASE, EXTEND = 60, 20 -- seconds
+local AGAIN = 1 -- seconds after a failure
 local ATTEMPTS = 5
 local PATIENCE = 3600
 local LOOK = 1 -- seconds after which it is seen that a supervisor's remedy does not hold any more
@@ -350,7 +351,7 @@ local function await_turn(self)
   end
 end
 
-local function serve(_, self)
+local function serve(self)
   self.queue:take_back()
   while true do
     await_turn(self)
@@ -362,8 +363,16 @@ local function serve(_, self)
       task.start({ name = "event " .. item.id }, work, self, item)
     elseif code ~= "empty" then
       self.host.log:error("events cannot be handed out", { pipeline = self.pipeline, error = message, code = code })
-      clock.sleep(1)
+      clock.sleep(AGAIN)
     end
+  end
+end
+
+--- Gives whoever carries an item more time. Waits; items come and go meanwhile.
+function Line:extend_leases()
+  for _, id in ipairs(value_of.names(self.carried)) do
+    local item = self.carried[id]
+    if item then self.queue:extend(item) end
   end
 end
 
@@ -371,21 +380,29 @@ end
 local function keep_leases(self)
   while true do
     clock.sleep(EXTEND)
-    for _, id in ipairs(value_of.names(self.carried)) do -- items come and go while it waits for the disk
-      local item = self.carried[id]
-      if item then self.queue:extend(item) end
-    end
+    self:extend_leases()
+  end
+end
+
+local function serve_once(_, self)
+  task.spawn(keep_leases, self)
+  serve(self)
+end
+
+-- Whatever goes wrong, what waits is handed out: what was at work is given back and handed out again.
+local function keep_serving(self)
+  while true do
+    local _, err = task.within({}, serve_once, self)
+    native.check()
+    native.recover()
+    self.host.log:error("events cannot be handed out", { pipeline = self.pipeline, error = failure.of(err).message })
+    clock.sleep(AGAIN)
   end
 end
 
 --- Has the line serve, until it is closed. Does not wait.
 function Line:start()
-  self.task = native.spawn_root(function()
-    task.within({}, function(scope)
-      task.spawn(keep_leases, self)
-      serve(scope, self)
-    end)
-  end)
+  self.task = native.spawn_root(keep_serving, self)
 end
 
 --- Ends it: what is at work is handed out again by whoever serves next. Waits.

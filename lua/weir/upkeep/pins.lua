@@ -4,7 +4,7 @@
 local active = require "weir.registry.active"
 local failure = require "weir.failure"
 local keeping = require "weir.run.keeping"
-local pages = require "weir.upkeep.pages"
+local pages = require "weir.pages"
 
 local M = {}
 

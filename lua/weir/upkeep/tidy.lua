@@ -3,7 +3,7 @@
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local memo = require "weir.run.map.memo"
-local pages = require "weir.upkeep.pages"
+local pages = require "weir.pages"
 local workspace = require "weir.workspace"
 
 local M = {}

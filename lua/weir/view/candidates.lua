@@ -1,7 +1,8 @@
 --- Candidates as programs and people see them: what was proposed, how it did, what became of it.
 
-local candidates = require "weir.reflection.candidate"
+local candidates = require "weir.candidate"
 local json = require "weir.native.json"
+local patches = require "weir.planning.patch"
 local planned = require "weir.planning.show"
 local shape = require "weir.view.shape"
 local value_of = require "weir.value"
@@ -20,7 +21,7 @@ local function scores(of)
 end
 
 --- A candidate as programs read it.
----@param record weir.reflection.Candidate
+---@param record weir.Candidate
 ---@return table
 function M.shape(record)
   return { id = record.id, pipeline = record.pipeline, state = record.state, round = record.round, cycle = record.cycle,
@@ -31,10 +32,42 @@ function M.shape(record)
     at = shape.time(record.at_ms), ended_at = shape.time(record.ended_ms) }
 end
 
+-- What was refused may have been no patch at all.
+local function is_patch(patch)
+  if type(patch) ~= "table" or not json.is_list(patch) then return false end
+  for _, one in ipairs(patch) do
+    if type(one) ~= "table" or type(one.path) ~= "string" then return false end
+  end
+  return true
+end
+
+--- What a candidate changes, a line each.
+---@param record weir.Candidate
+---@return string[]
+function M.changes(record)
+  local diff, patch = or_null(record.diff), or_null(record.patch)
+  if diff ~= json.null then return json.list(diff) end
+  if patch == json.null then return json.list {} end
+  return is_patch(patch) and planned.changes(nil, patch) or json.list { "? " .. (json.encode(patch) or "") }
+end
+
+--- A candidate with `before` and `after`, the normal forms of the definition that it is made of and of what it makes of that (null:
+--- the store does not keep it, or the patch does not apply, or it changes a module), and `changes`, a line each.
+---@param store weir.Store
+---@param record weir.Candidate
+---@return table
+function M.whole(store, record)
+  local whole, kept = M.shape(record), store:get("definitions", record.parent)
+  local before = kept and is_patch(whole.patch) and kept.normal or nil
+  whole.before, whole.after = or_null(before), or_null(before and patches.apply(before, whole.patch))
+  whole.changes = M.changes(record)
+  return whole
+end
+
 --- What was proposed after a run, or by a run that reflects; the oldest first.
 ---@param store weir.Store
 ---@param record weir.view.Record of the run
----@return weir.reflection.Candidate[]
+---@return weir.Candidate[]
 function M.of_run(store, record)
   local found = {}
   if not record.normal or not (record.normal.reflect or record.pipeline:find "%-reflection$") then return found end
@@ -58,15 +91,6 @@ function M.counts(store)
     by_key[key].count = by_key[key].count + 1
   end
   return rows
-end
-
---- What a candidate changes, a line each.
----@param record weir.reflection.Candidate
----@return string[]
-function M.changes(record)
-  if record.diff and record.diff ~= json.null then return record.diff end
-  if not record.patch or record.patch == json.null then return {} end
-  return planned.changes(nil, record.patch)
 end
 
 return M

@@ -1,10 +1,13 @@
 --- An incident as programs read it.
 
 local clock = require "weir.port.clock"
+local controls = require "weir.healing.controls"
+local incident_of = require "weir.healing.incident"
 local or_null = require("weir.value").or_null
 
 local M = {}
 
+local WEEK_MS = 7 * 86400 * 1000
 local TEXTS = { "pipeline", "version", "run", "step", "agent", "agent_version", "attempt", "by", "reason", "outcome", "caused_by", "note",
   "replayed_as", "closed_by" }
 
@@ -25,6 +28,26 @@ function M.shape(incident)
     ended_at = or_null(time(incident.ended_ms)), closed_at = or_null(time(incident.closed_ms)) }
   for _, name in ipairs(TEXTS) do shape[name] = or_null(incident[name]) end
   return shape
+end
+
+local function held(store, incident, now_ms)
+  local control = controls.of(store, incident)
+  if not control or (control.until_ms and control.until_ms <= now_ms) then return nil end
+  return { ["until"] = or_null(time(control.until_ms)) }
+end
+
+--- One incident with what else is known of it: `seen`, how many of its family came within a week; `set_aside`, {input} when an input
+--- was; `holds`, {until} while its remedy changes something beyond its run, which `revert` takes back.
+---@param store weir.Store
+---@param incident weir.Incident
+---@return table
+function M.whole(store, incident)
+  local whole, now_ms = M.shape(incident), clock.wall_ms()
+  local aside = incident_of.quarantined(store, incident.id)
+  whole.seen = #incident_of.of_family(store, incident.family, now_ms - WEEK_MS)
+  whole.set_aside = or_null(aside and { input = or_null(aside.input) })
+  whole.holds = or_null(held(store, incident, now_ms))
+  return whole
 end
 
 --- What would have been done about it.

@@ -60,7 +60,7 @@ end
 ---@field steps weir.view.Step[] in the order in which they began
 ---@field normal table|nil the normal form of its definition
 ---@field plans weir.view.Plan[] that its steps have made
----@field candidates weir.reflection.Candidate[]|nil what was proposed after it; filled in by who shows it
+---@field candidates weir.Candidate[]|nil what was proposed after it; filled in by who shows it
 
 ---@class weir.view.Plan
 ---@field step string      key of the step that planned

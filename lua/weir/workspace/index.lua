@@ -8,6 +8,7 @@
 --- how long a document counts is measured against those.
 
 local names = require "weir.workspace.names"
+local pages = require "weir.pages"
 local record = require "weir.workspace.record"
 local tokens = require "weir.text.tokens"
 local values = require "weir.value"
@@ -139,7 +140,7 @@ end
 ---@return fun(): string|nil, integer, integer, integer name, class, from version, until version (0: still)
 function M.postings(store, scope, term)
   local prefix = names.posting_key(scope, term)
-  local rows = record.each(store, spaces.postings, { prefix = prefix })
+  local rows = pages.rows(store, spaces.postings, { prefix = prefix, limit = 1000 })
   return function()
     local row = rows()
     if not row then return nil end

@@ -5,6 +5,7 @@
 local changes = require "weir.workspace.changes"
 local edits = require "weir.workspace.edits"
 local names = require "weir.workspace.names"
+local pages = require "weir.pages"
 local plan = require "weir.workspace.plan"
 local record = require "weir.workspace.record"
 
@@ -51,7 +52,7 @@ end
 ---@param scope string|nil
 ---@return fun(): string|nil key
 function Overlay:keys(scope)
-  local rows = record.each(self.store, SPACE, { prefix = self.prefix .. (scope and scope .. "\0" or "") })
+  local rows = pages.rows(self.store, SPACE, { prefix = self.prefix .. (scope and scope .. "\0" or "") })
   return function()
     local row = rows()
     return row and row.key:sub(#self.prefix + 1)
@@ -111,7 +112,7 @@ end
 ---@return table[] operations
 function Overlay:adopt()
   local operations, items, removals = {}, {}, {}
-  for row in record.each(self.store, SPACE, { prefix = self.prefix }) do
+  for row in pages.rows(self.store, SPACE, { prefix = self.prefix }) do
     local entry = loaded(self.store, row.value)
     local scope, name = names.parse_key(row.key:sub(#self.prefix + 1))
     items[#items + 1] = { scope = scope, name = name, edits = entry.edits, expected = expected_of(entry) }

@@ -5,7 +5,7 @@ local failure = require "weir.failure"
 local index = require "weir.workspace.index"
 local names = require "weir.workspace.names"
 local native = require "weir.native.scheduler"
-local pages = require "weir.upkeep.pages"
+local pages = require "weir.pages"
 local record = require "weir.workspace.record"
 local value_of = require "weir.value"
 

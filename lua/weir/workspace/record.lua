@@ -27,30 +27,6 @@ local function get(store, space, key)
 end
 M.get = get
 
---- Everything under a prefix, page by page.
----@param store weir.Store
----@param space string
----@param query { prefix: string?, after: string?, before: string?, reverse: boolean?, limit: integer? } limit: of a page
----@return fun(): { key: string, value: any, version: integer }|nil
-function M.each(store, space, query)
-  local size = query.limit or 1000
-  local page, at, after, before = {}, 0, query.after, query.before
-  return function()
-    at = at + 1
-    if at > #page and page then
-      if at > 1 and #page < size then return nil end
-      local message, code
-      page, message, code = store:scan(space, { prefix = query.prefix, after = after, before = before, reverse = query.reverse,
-        limit = size })
-      if not page then raise(message, code) end
-      at = 1
-      local last = page[#page]
-      if last and query.reverse then before = last.key elseif last then after = last.key end
-    end
-    return page[at]
-  end
-end
-
 --- The number of the last commit. Does not wait.
 ---@param store weir.Store
 ---@return integer lsn

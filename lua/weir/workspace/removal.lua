@@ -4,6 +4,7 @@
 
 local changes = require "weir.workspace.changes"
 local names = require "weir.workspace.names"
+local pages = require "weir.pages"
 local record = require "weir.workspace.record"
 
 local M = {}
@@ -14,7 +15,7 @@ local BY_SCOPE = { spaces.versions, spaces.terms, spaces.postings, spaces.closed
 
 -- A batch ends between two rows, so that what `also` adds goes with its row.
 local function add_all(store, list, space, prefix, also)
-  for row in record.each(store, space, { prefix = prefix, limit = 100 }) do
+  for row in pages.rows(store, space, { prefix = prefix, limit = 100 }) do
     if #list.operations >= BATCH then list:flush() end
     list:add { op = "delete", space = space, key = row.key }
     if also then also(row) end

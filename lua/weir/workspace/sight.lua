@@ -8,6 +8,7 @@ local clock = require "weir.port.clock"
 local edits = require "weir.workspace.edits"
 local index = require "weir.workspace.index"
 local names = require "weir.workspace.names"
+local pages = require "weir.pages"
 local record = require "weir.workspace.record"
 
 local M = {}
@@ -113,7 +114,7 @@ end
 -- Every document of a scope that may be there, in the order of the names: name, head and its LSN.
 local function each_name(self, scope, prefix, after)
   local own, is_local = local_names(self, scope, prefix, after)
-  local heads = record.each(self.store, spaces.heads, { prefix = names.key(scope, prefix),
+  local heads = pages.rows(self.store, spaces.heads, { prefix = names.key(scope, prefix),
     after = after ~= "" and names.key(scope, after) or nil, limit = 200 })
   local function next_head()
     for row in heads do
@@ -239,7 +240,7 @@ end
 ---@param first integer LSN
 ---@param second integer LSN
 function M.add_differences(self, list, scope, first, second)
-  for row in record.each(self.store, spaces.heads, { prefix = scope .. "\0", limit = 200 }) do
+  for row in pages.rows(self.store, spaces.heads, { prefix = scope .. "\0", limit = 200 }) do
     if row.version > math.min(first, second) then
       local before, after = number_at(self, row.key, row, first), number_at(self, row.key, row, second)
       if before ~= after then

@@ -6,6 +6,7 @@ local failure = require "weir.failure"
 local index = require "weir.workspace.index"
 local native = require "weir.native.scheduler"
 local names = require "weir.workspace.names"
+local pages = require "weir.pages"
 local plan = require "weir.workspace.plan"
 local record = require "weir.workspace.record"
 local values = require "weir.value"
@@ -62,7 +63,7 @@ end
 -- The numbers of a document's versions, oldest first, each with its LSN.
 local function versions_of(store, key)
   local list = {}
-  for row in record.each(store, spaces.versions, { prefix = key .. "\0", limit = 100 }) do
+  for row in pages.rows(store, spaces.versions, { prefix = key .. "\0", limit = 100 }) do
     local _, n = names.parse_version_key(row.key)
     list[#list + 1] = { n = n, lsn = row.version }
   end
@@ -99,7 +100,7 @@ function M.trim(store, lowest_lsn, keep)
   if math.type(lowest_lsn) ~= "integer" then error("lowest_lsn: an integer expected", 2) end
   if keep ~= nil and (math.type(keep) ~= "integer" or keep < 1) then error("keep: an integer from 1 expected", 2) end
   local batch, seen = new_batch(store), 0
-  for row in record.each(store, spaces.heads, { limit = 100 }) do
+  for row in pages.rows(store, spaces.heads, { limit = 100 }) do
     seen = seen + 1
     if seen % 100 == 0 then native.yield() end
     if row.value.dead and row.version <= lowest_lsn then

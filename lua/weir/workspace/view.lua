@@ -6,6 +6,7 @@ local clock = require "weir.port.clock"
 local edits = require "weir.workspace.edits"
 local failure = require "weir.failure"
 local names = require "weir.workspace.names"
+local pages = require "weir.pages"
 local plan = require "weir.workspace.plan"
 local record = require "weir.workspace.record"
 local sight = require "weir.workspace.sight"
@@ -100,7 +101,7 @@ function View:history(name, options)
   local last = sight.last_number(self, key)
   local limit = check_limit(options.limit)
   local before = math.min(options.before or math.maxinteger, (last or 0) + 1)
-  local rows = record.each(self.store, spaces.versions, { prefix = key .. "\0", before = names.version_key(key, before), reverse = true,
+  local rows = pages.rows(self.store, spaces.versions, { prefix = key .. "\0", before = names.version_key(key, before), reverse = true,
     limit = math.min(limit, 100) })
   for row in rows do
     local _, n = names.parse_version_key(row.key)

@@ -178,12 +178,31 @@ describe("an outbox", function()
       return nil, "no", "denied"
     end, { attempts = 4, backoff = 10 })
     clock.sleep(200)
-    assert.is_nil(service:close())
+    service:close()
     assert.equal(4, #at)
     for index, seconds in ipairs { 10, 20, 40 } do assert.is_true(math.abs(at[index + 1] - at[index] - seconds) <= seconds * 0.11) end
     assert.same({ sent = 1, refused = 4, dead = 1 }, service.counts)
     local letter = outbox.queue(store):dead_letters()[1]
     assert.same({ "r_1/s/1", "denied" }, { letter.value.id, letter.error.code })
+  end)
+
+  it("goes on when the store has refused for a while", function()
+    local place = require "weir.queue.place"
+    local of, refusals, failed = place.read, 8, 0
+    put("r_1", 1)
+    place.read = function(...) -- luacheck: ignore 122
+      if refusals > 0 then
+        refusals = refusals - 1
+        error({ code = "unavailable", message = "the disk does not answer" })
+      end
+      return of(...)
+    end
+    local service = outbox.serve(store, function() return true end, { on_failed = function() failed = failed + 1 end })
+    clock.sleep(10)
+    service:close()
+    place.read = of -- luacheck: ignore 122
+    assert.equal(1, service.counts.sent)
+    assert.equal(8, failed)
   end)
 
   it("serves what comes while it is open, and gives back what a sink has not confirmed when it is closed", function()

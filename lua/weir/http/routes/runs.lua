@@ -9,7 +9,6 @@ local history = require "weir.run.history"
 local json = require "weir.native.json"
 local lookup = require "weir.http.lookup"
 local migrate = require "weir.run.migrate"
-local native = require "weir.native.scheduler"
 local problem = require "weir.http.problem"
 local record_of = require "weir.view.record"
 local recovery = require "weir.run.recovery"
@@ -166,23 +165,13 @@ local function pause(call)
   return 200, lookup.line(host, id)
 end
 
--- A run that was opened goes on by itself, whoever asked for it.
-local function go_on(run)
-  native.start({ name = run.id }, function()
-    local ok, err = pcall(run.execute, run)
-    if not ok and run.engine.service and run.engine.service.on_refused then
-      run.engine.service.on_refused(run.id, failure.of(err))
-    end
-  end)
-end
-
 local function resume(call)
   local host, id = call.host, call.params.id
   local row = lookup.row(host, id)
   local live = host.engine.live[id]
   if live and shape.only_waits(live) then return 202, lookup.line(host, id), location(id) end -- it goes on by itself
   door.detached(function()
-    go_on(recovery.open(host.engine, id, { anyway = row.status == "quarantined" }))
+    door.go_on(recovery.open(host.engine, id, { anyway = row.status == "quarantined" }))
   end)
   return 202, lookup.line(host, id), location(id)
 end
@@ -196,7 +185,7 @@ local function make(call, made)
   local engine = call.host.engine
   local id = door.detached(function()
     local new = made:make { by = call.who.name }
-    go_on(engine:reopen(new))
+    door.go_on(engine:reopen(new))
     return new
   end)
   return 202, lookup.line(call.host, id), location(id)
@@ -231,7 +220,7 @@ local function migrate_run(call)
   local host, body, id = call.host, call.body, call.params.id
   lookup.row(host, id)
   local options = { dry_run = body.dry_run, by = call.who.name, via = "http",
-    go_on = function(run_id) go_on(recovery.open(host.engine, run_id)) end }
+    go_on = function(run_id) door.go_on(recovery.open(host.engine, run_id)) end }
   local ok, done = pcall(door.detached, function() return migrate.run(host.engine, id, body.to, options) end)
   if not ok then
     local found = type(done) == "table" and rawget(done, "divergence")

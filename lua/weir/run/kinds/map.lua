@@ -253,10 +253,11 @@ local function report(self, is_last)
     concurrency = self.pace.target }
 end
 
--- Writes what came of items a moment ago, as long as the map is at work.
+-- Writes what came of items a moment ago, as long as the map is at work. Ranges come and go meanwhile.
 local function keep_parts(self)
-  for _, range in pairs(self.open) do
-    if range.left > 0 then self.items:keep_part(range) end
+  for number = self.first, self.opened do
+    local range = self.open[number]
+    if range and range.left > 0 then self.items:keep_part(range) end
   end
 end
 

@@ -1,4 +1,7 @@
 -- weir reflect and weir candidates; what follows a run from the command line.
+local engine = require "weir.run.engine"
+local project = require "weir.project"
+local store_port = require "weir.port.store"
 local support = dofile "spec/lua/weir/cli/support.lua"
 
 -- The longer the text the better, up to a limit that only an approval of a person may change.
@@ -103,6 +106,20 @@ describe("weir reflect", function()
     assert.equal(3, result.status, result.stderr) -- the next one is asked
     local list = lines("candidates", "--json")
     assert.equal("kept", list[#list].state)
+  end)
+
+  it("says that no run has finished also where many of others have", function()
+    local here = project.open(folder)
+    local store <close> = assert(store_port.open(folder .. "/.weir"))
+    local host = engine.new(here, store)
+    local runs = {}
+    for index = 1, 210 do runs[index] = host:start(here:pipeline "plain", {}) end
+    for _, one in ipairs(runs) do assert.equal("finished", one:wait().status) end
+    host:close()
+    store:close()
+    local result = run("reflect", "wordy")
+    assert.equal(6, result.status)
+    assert.matches("no run of 'wordy' has finished yet", result.stderr, 1, true)
   end)
 
   it("refuses a pipeline that does not reflect, a run that has not finished, a pipeline without runs", function()

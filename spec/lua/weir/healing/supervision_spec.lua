@@ -455,6 +455,20 @@ describe("remedies beyond the run", function()
     world:close()
   end)
 
+  it("stay taken back when the step they were for heals afterwards", function()
+    local world
+    world = world_of(function(ctx)
+      if ctx.attempt == 1 then error "too many" end
+      operations.revert(world.engine, all(world)[1].id, { by = "ada" })
+      return "done"
+    end)
+    local run = world:begin(supervised { rule("concurrency", { limit = 1 }) })
+    assert.equal("finished", world:settle(run.id).status)
+    local one = all(world)[1]
+    assert.same({ "healed", "ada", true }, { one.outcome, one.remedy.reverted_by, one.remedy.reverted_at ~= nil })
+    world:close()
+  end)
+
   it("keep calls from a model, so that the next candidate is asked", function()
     local asked = {}
     local function model(name)

@@ -350,7 +350,13 @@ return weir.pipeline "streams" { weir.group "g" { weir.step "talk" { agent = "ta
       assert.is_true(#ask("GET", "/api/runs/" .. id).value.candidates > 0)
       local one = ask("GET", "/api/candidates?pipeline=wordy").value.items[1]
       assert.same({ "kept", "rule" }, { one.state, one.by })
-      assert.same(one, ask("GET", "/api/candidates/" .. one.id).value)
+      local whole = ask("GET", "/api/candidates/" .. one.id).value
+      for name, value in pairs(one) do assert.same(value, whole[name]) end
+      assert.same({ 4, 9 }, { whole.before.groups[1].steps[1].options.words, whole.after.groups[1].steps[1].options.words })
+      assert.match("/options/words", whole.changes[1], 1, true)
+      local page = ask("GET", "/api/candidates?limit=1").value
+      assert.same({ 1, page.items[1].id }, { #page.items, page.next })
+      assert.equal(422, ask("GET", "/api/candidates?cursor=wordy/").status)
       assert.equal(404, ask("GET", "/api/candidates/c_0").status)
       assert.equal(404, ask("GET", "/api/candidates/nothing").status)
       assert.is_true(wire.eventually(function()

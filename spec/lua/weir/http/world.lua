@@ -2,6 +2,7 @@
 
 local engine_of = require "weir.run.engine"
 local failure = require "weir.failure"
+local folder_of = dofile "spec/folder.lua"
 local http = require "weir.http"
 local json = require "weir.native.json"
 local project_of = require "weir.project"
@@ -85,12 +86,6 @@ end
 local World = {}
 World.__index = World
 
-local function write(path, text)
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
-end
-
 local PIPELINES = {
   hello = [[
 local weir = require "weir"
@@ -125,7 +120,7 @@ function M.new(options)
   local self = setmetatable({ folder = folder, logged = {} }, World)
   uv.fs_mkdir(folder .. "/pipelines", 448)
   uv.fs_mkdir(folder .. "/modules", 448)
-  for name, text in pairs(PIPELINES) do write(("%s/pipelines/%s.lua"):format(folder, name), text) end
+  for name, text in pairs(PIPELINES) do folder_of.write(("%s/pipelines/%s.lua"):format(folder, name), text) end
   local here = project_of.open(folder)
   for name, value in pairs(options.settings or {}) do here.settings[name] = value end
   local store = assert(store_port.open(options.store or ":memory:", {}))
@@ -174,14 +169,7 @@ function World:close()
   self.host.engine:stop "the spec is over"
   wire.eventually(function() return next(self.host.engine.live) == nil end)
   self.host.store:close()
-  local function remove(path)
-    for _, name in ipairs(system.file_names(path)) do os.remove(path .. "/" .. name) end
-    uv.fs_rmdir(path)
-  end
-  remove(self.folder .. "/pipelines")
-  remove(self.folder .. "/modules/agents")
-  remove(self.folder .. "/modules")
-  remove(self.folder)
+  folder_of.remove(self.folder)
 end
 
 --- The refusal that a function raises.

@@ -15,4 +15,12 @@ describe("what a call costs", function()
     assert.is_nil(price.usd({ input = 1, output = 1 }, nil))
     assert.equal(0, price.usd({ input = 0, output = 0 }, { input_tokens = 1, output_tokens = 1 }))
   end)
+
+  it("is expected by price and estimate, else by what earlier calls have cost", function()
+    local estimate = { input_tokens = 1000000, output_tokens = 0 }
+    assert.equal(2, price.expected({ price = { input = 2, output = 10 }, estimate = estimate }, { usd_per_call = 7 }))
+    assert.equal(7, price.expected({ price = { input = 2, output = 10 } }, { usd_per_call = 7 }))
+    assert.equal(7, price.expected({ price = { cached = 1 }, estimate = estimate }, { usd_per_call = 7 }))
+    assert.is_nil(price.expected({}, {}))
+  end)
 end)

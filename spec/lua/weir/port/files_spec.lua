@@ -1,4 +1,5 @@
 local files = require "weir.port.files"
+local folder = dofile "spec/folder.lua"
 local glob = require "weir.port.glob"
 local task = require "weir.task"
 local uv = require "luv"
@@ -6,22 +7,12 @@ local uv = require "luv"
 describe("port files", function()
   local root
 
-  local function remove(path)
-    local stat = uv.fs_lstat(path)
-    if stat and stat.type == "directory" then
-      for name in uv.fs_scandir_next, uv.fs_scandir(path) do remove(path .. "/" .. name) end
-      uv.fs_rmdir(path)
-    elseif stat then
-      uv.fs_unlink(path)
-    end
-  end
-
   local function put(name, bytes)
     assert(files.write(root .. "/" .. name, bytes or "", { folders = true }))
   end
 
   before_each(function() root = assert(uv.fs_mkdtemp "/tmp/weir-files-XXXXXX") end)
-  after_each(function() remove(root) end)
+  after_each(function() folder.remove(root) end)
 
   it("reads what it wrote", function()
     for _, bytes in ipairs { "", "text\n", ("\0\255x"):rep(1000000) } do

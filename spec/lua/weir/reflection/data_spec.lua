@@ -1,5 +1,8 @@
 local data = require "weir.reflection.data"
+local native = require "weir.native.scheduler"
 local score = require "weir.reflection.score"
+local support = dofile "spec/lua/weir/reflection/support.lua"
+local weir = require "weir"
 
 local function inputs_of(count)
   local list = {}
@@ -42,6 +45,19 @@ describe("what is held out", function()
   it("is told by the input and not by the order of its names", function()
     assert.equal(data.hash { a = 1, b = 2 }, data.hash { b = 2, a = 1 })
     assert.not_equal(data.hash { a = 1 }, data.hash { a = 2 })
+  end)
+end)
+
+describe("what is collected", function()
+  it("are the inputs of earlier runs, also where many runs of others have finished since", function()
+    local place <close> = support.place(support.pipeline(), function() end)
+    assert.equal("finished", place:run({ base = 7 }).status)
+    native.sleep(1) -- ids are in the order of time
+    local other = assert(place.project:check(weir.pipeline "other" { weir.step "a" { agent = "first", input = { base = 1 } } }))
+    for _ = 1, 250 do assert.equal("finished", place.engine:run(other, {}).status) end
+    local inputs = data.collect(place.store, "p", { recorded = 5 }, nil, function(input) return true, input end)
+    assert.equal(1, #inputs)
+    assert.equal(data.hash { base = 7 }, inputs[1].hash)
   end)
 end)
 

@@ -1,4 +1,4 @@
-local candidates = require "weir.reflection.candidate"
+local candidates = require "weir.candidate"
 local json = require "weir.native.json"
 local reflection = dofile "spec/lua/weir/reflection/support.lua"
 local support = dofile "spec/lua/weir/run/support.lua"

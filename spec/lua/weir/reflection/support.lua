@@ -2,8 +2,9 @@
 --- that propose what a spec says, and lives of the process over one store. On a virtual clock.
 
 local approval = require "weir.approval"
-local candidates = require "weir.reflection.candidate"
+local candidates = require "weir.candidate"
 local engine = require "weir.run.engine"
+local folder_of = dofile "spec/folder.lua"
 local native = require "weir.native.scheduler"
 local project = require "weir.project"
 local recovery = require "weir.run.recovery"
@@ -12,30 +13,6 @@ local uv = require "luv"
 local waking = require "weir.run.waking"
 
 local M = {}
-
-local function make(path)
-  local folder = path:match "^(.*)/[^/]*$"
-  if folder ~= "" and not uv.fs_stat(folder) then make(folder) end
-  if not uv.fs_stat(folder) then uv.fs_mkdir(folder, tonumber("755", 8)) end
-end
-
-local function write(path, text)
-  make(path)
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
-end
-
-local function remove(path)
-  local stat = uv.fs_lstat(path)
-  if not stat then return end
-  if stat.type == "directory" then
-    for name in uv.fs_scandir_next, uv.fs_scandir(path) do remove(path .. "/" .. name) end
-    uv.fs_rmdir(path)
-  else
-    uv.fs_unlink(path)
-  end
-end
 
 -- What comes out is nearer to 1 the nearer the size is to 5; how much work was done is counted outside.
 M.COUNTED = [[
@@ -70,9 +47,9 @@ Place.__index = Place
 function M.place(text, propose, options)
   options = options or {}
   local folder = assert(uv.fs_mkdtemp "/tmp/weir-reflect-XXXXXX")
-  write(folder .. "/weir.lua", "return {}")
-  write(folder .. "/pipelines/p.lua", text)
-  write(folder .. "/modules/agents/counted.lua", options.counted or M.COUNTED)
+  folder_of.write(folder .. "/weir.lua", "return {}")
+  folder_of.write(folder .. "/pipelines/p.lua", text)
+  folder_of.write(folder .. "/modules/agents/counted.lua", options.counted or M.COUNTED)
   local self = setmetatable({ folder = folder, propose = propose, agents = options.agents or {}, done = {} }, Place)
   if not options.real_time then native.use_virtual_clock(options.seed or 1, 0) end
   self.store = assert(store_port.open ":memory:")
@@ -169,8 +146,10 @@ function Place:close()
   self.engine:close()
   self.store:close()
   native.use_real_clock()
-  remove(self.folder)
+  folder_of.remove(self.folder)
 end
+
+Place.__close = Place.close
 
 --- A patch that sets the size.
 function M.set_size(size)

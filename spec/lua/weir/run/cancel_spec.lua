@@ -1,6 +1,6 @@
 local engine = require "weir.run.engine"
-local loopback = dofile "spec/loopback.lua"
 local native = require "weir.native.scheduler"
+local outside = dofile "spec/lua/weir/run/outside.lua"
 local project = require "weir.project"
 local store_port = require "weir.port.store"
 local task = require "weir.task"
@@ -10,23 +10,6 @@ local weir = require "weir"
 local P, G, S = weir.pipeline, weir.group, weir.step
 local MOST = 1 -- seconds; it should be a tenth of that
 
--- A server on the loopback that begins an answer and never ends it. `open` counts its connections.
-local function new_server()
-  local server = loopback.listen(function(client, server)
-    server.open = server.open + 1
-    client:read_start(function(err, bytes)
-      if (err or not bytes) and not client:is_closing() then
-        server.open = server.open - 1
-        client:close()
-      elseif bytes and bytes:find "\r\n\r\n" then
-        client:write "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
-      end
-    end)
-  end)
-  server.open = 0
-  return server
-end
-
 local function close_server(server)
   server:close()
   native.sleep(0.01)
@@ -35,24 +18,7 @@ end
 -- How many processes there are that this spec began: each has a duration of its own in its arguments.
 local DURATION = ("1000.%d"):format(uv.os_getpid())
 
-local function processes()
-  local count = 0
-  for name in uv.fs_scandir_next, uv.fs_scandir "/proc" do
-    local file = name:find "^%d+$" and io.open("/proc/" .. name .. "/cmdline")
-    local line = file and file:read "a"
-    if file then file:close() end
-    if line and line:find(DURATION, 1, true) then count = count + 1 end
-  end
-  return count
-end
-
-local function wait_until(condition)
-  local deadline = native.now() + 10
-  while not condition() do
-    assert(native.now() < deadline, "it never came")
-    native.sleep(0.002)
-  end
-end
+local function processes() return outside.processes(DURATION) end
 
 local closed
 
@@ -86,11 +52,11 @@ local function cancelled(fields, is_busy, is_over)
   local run, took
   task.within({}, function()
     run = engine.new(here, store):start(load(here, fields), {})
-    wait_until(is_busy)
+    outside.wait_until(is_busy)
     local from = native.now()
     run:cancel "enough of it"
     run:wait()
-    wait_until(function() return is_over() and native.stats().tasks <= before end)
+    outside.wait_until(function() return is_over() and native.stats().tasks <= before end)
     took = native.now() - from
   end)
   local stopped = {}
@@ -110,7 +76,7 @@ describe("cancelling a run", function()
   after_each(function() assert.equal(0, processes()) end)
 
   it("ends its child processes, their children, its sockets and its tasks", function()
-    local server = new_server()
+    local server = outside.new_server()
     local steps = {}
     for i = 1, 8 do
       steps[#steps + 1] = S("http" .. i) { agent = "http", input = { url = server.url } }

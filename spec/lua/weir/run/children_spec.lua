@@ -214,6 +214,22 @@ describe("a process that serves parked runs", function()
     assert.equal("finished", world:row(paused.id).status)
   end)
 
+  it("goes on when the store could not be looked at for a while", function()
+    serve()
+    local due, failures = waking.due, 0
+    waking.due = function(...) -- luacheck: ignore 122
+      if failures < 3 then
+        failures = failures + 1
+        error({ code = "unavailable", message = "the disk does not answer" })
+      end
+      return due(...)
+    end
+    local run = world:begin(P "near" { S "nap" { sleep = "2h" } })
+    await(run.id, "finished")
+    waking.due = due -- luacheck: ignore 122
+    assert.equal(3, failures)
+  end)
+
   it("goes on with the others when one cannot be gone on with", function()
     serve()
     local bad = world:begin(P "bad" { A "ask" {} })

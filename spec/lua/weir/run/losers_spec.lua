@@ -1,8 +1,8 @@
 -- What is left of the losers of a race, on the real clock: sockets, process groups, sleeping tasks.
 
 local engine = require "weir.run.engine"
-local loopback = dofile "spec/loopback.lua"
 local native = require "weir.native.scheduler"
+local outside = dofile "spec/lua/weir/run/outside.lua"
 local project = require "weir.project"
 local store_port = require "weir.port.store"
 local task = require "weir.task"
@@ -13,41 +13,7 @@ local P, S = weir.pipeline, weir.step
 local MOST = 1 -- seconds; it should be a tenth of that
 local DURATION = ("1001.%d"):format(uv.os_getpid())
 
-local function new_server()
-  local server = loopback.listen(function(client, server)
-    server.open = server.open + 1
-    client:read_start(function(err, bytes)
-      if (err or not bytes) and not client:is_closing() then
-        server.open = server.open - 1
-        server.closed_s = native.now()
-        client:close()
-      elseif bytes and bytes:find "\r\n\r\n" then
-        client:write "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
-      end
-    end)
-  end)
-  server.open = 0
-  return server
-end
-
-local function processes()
-  local count = 0
-  for name in uv.fs_scandir_next, uv.fs_scandir "/proc" do
-    local file = name:find "^%d+$" and io.open("/proc/" .. name .. "/cmdline")
-    local line = file and file:read "a"
-    if file then file:close() end
-    if line and line:find(DURATION, 1, true) then count = count + 1 end
-  end
-  return count
-end
-
-local function wait_until(condition)
-  local deadline = native.now() + 10
-  while not condition() do
-    assert(native.now() < deadline, "it never came")
-    native.sleep(0.002)
-  end
-end
+local function processes() return outside.processes(DURATION) end
 
 local is_let_go
 
@@ -62,7 +28,7 @@ local agents = {
 
 describe("the losers of a race", function()
   it("are gone with their sockets and processes before the run goes on, and the journal has the proof", function()
-    local here, server = project.open ".", new_server()
+    local here, server = project.open ".", outside.new_server()
     for name, execute in pairs(agents) do
       here.registry:put { kind = "agent", name = name, api = 1, options = { type = "object" }, execute = execute }
     end
@@ -79,11 +45,11 @@ describe("the losers of a race", function()
     is_let_go = false
     task.within({}, function()
       local run = engine.new(here, store):start(definition, {})
-      wait_until(function() return server.open == 4 and processes() == 12 end)
+      outside.wait_until(function() return server.open == 4 and processes() == 12 end)
       local from = native.now()
       is_let_go = true
       run:wait()
-      wait_until(function() return server.open == 0 end)
+      outside.wait_until(function() return server.open == 0 end)
       took = server.closed_s - from
       assert.equal("finished", run.status, run.error and run.error.message)
       local stopped, decided = {}, nil

@@ -67,6 +67,30 @@ describe("a host", function()
     assert.equal("finished", of_run:next().data.status)
   end)
 
+  it("says so when files cannot be watched, and tries it again", function()
+    local port = require "weir.port.watch"
+    local of, refusals = port.folder, 1
+    port.folder = function(...) -- luacheck: ignore 122
+      if refusals == 0 then return of(...) end
+      refusals = refusals - 1
+      return nil, "a folder: the system's limit of watches is reached", "limit"
+    end
+    finally(function() port.folder = of end) -- luacheck: ignore 122
+    start { watch = true }
+    local before = assert(host.project:pipeline "waits").version
+    local deadline = task.now() + 60
+    repeat -- until it is watched
+      support.write(folder, "pipelines/waits.lua", (WAITS:gsub("paid", "paid" .. math.floor(task.now() * 1000))))
+      task.sleep(0.1)
+      assert(task.now() < deadline, "no change was loaded")
+    until host.project:pipeline("waits").version ~= before
+    local errors = {}
+    for _, line in ipairs(lines) do
+      if line.level == "error" then errors[#errors + 1] = line.code end
+    end
+    assert.same({ "limit" }, errors)
+  end)
+
   it("goes on with what another life left parked, when it is woken", function()
     start()
     host.engine.patience = 0

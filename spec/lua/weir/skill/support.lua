@@ -1,6 +1,7 @@
 --- For specs of skills: a project of its own with a store in memory, and skills written into its folder.
 
 local engine = require "weir.run.engine"
+local folder_of = dofile "spec/folder.lua"
 local hash = require "weir.native.hash"
 local json = require "weir.json"
 local project = require "weir.project"
@@ -8,34 +9,10 @@ local skill = require "weir.skill"
 local store_port = require "weir.port.store"
 local uv = require "luv"
 
-local M = {}
+local M = { write = folder_of.write }
 
 local Place = {}
 Place.__index = Place
-
-local function make(path)
-  local folder = path:match "^(.*)/[^/]*$"
-  if folder ~= "" and not uv.fs_stat(folder) then make(folder) end
-  if not uv.fs_stat(folder) then uv.fs_mkdir(folder, tonumber("755", 8)) end
-end
-
-function M.write(path, text)
-  make(path)
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
-end
-
-local function remove(path)
-  local stat = uv.fs_lstat(path)
-  if not stat then return end
-  if stat.type == "directory" then
-    for name in uv.fs_scandir_next, uv.fs_scandir(path) do remove(path .. "/" .. name) end
-    uv.fs_rmdir(path)
-  else
-    uv.fs_unlink(path)
-  end
-end
 
 --- A project in a folder of its own, an engine, a scout. To be closed.
 ---@param settings table|nil of `skills` in weir.lua
@@ -52,7 +29,7 @@ end
 function Place:close()
   self.engine:close()
   self.store:close()
-  remove(self.folder)
+  folder_of.remove(self.folder)
 end
 
 Place.__close = Place.close

@@ -30,4 +30,22 @@ describe("text in pieces", function()
     text:back(0)
     assert.equal("", text:rest())
   end)
+
+  it("reads a stream to its end, and goes on from what holds when some is taken back", function()
+    local given = {}
+    local ctx = {}
+    function ctx.items(_, options)
+      local at = 0
+      return function()
+        at = at + 1
+        if at == 3 then options.rewind(1) end -- the second piece does not hold
+        return ({ "the ti", "ger", "de comes", nil })[at]
+      end
+    end
+    local count = pieces.read(ctx, "words", function(whole) given[#given + 1] = whole end)
+    assert.same({ "the ", "tide ", "comes" }, given)
+    assert.equal(2, count)
+    ctx.items = function() return function() end end
+    assert.equal(0, pieces.read(ctx, "words", error)) -- nothing came, so nothing is given
+  end)
 end)

@@ -272,6 +272,41 @@ end }
     assert.same({ [1] = true, [11] = true, [12] = true }, by)
   end)
 
+  it("come and go while those that are at work are given more time", function()
+    open('event = { type = "order.*" }', "queue = { concurrency = 64 },", HELD)
+    for n = 1, 4 do world:send("order.changed", { n = n }) end
+    world:eventually(function() return #world:runs "orders" == 4 end)
+    local line, extended = world.host.triggers.lines.orders, 0
+    local extend = line.queue.extend
+    function line.queue.extend(...)
+      extended = extended + 1
+      if extended == 2 then -- one leaves and many come while this one waits for the disk
+        release(world:runs("orders")[1])
+        for n = 5, 40 do world:send("order.changed", { n = n }) end
+        world:eventually(function() return #world:runs "orders" == 40 end)
+        world:ended("orders", 1)
+      end
+      return extend(...)
+    end
+    line:extend_leases()
+    assert.is_true(extended == 3 or extended == 4, extended)
+  end)
+
+  it("are handed out again after what hands them out has failed", function()
+    open 'event = { type = "order.*" }'
+    local line = world.host.triggers.lines.orders
+    local claim, failures = line.queue.claim, 0
+    function line.queue.claim(...)
+      failures = failures + 1
+      if failures <= 2 then error "it broke" end
+      return claim(...)
+    end
+    world:send("order.changed", { n = 1 }) -- wakes the claim that waits
+    world:send("order.changed", { n = 2 })
+    world:ended("orders", 2)
+    assert.is_true(failures > 2)
+  end)
+
   it("overflow reject: the sender is told that the queue is full", function()
     open('event = { type = "order.*" }', 'queue = { limit = 2, concurrency = 1, overflow = "reject" },', HELD)
     world:send("order.changed", { n = 1 })

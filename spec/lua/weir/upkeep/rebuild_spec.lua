@@ -1,7 +1,7 @@
 local clock = require "weir.port.clock"
 local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
-local pages = require "weir.upkeep.pages"
+local pages = require "weir.pages"
 local recovery = require "weir.run.recovery"
 local store_port = require "weir.port.store"
 local support = dofile "spec/lua/weir/upkeep/support.lua"

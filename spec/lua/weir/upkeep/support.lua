@@ -2,7 +2,7 @@
 
 local engine = require "weir.run.engine"
 local json = require "weir.native.json"
-local pages = require "weir.upkeep.pages"
+local pages = require "weir.pages"
 local process = require "weir.port.process"
 local project = require "weir.project"
 local store_port = require "weir.port.store"

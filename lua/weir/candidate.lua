@@ -5,18 +5,19 @@
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local hash = require "weir.native.hash"
+local pages = require "weir.pages"
 local value_of = require "weir.value"
 
 local M = { space = "candidates" }
 
-local PAGE, LOOKED_AT = 200, 500
+local LOOKED_AT = 500
 
 ---@class weir.reflection.Scores of one version on a set of inputs
 ---@field before number|nil     mean of the version it is compared with
 ---@field after number|nil
 ---@field inputs { input: string, before: number?, after: number?, error: string? }[] by the hash of the input
 
----@class weir.reflection.Candidate
+---@class weir.Candidate
 ---@field id string            c_ and 20 characters
 ---@field pipeline string
 ---@field cycle string         the run that made it
@@ -56,40 +57,59 @@ end
 local function key_of(record) return record.pipeline .. "/" .. record.id end
 
 --- The operation that puts a record.
----@param record weir.reflection.Candidate
+---@param record weir.Candidate
 ---@return table
 function M.operation(record)
   return { op = "put", space = M.space, key = key_of(record), value = value_of.copy(record) }
 end
 
-local function page_of(store, query)
-  local page, message, code = store:scan(M.space, query)
-  if not page then failure.raise(code or "failed", "%s", message) end
-  return page
+local function of_pipeline(store, pipeline, query, limit)
+  local found, prefix = {}, pipeline .. "/"
+  for one in pages.rows(store, M.space, { prefix = prefix, reverse = true, before = query.before and prefix .. query.before }) do
+    if #found >= limit then break end
+    if not query.root or one.value.root == query.root then table.insert(found, 1, one.value) end
+  end
+  return found
 end
+
+local function first_after(store, key)
+  return pages.rows(store, M.space, { after = key, limit = 1 })()
+end
+
+-- Pipelines of which there are any: behind all keys of one begin those of the next. "0" sorts right behind "/".
+local function pipelines(store)
+  local names, first = {}, first_after(store)
+  while first do
+    names[#names + 1] = first.value.pipeline
+    first = first_after(store, first.value.pipeline .. "0")
+  end
+  return names
+end
+
+local function by_id(a, b) return a.id < b.id end
 
 --- Candidates, the newest last.
 ---@param store weir.Store
----@param query { pipeline: string?, limit: integer?, root: string? }|nil limit: of the newest; default 500
----@return weir.reflection.Candidate[]
+---@param query { pipeline: string?, limit: integer?, root: string?, before: string? }|nil limit: of the newest; default 500; before:
+---   only those that sort before this id
+---@return weir.Candidate[]
 function M.list(store, query)
   query = query or {}
-  local found, before, limit = {}, nil, query.limit or LOOKED_AT
-  local prefix = query.pipeline and query.pipeline .. "/" or nil
-  repeat
-    local page = page_of(store, { prefix = prefix, reverse = true, before = before, limit = PAGE })
-    for _, one in ipairs(page) do
-      if #found < limit and (not query.root or one.value.root == query.root) then table.insert(found, 1, one.value) end
-    end
-    before = page[#page] and page[#page].key
-  until #page < PAGE or #found >= limit
-  return found
+  local limit = query.limit or LOOKED_AT
+  if query.pipeline then return of_pipeline(store, query.pipeline, query, limit) end
+  local found = {}
+  for _, pipeline in ipairs(pipelines(store)) do
+    local list = of_pipeline(store, pipeline, query, limit)
+    table.move(list, 1, #list, #found + 1, found)
+  end
+  table.sort(found, by_id)
+  return table.move(found, math.max(1, #found - limit + 1), #found, 1, {})
 end
 
 --- One candidate. Raises `not_found`, and `invalid` for the beginning of several.
 ---@param store weir.Store
 ---@param given string its id, or the beginning of one
----@return weir.reflection.Candidate
+---@return weir.Candidate
 function M.get(store, given)
   local found
   for _, record in ipairs(M.list(store, { limit = math.maxinteger })) do
