@@ -8,7 +8,7 @@ local weir = require "weir"
 
 return weir.pipeline "load" {
   doc = "Loads the rows of a table, each once, whatever happens on the way",
-  input = { path = "string = pipelines/data/tides.csv" },
+  input = { path = "string = pipelines/data/harbour/tides.csv" },
   weir.map "parts" { over = { path = "$.input.path" }, concurrency = 4, tolerate = 0,
     chunk = { agent = "files", options = { mode = "lines", together = 100 }, stream = true },
     weir.step "part" { agent = "load_rows", retry = { attempts = 3 }, input = { text = "$.item.text", line = "$.item.line" } },

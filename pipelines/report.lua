@@ -7,7 +7,7 @@ local weir = require "weir"
 
 return weir.pipeline "report" {
   doc = "One report of the CSV and Markdown files of a folder, by a plan",
-  input = { folder = "string = .", title = "string = Report", out = "string = report.md" },
+  input = { folder = "string = pipelines/data/harbour", title = "string = Report", out = "string = report.md" },
   weir.plan "report" {
     goal = { text = "turn this folder of CSV and Markdown files into one report", want = { report = "string" } },
     agents = { "folder_documents", "csv_table", "table_page", "markdown_sections", "document_page", "join_report" },
