@@ -36,7 +36,15 @@ local function grouped(number)
   return weir.step("groups_" .. number) { agent = "chunk", options = options, input = { items = "$." .. name(number - 1) } }
 end
 
-local steps, levels = {}, {}
+local NAME = "pyramid/${input.path}"
+
+-- Some of the summaries in one commit: those to keep, or those that the top does not reach any more.
+local function by_parts(what, over, field)
+  return weir.map(what) { over = over, batch = 50,
+    weir.step(what .. "_part") { agent = "pyramid_part", input = { name = NAME, [field] = "$.item" } } }
+end
+
+local steps, kept, levels, parts = {}, {}, {}, {}
 for number = 1, #LEVELS do
   if number == 1 then
     steps[1] = level(1, "$.cut.chunks", { text = "$.item.text", source = "$.input.path" })
@@ -44,7 +52,8 @@ for number = 1, #LEVELS do
     steps[#steps + 1] = grouped(number)
     steps[#steps + 1] = level(number, ("$.groups_%d.chunks"):format(number), { items = "$.item.items" })
   end
-  levels[number] = "$." .. name(number)
+  kept[number] = by_parts("kept_" .. number, "$." .. name(number), "summaries")
+  levels[number], parts[number] = "$." .. name(number), "$.kept_" .. number
 end
 
 return weir.pipeline "pyramid" {
@@ -53,8 +62,9 @@ return weir.pipeline "pyramid" {
   weir.step "text" { agent = "files", options = { mode = "read" }, input = { path = "$.input.path" } },
   weir.step "cut" { agent = "chunk", options = { by = "content", size = 1500 }, input = "$.text" },
   steps,
-  weir.step "keep" {
-    agent = "pyramid", input = { name = "pyramid/${input.path}", source = "$.input.path", levels = levels },
-  },
-  output = "$.keep",
+  kept,
+  weir.step "top" { agent = "pyramid", input = { name = NAME, source = "$.input.path", levels = levels, kept = parts } },
+  by_parts("forgotten", "$.top.unreached", "forget"),
+  output = { document = "$.top.document", text = "$.top.text", words = "$.top.words", levels = "$.top.levels",
+    summaries = "$.top.summaries", added = "$.top.added", removed = "$.top.removed" },
 }

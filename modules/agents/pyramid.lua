@@ -1,14 +1,14 @@
---- Keeps a pyramid of summaries in the workspace: every summary a document under its id, and one that names the top. What
---- stands there already is not written again; what the top does not reach any more is deleted (its versions stay for
---- readers of older moments). `weir workspace zoom` follows a sentence of it down to the text.
+--- Names the top of a pyramid of summaries that `pyramid_part` has kept in the workspace, in a document of its own, and tells
+--- which summaries below its name the top does not reach any more. `weir workspace zoom` follows a sentence of it down to the
+--- text.
 
 local weir = require "weir"
 
 local M = {
   kind = "agent", name = "pyramid", api = 1,
-  doc = "Keeps a pyramid of summaries as documents of the workspace",
-  needs = { name = "string", levels = "array", source = "string?" },
-  gives = { document = "string", text = "string", summaries = "integer", added = "integer", removed = "integer" },
+  doc = "Names the top of a pyramid of summaries",
+  needs = { name = "string", levels = "array", kept = "array", source = "string?" },
+  gives = { document = "string", text = "string", summaries = "integer", added = "integer", removed = "integer", unreached = "string[]" },
   options = {
     scope = { enum = { "run", "pipeline", "project" }, default = "pipeline" },
   },
@@ -26,38 +26,35 @@ local function known(view, prefix, scope)
   return names
 end
 
--- Posts what is new; what is left in `there` is not reached any more.
-local function post_levels(ctx, input, prefix, there)
-  local count, added, seen = 0, 0, {}
+-- How many summaries there are, and the names of documents that are not among them.
+local function reached(ctx, input, prefix)
+  local there, count, seen = known(ctx.workspace, prefix, ctx.options.scope), 0, {}
   for _, level in ipairs(input.levels) do
     for _, node in ipairs(level) do
-      local name = prefix .. node.id
-      if not seen[name] then count = count + 1 end
-      if not seen[name] and not there[name] then
-        added = added + 1
-        ctx.workspace:post(name, node, { scope = ctx.options.scope, type = "summary", tags = { "level/" .. node.level } })
-      end
-      seen[name], there[name] = true, nil
+      if not seen[node.id] then count = count + 1 end
+      seen[node.id], there[prefix .. node.id] = true, nil
     end
   end
-  return count, added
+  local unreached = weir.list {}
+  for name in pairs(there) do unreached[#unreached + 1] = name end
+  table.sort(unreached)
+  return count, unreached
 end
 
-local function delete_all(ctx, names)
+local function added_of(kept)
   local count = 0
-  for name in pairs(names) do
-    ctx.workspace:delete(name, { scope = ctx.options.scope })
-    count = count + 1
+  for _, level in ipairs(kept) do
+    for _, done in ipairs(level) do count = count + done.added end
   end
   return count
 end
 
---- Keeps it, all or nothing. Does not wait.
+--- Names the top. Does not wait.
 ---@param ctx weir.Context
----@param input { name: string, levels: weir.text.PyramidNode[][], source: string? } levels: the leaves first; of the last one
----   the only node is the top
+---@param input { name: string, levels: weir.text.PyramidNode[][], kept: { added: integer }[][], source: string? } levels: the
+---   leaves first; of the last one the only node is the top; kept: of each level what `pyramid_part` gave for its parts
 ---@return { document: string, text: string, words: integer, levels: integer, summaries: integer, added: integer,
----   removed: integer }?
+---   removed: integer, unreached: string[] }? unreached: documents, `removed` of them, to be forgotten with `pyramid_part`
 ---@return string? message
 ---@return string? code  invalid (the last level has not one node)
 function M.execute(ctx, input)
@@ -65,14 +62,12 @@ function M.execute(ctx, input)
   if type(last) ~= "table" or #last ~= 1 then
     return nil, ("pyramid: the last of input.levels must have one summary, it has %d"):format(last and #last or 0), "invalid"
   end
-  local top, prefix = last[1], input.name .. "/"
-  local there = known(ctx.workspace, prefix, ctx.options.scope)
-  local count, added = post_levels(ctx, input, prefix, there)
-  local removed = delete_all(ctx, there)
+  local top, scope = last[1], ctx.options.scope
+  local count, unreached = reached(ctx, input, input.name .. "/")
   ctx.workspace:post(input.name, { source = input.source or weir.null, top = top.id, levels = top.level, summaries = count,
-    text = top.text, words = top.words, bytes = top.bytes }, { scope = ctx.options.scope, type = "pyramid" })
-  return { document = input.name, text = top.text, words = top.words, levels = top.level, summaries = count, added = added,
-    removed = removed }
+    text = top.text, words = top.words, bytes = top.bytes }, { scope = scope, type = "pyramid" })
+  return { document = input.name, text = top.text, words = top.words, levels = top.level, summaries = count,
+    added = added_of(input.kept), removed = #unreached, unreached = unreached }
 end
 
 return M

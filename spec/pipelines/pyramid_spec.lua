@@ -19,15 +19,19 @@ local function paragraphs(count)
   return list
 end
 
+local KILLS = tonumber(os.getenv "WEIR_KILLS") or 6
+local PARAGRAPHS = tonumber(os.getenv "WEIR_PARAGRAPHS") or 400
+local AT_ONCE = 4 -- summaries of a level, as the pipeline says
+
 describe("pipeline pyramid", function()
   local folder, world, calls, drafts, underway, most, stand_in
-  before_each(function()
-    folder = assert(require("luv").fs_mkdtemp((os.getenv "TMPDIR" or "/tmp") .. "/weir-spec-XXXXXX"))
+  local function open()
     world = support.world()
     world.here.settings.options = { ["agents/files"] = { roots = { folder } } }
     calls, drafts, underway, most, stand_in = 0, {}, 0, 0, nil
     world.here.registry:put { kind = "agent", name = "condense", api = 1, options = condense.options, execute = function(ctx, input)
       local key = ctx.idempotency_key:match "/(.*)"
+      if world.mortal and world.mortal.is_over then error { code = "unavailable", message = "the process has ended" } end
       if not ctx.feedback then calls = calls + 1 end
       drafts[key] = (drafts[key] or 0) + 1
       underway = underway + 1
@@ -36,6 +40,17 @@ describe("pipeline pyramid", function()
       underway = underway - 1
       return stand_in and stand_in(ctx, input) or condense.execute(ctx, input)
     end }
+  end
+
+  -- Another life, of so many writes; nothing of the one before is left.
+  local function live(writes)
+    do local _ <close> = world.engine end
+    world:life(writes)
+  end
+
+  before_each(function()
+    folder = assert(require("luv").fs_mkdtemp((os.getenv "TMPDIR" or "/tmp") .. "/weir-spec-XXXXXX"))
+    open()
   end)
   after_each(function()
     do local _ <close> = world.engine end
@@ -43,10 +58,14 @@ describe("pipeline pyramid", function()
     process.run { "rm", "-rf", "--", folder }
   end)
 
-  local function run(text)
+  local function begin(text)
     assert(files.write(folder .. "/text.txt", text))
+    return world:begin(assert(world.here:load(assert(world.here:pipeline_file "pyramid"))), { path = folder .. "/text.txt" })
+  end
+
+  local function run(text)
     calls, drafts = 0, {}
-    local made = world:begin(assert(world.here:load(assert(world.here:pipeline_file "pyramid"))), { path = folder .. "/text.txt" })
+    local made = begin(text)
     world:settle(made.id)
     local ending = world:ending(made.id)
     assert.equal("finished", ending.status, ending.value.message)
@@ -156,6 +175,31 @@ describe("pipeline pyramid", function()
     assert.equal(2, drafts["level_1[0]/summary_1"])
     run(table.concat(paragraphs(40)))
     assert.same({}, drafts)
+  end)
+
+  -- Test 134: at most the summaries that were under way are made again.
+  it(("summarizes nothing again that was kept, over %d lives that end anywhere"):format(KILLS), function()
+    local text = table.concat(paragraphs(PARAGRAPHS))
+    local whole = run(text)
+    local get, of_whole = getter(whole)
+    local top, made = get(of_whole).text, calls
+    do local _ <close> = world.engine end
+    world:close()
+    open()
+    for _ = 1, KILLS do
+      live(math.random(12, math.max(13, made // KILLS))) -- long enough for some progress: three without any are too many
+      if not next(assert(world.store:runs { limit = 1 })) then begin(text) else world:go_on() end
+    end
+    live()
+    if not next(assert(world.store:runs { limit = 1 })) then begin(text) end
+    local id = assert(world.store:runs { limit = 1 })[1].id
+    world:settle(id)
+    local ending = world:ending(id)
+    assert.equal("finished", ending.status, ending.value.message)
+    local again, of_top = getter(ending.value)
+    assert.equal(top, again(of_top).text)
+    assert.is_true(calls <= made + KILLS * AT_ONCE, ("%d summaries, %d without a kill"):format(calls, made))
+    assert.is_true(calls > made) -- or nothing was lost on the way
   end)
 
   it("refuses a text without anything in it", function()
