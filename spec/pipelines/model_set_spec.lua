@@ -8,13 +8,14 @@ local TEXT = ("The old mill stands below the weir. Its wheel has not turned for 
   .. "people of the village come to look at the water when the snow melts in the hills above them.\n\n"):rep(4)
 local DOCUMENT = "# The valley\n\n" .. ("## The mill\n\n" .. TEXT):rep(12)
 
--- What each is run with, and what comes out where that is what aimock has said.
+-- What each is run with, what comes out where that is what aimock has said, and within how many runs the model is asked: a
+-- policy that draws leaves a model it does not know out of one run of twenty.
 local EXAMPLES = {
   { name = "brief", arguments = { "--set", "path=text.txt" }, output = "^A mill that stands below a weir, and its river%.$" },
   { name = "plain", arguments = {}, output = "^The old mill uses the water of the weir%.$" },
   { name = "pyramid", arguments = { "--set", "path=text.txt" } },
   { name = "race", arguments = { "--set", "path=text.txt" } },
-  { name = "models", arguments = { "--set", "path=document.md", "--set", "words=20" } },
+  { name = "models", arguments = { "--set", "path=document.md", "--set", "words=20" }, runs = 20 },
 }
 
 describe("examples that ask a model", function()
@@ -61,10 +62,15 @@ describe("examples that ask a model", function()
   for _, example in ipairs(EXAMPLES) do
     it(("%s, unchanged, is asked of the model that is set"):format(example.name), function()
       with_aimock(function()
-        local ended = support.lines(host("run", example.name, "--model", "remote", "--json", table.unpack(example.arguments)))
-        local run = ended[#ended]
-        assert.equal("finished", run.status)
-        assert.is_true(has_answered "remote", "it was not asked")
+        local run, is_asked
+        for _ = 1, example.runs or 1 do
+          local ended = support.lines(host("run", example.name, "--model", "remote", "--json", table.unpack(example.arguments)))
+          run = ended[#ended]
+          assert.equal("finished", run.status)
+          is_asked = has_answered "remote"
+          if is_asked then break end
+        end
+        assert.is_true(is_asked, "it was not asked")
         if example.output then assert.matches(example.output, run.output) end
       end)
     end)
