@@ -12,6 +12,7 @@
 ---   {"turn", key, base, kept, may_use, message...}    a model is asked; see `weir.model.conversation`
 ---   {"items", key, from, item...}                     items of a step's stream, from this one on; what was there before from
 ---                                                     that one on holds no more
+---   {"kept", key}                                     something has come of a step that is still under way
 ---   {"stop", at_ms, reason}                           the process was asked to stop: what was under way is no crash
 ---   {"ending", status, error, at_ms}                  the run will end so, once what it did is undone
 ---   {"end", status, value, at_ms}                     the run has ended
@@ -49,6 +50,7 @@ local M = {}
 ---   false: `head_pins`
 ---@field asking table<string, table> what calls of models without an outcome may have used, by key
 ---@field streams table<string, any[]> items of streams, by the key of their step
+---@field furthest table<string, integer> how many items a stream has had, by key, also of those that hold no more
 ---@field parted table<string, table<integer, integer>> by key and item: what readers did with it, and with what followed,
 ---   before entry n holds no more
 ---@field draft_from table<string, integer> by key: the item of its stream with which its latest draft begins
@@ -110,6 +112,11 @@ end
 
 local function progress(self)
   self.lives, self.is_open = 0, false
+end
+
+-- Something came of what is still under way: what ends the process next is held against the run as for the first time.
+local function partial_progress(self)
+  self.lives, self.is_open = 0, true
 end
 
 -- What is under way at a switch to other versions goes on with those that it began with.
@@ -192,7 +199,12 @@ local READ = {
     if entry[3] <= #items then note_parting(self, entry) end
     for index = #items, entry[3], -1 do items[index] = nil end
     self.streams[entry[2]] = table.move(entry, 4, #entry, #items + 1, items)
+    if #items > (self.furthest[entry[2]] or 0) then -- no more of what was said before, nor something else in its place
+      self.furthest[entry[2]] = #items
+      partial_progress(self)
+    end
   end,
+  kept = partial_progress,
   stop = progress,
   ending = function(self, entry) self.ending = entry end,
 }
@@ -207,7 +219,7 @@ function M.new(handle, entries, store)
   if not entries then return self end
   self.has_past, self.recorded, self.attempts, self.drafts, self.memories = true, {}, {}, {}, {}
   self.began, self.begun, self.undos, self.usage, self.asking, self.streams = {}, {}, {}, {}, {}, {}
-  self.usage_by, self.refused, self.parted, self.draft_from = {}, {}, {}, {}
+  self.usage_by, self.refused, self.parted, self.draft_from, self.furthest = {}, {}, {}, {}, {}
   for number, entry in ipairs(entries) do
     entry.n = number
     local read = READ[entry[1]]
@@ -350,6 +362,14 @@ end
 function Journal:append(entry, row, ended)
   if self.unkept then keep_streams(self) end
   must(self.handle:append(entry, row, ended))
+end
+
+--- Keeps that something has come of a step that is under way, where processes have ended over it. Waits until it is on disk.
+---@param key string
+function Journal:kept(key)
+  if self.lives == 0 then return end
+  self.lives = 0
+  self:append { "kept", key }
 end
 
 --- Keeps an entry in one transaction with other operations of the store. Waits until it is on disk.

@@ -110,7 +110,8 @@ local function recall(self, range)
 end
 
 local function new_range(self, number, items)
-  return { number = number, items = items, count = #items, next = 1, left = #items, states = {}, results = {}, dirty = {}, parts = 0 }
+  return { number = number, items = items, count = #items, next = 1, left = #items, states = {}, results = {}, dirty = {}, parts = 0,
+    is_whole = false }
 end
 
 -- One more item of a stream.
@@ -211,10 +212,11 @@ end
 
 local function close_range(self, range)
   consume(self, range)
-  if self.items and not self.frame.run.rehearsal then
+  if self.items and not range.is_whole and not self.frame.run.rehearsal then
     local reducer = self.reducer
     self.items:keep_whole(range, reducer and { state = reducer:state(), ranges = range.number + 1, failed = self.failed,
       failures = self.failures } or nil)
+    self.frame.run.journal:kept(self.key)
   end
   self.open[range.number], self.first = nil, range.number + 1
   local room = self.room
@@ -257,7 +259,7 @@ end
 local function keep_parts(self)
   for number = self.first, self.opened do
     local range = self.open[number]
-    if range and range.left > 0 then self.items:keep_part(range) end
+    if range and range.left > 0 and self.items:keep_part(range) then self.frame.run.journal:kept(self.key) end
   end
 end
 

@@ -6,6 +6,7 @@
 local checkpoint = require "weir.native.checkpoint"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
+local pages = require "weir.pages"
 local store_port = require "weir.port.store"
 
 local M = {}
@@ -29,6 +30,7 @@ local STATES = { f = "finished", s = "skipped", x = "failed" }
 ---@field results table<integer, any>    outputs; errors of those that failed
 ---@field dirty integer[]   positions that are not written yet
 ---@field parts integer     how many parts were written
+---@field is_whole boolean   its record was written by an earlier life
 ---@field usage table|nil   what its items used, and is not written yet
 ---@field asked integer     fingerprint of the items
 
@@ -86,9 +88,10 @@ end
 
 --- Writes what has come of items since the last part. Waits.
 ---@param range weir.Range
+---@return boolean done false: nothing has come of any
 function Items:keep_part(range)
   local positions = range.dirty
-  if #positions == 0 then return end
+  if #positions == 0 then return false end
   range.dirty, range.parts = {}, range.parts + 1
   local operations = {}
   local record = record_of(range, positions, operations)
@@ -96,6 +99,7 @@ function Items:keep_part(range)
   operations[#operations + 1] = { op = "put", space = M.SPACE, key = ("%s.%06d"):format(range_key(self.prefix, range.number), range.parts),
     value = record }
   must(self.store:batch(operations))
+  return true
 end
 
 local function add_usage(range, used)
@@ -138,11 +142,14 @@ local function take_record(self, range, record)
   return type(record.u) == "table" and record.u or nil
 end
 
+-- The whole of a range, or its parts, of which items that take long may leave as many as there are items.
 local function rows_of(self, prefix, number)
   local key = range_key(prefix, number)
   local whole = self.store:get(M.SPACE, key)
   if whole then return { { value = whole, key = key } } end
-  return must(self.store:scan(M.SPACE, { prefix = key .. "." }))
+  local rows = {}
+  for row in pages.rows(self.store, M.SPACE, { prefix = key .. "." }) do rows[#rows + 1] = row end
+  return rows
 end
 
 -- Failures of an earlier run are what a retry does again.
@@ -180,7 +187,7 @@ function Items:load(range)
   local used, rows = load_from(self, range, self.prefix)
   for _, row in ipairs(rows) do
     local part = row.key:match "%.(%d+)$"
-    if part then range.parts = math.max(range.parts, math.tointeger(part)) end
+    if part then range.parts = math.max(range.parts, math.tointeger(part)) else range.is_whole = true end
   end
   range.kept_usage = used
   if range.left < range.count or not self.before then return used end

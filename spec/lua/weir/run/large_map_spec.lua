@@ -247,6 +247,39 @@ describe("a large map in the store", function()
     world = nil
   end)
 
+  it("is not set aside for processes that ended within one range, as long as each had something of it done", function()
+    hold = function(ctx) ctx:sleep(0.1) end
+    local id = begin({ over = numbers(1200), concurrency = 4 }, 20)
+    local lives = 0
+    repeat
+      lives = lives + 1
+      world:life(12)
+      world:go_on()
+    until world:row(id).status ~= "running" or lives > 99
+    assert.equal("finished", world:row(id).status)
+    assert.is_true(lives > 6, lives)
+    assert.equal(1200, #world:ending(id).value)
+    assert.is_true(calls <= 1200 + 8 * lives, ("%d calls in %d lives"):format(calls, lives)) -- four under way, four not yet kept
+  end)
+
+  it("is set aside when an item ends the process three times, also after others were done", function()
+    hold = function(ctx, given)
+      if given.n == 1100 then world.mortal.writes = 0 end
+      ctx:sleep(0.1)
+    end
+    local id = begin({ over = numbers(1200), concurrency = 4 }, 1000)
+    local function first_range() return select(2, assert(world.store:get("items", id .. "/all/000000000"))) end
+    local written, lives = first_range(), 0
+    repeat
+      lives = lives + 1
+      world:life(1000)
+      world:go_on()
+    until world:row(id).status ~= "running" or lives > 9
+    assert.equal("quarantined", world:row(id).status)
+    assert.is_true(lives <= 4, lives)
+    assert.equal(written, first_range()) -- what is whole is not written again
+  end)
+
   it("goes on behind a stop with nothing done twice", function()
     world = support.world(agents)
     hold = function(ctx, given) if given.n > 2000 then ctx:sleep(1) end end

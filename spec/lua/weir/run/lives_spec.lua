@@ -107,6 +107,30 @@ describe("a run over many lives", function()
     assert.same({ false, "conflict" }, { ok, err.code })
   end)
 
+  it("is not set aside for processes that ended over a long stream, as long as each gave out more of it", function()
+    local fatal
+    local function count(ctx)
+      for n = 1, 2000 do
+        if n == fatal then world.mortal.writes = 0 end
+        ctx:emit(n)
+      end
+      return true
+    end
+    for _, case in ipairs { { further = 300, status = "finished" }, { further = 0, status = "quarantined" } } do
+      if world then world:close() end
+      world, fatal = support.world { count = count }, 300
+      world:life(1000)
+      world:begin(P "spec" { S "count" { agent = "count", stream = true } })
+      local id = assert(world.store:runs { limit = 1 })[1].id
+      for _ = 1, 9 do
+        fatal = fatal + case.further
+        world:life(1000)
+        world:go_on()
+      end
+      assert.equal(case.status, world:row(id).status)
+    end
+  end)
+
   it("is not set aside for being woken often, nor for processes that ended while it was parked", function()
     world = support.world(agents)
     local run = world:begin(P "spec" { weir.wait "many" { all = { { signal = "a" }, { signal = "b" }, { signal = "c" }, { signal = "d" }, { signal = "e" } } } })
