@@ -20,14 +20,15 @@ local DURATION = ("1000.%d"):format(uv.os_getpid())
 
 local function processes() return outside.processes(DURATION) end
 
-local closed
+local slept, closed -- steps that have begun to sleep, and those that were ended over it
 
 local agents = {
   http = function(ctx, input) return ctx:http { url = input.url } end,
   process = function(ctx) return ctx:process { "sleep", DURATION } end,
   stubborn = function(ctx) return ctx:process({ "sh", "-c", ("sleep %s & sleep %s & wait"):format(DURATION, DURATION) }) end,
   sleeper = function(ctx)
-    local _ <close> = setmetatable({}, { __close = function() closed = closed + 1 end })
+    local _ <close> = setmetatable({}, { __close = function() native.atomic(function() closed = closed + 1 end) end })
+    native.atomic(function() slept = slept + 1 end) -- an agent may lose the processor between reading a number and writing it
     ctx:sleep(1000)
   end,
   source = function(ctx) while true do ctx:emit "x" end end,
@@ -48,7 +49,7 @@ local function cancelled(fields, is_busy, is_over)
   local here = project.open "."
   local store = assert(store_port.open ":memory:")
   local before = native.stats().tasks
-  closed = 0
+  slept, closed = 0, 0
   local run, took
   task.within({}, function()
     run = engine.new(here, store):start(load(here, fields), {})
@@ -83,7 +84,8 @@ describe("cancelling a run", function()
       steps[#steps + 1] = S("process" .. i) { agent = i % 2 == 0 and "process" or "stubborn" }
       steps[#steps + 1] = S("sleeper" .. i) { agent = "sleeper" }
     end
-    local _, took, stopped = cancelled({ G "g" (steps) }, function() return server.open == 8 and processes() == 4 + 3 * 4 end,
+    local _, took, stopped = cancelled({ G "g" (steps) },
+      function() return server.open == 8 and slept == 8 and processes() == 4 + 3 * 4 end,
       function() return server.open == 0 and processes() == 0 end)
     close_server(server)
     assert.equal(8, closed)
