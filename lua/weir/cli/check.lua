@@ -104,7 +104,8 @@ end
 
 function M.run(arguments, context)
   local highest, format = status.finished, resolve(arguments)
-  for _, file in ipairs(#arguments.file > 0 and arguments.file or all_of_project()) do highest = math.max(highest, check_one(context, arguments, file, format)) end
+  local files = #arguments.file > 0 and arguments.file or all_of_project()
+  for _, file in ipairs(files) do highest = math.max(highest, check_one(context, arguments, file, format)) end
   return highest
 end
 
