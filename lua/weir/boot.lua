@@ -1,5 +1,6 @@
 --- The one Lua file that the host knows: makes the library loadable, then opens the command line.
---- Library chunks are named "=weir/...", which is how the host knows code that it must not preempt.
+--- Library chunks are named "=weir/...", which is how the host knows code that it must not preempt, unless it only
+--- computes for others.
 
 local paths = debug.getregistry()["weir.paths"]
 package.loaded["weir.paths"] = paths
@@ -54,5 +55,8 @@ local function search_library(name)
 end
 
 table.insert(package.searchers, 2, search_library)
+
+local scheduler = require "weir.native.scheduler"
+for _, place in ipairs { "text/", "schema", "regex.lua", "run/plain.lua", "value.lua" } do scheduler.computing("=weir/" .. place) end
 
 return require "weir.cli"(...)
