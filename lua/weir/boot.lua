@@ -56,7 +56,11 @@ end
 
 table.insert(package.searchers, 2, search_library)
 
+-- What only computes, and may have much to do.
+local COMPUTING = { "text/", "schema", "regex.lua", "path.lua", "value.lua", "run/plain.lua", "model/offline.lua",
+  "planning/arrange.lua", "planning/search.lua", "planning/types.lua" }
+
 local scheduler = require "weir.native.scheduler"
-for _, place in ipairs { "text/", "schema", "regex.lua", "run/plain.lua", "value.lua" } do scheduler.computing("=weir/" .. place) end
+for _, place in ipairs(COMPUTING) do scheduler.computing("=weir/" .. place) end
 
 return require "weir.cli"(...)
