@@ -1,5 +1,6 @@
 --- What prune does when the runs have gone: documents whose time is over, blobs to which nobody refers.
 
+local answers = require "weir.model.cache"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local memo = require "weir.run.map.memo"
@@ -9,6 +10,7 @@ local workspace = require "weir.workspace"
 local M = {}
 
 local BUDGET = 1000 -- documents between two pauses
+local TOGETHER = 100 -- rows that go in one transaction
 local HAS_ENDED = require("weir.run.keeping").HAS_ENDED
 
 -- The lowest moment that a run which has not ended may read again: its journal says which it has read.
@@ -47,19 +49,32 @@ function M.documents(prune)
   return deleted
 end
 
---- Removes outputs that maps remembered and whose time is over. Waits. Raises `corrupt`.
----@param prune table
----@return integer removed
-function M.memo(prune)
-  local store, now_ms, removed = prune.store, clock.wall_ms(), 0
-  for found in pages.keys(store, memo.SPACE) do
-    if not found.damaged and found.value.until_ms <= now_ms then
-      store:delete(memo.SPACE, found.key)
-      removed = removed + 1
+-- Rows of a space that are over, many in one transaction. One that was written anew since it was read stays.
+local function remove_over(prune, space, is_over)
+  local store, now_ms, removed, operations = prune.store, clock.wall_ms(), 0, {}
+  local function flush()
+    if #operations == 0 then return end
+    local done, message, code = store:batch(operations)
+    if not done and code ~= "conflict" then failure.raise(code, "%s", message) end
+    removed, operations = removed + (done and #operations or 0), {}
+    clock.sleep(prune.pause)
+  end
+  for found in pages.keys(store, space) do
+    if not found.damaged and is_over(found.value, now_ms) then
+      operations[#operations + 1] = { op = "delete", space = space, key = found.key, version = found.version }
     end
+    if #operations == TOGETHER then flush() end
     if prune.is_stopping() then break end
   end
+  flush()
   return removed
+end
+
+--- Removes outputs that maps remembered, and answers of models, whose time is over. Waits. Raises what the store refuses with.
+---@param prune table
+---@return integer removed
+function M.remembered(prune)
+  return remove_over(prune, memo.SPACE, memo.is_over) + remove_over(prune, answers.SPACE, answers.is_over)
 end
 
 --- Removes blobs to which nobody refers. Waits. Raises `corrupt`, `conflict`.

@@ -196,6 +196,32 @@ describe("pruning", function()
     must_be_sound()
   end)
 
+  it("removes what maps remembered and what models answered once nobody may use it any more, however many there are", function()
+    local memo, answers = require "weir.run.map.memo", require "weir.model.cache"
+    local operations, now_ms = {}, clock.wall_ms()
+    for number = 1, 250 do
+      local seconds = number % 2 == 0 and 10 or 1000
+      for _, space in ipairs { memo.SPACE, answers.SPACE } do
+        operations[#operations + 1] = { op = "put", space = space, key = ("%03d"):format(number),
+          value = { at_ms = now_ms, until_ms = now_ms + seconds * 1000, value = number } }
+      end
+    end
+    assert(store:batch(operations))
+    answers.put(store, "asked", { message = "even" }, 5)
+    local own = support.engine(store)
+    support.run(own, "plain", { text = "x" })
+    clock.sleep(11)
+    assert.same({}, upkeep.prune(own, { older = 5 }).left)
+    assert.equal(125, #store:scan(memo.SPACE, { limit = 1000 }))
+    assert.equal(125, #store:scan(answers.SPACE, { limit = 1000 }))
+    clock.sleep(1000)
+    support.run(own, "plain", { text = "x" })
+    clock.sleep(11)
+    upkeep.prune(own, { older = 5 })
+    assert.same({}, store:scan(memo.SPACE))
+    assert.same({}, store:scan(answers.SPACE))
+  end)
+
   it("keeps the documents that a waiting run may read again", function()
     local own = support.engine(store)
     own.project.registry:put { kind = "agent", name = "look", api = 1, options = { type = "object" },
