@@ -27,12 +27,11 @@ end
 
 local function each_row(store, space, query, yields)
   local size = query.limit or PAGE
-  local place = query.reverse and "before" or "after"
   query.limit = size
   return each(function()
     local page, message, code = store:scan(space, query)
     local last = page and page[#page]
-    if last then query[place] = last.key end
+    if last then query.behind = last.key end
     return page, message, code
   end, size, yields)
 end
