@@ -10,6 +10,7 @@ local workspace = require "weir.workspace"
 local M = {}
 
 local BUDGET = 1000 -- documents between two pauses
+local HEADS = "workspace.heads"
 local TOGETHER = 100 -- rows that go in one transaction
 local HAS_ENDED = require("weir.run.keeping").HAS_ENDED
 
@@ -22,8 +23,10 @@ local function note_snapshots(store, run_id, lowest)
   return lowest
 end
 
-local function lowest_snapshot(store)
-  local lowest = store:lsn()
+-- A run at work here may read moments that are written nowhere yet, none of them from before this life of it.
+local function lowest_snapshot(prune)
+  local store, lowest = prune.store, prune.store:lsn()
+  for _, run in pairs(prune.live) do lowest = math.min(lowest, run.since_lsn or 0) end
   for found in pages.runs(store) do
     if found.damaged then failure.raise("corrupt", "run '%s': its row is damaged", found.id) end
     if not HAS_ENDED[found.row.status] then lowest = note_snapshots(store, found.id, lowest) end
@@ -31,21 +34,27 @@ local function lowest_snapshot(store)
   return lowest
 end
 
+local function has_deleted(store)
+  for row in pages.keys(store, HEADS) do
+    if not row.damaged and row.value.dead then return true end
+  end
+  return false
+end
+
 --- Deletes documents whose time has run out, and forgets those that were deleted before every moment that a run may
---- still read. Runs at work in this process may read moments that are written nowhere yet: meanwhile none is forgotten.
---- Waits. Raises `corrupt`.
+--- still read. Waits. Raises `corrupt`.
 ---@param prune table
 ---@return integer documents
 function M.documents(prune)
   local store = prune.store
-  if #store:scan("workspace.heads", { limit = 1, damaged = true }) == 0 then return 0 end
+  if #store:scan(HEADS, { limit = 1, damaged = true }) == 0 then return 0 end
   local deleted = 0
   repeat
     local count = workspace.expire(store, clock.wall_ms(), BUDGET)
     deleted = deleted + count
     clock.sleep(prune.pause)
   until count < BUDGET or prune.is_stopping()
-  if next(prune.live) == nil and not prune.is_stopping() then workspace.trim(store, lowest_snapshot(store), math.maxinteger) end
+  if not prune.is_stopping() and has_deleted(store) then workspace.trim(store, lowest_snapshot(prune), math.maxinteger) end
   return deleted
 end
 

@@ -244,6 +244,40 @@ describe("pruning", function()
     assert.equal(0, #store:scan "workspace.versions")
   end)
 
+  it("forgets documents also while runs are at work, but for those that one of them may read", function()
+    local own = support.engine(store)
+    own.project.registry:put { kind = "agent", name = "slow", api = 1, options = { type = "object" }, execute = function(ctx)
+      ctx:sleep(100)
+      return { seen = ctx.workspace:get("plan", { scope = "project" }) ~= nil }
+    end }
+    local definition = assert(own.project:check(P "slow" { weir.group "g" { S "look" { agent = "slow" }, S "other" { agent = "echo", input = 1 } },
+      output = "$.look.seen" }))
+    local function begin()
+      local run = own:prepare(definition, {})
+      native.spawn_root(function() run:execute() end)
+      clock.sleep(1)
+      return run
+    end
+    local function write(what)
+      local view = workspace.view(store, {})
+      what(view)
+      workspace.commit(view)
+    end
+    write(function(view) view:post("plan", "to be read", { scope = "project" }) end)
+    local before = begin()
+    write(function(view) view:delete("plan", { scope = "project" }) end)
+    upkeep.prune(own, { older = 5 })
+    assert.equal(2, #store:scan "workspace.versions")
+    local after = begin()
+    before:wait()
+    assert.is_true(before.output)
+    assert.is_nil(after.ended_ms)
+    upkeep.prune(own, { older = 5 })
+    assert.equal(0, #store:scan "workspace.versions")
+    after:wait()
+    assert.is_false(after.output)
+  end)
+
   it("stops when it is told to, and the next one goes on", function()
     local own = support.engine(store)
     for _ = 1, 20 do support.run(own, "notes") end
