@@ -240,8 +240,8 @@ function Store:get(space, key) end
 ---@param space string
 ---@param query { prefix: string?, from: string?, after: string?, to: string?, before: string?, behind: string?, limit: integer?,
 ---  reverse: boolean?, damaged: boolean? }|nil behind: the last key of the page before, behind which to go on in the order of
----  this scan, whether it is still there or not: so no key is left out or comes twice, however long keys are; damaged: a key of at most 400 bytes whose record is damaged is listed too,
----  and says so instead of being refused
+---  this scan, whether it is still there or not: so no key is left out or comes twice, however long keys are; damaged: a key
+---  of at most 400 bytes whose record is damaged is listed too, and says so instead of being refused
 ---@return { key: string, value: any, version: integer, damaged: true|nil }[]|nil
 ---@return string|nil message
 ---@return string|nil code `corrupt`, `unavailable`

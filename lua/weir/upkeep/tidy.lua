@@ -42,7 +42,7 @@ local function has_deleted(store)
 end
 
 --- Deletes documents whose time has run out, and forgets those that were deleted before every moment that a run may
---- still read. Waits. Raises `corrupt`.
+--- still read. Of the others so many versions stay as the setting `versions` says. Waits. Raises `corrupt`.
 ---@param prune table
 ---@return integer documents
 function M.documents(prune)
@@ -54,7 +54,10 @@ function M.documents(prune)
     deleted = deleted + count
     clock.sleep(prune.pause)
   until count < BUDGET or prune.is_stopping()
-  if not prune.is_stopping() and has_deleted(store) then workspace.trim(store, lowest_snapshot(prune), math.maxinteger) end
+  local keep = prune.engine.project.settings.versions
+  if not prune.is_stopping() and (keep or has_deleted(store)) then
+    workspace.trim(store, lowest_snapshot(prune), keep or math.maxinteger)
+  end
   return deleted
 end
 

@@ -278,6 +278,20 @@ describe("pruning", function()
     assert.is_false(after.output)
   end)
 
+  it("keeps so many versions of a document as the settings say, and all without them", function()
+    local view = workspace.view(store, {})
+    for n = 1, 250 do
+      view:post("count", n, { scope = "project" })
+      workspace.commit(view)
+    end
+    upkeep.prune(support.engine(store))
+    assert.equal(250, #store:scan("workspace.versions", { limit = 1000 }))
+    upkeep.prune(support.engine(store, { versions = 3 }))
+    assert.equal(3, #store:scan("workspace.versions", { limit = 1000 }))
+    assert.equal(250, view:get("count", { scope = "project" }).value)
+    must_be_sound()
+  end)
+
   it("stops when it is told to, and the next one goes on", function()
     local own = support.engine(store)
     for _ = 1, 20 do support.run(own, "notes") end
