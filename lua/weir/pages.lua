@@ -66,6 +66,14 @@ function M.keys(store, space, prefix)
   return each_row(store, space, { prefix = prefix, damaged = true }, true)
 end
 
+--- All keys of a space, the last first. Yields.
+---@param store weir.Store
+---@param space string
+---@return fun(): { key: string, value: any, version: integer, damaged: true|nil }|nil
+function M.keys_back(store, space)
+  return each_row(store, space, { reverse = true, damaged = true }, true)
+end
+
 --- The ids of all journals. Yields.
 ---@param store weir.Store
 ---@return fun(): string|nil

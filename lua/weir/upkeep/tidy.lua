@@ -1,6 +1,7 @@
 --- What prune does when the runs have gone: documents whose time is over, blobs to which nobody refers.
 
 local answers = require "weir.model.cache"
+local candidates = require "weir.candidate"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local memo = require "weir.run.map.memo"
@@ -88,6 +89,11 @@ end
 function M.remembered(prune)
   return remove_over(prune, memo.SPACE, memo.is_over) + remove_over(prune, answers.SPACE, answers.is_over)
 end
+
+--- Forgets what reflections have proposed long ago. Waits. Raises what the store refuses with.
+---@param prune table
+---@return integer removed
+function M.candidates(prune) return candidates.expire(prune.store, clock.wall_ms()) end
 
 --- Removes blobs to which nobody refers. Waits. Raises `corrupt`, `conflict`.
 ---@param prune table
