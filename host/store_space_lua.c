@@ -174,8 +174,8 @@ static int push_rows(lua_State *L, weir_port *port, const char *id, const char *
   return 1;
 }
 
-/* store:scan(space [, {prefix=, from=, after=, to=, before=, limit=, reverse=, damaged=}]) -> list of
- * {key=, value=, version=} */
+/* store:scan(space [, {prefix=, from=, after=, to=, before=, behind=, limit=, reverse=, damaged=}]) -> list
+ * of {key=, value=, version=} */
 static int store_scan(lua_State *L) {
   weir_port *port = weir_port_check(L, 1);
   weir_scan_query query = { .space = check_space(L, 2), .limit = SCAN_DEFAULT };
@@ -189,6 +189,8 @@ static int store_scan(lua_State *L) {
     query.before_to = query.to.bytes != NULL;
     if (!query.before_to) query.to = text_option(L, 3, "to");
     query.has_to = query.to.bytes != NULL;
+    query.behind = text_option(L, 3, "behind");
+    query.has_behind = query.behind.bytes != NULL;
     query.limit = limit_option(L, 3);
     query.reverse = boolean_option(L, 3, "reverse");
     query.damaged = boolean_option(L, 3, "damaged");

@@ -559,4 +559,24 @@ describe("a scan", function()
       assert.same(wanted(keys, place, query), found)
     end
   end)
+
+  it("goes on behind the last key of a page and leaves none out, however long keys are, while others come and go", function()
+    local store <close> = open()
+    local name, operations = ("folder/"):rep(80), {}
+    for n = 1, 300 do operations[n] = { op = "put", space = "s", key = ("%s%03d"):format(n % 3 == 0 and "x" or name, n), value = n } end
+    assert(store:batch(operations))
+    for _, reverse in ipairs { false, true } do
+      local found, count, behind = {}, 0, nil
+      repeat
+        local page = store:scan("s", { limit = 7, behind = behind, reverse = reverse })
+        for _, row in ipairs(page) do
+          assert.is_nil(found[row.key])
+          found[row.key], count = true, count + 1
+        end
+        behind = page[#page] and page[#page].key
+        if behind then store:delete("s", behind) end
+      until not behind
+      assert.equal(reverse and 300 - 43 or 300, count)
+    end
+  end)
 end)

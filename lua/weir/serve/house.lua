@@ -6,6 +6,7 @@ local digest = require "weir.native.hash"
 local failure = require "weir.failure"
 local clock = require "weir.port.clock"
 local event_log = require "weir.event.log"
+local forget = require "weir.trigger.forget"
 local incident = require "weir.healing.incident"
 local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
@@ -85,6 +86,7 @@ local function tidy(host)
   incident.expire(host.store, now_ms)
   event_log.expire(host.store, now_ms - event_log.KEPT * 1000)
   tend.forget_links(host.store, now_ms - LINKS_KEPT_MS)
+  if host.triggers then forget.sweep(host.store, host.triggers, now_ms) end
 end
 
 local REMOVED = { "runs", "definitions", "modules", "documents", "blobs" }
