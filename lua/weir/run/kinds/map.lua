@@ -214,6 +214,7 @@ local function close_range(self, range)
   consume(self, range)
   if self.items and not range.is_whole and not self.frame.run.rehearsal then
     local reducer = self.reducer
+    range.is_closing = true
     self.items:keep_whole(range, reducer and { state = reducer:state(), ranges = range.number + 1, failed = self.failed,
       failures = self.failures } or nil)
     self.frame.run.journal:kept(self.key)
@@ -255,11 +256,12 @@ local function report(self, is_last)
     concurrency = self.pace.target }
 end
 
--- Writes what came of items a moment ago, as long as the map is at work. Ranges come and go meanwhile.
-local function keep_parts(self)
+-- Writes what came of items a moment ago, as long as the map is at work, also of ranges that are done and wait for one before
+-- them or for the reducer. Ranges come and go meanwhile.
+local function keep_parts(self, is_last)
   for number = self.first, self.opened do
     local range = self.open[number]
-    if range and range.left > 0 and self.items:keep_part(range) then self.frame.run.journal:kept(self.key) end
+    if range and (is_last or not range.is_closing) and self.items:keep_part(range) then self.frame.run.journal:kept(self.key) end
   end
 end
 
@@ -284,7 +286,7 @@ local function settle(self, range, position, status, value)
   end
   if self.items then
     range.dirty[#range.dirty + 1] = position
-    if not self.is_told and range.left > 0 then
+    if not self.is_told then
       self.is_told = true
       self.keeper_waiter:wake()
     end
@@ -414,7 +416,7 @@ end
 local function keep_rest(self)
   local run = self.frame.run
   if not self.items or run.interrupted == "crashed" or run.rehearsal then return end
-  task.within({ shield = true, timeout = 30 }, function() keep_parts(self) end)
+  task.within({ shield = true, timeout = 30 }, function() keep_parts(self, true) end)
 end
 
 -- A map that has enough leaves null for what it did not do.
