@@ -272,8 +272,8 @@ function M.import(store, open)
     failure.raise(code, "%s", message)
   end
   if not HAS_ENDED[found.row.status] and found.row.status ~= "quarantined" then paused(found.row) end
-  local self = { store = store, found = found, journal = store:new_run(found.id, 1), batches = batches.new(store), entries = 0, pinned = {}, own = {},
-    is_long = batches.is_long(found.records, found.bytes), aside = aside_of(found.row) }
+  local self = { store = store, found = found, journal = store:new_run(found.id, 1), batches = batches.new(store), entries = 0, pinned = {},
+    own = {}, is_long = batches.is_long(found.records, found.bytes), aside = aside_of(found.row) }
   local ok, err = pcall(take_all, self, open)
   keeping.count_coming(store, self.pinned, -1)
   if not ok then
