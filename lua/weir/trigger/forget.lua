@@ -1,14 +1,18 @@
---- What is kept of sources that no pipeline has any more: how far they had come, what they have marked. It stays for thirty
---- days, so that a pipeline which comes back, or is mended, goes on where it was; then it goes.
+--- What triggers have kept and do not need any more. Of sources that no pipeline has, how far they had come and what they had
+--- marked stays for thirty days, so that a pipeline which comes back, or is mended, goes on where it was. What throttles,
+--- debounces and batches note of a key goes once it changes nothing any more: keys may be as many as there are events.
 
+local admission = require "weir.trigger.admission"
 local context = require "weir.trigger.context"
 local failure = require "weir.failure"
+local line_of = require "weir.trigger.line"
 local pages = require "weir.pages"
+local place = require "weir.queue.place"
 
 local M = {}
 
 local KEPT_MS = 30 * 86400000
-local TOGETHER = 500 -- marks of one transaction
+local TOGETHER = 500 -- rows of one transaction
 
 local function commit(store, operations)
   local done, message, code = store:batch(operations)
@@ -60,6 +64,39 @@ function M.sweep(store, triggers, now_ms)
     end
   end
   return count
+end
+
+-- Removes rows of a space, those that have not been written anew meanwhile.
+local function remove(store, space, is_over)
+  local operations, removed = {}, 0
+  local function flush()
+    if #operations > 0 and commit(store, operations) then removed = removed + #operations end
+    operations = {}
+  end
+  for row in pages.keys(store, space) do
+    if not row.damaged and is_over(row) then
+      operations[#operations + 1] = { op = "delete", space = space, key = row.key, version = row.version }
+    end
+    if #operations == TOGETHER then flush() end
+  end
+  flush()
+  return removed
+end
+
+-- What is held back is told by its queue, that of the pipeline which stands first in the key.
+local function has_left(store, row)
+  local queue = line_of.queue_name(row.key:match "^[^/]*")
+  return place.read(store, place.spaces.items, place.of(queue, row.value.item)) == nil
+end
+
+--- Removes what is noted of keys: of a throttle once there is a place at once again, of what was held back once it has left its
+--- queue. Waits for the disk. Raises what the store refuses with.
+---@param store weir.Store
+---@param now_ms integer
+---@return integer removed
+function M.keys(store, now_ms)
+  return remove(store, admission.RATE, function(row) return row.value.next_ms <= now_ms end)
+    + remove(store, admission.HELD, function(row) return row.value.due_ms <= now_ms and has_left(store, row) end)
 end
 
 return M

@@ -1,11 +1,13 @@
 --- What prune does when the runs have gone: documents whose time is over, blobs to which nobody refers.
 
 local answers = require "weir.model.cache"
+local budget = require "weir.model.budget"
 local candidates = require "weir.candidate"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local memo = require "weir.run.map.memo"
 local pages = require "weir.pages"
+local shelf = require "weir.skill.shelf"
 local workspace = require "weir.workspace"
 
 local M = {}
@@ -90,10 +92,14 @@ function M.remembered(prune)
   return remove_over(prune, memo.SPACE, memo.is_over) + remove_over(prune, answers.SPACE, answers.is_over)
 end
 
---- Forgets what reflections have proposed long ago. Waits. Raises what the store refuses with.
+--- Forgets what reflections have proposed long ago, what budgets of days long over have counted, and skills that nobody has
+--- taken. Waits. Raises what the store refuses with.
 ---@param prune table
 ---@return integer removed
-function M.candidates(prune) return candidates.expire(prune.store, clock.wall_ms()) end
+function M.history(prune)
+  local store, now_ms = prune.store, clock.wall_ms()
+  return candidates.expire(store, now_ms) + budget.expire(store, now_ms) + shelf.expire(store, now_ms)
+end
 
 --- Removes blobs to which nobody refers. Waits. Raises `corrupt`, `conflict`.
 ---@param prune table

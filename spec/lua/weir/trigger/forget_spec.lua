@@ -1,6 +1,9 @@
+local admission = require "weir.trigger.admission"
+local clock = require "weir.port.clock"
 local context = require "weir.trigger.context"
 local forget = require "weir.trigger.forget"
 local store_port = require "weir.port.store"
+local worlds = require "spec.lua.weir.trigger.world"
 
 local DAY = 86400000
 
@@ -54,5 +57,44 @@ describe("what is kept of a source that no pipeline has any more", function()
     triggers.broken, triggers.sources, triggers.rounds = {}, {}, 0
     for _, days in ipairs { 40, 80 } do assert.equal(0, forget.sweep(store, triggers, days * DAY)) end
     assert.equal(1100, marks "old/files")
+  end)
+end)
+
+describe("what a trigger notes of the keys of events", function()
+  local world
+  after_each(function() world:close() end)
+
+  local function count(space) return #world.host.store:scan(space, { limit = 1000 }) end
+
+  it("goes once it changes nothing any more, and stays as long as it does", function()
+    world = worlds.new { ["pipelines/slow.lua"] = [[
+      local weir = require "weir"
+      return weir.pipeline "slow" { on = {
+          { name = "limited", event = { type = "a" }, throttle = { limit = 2, per = "1h", key = "$.event.data.id" } },
+          { name = "held", event = { type = "b" }, batch = { size = 2, ["for"] = "1h", key = "$.event.data.id" } },
+          { name = "quiet", event = { type = "c" }, debounce = { ["for"] = 0.05, key = "$.event.data.id" } } },
+        weir.step "note" { agent = "notes", input = 1 } }]] }
+    world:eventually(function()
+      local running = 0
+      for _, source in pairs(world.host.triggers.sources) do running = running + (source.status == "running" and 1 or 0) end
+      return running == 3
+    end)
+    for id = 1, 5 do
+      for _, type in ipairs { "a", "b", "c" } do world:send(type, { id = id }) end
+    end
+    local store = world.host.store
+    world:eventually(function() -- only those that are held still wait
+      return count(admission.RATE) == 5 and count(admission.HELD) == 10 and world.host.triggers.lines.slow.queue:depth() == 5
+    end)
+    local now_ms = clock.wall_ms()
+    assert.equal(5, forget.keys(store, now_ms)) -- those that were quiet
+    assert.same({ 5, 5 }, { count(admission.RATE), count(admission.HELD) })
+    assert.equal(0, forget.keys(store, now_ms + 1700000))
+    assert.equal(5, forget.keys(store, now_ms + 3600000))
+    assert.same({ 0, 5 }, { count(admission.RATE), count(admission.HELD) })
+    for id = 1, 5 do world:send("b", { id = id }) end
+    world:eventually(function() return world.host.triggers.lines.slow.queue:depth() == 0 end)
+    forget.keys(store, now_ms + 2 * 3600000)
+    assert.equal(0, count(admission.HELD))
   end)
 end)
