@@ -147,7 +147,7 @@ describe("a version on trial", function()
     local policy = canary.policy
     canary.policy = function() return function() return { looked = 7 } end end -- luacheck: ignore 122
     local judging = native.spawn(canary.judge, own, "agents/worker")
-    native.yield()
+    while is_first do native.yield() end
     canary.policy = policy -- luacheck: ignore 122
     canary.finish(own, "agents/worker", "stopped", { by = "ada" })
     held:open()
