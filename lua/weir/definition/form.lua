@@ -354,28 +354,35 @@ function M.child(def, field)
   return def and target(defs[def].properties[field])
 end
 
+-- The same with some fields changed; what lies deeper is shared.
+local function with(object_of, fields)
+  local result = {}
+  for key, value in pairs(object_of) do result[key] = value end
+  for key, value in pairs(fields) do result[key] = value end
+  return result
+end
+
+-- A file may name this schema, for its editor; the normal form leaves that out.
+local function pipeline_schema()
+  local others = with(defs, {})
+  others.pipeline = nil
+  return with(defs.pipeline, { ["$schema"] = "https://json-schema.org/draft/2020-12/schema",
+    properties = with(defs.pipeline.properties, { ["$schema"] = { type = "string" } }),
+    title = "weir pipeline, normal form, format 1", ["$defs"] = others })
+end
+
 --- The JSON Schema of the normal form, as plain data.
 ---@return table
 function M.schema()
-  local result = value_of.copy(defs.pipeline)
-  local others = value_of.copy(defs)
-  others.pipeline = nil
-  result["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-  -- A file may name this schema, for its editor; the normal form leaves that out.
-  result.properties["$schema"] = { type = "string" }
-  result.title = "weir pipeline, normal form, format 1"
-  result["$defs"] = others
-  return result
+  return value_of.copy(pipeline_schema())
 end
 
 -- In a flow a step may be a function, and values are taken as they are.
 local function flow_schema(entry)
-  local others = value_of.copy(defs)
+  local step = with(defs.step, { properties = with(defs.step.properties, { run = {} }),
+    oneOf = exactly_one { "run", table.unpack(M.kinds) } })
+  local others = with(defs, { step = step, map = with(defs.map, { required = list { "each" } }) })
   others.pipeline = nil
-  local step = others.step
-  step.properties.run = {}
-  step.oneOf = exactly_one { "run", table.unpack(M.kinds) }
-  others.map.required = list { "each" }
   return { ["$ref"] = "#/$defs/" .. entry, ["$defs"] = others }
 end
 
@@ -389,7 +396,7 @@ end
 
 --- Validate a whole normal form, one step of a flow, or one group of a flow.
 ---@type weir.Validator
-M.validate = lazily(M.schema)
+M.validate = lazily(pipeline_schema)
 ---@type weir.Validator
 M.validate_flow_step = lazily(function() return flow_schema "step" end)
 ---@type weir.Validator
