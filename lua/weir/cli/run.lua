@@ -103,8 +103,8 @@ end
 ---@param run weir.Run
 ---@param arguments { json: boolean?, quiet: boolean?, store: string? }
 function M.report(context, run, arguments)
-  local shape = require "weir.view.shape"
   if arguments.json then
+    local shape = require "weir.view.shape"
     context.out:line(shape.line(shape.live(run)))
   elseif run.status == "finished" then
     say_output(context, run.output)

@@ -13,7 +13,7 @@ local M = {}
 
 local list = json.list
 
-local NAME = "^[a-z][a-z0-9_]{0,63}$"
+local NAME, LONGEST_NAME = "^[a-z][a-z0-9_]*$", 64 -- apart, since a repetition that counts is large as an automaton
 local NAME_SAYS = "must be a name: a lower-case letter, then lower-case letters, digits or '_', 64 in all at most"
 
 -- Small schemas. Each call gives a new table, so that the printed schema shares nothing.
@@ -62,10 +62,10 @@ local function define(name, pairs_in_order, required, more)
   defs[name], order[name] = object(pairs_in_order, required, more)
 end
 
-defs.name = { type = "string", pattern = NAME, errorMessage = NAME_SAYS }
-defs.module = { type = "string", pattern = NAME, errorMessage = NAME_SAYS }
+defs.name = { type = "string", maxLength = LONGEST_NAME, pattern = NAME, errorMessage = NAME_SAYS }
+defs.module = { type = "string", maxLength = LONGEST_NAME, pattern = NAME, errorMessage = NAME_SAYS }
 defs.pipeline_name = {
-  type = "string", pattern = "^[a-z][a-z0-9_-]{0,63}$",
+  type = "string", maxLength = LONGEST_NAME, pattern = "^[a-z][a-z0-9_-]*$",
   errorMessage = "must be a name: a lower-case letter, then lower-case letters, digits, '_' or '-', 64 in all at most",
 }
 defs.duration = {

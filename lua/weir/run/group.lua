@@ -7,7 +7,6 @@ local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local parking = require "weir.run.parking"
 local step_runner = require "weir.run.step"
-local stream = require "weir.run.stream"
 local task = require "weir.task"
 
 local M = {}
@@ -78,7 +77,7 @@ local function connect(frame, group, visit)
   frame.streams, frame.sources = {}, {}
   for _, step in ipairs(group.steps) do
     if step.stream or group.read[step.name] then
-      frame.streams[step.name] = stream.new(step.stream, frame.run, step.name, key_of(frame, group, step, visit))
+      frame.streams[step.name] = require("weir.run.stream").new(step.stream, frame.run, step.name, key_of(frame, group, step, visit))
     end
   end
   for _, step in ipairs(group.steps) do

@@ -1,7 +1,6 @@
 --- From a checked normal form to what the engine runs: every value, condition and duration compiled once.
 --- A plan is shared by all runs of a version. Pure; never yields.
 
-local condition = require "weir.condition"
 local duration = require "weir.duration"
 local failure = require "weir.failure"
 local path = require "weir.path"
@@ -23,7 +22,7 @@ local function seconds(value)
 end
 
 local function test(text)
-  return text and must(condition.compile(text)).test or nil
+  return text and must(require("weir.condition").compile(text)).test or nil
 end
 
 local function constant(value)
