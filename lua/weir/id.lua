@@ -11,9 +11,9 @@ local ORDER_DIGITS, ORDERED_RANDOM_DIGITS = 4, 7 -- of ids in a row
 local ORDERS = 36 ^ 4
 
 -- Two places at a time, made when they are needed first.
-local PAIRS = setmetatable({}, { __index = function(pairs, value)
+local PAIRS = setmetatable({}, { __index = function(made, value)
   local pair = DIGITS:sub(value // 36 + 1, value // 36 + 1) .. DIGITS:sub(value % 36 + 1, value % 36 + 1)
-  pairs[value] = pair
+  made[value] = pair
   return pair
 end })
 
