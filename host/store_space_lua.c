@@ -175,8 +175,8 @@ static int push_rows(lua_State *L, weir_port *port, const char *id, const char *
   return 1;
 }
 
-/* store:scan(space [, {prefix=, from=, after=, to=, before=, behind=, limit=, reverse=, damaged=}]) -> list
- * of {key=, value=, version=} */
+/* store:scan(space [, {prefix=, from=, after=, to=, before=, behind=, limit=, reverse=, damaged=}]) ->
+ * list of {key=, value=, version=} */
 static int store_scan(lua_State *L) {
   weir_port *port = weir_port_check(L, 1);
   weir_scan_query query = { .space = check_space(L, 2), .limit = SCAN_DEFAULT };
@@ -371,7 +371,8 @@ static bool add_item_sum(lua_State *L, weir_port *port, weir_batch *batch, int i
 }
 
 /* The end of a run may use the space kept back, and so may what makes room: *reserve is set. */
-static bool add_item_entry(lua_State *L, weir_port *port, weir_batch *batch, int item, int kind, bool *reserve) {
+static bool add_item_entry(lua_State *L, weir_port *port, weir_batch *batch, int item, int kind,
+                           bool *reserve) {
   lua_getfield(L, item, "journal"); /* ... journal */
   weir_journal *journal = luaL_testudata(L, -1, WEIR_JOURNAL);
   if (journal == NULL) luaL_error(L, "batch: 'journal' must be what store:run returned");
@@ -469,8 +470,8 @@ static int order_of(const void *a, const void *b, void *context) {
   return order != 0 ? order : left < right ? -1 : 1;
 }
 
-/* The second of the first two operations from first_op on that change the same key, counted from 1; 0: none do. Many are
- * sorted, in `order`, which has room for them. */
+/* The second of the first two operations from first_op on that change the same key, counted from 1; 0:
+ * none do. Many are sorted, in `order`, which has room for them. */
 static uint32_t find_twin(weir_batch *batch, uint32_t first_op, uint32_t *order) {
   uint32_t count = 0, found = UINT32_MAX;
   if (batch->ops - first_op <= FEW) {
@@ -483,7 +484,8 @@ static uint32_t find_twin(weir_batch *batch, uint32_t first_op, uint32_t *order)
     if (changes_key(&batch->op[i])) order[count++] = i;
   qsort_r(order, count, sizeof *order, order_of, batch);
   for (uint32_t i = 1; i < count; i++)
-    if (are_twins(batch, &batch->op[order[i - 1]], &batch->op[order[i]]) && order[i] < found) found = order[i];
+    if (are_twins(batch, &batch->op[order[i - 1]], &batch->op[order[i]]) && order[i] < found)
+      found = order[i];
   return found == UINT32_MAX ? 0 : found - first_op + 1;
 }
 
@@ -532,12 +534,13 @@ static int store_batch(lua_State *L) {
       return weir_refusef(L, WEIR_LIMIT, "batch: larger than 64 MiB");
   }
   lua_settop(L, 3);
-  uint32_t *order = lua_newuserdatauv(L, (size_t)count * sizeof *order, 0); /* store operations results order */
+  uint32_t *order =
+      lua_newuserdatauv(L, (size_t)count * sizeof *order, 0); /* store operations results order */
   uint32_t twin = find_twin(batch, first_op, order);
   lua_settop(L, 3);
   if (twin != 0)
-    return weir_refusef(L, WEIR_INVALID, "batch: operation %d changes a key that an earlier one changes",
-                        (int)twin);
+    return weir_refusef(L, WEIR_INVALID,
+                        "batch: operation %d changes a key that an earlier one changes", (int)twin);
   return weir_port_wait(L, port, batch, first_op, reserve, "batch", batch_done);
 }
 
