@@ -1,6 +1,5 @@
 /* store_space_lua.c - methods of a store: keys and values in spaces, blobs, and batches of everything.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "binding.h"
@@ -448,45 +447,22 @@ static bool changes_key(const weir_op *op) {
   return op->kind == WEIR_OP_PUT || op->kind == WEIR_OP_DELETE || op->kind == WEIR_OP_ADD;
 }
 
-#define FEW 64 /* operations that are compared each with each */
-
-static int compare_keys(const weir_batch *batch, const weir_op *a, const weir_op *b) {
-  const uint8_t *bytes = batch->bytes.bytes;
-  if (a->key.size != b->key.size) return a->key.size < b->key.size ? -1 : 1;
-  return memcmp(bytes + a->key.at, bytes + b->key.at, a->key.size);
-}
-
-/* Two changes of one key in one batch have no order that a reader could see; adding needs none. */
-static bool are_twins(const weir_batch *batch, const weir_op *a, const weir_op *b) {
-  if (!changes_key(a) || !changes_key(b)) return false;
-  if (a->kind == WEIR_OP_ADD && b->kind == WEIR_OP_ADD) return false;
-  return compare_keys(batch, a, b) == 0;
-}
-
-static int order_of(const void *a, const void *b, void *context) {
-  const weir_batch *batch = context;
-  uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-  int order = compare_keys(batch, &batch->op[left], &batch->op[right]);
-  return order != 0 ? order : left < right ? -1 : 1;
-}
-
-/* The second of the first two operations from first_op on that change the same key, counted from 1; 0:
- * none do. Many are sorted, in `order`, which has room for them. */
-static uint32_t find_twin(weir_batch *batch, uint32_t first_op, uint32_t *order) {
-  uint32_t count = 0, found = UINT32_MAX;
-  if (batch->ops - first_op <= FEW) {
-    for (uint32_t i = first_op; i < batch->ops; i++)
-      for (uint32_t j = first_op; j < i; j++)
-        if (are_twins(batch, &batch->op[j], &batch->op[i])) return i - first_op + 1;
-    return 0;
-  }
-  for (uint32_t i = first_op; i < batch->ops; i++)
-    if (changes_key(&batch->op[i])) order[count++] = i;
-  qsort_r(order, count, sizeof *order, order_of, batch);
-  for (uint32_t i = 1; i < count; i++)
-    if (are_twins(batch, &batch->op[order[i - 1]], &batch->op[order[i]]) && order[i] < found)
-      found = order[i];
-  return found == UINT32_MAX ? 0 : found - first_op + 1;
+/* Two changes of one key in one batch have no order that a reader could see; adding needs none. The table at `seen` has the keys
+ * that were changed so far, and whether each is only added to. */
+static bool has_twin(lua_State *L, const weir_batch *batch, int seen) {
+  const weir_op *last = &batch->op[batch->ops - 1];
+  if (!changes_key(last)) return false;
+  bool adds = last->kind == WEIR_OP_ADD;
+  const char *key = (const char *)batch->bytes.bytes + last->key.at;
+  lua_pushlstring(L, key, last->key.size);
+  bool is_known = lua_rawget(L, seen) != LUA_TNIL;
+  bool is_twin = is_known && !(adds && lua_toboolean(L, -1));
+  lua_pop(L, 1);
+  if (is_known) return is_twin;
+  lua_pushlstring(L, key, last->key.size);
+  lua_pushboolean(L, adds);
+  lua_rawset(L, seen);
+  return false;
 }
 
 /* A continuation: the list of results at index 3; what is there already (hashes) stays. */
@@ -520,27 +496,24 @@ static int store_batch(lua_State *L) {
   luaL_argcheck(L, count >= 1 && count <= WEIR_REQUEST_OPS, 2, "a batch has 1 to 10000 operations");
   lua_settop(L, 2);
   weir_port_check_wait(L);
-  lua_createtable(L, (int)count, 0); /* store operations results */
+  lua_createtable(L, (int)count, 0);
   weir_mark_list(L, 3);
+  lua_createtable(L, 0, (int)count); /* store operations results seen */
   weir_batch *batch = weir_port_batch(L, port);
   uint32_t first_op = batch->ops;
   size_t first_byte = batch->bytes.size;
   bool reserve = false;
   for (lua_Integer i = 1; i <= count; i++) {
-    lua_settop(L, 3);
+    lua_settop(L, 4);
     if (lua_rawgeti(L, 2, i) != LUA_TTABLE) return luaL_argerror(L, 2, "a list of tables expected");
-    if (!add_item(L, port, batch, 4, 3, i, &reserve)) return 3;
+    if (!add_item(L, port, batch, 5, 3, i, &reserve)) return 3;
+    if (has_twin(L, batch, 4))
+      return weir_refusef(L, WEIR_INVALID,
+                          "batch: operation %d changes a key that an earlier one changes", (int)i);
     if (batch->bytes.size - first_byte > WEIR_BATCH_BYTES)
       return weir_refusef(L, WEIR_LIMIT, "batch: larger than 64 MiB");
   }
   lua_settop(L, 3);
-  uint32_t *order =
-      lua_newuserdatauv(L, (size_t)count * sizeof *order, 0); /* store operations results order */
-  uint32_t twin = find_twin(batch, first_op, order);
-  lua_settop(L, 3);
-  if (twin != 0)
-    return weir_refusef(L, WEIR_INVALID,
-                        "batch: operation %d changes a key that an earlier one changes", (int)twin);
   return weir_port_wait(L, port, batch, first_op, reserve, "batch", batch_done);
 }
 

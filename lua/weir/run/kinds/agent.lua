@@ -4,7 +4,6 @@ local context = require "weir.run.context"
 local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
 local plain = require "weir.run.plain"
-local stream = require "weir.run.stream"
 
 local M = { name = "agent" }
 
@@ -20,7 +19,7 @@ local function stream_of(ctx)
   local frame = ctx._frame
   local own = known_stream(frame, ctx._step, ctx._key)
   if not own then
-    own = stream.new(nil, frame.run, ctx._step.name)
+    own = require("weir.run.stream").new(nil, frame.run, ctx._step.name)
     frame.loose_stream = own
   end
   own.told_as = ctx._key
@@ -53,7 +52,7 @@ local function output_of(ctx, step, value, message, code)
     if ctx._stream then return ctx._stream:value() end
     failure.raise("invalid", "agent '%s' returned nothing; return its output", step.agent)
   end
-  local refusal = plain.refusal(value)
+  local refusal = native.interruptible(plain.refusal, value)
   if refusal then failure.raise("invalid", "agent '%s' returned %s", step.agent, refusal) end
   return value
 end
