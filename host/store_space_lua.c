@@ -447,8 +447,8 @@ static bool changes_key(const weir_op *op) {
   return op->kind == WEIR_OP_PUT || op->kind == WEIR_OP_DELETE || op->kind == WEIR_OP_ADD;
 }
 
-/* Two changes of one key in one batch have no order that a reader could see; adding needs none. The table at `seen` has the keys
- * that were changed so far, and whether each is only added to. */
+/* Two changes of one key in one batch have no order that a reader could see; adding needs none. The
+ * table at `seen` has the keys that were changed so far, and whether each is only added to. */
 static bool has_twin(lua_State *L, const weir_batch *batch, int seen) {
   const weir_op *last = &batch->op[batch->ops - 1];
   if (!changes_key(last)) return false;
