@@ -174,8 +174,8 @@ static int push_rows(lua_State *L, weir_port *port, const char *id, const char *
   return 1;
 }
 
-/* store:scan(space [, {prefix=, from=, after=, to=, before=, behind=, limit=, reverse=, damaged=}]) -> list
- * of {key=, value=, version=} */
+/* store:scan(space [, {prefix=, from=, after=, to=, before=, behind=, limit=, reverse=, damaged=}]) ->
+ * list of {key=, value=, version=} */
 static int store_scan(lua_State *L) {
   weir_port *port = weir_port_check(L, 1);
   weir_scan_query query = { .space = check_space(L, 2), .limit = SCAN_DEFAULT };
@@ -370,7 +370,8 @@ static bool add_item_sum(lua_State *L, weir_port *port, weir_batch *batch, int i
 }
 
 /* The end of a run may use the space kept back, and so may what makes room: *reserve is set. */
-static bool add_item_entry(lua_State *L, weir_port *port, weir_batch *batch, int item, int kind, bool *reserve) {
+static bool add_item_entry(lua_State *L, weir_port *port, weir_batch *batch, int item, int kind,
+                           bool *reserve) {
   lua_getfield(L, item, "journal"); /* ... journal */
   weir_journal *journal = luaL_testudata(L, -1, WEIR_JOURNAL);
   if (journal == NULL) luaL_error(L, "batch: 'journal' must be what store:run returned");
@@ -446,8 +447,8 @@ static bool changes_key(const weir_op *op) {
   return op->kind == WEIR_OP_PUT || op->kind == WEIR_OP_DELETE || op->kind == WEIR_OP_ADD;
 }
 
-/* Two changes of one key in one batch have no order that a reader could see; adding needs none. The table at `seen` has the keys
- * that were changed so far, and whether each is only added to. */
+/* Two changes of one key in one batch have no order that a reader could see; adding needs none. The
+ * table at `seen` has the keys that were changed so far, and whether each is only added to. */
 static bool has_twin(lua_State *L, const weir_batch *batch, int seen) {
   const weir_op *last = &batch->op[batch->ops - 1];
   if (!changes_key(last)) return false;

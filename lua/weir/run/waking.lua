@@ -175,6 +175,7 @@ function M.due(engine, limit, is_left_out)
         if not seen[run_id] then damaged[#damaged + 1] = run_id end
       elseif not row or HAS_ENDED[row.status] then
         engine.store:delete("timers", entry.key)
+        if engine.service then engine.service.refused[run_id] = nil end
       elseif not seen[run_id] and #ids < limit and not row.is_paused and row.status ~= "quarantined"
         and not (is_left_out and is_left_out(run_id)) then
         ids[#ids + 1] = run_id

@@ -45,7 +45,8 @@ local function has_deleted(store)
 end
 
 --- Deletes documents whose time has run out, and forgets those that were deleted before every moment that a run may
---- still read. Of the others so many versions stay as the setting `versions` says. Waits. Raises `corrupt`.
+--- still read. Of the others so many versions stay as the setting `versions` says; with it long logs of changes are cut.
+--- Waits. Raises `corrupt`.
 ---@param prune table
 ---@return integer documents
 function M.documents(prune)
@@ -61,6 +62,7 @@ function M.documents(prune)
   if not prune.is_stopping() and (keep or has_deleted(store)) then
     workspace.trim(store, lowest_snapshot(prune), keep or math.maxinteger)
   end
+  if keep and not prune.is_stopping() then workspace.cut_logs(store) end
   return deleted
 end
 

@@ -44,6 +44,18 @@ describe("runs whose time has come", function()
     assert.same({ last, 400 }, { woken, tried })
   end)
 
+  it("are not remembered as refused once they have ended", function()
+    local only = crowd(store, 1)
+    local service = waking.serve({ store = store, live = {}, waking = {} }, function() failure.raise("conflict", "it cannot go on") end)
+    clock.sleep(1)
+    assert.is_true(service.refused[only])
+    assert(store:batch { { op = "entry", journal = assert(store:run(only, 1)), entry = { "end" }, row = { status = "cancelled" }, ended = true } })
+    service:nudge()
+    clock.sleep(1)
+    assert.same({}, service.refused)
+    service:close()
+  end)
+
   it("are all tried when everything goes on, also when hundreds before them cannot", function()
     crowd(store, 700)
     local left = {}
