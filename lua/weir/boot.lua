@@ -1,5 +1,6 @@
 --- The one Lua file that the host knows: makes the library loadable, then opens the command line.
---- Library chunks are named "=weir/...", which is how the host knows code that it must not preempt.
+--- Library chunks are named "=weir/...", which is how the host knows code that it must not preempt, unless it only
+--- computes for others.
 
 local paths = debug.getregistry()["weir.paths"]
 package.loaded["weir.paths"] = paths
@@ -28,5 +29,12 @@ end
 
 table.insert(package.searchers, 2, search_library)
 table.insert(package.searchers, 3, search_argparse)
+
+-- What only computes, and may have much to do.
+local COMPUTING = { "text/", "schema", "regex.lua", "path.lua", "value.lua", "run/plain.lua", "model/offline.lua",
+  "planning/arrange.lua", "planning/search.lua", "planning/types.lua" }
+
+local scheduler = require "weir.native.scheduler"
+for _, place in ipairs(COMPUTING) do scheduler.computing("=weir/" .. place) end
 
 return require "weir.cli"(...)

@@ -30,7 +30,7 @@ describe("pipeline models", function()
   end)
 
   local function run(models, seed)
-    local of = testing.run("pipelines/models.lua", { input = { path = folder .. "/log.md", out = folder .. "/gists.md" }, real_time = models ~= nil, seed = seed,
+    local of = testing.run("pipelines/models.lua", { input = { path = folder .. "/log.md", out = folder .. "/gists.md" }, seed = seed or 1,
       modules = { ["agents/markdown_sections"] = { roots = { folder } }, ["agents/files"] = { roots = { folder } } }, settings = { models = models } })
     assert.equal("finished", of.status, of.error and of.error.message)
     local asked, order = {}, {}

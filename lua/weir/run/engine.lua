@@ -193,6 +193,7 @@ local function new_run(self, of, held, input, options, run_id)
     by = options.by or user_of(self), model = options.model, of = options.of, event = options.event,
     event_offset = options.event_offset, parent = options.parent,
     parent_id = options.parent and options.parent.id or options.parent_id }
+  run.since_lsn = self.store and self.store:lsn()
   self.live[run.id] = run
   supervise(self, run)
   note_trials(self, run)

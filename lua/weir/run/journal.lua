@@ -58,6 +58,7 @@ local M = {}
 ---@field has_past boolean there are entries of an earlier life
 ---@field mismatch table|nil the error: something else was asked than was recorded, and a person has to look
 ---@field is_careful boolean starts are on disk before what they say begins
+---@field has_begun boolean|nil another life of a run that was under way is on disk
 ---@field compares_kept boolean what an earlier run made has to answer what this one asks: its definition is another
 local Journal = {}
 Journal.__index = Journal

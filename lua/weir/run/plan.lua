@@ -3,6 +3,7 @@
 
 local duration = require "weir.duration"
 local failure = require "weir.failure"
+local native = require "weir.native.scheduler"
 local path = require "weir.path"
 local retry = require "weir.run.retry"
 local schema = require "weir.schema"
@@ -427,8 +428,8 @@ local function input_checker(input)
   if input == nil then return function(value) return true, value end end
   local validate = must(schema.compile(input))
   return function(value)
-    value = schema.defaults(input, value)
-    local ok, errors = validate(value, "input")
+    value = native.interruptible(schema.defaults, input, value)
+    local ok, errors = native.interruptible(validate, value, "input")
     if ok then return true, value end
     local messages = {}
     for index, err in ipairs(errors) do messages[index] = err.message end

@@ -65,7 +65,7 @@ local function begin_life(run, anyway)
     error(err, 0)
   end
   book:append { "life", clock.wall_ms() }
-  book.lives, book.is_careful = book:crashes(), true
+  book.lives, book.is_careful, book.has_begun = book:crashes(), true, true
 end
 
 --- Prepares to go on with a run. Waits. Raises {code, message}; a run that cannot be gone on with is
@@ -142,13 +142,14 @@ local function side_by_side(engine, ids, options)
   if not ok then error(err, 0) end
 end
 
--- A suspect has made progress, or time enough to end the process.
-local function await_proof(engine, run_id)
+-- A suspect has made progress, or time enough to end the process. It is not at work yet while its journal is read and its
+-- new life is written.
+local function await_proof(engine, run_id, going)
   local deadline = clock.now() + ALONE_FOR
   native.yield()
-  while clock.now() < deadline do
+  while clock.now() < deadline and not going.is_over do
     local run = engine.live[run_id]
-    if not run or not run.journal.is_careful then return end
+    if run and run.journal.has_begun and not run.journal.is_careful then return end
     native.sleep(0.01)
   end
 end
@@ -157,8 +158,12 @@ local function one_by_one(engine, ids, options)
   local ok, err = task.within({}, function()
     for _, run_id in ipairs(ids) do
       if engine.is_stopping then return end
-      native.start({ name = "recovery" }, function() report(options, run_id, pcall(M.go_on, engine, run_id)) end)
-      await_proof(engine, run_id)
+      local going = {}
+      native.start({ name = "recovery" }, function()
+        report(options, run_id, pcall(M.go_on, engine, run_id))
+        going.is_over = true
+      end)
+      await_proof(engine, run_id, going)
     end
   end)
   if not ok then error(err, 0) end
@@ -180,7 +185,7 @@ end
 local function untried(engine, tried, options)
   if engine.is_stopping then return {} end
   local ids = {}
-  local due, damaged = waking.due(engine)
+  local due, damaged = waking.due(engine, nil, function(run_id) return tried[run_id] end)
   for _, run_id in ipairs(due) do
     if not tried[run_id] then ids[#ids + 1] = run_id end
     tried[run_id] = true

@@ -37,6 +37,7 @@ local M = {}
 ---@field heard table<string, number>|nil when something was last heard of steps that are under way, by key
 ---@field monitor nil|fun(event: table) hears what it notifies of
 ---@field canaries table<string, weir.Canary>|nil versions on trial, by full name
+---@field since_lsn integer|nil what had been written when this life began: it reads no earlier moment but those in its journal
 ---@field calls table<string, table>|nil of modules that are on trial, by key: {full, version, ok}
 ---@field at_end table[]|nil operations that are written with its end
 ---@field incidents table<string, weir.Incident[]>|nil of this run, by the place of their step

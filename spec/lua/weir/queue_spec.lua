@@ -333,11 +333,11 @@ end)
 describe("a queue on a slow disk", function()
   it("gives back what was taken for one who is cancelled meanwhile", function()
     local folder = system.temporary_folder "weir-queue"
-    local store <close> = assert(port.open(folder, { sync_delay_s = 0.02 }))
+    local store <close> = assert(port.open(folder, { sync_delay_s = 0.2 }))
     local q = queue.open(store, "q")
     fill(q, "x")
     local claimer = task.spawn(function() return q:claim() end)
-    task.sleep(0.005) -- into the commit of the claim
+    repeat task.yield() until claimer:status() == "waiting" -- for the commit of the claim
     claimer:cancel "no longer needed"
     assert.is_false((claimer:join()))
     local item = q:claim()

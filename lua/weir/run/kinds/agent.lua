@@ -53,7 +53,7 @@ local function output_of(ctx, step, own, value, message, code)
     if ctx._stream then return ctx._stream:value() end
     failure.raise("invalid", "agent '%s' returned nothing; return its output", step.agent)
   end
-  local refusal = plain.refusal(value)
+  local refusal = native.interruptible(plain.refusal, value)
   if refusal then failure.raise("invalid", "agent '%s' returned %s", step.agent, refusal) end
   return value
 end

@@ -11,6 +11,7 @@ local failure = require "weir.failure"
 local frames = require "weir.run.frame"
 local items_of = require "weir.run.map.items"
 local json = require "weir.native.json"
+local lock_of = require "weir.lock"
 local memo = require "weir.run.map.memo"
 local native = require "weir.native.scheduler"
 local pace_of = require "weir.run.map.pace"
@@ -146,22 +147,6 @@ local function open_range(self)
   if range.left == 0 then advance(self) end
 end
 
--- One at a time; the others wait for it.
-local function exclusively(self, body)
-  while self.is_locked do
-    local waiter = native.waiter()
-    table.insert(self.waiting, waiter)
-    waiter:wait "the next items of a map"
-  end
-  self.is_locked = true
-  local ok, err = pcall(body, self)
-  self.is_locked = false
-  local waiting = self.waiting
-  self.waiting = {}
-  for _, waiter in ipairs(waiting) do waiter:wake() end
-  if not ok then error(err, 0) end
-end
-
 local function is_window_full(self)
   return self.opened - self.first >= WINDOW + self.pace.max // items_of.SIZE
 end
@@ -180,16 +165,19 @@ local function untaken(range)
   return range and range.next <= range.count
 end
 
+-- Whoever came before may have seen to it already.
+local function more_items(self)
+  if untaken(self.range) or self.is_exhausted then return end
+  if self.range and self.range.is_filling then return fill(self) end
+  if not is_window_full(self) then open_range(self) end
+end
+
 -- The next item that has to be done; nil when none is left.
 local function take(self)
   while not untaken(self.range) do
     if self.is_exhausted then return nil end
     wait_for_room(self)
-    exclusively(self, function()
-      if untaken(self.range) or self.is_exhausted then return end
-      if self.range and self.range.is_filling then return fill(self) end
-      if not is_window_full(self) then open_range(self) end
-    end)
+    self.taking:hold(more_items, self)
   end
   local range = self.range
   range.next = range.next + 1
@@ -214,6 +202,7 @@ local function close_range(self, range)
   consume(self, range)
   if self.items and not range.is_whole and not self.frame.run.rehearsal then
     local reducer = self.reducer
+    range.is_closing = true
     self.items:keep_whole(range, reducer and { state = reducer:state(), ranges = range.number + 1, failed = self.failed,
       failures = self.failures } or nil)
     self.frame.run.journal:kept(self.key)
@@ -255,11 +244,12 @@ local function report(self, is_last)
     concurrency = self.pace.target }
 end
 
--- Writes what came of items a moment ago, as long as the map is at work. Ranges come and go meanwhile.
-local function keep_parts(self)
+-- Writes what came of items a moment ago, as long as the map is at work, also of ranges that are done and wait for one before
+-- them or for the reducer. Ranges come and go meanwhile.
+local function keep_parts(self, is_last)
   for number = self.first, self.opened do
     local range = self.open[number]
-    if range and range.left > 0 and self.items:keep_part(range) then self.frame.run.journal:kept(self.key) end
+    if range and (is_last or not range.is_closing) and self.items:keep_part(range) then self.frame.run.journal:kept(self.key) end
   end
 end
 
@@ -284,7 +274,7 @@ local function settle(self, range, position, status, value)
   end
   if self.items then
     range.dirty[#range.dirty + 1] = position
-    if not self.is_told and range.left > 0 then
+    if not self.is_told then
       self.is_told = true
       self.keeper_waiter:wake()
     end
@@ -413,7 +403,7 @@ end
 local function keep_rest(self)
   local run = self.frame.run
   if not self.items or run.interrupted == "crashed" or run.rehearsal then return end
-  task.within({ shield = true, timeout = 30 }, function() keep_parts(self) end)
+  task.within({ shield = true, timeout = 30 }, function() keep_parts(self, true) end)
 end
 
 -- A map that has enough leaves null for what it did not do.
@@ -446,7 +436,7 @@ local function new(frame, step, key, attempt)
   local draft = frame.draft or 1
   local self = setmetatable({ frame = frame, step = step, key = key, open = {}, first = 0, opened = 0, outputs = json.list {},
     around = { __index = frame.data }, held = frames.held_in(frame), done = 0, recalled = 0, failed = 0, failures = {}, workers = 0,
-    tasks = {}, waiting = {}, room = {}, reduced_to = 0,
+    tasks = {}, taking = lock_of.new "the next items of a map", room = {}, reduced_to = 0,
     told_s = clock.now(), from_s = clock.now(), pace = pace_of.new(step.concurrency), keeper_waiter = native.waiter(),
     tag = draft == 1 and attempt == 1 and "" or ("#%d.%d"):format(draft, attempt) }, Mapping)
   self.is_live = step.from ~= nil and frame.sources ~= nil

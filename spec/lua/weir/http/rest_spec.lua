@@ -3,6 +3,7 @@ local audit = require "weir.audit"
 local http = require "weir.http"
 local json = require "weir.native.json"
 local process = require "weir.port.process"
+local scheduler = require "weir.native.scheduler"
 local schema_of = require "weir.schema"
 local uv = require "luv"
 local wire = require "spec.lua.weir.http.wire"
@@ -286,9 +287,15 @@ describe("the HTTP door", function()
       support.write(world.folder, "modules/agents/talk.lua", [[
 return { kind = "agent", name = "talk", api = 1, execute = function(ctx) for i = 1, 20 do ctx:emit(i) end return true end }
 ]])
-      support.write(world.folder, "modules/agents/slow.lua", [[
-return { kind = "agent", name = "slow", api = 1, execute = function(ctx) for _ in ctx:items() do ctx:sleep(0.02) end return true end }
-]])
+      local word = world.folder .. "/go_on"
+      support.write(world.folder, "modules/agents/slow.lua", ([[
+return { kind = "agent", name = "slow", api = 1, execute = function(ctx)
+  for _ in ctx:items() do
+    while not require("weir.port.files").read "%s" do ctx:sleep(0.02) end
+  end
+  return true
+end }
+]]):format(word))
       support.write(world.folder, "pipelines/streams.lua", [[
 local weir = require "weir"
 return weir.pipeline "streams" { weir.group "g" { weir.step "talk" { agent = "talk", stream = { buffer = 2 } },
@@ -298,6 +305,8 @@ return weir.pipeline "streams" { weir.group "g" { weir.step "talk" { agent = "ta
       assert.is_true(wire.eventually(function()
         return ask("GET", "/metrics").body:match 'weir_channel_depth{channel="streams/talk"} ([12])\n' ~= nil
       end))
+      scheduler.sleep(0.2)
+      support.write(world.folder, "go_on", "now")
       assert.is_true(wire.eventually(function() return ask("GET", "/api/runs/" .. id).value.status == "finished" end))
       local text = ask("GET", "/metrics").body
       assert.is_true(tonumber(text:match 'weir_channel_blocked_seconds_total{[^}]*} ([%d.e+-]+)') > 0.1)

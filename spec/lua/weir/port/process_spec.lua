@@ -144,12 +144,17 @@ describe("process.run", function()
 
   it("does not wait until somebody collects a member that has died", function()
     -- The parent of the member has left the group, and never asks for its end; it ends by itself.
-    local child = assert(process.start { "sh", "-c", "sh -c 'sleep 300 & exec setsid sleep 0.3 >/dev/null 2>&1' & sleep 0.05; echo ready; wait" })
-    assert.equal("ready\n", child.stdout:recv())
-    local from = scheduler.now()
-    child:close()
-    assert.equal(0, uv.kill(-child.pid, 0)) -- the kernel counts it still
-    assert.is_true(scheduler.now() - from < 0.09)
+    local script = [[sh -c 'sleep 300 & exec setsid sh -c "echo ready; exec sleep 5 >/dev/null 2>&1"' & wait]]
+    local least, tries = math.huge, 0
+    repeat -- the machine may be busy with something else
+      local child = assert(process.start { "sh", "-c", script })
+      assert.equal("ready\n", child.stdout:recv())
+      local from = scheduler.now()
+      child:close()
+      least, tries = math.min(least, scheduler.now() - from), tries + 1
+      assert.equal(0, uv.kill(-child.pid, 0)) -- the kernel counts it still
+    until least < 0.09 or tries == 20
+    assert.is_true(least < 0.09, least)
   end)
 
   it("hands down no descriptor but the three streams", function()

@@ -157,8 +157,9 @@ end)
 describe("texts that several steps change", function()
   local BASE = "# Report\n\n## One\n\n-\n\n## Two\n\n-\n"
   local function begin(ctx) ctx.workspace:post("report", BASE) return true end
-  local function writer(from, to, options)
+  local function writer(from, to, options, after_s)
     return function(ctx)
+      ctx:sleep(after_s or 0)
       local text = ctx.workspace:get("report").value
       local first, last = text:find(from, 1, true)
       assert(first, "what is changed is there: all read the moment of the group's beginning")
@@ -189,7 +190,7 @@ describe("texts that several steps change", function()
     local asked, count = nil, 0
     local options = { merge = "text", arbiter = "peace" }
     local result = run(pipeline(), { begin = begin, one = writer("## One\n\n-", "## One\n\nfirst", options),
-      two = writer("## One\n\n-", "## One\n\nsecond", options), read = read "report",
+      two = writer("## One\n\n-", "## One\n\nsecond", options, 1), read = read "report",
       peace = function(_, input)
         asked, count = input, count + 1
         local one = input.conflicts[1]
@@ -203,7 +204,7 @@ describe("texts that several steps change", function()
   it("are given to the arbiter of the field post", function()
     local function post(name) return S(name) { agent = name, post = { name = "report", merge = "text", arbiter = "peace" } } end
     local result = run(P "posting" { S "begin" { agent = "begin" }, G "both" { post "one", post "two" }, S "read" { agent = "read" } }, {
-      begin = begin, one = function() return BASE .. "one\n" end, two = function() return BASE .. "two\n" end, read = read "report",
+      begin = begin, one = function() return BASE .. "one\n" end, two = function(ctx) ctx:sleep(1) return BASE .. "two\n" end, read = read "report",
       peace = function(_, input) return BASE .. input.conflicts[1].theirs[1] .. "\n" .. input.conflicts[1].ours[1] .. "\n" end })
     assert.equal(BASE .. "one\ntwo\n", result:data("read").value)
   end)

@@ -308,6 +308,34 @@ describe("a large map in the store", function()
     assert.is_true(calls < 2 * 520, calls)
   end)
 
+  it("keeps the items of a range that is done and waits for its reducer, or for a range before it", function()
+    for _, how in ipairs { "stop", "crash" } do
+      world = support.world(agents)
+      local done, slow = 0, 0
+      hold = function(ctx, given)
+        native.atomic(function() done = done + 1 end)
+        if given.n == 1500 then ctx:sleep(100) end
+      end
+      world.here.registry:put { kind = "agent", name = "late", api = 1, options = { type = "object" }, execute = function(ctx, given)
+        slow = slow + 1
+        ctx:sleep(10)
+        return agents.sum(ctx, given)
+      end }
+      local run_of = world.engine:start(world:define(P "large" { weir.map "all" (fields { reduce = { agent = "late", mode = "fold" } }) }), {})
+      native.sleep(5)
+      assert.same({ COUNT, 1 }, { done, slow }, how)
+      run_of[how](run_of, "the host ends")
+      run_of:await_left()
+      done = 0
+      world:life()
+      world:settle(run_of.id)
+      assert.equal(TOTAL, world:ending(run_of.id).value)
+      assert.equal(1, done, how)
+      world:close()
+    end
+    world = nil
+  end)
+
   it("of a retry does only what failed or was missing", function()
     world = support.world(agents)
     hold = function(_, given) if given.n == 2600 then error { code = "denied", message = "not this one" } end end

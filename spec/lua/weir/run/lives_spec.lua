@@ -1,5 +1,6 @@
 local clock = require "weir.port.clock"
 local keeping = require "weir.run.keeping"
+local native = require "weir.native.scheduler"
 local recovery = require "weir.run.recovery"
 local support = dofile "spec/lua/weir/run/support.lua"
 local task = require "weir.task"
@@ -55,6 +56,33 @@ describe("a run over many lives", function()
     world.here.registry:put { kind = "agent", name = "kill", api = 1, options = { type = "object" }, execute = function() return "mended" end }
     recovery.open(world.engine, ids[2], { anyway = true }):execute()
     assert.equal("finished", world:row(ids[2]).status)
+  end)
+
+  it("is alone, as long as nothing has come of it, when it is a suspect", function()
+    local fatal, at_once, most, done = 1, 0, 0, 0 -- fatal: with so many at once the process ends
+    world = support.world { slow = function(ctx, given, here)
+      native.atomic(function()
+        at_once = at_once + 1
+        most = math.max(most, at_once)
+      end)
+      ctx:sleep(1)
+      if at_once == fatal then kill(ctx, given, here) end
+      native.atomic(function() at_once, done = at_once - 1, done + 1 end)
+      return true
+    end }
+    local definition = world:define(P "spec" { S "slow" { agent = "slow" } })
+    for _ = 1, 3 do
+      at_once = 0
+      world:life(1000)
+      world:begin(definition)
+    end
+    at_once, fatal = 0, 3
+    world:life(1000)
+    world:go_on()
+    at_once, most, done, fatal = 0, 0, 0, nil
+    world:life()
+    assert.same({}, world:go_on())
+    assert.same({ 3, 1 }, { done, most })
   end)
 
   it("is not set aside while it only waits, however often the process ends over that", function()

@@ -6,11 +6,18 @@ local P, S = weir.pipeline, weir.step
 
 local running, most
 
+-- Agents may lose the processor anywhere, also between reading a number and writing it.
+local function tally(by)
+  native.atomic(function()
+    running = running + by
+    most = math.max(most, running)
+  end)
+end
+
 local agents = {
   work = function(ctx, input)
-    running = running + 1
-    most = math.max(most, running)
-    local _ <close> = setmetatable({}, { __close = function() running = running - 1 end })
+    tally(1)
+    local _ <close> = setmetatable({}, { __close = function() tally(-1) end })
     ctx:sleep(input.seconds or 1)
     if input.fails then error({ code = "unavailable", message = "no luck with " .. tostring(input.n) }) end
     return (input.n or 0) * 10

@@ -1,4 +1,5 @@
 local allowance = require "weir.run.allowance"
+local keeping = require "weir.run.keeping"
 local native = require "weir.native.scheduler"
 local recovery = require "weir.run.recovery"
 local support = require "spec.lua.weir.run.support"
@@ -43,8 +44,14 @@ describe("a run that is neither at work nor at rest", function()
   it("is cancelled while it is being parked", function()
     world = support.world({}, { patience = 1 })
     run = world.engine:start(world:define(WAITS), {})
-    native.sleep(1)
-    while run.interrupted ~= "parked" do native.yield() end
+    local park, is_parking = keeping.park, native.waiter()
+    keeping.park = function(...) -- luacheck: ignore 122
+      keeping.park = park -- luacheck: ignore 122
+      is_parking:wake()
+      native.sleep(1)
+      return park(...)
+    end
+    is_parking:wait "the run that is about to be parked"
     assert.is_truthy(world.engine.live[run.id])
     assert.equal("cancelled", cancel().status)
     assert.equal("cancelled", world:row(run.id).status)

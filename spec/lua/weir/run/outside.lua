@@ -10,11 +10,10 @@ local M = {}
 --- latest was closed.
 function M.new_server()
   local server = loopback.listen(function(client, server)
-    server.open = server.open + 1
+    native.atomic(function() server.open = server.open + 1 end) -- callbacks are tasks, and may lose the processor anywhere
     client:read_start(function(err, bytes)
       if (err or not bytes) and not client:is_closing() then
-        server.open = server.open - 1
-        server.closed_s = native.now()
+        native.atomic(function() server.open, server.closed_s = server.open - 1, native.now() end)
         client:close()
       elseif bytes and bytes:find "\r\n\r\n" then
         client:write "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"

@@ -192,7 +192,8 @@ describe("a run that waits", function()
       local run_id
       local function on_waiting(event)
         if event.kind ~= "waiting" or event.name == "never" then return end
-        native.spawn_root(function() waking.signal(world.engine, run_id or next(world.engine.live), event.name, event.step) end)
+        local id = run_id or next(world.engine.live)
+        native.spawn_root(function() waking.signal(world.engine, id, event.name, event.step) end)
       end
       local steps = {}
       for n = 1, 6 do steps[n] = W("w" .. n) { signal = "s" } end

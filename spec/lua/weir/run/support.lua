@@ -51,11 +51,15 @@ function Mortal:__index(name)
       end
       return real[name](real, ...)
     end
-    if life.writes <= 0 then
+    local is_alive = native.atomic(function()
+      if life.writes <= 0 then return false end
+      if not NOTES[name] then life.writes = life.writes - 1 end
+      return true
+    end)
+    if not is_alive then
       life.is_over = true
       return nil, "the process has ended", "unavailable"
     end
-    if not NOTES[name] then life.writes = life.writes - 1 end
     if name == "batch" then return real:batch(bare((...))) end
     return real[name](real, ...)
   end
@@ -84,7 +88,7 @@ function M.world(agents, options)
     here.registry:put { kind = "agent", name = name, api = 1, options = { type = "object" }, execute = function(ctx, input)
       local key = ctx.idempotency_key:match "/(.*)"
       if self.mortal and self.mortal.is_over then error { code = "unavailable", message = "the process has ended" } end
-      self.done[key] = (self.done[key] or 0) + 1
+      native.atomic(function() self.done[key] = (self.done[key] or 0) + 1 end)
       return execute(ctx, input, self)
     end }
   end

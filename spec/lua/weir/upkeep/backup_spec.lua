@@ -27,9 +27,9 @@ describe("a backup", function()
       for _ = 1, 8 do
         task.spawn(function()
           for _ = 1, 4 do
-            begun = begun + 1
+            native.atomic(function() begun = begun + 1 end)
             assert(own:run(definition, { text = ("x"):rep(3000) }).status == "finished")
-            ended = ended + 1
+            native.atomic(function() ended = ended + 1 end)
           end
         end)
       end
