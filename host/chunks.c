@@ -1,6 +1,7 @@
 /* chunks.c - a tool of the build: compiles the files of the library into one, so that a host that
  * starts need not parse them (see library.h). Each stands there behind its text.
- *     weir_chunks OUT FOLDER FILE...      FILE: relative to FOLDER, named =weir/FILE; or @PATH, its own name
+ *     weir_chunks OUT FOLDER FILE...
+ * FILE is relative to FOLDER, and named =weir/FILE; or @PATH, which is its name.
  * OUT, little-endian: the magic, u64 bytes of the index, of each: u16 length and bytes of its name, u64
  * offset, u32 bytes of its text, u32 bytes compiled; at the offset the text and what was compiled of it. */
 #include <lauxlib.h>

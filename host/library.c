@@ -72,32 +72,33 @@ static const uint8_t *find(const weir_library *library, const char *name) {
   return NULL;
 }
 
-weir_block weir_library_compiled(const weir_library *library, const char *name, weir_block text) {
+weir_content weir_library_compiled(const weir_library *library, const char *name, weir_content text) {
   const uint8_t *place = library ? find(library, name) : NULL;
-  if (!place || number_at(place + 8, 4) != text.size) return (weir_block){ 0 };
+  if (!place || number_at(place + 8, 4) != text.size) return (weir_content){ 0 };
   uint64_t offset = number_at(place, 8);
   size_t size = number_at(place + 12, 4);
   char *bytes = malloc(size > text.size ? size : text.size);
-  if (bytes && read_at(library->file, bytes, text.size, offset) && memcmp(bytes, text.bytes, text.size) == 0 &&
+  if (bytes && read_at(library->file, bytes, text.size, offset) &&
+      memcmp(bytes, text.bytes, text.size) == 0 &&
       read_at(library->file, bytes, size, offset + text.size))
-    return (weir_block){ bytes, size };
+    return (weir_content){ bytes, size };
   free(bytes);
-  return (weir_block){ 0 };
+  return (weir_content){ 0 };
 }
 
-static weir_block read_all(int file) {
+static weir_content read_all(int file) {
   struct stat about;
-  if (fstat(file, &about) != 0 || !S_ISREG(about.st_mode)) return (weir_block){ 0 };
-  weir_block block = { malloc((size_t)about.st_size + 1), (size_t)about.st_size };
+  if (fstat(file, &about) != 0 || !S_ISREG(about.st_mode)) return (weir_content){ 0 };
+  weir_content block = { malloc((size_t)about.st_size + 1), (size_t)about.st_size };
   if (block.bytes && read_at(file, block.bytes, block.size, 0)) return block;
   free(block.bytes);
-  return (weir_block){ 0 };
+  return (weir_content){ 0 };
 }
 
-weir_block weir_library_text(const char *path) {
+weir_content weir_library_text(const char *path) {
   int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return (weir_block){ 0 };
-  weir_block block = read_all(file);
+  if (file < 0) return (weir_content){ 0 };
+  weir_content block = read_all(file);
   close(file);
   return block;
 }

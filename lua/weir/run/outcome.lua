@@ -174,7 +174,9 @@ end
 ---@param frame table
 ---@return boolean
 function M.has_written(frame)
-  for _, source in ipairs(rawget(frame, "staged") or {}) do
+  local staged = rawget(frame, "staged")
+  if not staged then return false end
+  for _, source in ipairs(staged) do
     if #source:operations() > 0 then return true end
   end
   return false

@@ -40,11 +40,12 @@ local function streamed(ctx, channel)
   return own:value()
 end
 
--- Like every function of the library an agent may say `nil, message, code` for what did not work out.
-local function output_of(ctx, step, value, message, code)
+-- Like every function of the library an agent may say `nil, message, code` for what did not work out. `own`: the stream that
+-- the step had when it began.
+local function output_of(ctx, step, own, value, message, code)
   if is_channel(value) then return streamed(ctx, value) end
   if value ~= nil or message == nil then
-    local own = ctx._stream or known_stream(ctx._frame, step, ctx._key)
+    own = rawget(ctx, "_stream") or own
     if own then own:settle() end
   end
   if value == nil then
@@ -68,9 +69,9 @@ function M.execute(frame, step, key, input, attempt, feedback)
   local module = (frame.held or frame.run).modules[step.module]
   local output
   if module.atomic then
-    output = output_of(ctx, step, native.atomic(module.execute, ctx, input))
+    output = output_of(ctx, step, own, native.atomic(module.execute, ctx, input))
   else
-    output = output_of(ctx, step, module.execute(ctx, input))
+    output = output_of(ctx, step, own, module.execute(ctx, input))
   end
   return output, rawget(ctx, "branch")
 end
