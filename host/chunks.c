@@ -1,8 +1,9 @@
 /* chunks.c - a tool of the build: compiles the files of the library into one, so that a host that
- * starts need not parse them. Each stands there with its text: who loads one compares, and takes the
- * text where it has changed since. weir_chunks OUT FOLDER NAME...      NAME is relative to FOLDER OUT,
- * little-endian: the magic, u32 count, of each: u16 length and bytes of its name, u64 offset, u32 bytes
- * of its text, u32 bytes compiled; at the offset the text and what was compiled of it. */
+ * starts need not parse them (see library.h). Each stands there behind its text.
+ *     weir_chunks OUT FOLDER FILE...
+ * FILE is relative to FOLDER, and named =weir/FILE; or @PATH, which is its name.
+ * OUT, little-endian: the magic, u64 bytes of the index, of each: u16 length and bytes of its name, u64
+ * offset, u32 bytes of its text, u32 bytes compiled; at the offset the text and what was compiled of it. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdbool.h>
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char magic[8] = "WEIRCHK1";
+static const char magic[8] = "WEIRCHK2";
 
 typedef struct {
   char *bytes;
@@ -19,7 +20,7 @@ typedef struct {
 } buffer;
 
 typedef struct {
-  const char *name;
+  char name[4096];
   buffer text, compiled;
 } chunk;
 
@@ -38,10 +39,9 @@ static int append_compiled(lua_State *L, const void *bytes, size_t size, void *t
   return 0;
 }
 
-static bool read_all(const char *folder, const char *name, buffer *text) {
-  char path[4096], part[65536];
+static bool read_all(const char *path, buffer *text) {
+  char part[65536];
   size_t size;
-  snprintf(path, sizeof path, "%s/%s", folder, name);
   FILE *file = fopen(path, "rb");
   if (!file) return false;
   while ((size = fread(part, 1, sizeof part, file)) > 0) append(text, part, size);
@@ -50,14 +50,16 @@ static bool read_all(const char *folder, const char *name, buffer *text) {
   return is_whole;
 }
 
-static bool compile(lua_State *L, const char *folder, chunk *of) {
-  char label[4096];
-  if (!read_all(folder, of->name, &of->text)) {
-    fprintf(stderr, "weir_chunks: %s/%s cannot be read\n", folder, of->name);
+static bool compile(lua_State *L, const char *folder, const char *file, chunk *of) {
+  char path[4096];
+  bool is_apart = file[0] == '@';
+  snprintf(of->name, sizeof of->name, "%s%s", is_apart ? "" : "=weir/", file);
+  snprintf(path, sizeof path, "%s%s%s", is_apart ? "" : folder, is_apart ? "" : "/", file + is_apart);
+  if (!read_all(path, &of->text)) {
+    fprintf(stderr, "weir_chunks: %s cannot be read\n", path);
     return false;
   }
-  snprintf(label, sizeof label, "=weir/%s", of->name);
-  if (luaL_loadbufferx(L, of->text.bytes, of->text.size, label, "t") != LUA_OK) {
+  if (luaL_loadbufferx(L, of->text.bytes, of->text.size, of->name, "t") != LUA_OK) {
     fprintf(stderr, "weir_chunks: %s\n", lua_tostring(L, -1));
     return false;
   }
@@ -75,10 +77,11 @@ static void append_number(buffer *to, uint64_t value, int bytes) {
 
 static buffer index_of(const chunk *chunks, uint32_t count) {
   buffer index = { 0 };
-  uint64_t offset = sizeof magic + 4;
-  for (uint32_t i = 0; i < count; i++) offset += 2 + strlen(chunks[i].name) + 8 + 4 + 4;
+  uint64_t bytes = 0, offset;
+  for (uint32_t i = 0; i < count; i++) bytes += 2 + strlen(chunks[i].name) + 8 + 4 + 4;
   append(&index, magic, sizeof magic);
-  append_number(&index, count, 4);
+  append_number(&index, bytes, 8);
+  offset = index.size + bytes;
   for (uint32_t i = 0; i < count; i++) {
     const chunk *of = &chunks[i];
     append_number(&index, strlen(of->name), 2);
@@ -112,7 +115,7 @@ static bool write_all(const char *path, const chunk *chunks, uint32_t count) {
 
 int main(int argc, char **argv) {
   if (argc < 4) {
-    fputs("usage: weir_chunks OUT FOLDER NAME...\n", stderr);
+    fputs("usage: weir_chunks OUT FOLDER FILE...\n", stderr);
     return 2;
   }
   uint32_t count = (uint32_t)argc - 3;
@@ -120,8 +123,7 @@ int main(int argc, char **argv) {
   lua_State *L = luaL_newstate();
   bool ok = chunks != NULL && L != NULL;
   for (uint32_t i = 0; ok && i < count; i++) {
-    chunks[i].name = argv[i + 3];
-    ok = compile(L, argv[2], &chunks[i]);
+    ok = compile(L, argv[2], argv[i + 3], &chunks[i]);
   }
   ok = ok && write_all(argv[1], chunks, count);
   for (uint32_t i = 0; chunks && i < count; i++) {

@@ -11,6 +11,7 @@ int luaopen_weir_native_checkpoint(lua_State *L);
 int luaopen_weir_native_fingerprint(lua_State *L);
 int luaopen_weir_native_hash(lua_State *L);
 int luaopen_weir_native_json(lua_State *L);
+int luaopen_weir_native_library(lua_State *L);
 int luaopen_weir_native_peer(lua_State *L);
 int luaopen_weir_native_registry(lua_State *L);
 int luaopen_weir_native_scheduler(lua_State *L);

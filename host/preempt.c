@@ -3,8 +3,9 @@
  * A timer on the CPU clock of the host's thread ticks every 5 ms of work. A tick that finds the same
  * resume as the tick before it arms the debug hook of the coroutine that runs; the hook fires at the
  * next instruction. It acts only in a module's code: inside the library it looks again a little later, so
- * the library is atomic between its waits. Where Lua cannot yield it comes back later, and past the hard limit it
- * raises `timeout`, at every instruction until the task is out of its pcalls. */
+ * the library is atomic between its waits. Code of the library that only computes counts as the code that calls it.
+ * Where Lua cannot yield it comes back later, and past the hard limit it raises `timeout`, at every instruction until
+ * the task is out of its pcalls. */
 #include <lauxlib.h>
 #include <signal.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "task.h"
 
 #define LIBRARY "=weir/"       /* chunk names of the library begin so */
+#define CALLERS 64             /* through so many the one is looked for on whose behalf is computed */
 #define LIBRARY_INSTRUCTIONS 64 /* at least so many between two looks inside the library */
 #define RETRY_INSTRUCTIONS 1000 /* where Lua cannot yield */
 #define SWALLOWED_TICKS 20      /* after a cancellation was raised: CPU time for cleaning up */
@@ -35,9 +37,43 @@ void weir_preempt_before(weir_scheduler *s, lua_State *co) {
   else if (s->running && co == s->running->thread && lua_gethook(co) && !s->memory->told) lua_sethook(co, NULL, 0, 0);
 }
 
-static bool is_library(lua_State *L, lua_Debug *ar) {
-  lua_getinfo(L, "S", ar);
-  return strncmp(ar->source, LIBRARY, sizeof LIBRARY - 1) == 0;
+bool weir_preempt_computing(weir_scheduler *s, const char *prefix) {
+  if (s->computing_count == WEIR_COMPUTING) return false;
+  s->computing[s->computing_count++] = prefix;
+  return true;
+}
+
+static bool only_computes(const weir_scheduler *s, const char *source) {
+  for (uint32_t i = 0; i < s->computing_count; i++)
+    if (strncmp(source, s->computing[i], strlen(s->computing[i])) == 0) return true;
+  return false;
+}
+
+/* Whether the library is at work on its own behalf, which nothing may come between. */
+static bool is_atomic(weir_scheduler *s, lua_State *L) {
+  lua_Debug ar;
+  for (int level = 0; level < CALLERS && lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "Sf", &ar);
+    bool is_interruptible = lua_tocfunction(L, -1) == weir_preempt_interruptible;
+    lua_pop(L, 1);
+    if (is_interruptible) return false;
+    if (*ar.what == 'C') continue;
+    if (strncmp(ar.source, LIBRARY, sizeof LIBRARY - 1) != 0) return false;
+    if (!only_computes(s, ar.source)) return true;
+  }
+  return true;
+}
+
+static int call_done(lua_State *L, int status, lua_KContext context) {
+  (void)status;
+  (void)context;
+  return lua_gettop(L);
+}
+
+int weir_preempt_interruptible(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, call_done);
+  return call_done(L, LUA_OK, 0);
 }
 
 static void disarm(weir_scheduler *s, lua_State *L) {
@@ -123,8 +159,8 @@ static void look_at_memory(lua_State *L, weir_scheduler *s, weir_task *task) {
 }
 
 /* What a terminated task still closes belongs to nobody who could wait: past the hard limit it is cut short. */
-static void watch_closing(lua_State *L, lua_Debug *ar, weir_scheduler *s) {
-  bool is_over = past_hard_limit(s) && !is_library(L, ar);
+static void watch_closing(lua_State *L, weir_scheduler *s) {
+  bool is_over = past_hard_limit(s) && !is_atomic(s, L);
   lua_sethook(L, s->closing ? hook : NULL, LUA_MASKCOUNT, is_over ? 1 : RETRY_INSTRUCTIONS);
   if (s->closing && is_over) weir_raise(L, WEIR_TIMEOUT, "cleaning up after a terminated task took too long");
 }
@@ -139,11 +175,12 @@ static int until_next_look(weir_scheduler *s) {
 static void hook(lua_State *L, lua_Debug *ar) {
   weir_scheduler *s = weir_scheduler_of(weir_host_of(L));
   weir_task *task = s->running;
+  (void)ar;
   if (!task) {
-    watch_closing(L, ar, s);
+    watch_closing(L, s);
     return;
   }
-  if (is_library(L, ar)) {
+  if (is_atomic(s, L)) {
     lua_sethook(L, hook, LUA_MASKCOUNT, until_next_look(s));
     return;
   }

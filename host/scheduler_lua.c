@@ -130,6 +130,15 @@ static int scheduler_atomic(lua_State *L) {
   return lua_gettop(L);
 }
 
+/* Code of the library in chunks whose names begin so only computes: it may lose the processor where the code that calls it may. */
+static int scheduler_computing(lua_State *L) {
+  const char *prefix = luaL_checkstring(L, 1);
+  lua_settop(L, 1);
+  if (!weir_preempt_computing(weir_scheduler_in(L), prefix)) return luaL_error(L, "computing: there are %d already", WEIR_COMPUTING);
+  luaL_ref(L, LUA_REGISTRYINDEX); /* for good */
+  return 0;
+}
+
 /* Tasks */
 
 static void name_task(lua_State *L, weir_task *task, int index) { /* task on top */
@@ -416,6 +425,7 @@ static const luaL_Reg functions[] = { { "now", scheduler_now }, { "wall", schedu
   { "use_virtual_clock", scheduler_use_virtual_clock }, { "use_real_clock", scheduler_use_real_clock }, { "random", scheduler_random },
   { "sleep", scheduler_sleep }, { "yield", scheduler_yield }, { "can_wait", scheduler_can_wait },
   { "check", scheduler_check }, { "atomic", scheduler_atomic },
+  { "interruptible", weir_preempt_interruptible }, { "computing", scheduler_computing },
   { "cancelled", scheduler_cancelled }, { "failure", scheduler_failure }, { "spawn", scheduler_spawn },
   { "spawn_root", scheduler_spawn_root }, { "start", scheduler_start }, { "tasks", scheduler_tasks },
   { "current", scheduler_current }, { "context", scheduler_context },

@@ -178,6 +178,8 @@ typedef struct {
   weir_slice from;                    /* first key, or empty */
   weir_slice to;                      /* last key, or empty */
   bool has_to, after_from, before_to; /* after_from: without `from` itself */
+  weir_slice behind; /* go on behind this key, the last of a page, in the order of a scan */
+  bool has_behind;
   uint32_t limit;
   bool reverse;
   bool damaged; /* a damaged record is found too, with nothing in it; one with a long key is left out */

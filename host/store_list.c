@@ -146,14 +146,17 @@ static size_t successor(uint8_t *bytes, size_t size) {
   return size;
 }
 
-/* A table key from which a scan can start without missing anything. */
+/* A table key from which a scan can start without missing anything. Keys that the table keeps cut stand
+ * in the order of their hashes, so that only the table key of the last one says where a page ended. */
 static weir_slice scan_start(const weir_scan_query *query, uint8_t *bytes) {
+  bool is_cut;
+  if (query->has_behind)
+    return (weir_slice){ bytes, weir_kv_key(bytes, query->space, query->behind, &is_cut) };
   weir_slice first = compare(query->from, query->prefix) > 0 ? query->from : query->prefix;
   if (query->reverse)
     first = query->has_to && has_prefix(query->to, query->prefix) ? query->to : query->prefix;
   size_t keep = WEIR_KEY_CUT - query->space.size - 1; /* as much as a cut key has of its own */
   if (first.size > keep) first.size = keep;
-  bool is_cut;
   size_t size = weir_kv_key(bytes, query->space, first, &is_cut);
   return (weir_slice){ bytes, query->reverse ? successor(bytes, size) : size };
 }
@@ -167,7 +170,8 @@ static weir_status scan_keys(weir_store *store, MDB_txn *txn, const weir_scan_qu
   MDB_val key, value;
   if (mdb_cursor_open(txn, store->table[WEIR_KV], &cursor) != 0) return WEIR_CORRUPT;
   weir_status status = WEIR_OK;
-  int rc = seek(cursor, scan_start(query, bytes), query->reverse, query->reverse, &key, &value);
+  int rc = seek(cursor, scan_start(query, bytes), query->reverse, query->reverse || query->has_behind,
+                &key, &value);
   while (rc == 0 && weir_result_count(result) < query->limit && has_prefix(weir_slice_of(key), space)) {
     weir_slice own = { (uint8_t *)key.mv_data + space.size, key.mv_size - space.size };
     weir_kv kv = { 0 };

@@ -174,8 +174,8 @@ static int push_rows(lua_State *L, weir_port *port, const char *id, const char *
   return 1;
 }
 
-/* store:scan(space [, {prefix=, from=, after=, to=, before=, limit=, reverse=, damaged=}]) -> list of
- * {key=, value=, version=} */
+/* store:scan(space [, {prefix=, from=, after=, to=, before=, behind=, limit=, reverse=, damaged=}]) ->
+ * list of {key=, value=, version=} */
 static int store_scan(lua_State *L) {
   weir_port *port = weir_port_check(L, 1);
   weir_scan_query query = { .space = check_space(L, 2), .limit = SCAN_DEFAULT };
@@ -189,6 +189,8 @@ static int store_scan(lua_State *L) {
     query.before_to = query.to.bytes != NULL;
     if (!query.before_to) query.to = text_option(L, 3, "to");
     query.has_to = query.to.bytes != NULL;
+    query.behind = text_option(L, 3, "behind");
+    query.has_behind = query.behind.bytes != NULL;
     query.limit = limit_option(L, 3);
     query.reverse = boolean_option(L, 3, "reverse");
     query.damaged = boolean_option(L, 3, "damaged");
@@ -368,7 +370,8 @@ static bool add_item_sum(lua_State *L, weir_port *port, weir_batch *batch, int i
 }
 
 /* The end of a run may use the space kept back, and so may what makes room: *reserve is set. */
-static bool add_item_entry(lua_State *L, weir_port *port, weir_batch *batch, int item, int kind, bool *reserve) {
+static bool add_item_entry(lua_State *L, weir_port *port, weir_batch *batch, int item, int kind,
+                           bool *reserve) {
   lua_getfield(L, item, "journal"); /* ... journal */
   weir_journal *journal = luaL_testudata(L, -1, WEIR_JOURNAL);
   if (journal == NULL) luaL_error(L, "batch: 'journal' must be what store:run returned");
@@ -444,18 +447,21 @@ static bool changes_key(const weir_op *op) {
   return op->kind == WEIR_OP_PUT || op->kind == WEIR_OP_DELETE || op->kind == WEIR_OP_ADD;
 }
 
-/* Two changes of one key in one batch have no order that a reader could see; adding needs none. */
-static bool has_twin(const weir_batch *batch, uint32_t first_op) {
-  const uint8_t *bytes = batch->bytes.bytes;
+/* Two changes of one key in one batch have no order that a reader could see; adding needs none. The
+ * table at `seen` has the keys that were changed so far, and whether each is only added to. */
+static bool has_twin(lua_State *L, const weir_batch *batch, int seen) {
   const weir_op *last = &batch->op[batch->ops - 1];
   if (!changes_key(last)) return false;
-  for (uint32_t i = first_op; i + 1 < batch->ops; i++) {
-    const weir_op *op = &batch->op[i];
-    if (!changes_key(op) || (op->kind == WEIR_OP_ADD && last->kind == WEIR_OP_ADD)) continue;
-    if (op->key.size == last->key.size &&
-        memcmp(bytes + op->key.at, bytes + last->key.at, op->key.size) == 0)
-      return true;
-  }
+  bool adds = last->kind == WEIR_OP_ADD;
+  const char *key = (const char *)batch->bytes.bytes + last->key.at;
+  lua_pushlstring(L, key, last->key.size);
+  bool is_known = lua_rawget(L, seen) != LUA_TNIL;
+  bool is_twin = is_known && !(adds && lua_toboolean(L, -1));
+  lua_pop(L, 1);
+  if (is_known) return is_twin;
+  lua_pushlstring(L, key, last->key.size);
+  lua_pushboolean(L, adds);
+  lua_rawset(L, seen);
   return false;
 }
 
@@ -490,17 +496,18 @@ static int store_batch(lua_State *L) {
   luaL_argcheck(L, count >= 1 && count <= WEIR_REQUEST_OPS, 2, "a batch has 1 to 10000 operations");
   lua_settop(L, 2);
   weir_port_check_wait(L);
-  lua_createtable(L, (int)count, 0); /* store operations results */
+  lua_createtable(L, (int)count, 0);
   weir_mark_list(L, 3);
+  lua_createtable(L, 0, (int)count); /* store operations results seen */
   weir_batch *batch = weir_port_batch(L, port);
   uint32_t first_op = batch->ops;
   size_t first_byte = batch->bytes.size;
   bool reserve = false;
   for (lua_Integer i = 1; i <= count; i++) {
-    lua_settop(L, 3);
+    lua_settop(L, 4);
     if (lua_rawgeti(L, 2, i) != LUA_TTABLE) return luaL_argerror(L, 2, "a list of tables expected");
-    if (!add_item(L, port, batch, 4, 3, i, &reserve)) return 3;
-    if (has_twin(batch, first_op))
+    if (!add_item(L, port, batch, 5, 3, i, &reserve)) return 3;
+    if (has_twin(L, batch, 4))
       return weir_refusef(L, WEIR_INVALID,
                           "batch: operation %d changes a key that an earlier one changes", (int)i);
     if (batch->bytes.size - first_byte > WEIR_BATCH_BYTES)

@@ -21,6 +21,7 @@
 
 #define WEIR_TICK_MS 5        /* of CPU time of the host's thread */
 #define WEIR_HARD_LIMIT_MS 1000
+#define WEIR_COMPUTING 16
 #define WEIR_GRACE_NS 5000000000LL
 
 typedef enum { WEIR_READY, WEIR_RUNNING, WEIR_WAITING, WEIR_DONE } weir_task_state;
@@ -124,6 +125,8 @@ struct weir_scheduler {
   timer_t cpu_timer;
   bool has_cpu_timer;
   bool can_wait;         /* every level below is able to yield */
+  const char *computing[WEIR_COMPUTING]; /* what the names of chunks begin with that only compute; the registry holds them */
+  uint32_t computing_count;
   /* virtual time and seed */
   bool is_virtual, seeded;
   uint64_t random;
@@ -189,6 +192,8 @@ void weir_preempt_stop(weir_scheduler *scheduler);
 void weir_preempt_arm(lua_State *L);
 void weir_preempt_before(weir_scheduler *scheduler, lua_State *co); /* a coroutine is about to run */
 void weir_preempt_over_memory(weir_memory *memory);
+bool weir_preempt_computing(weir_scheduler *scheduler, const char *prefix); /* false: there are as many as there may be */
+int weir_preempt_interruptible(lua_State *L); /* for Lua: calls a function that may lose the processor, whoever calls it */
 
 #define WEIR_CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
 #endif

@@ -236,11 +236,12 @@ function Store:delete(space, key, version) end
 ---@return string|nil code `not_found`, `corrupt`, `unavailable`
 function Store:get(space, key) end
 
---- Keys in order of their bytes.
+--- Keys in order of their bytes; only keys of more than 400 bytes that agree in those come in any order among themselves.
 ---@param space string
----@param query { prefix: string?, from: string?, after: string?, to: string?, before: string?, limit: integer?,
----  reverse: boolean?, damaged: boolean? }|nil damaged: a key of at most 400 bytes whose record is damaged is listed too,
----  and says so instead of being refused
+---@param query { prefix: string?, from: string?, after: string?, to: string?, before: string?, behind: string?, limit: integer?,
+---  reverse: boolean?, damaged: boolean? }|nil behind: the last key of the page before, behind which to go on in the order of
+---  this scan, whether it is still there or not: so no key is left out or comes twice, however long keys are; damaged: a key
+---  of at most 400 bytes whose record is damaged is listed too, and says so instead of being refused
 ---@return { key: string, value: any, version: integer, damaged: true|nil }[]|nil
 ---@return string|nil message
 ---@return string|nil code `corrupt`, `unavailable`

@@ -79,6 +79,18 @@ function M.check() end
 ---@return any ...
 function M.atomic(body, ...) end
 
+--- Calls a function that may lose the processor between any two instructions, although the library calls it; gives what it
+--- returns. It only computes, from what nobody changes meanwhile. Waits.
+---@param body fun(...): ...
+---@param ... any its arguments
+---@return any ...
+function M.interruptible(body, ...) end
+
+--- Code of the library in chunks whose names begin so only computes: it may lose the processor where the code that calls it
+--- may. Does not wait.
+---@param prefix string such as `=weir/text/`
+function M.computing(prefix) end
+
 --- The cancellation that the running task is under; nil when there is none. Does not wait.
 ---@return string|nil code `cancelled`, `timeout`, `failed`, `limit`, `rejected`
 ---@return string|nil reason

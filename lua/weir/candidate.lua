@@ -11,6 +11,7 @@ local value_of = require "weir.value"
 local M = { space = "candidates" }
 
 local LOOKED_AT = 500
+local NEWEST, KEPT_MS, TOGETHER = 1000, 90 * 86400000, 100 -- what stays of each pipeline, and for how long what is beyond does
 
 ---@class weir.reflection.Scores of one version on a set of inputs
 ---@field before number|nil     mean of the version it is compared with
@@ -134,7 +135,8 @@ local ENDS = { promoted = "kept", rolled_back = "reverted", stopped = "reverted"
 ---@return table[] operations
 function M.settled(store, full, version, state, reason)
   local operations = {}
-  for _, one in ipairs(M.list(store)) do
+  for found in pages.rows(store, M.space, {}) do -- it may be older than any number of others
+    local one = found.value
     local is_it = one.module == full and one.module_version == version
       or one.version == version and full == "pipelines/" .. one.pipeline and type(one.module) ~= "string"
     if one.state == "canary" and is_it then
@@ -144,6 +146,33 @@ function M.settled(store, full, version, state, reason)
     end
   end
   return operations
+end
+
+local IS_OVER = { refused = true, kept = true, reverted = true }
+
+--- Forgets what is over, is no more among the thousand newest of its pipeline, and is older than ninety days. Waits for the
+--- disk.
+---@param store weir.Store
+---@param now_ms integer
+---@return integer removed
+function M.expire(store, now_ms)
+  local removed, operations, place, pipeline = 0, {}, 0, nil
+  local function flush()
+    if #operations == 0 then return end
+    local done, message, code = store:batch(operations)
+    if not done and code ~= "conflict" then failure.raise(code or "failed", "%s", message) end
+    removed, operations = removed + (done and #operations or 0), {}
+  end
+  for found in pages.keys_back(store, M.space) do
+    local own = found.key:match "^(.*)/"
+    place, pipeline = own == pipeline and place + 1 or 1, own
+    if not found.damaged and place > NEWEST and IS_OVER[found.value.state] and (found.value.at_ms or 0) + KEPT_MS <= now_ms then
+      operations[#operations + 1] = { op = "delete", space = M.space, key = found.key, version = found.version }
+    end
+    if #operations == TOGETHER then flush() end
+  end
+  flush()
+  return removed
 end
 
 return M

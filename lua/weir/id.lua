@@ -10,11 +10,12 @@ local TIME_DIGITS, RANDOM_DIGITS = 9, 11
 local ORDER_DIGITS, ORDERED_RANDOM_DIGITS = 4, 7 -- of ids in a row
 local ORDERS = 36 ^ 4
 
--- Two places at a time.
-local PAIRS = {}
-for value = 0, 36 * 36 - 1 do
-  PAIRS[value] = DIGITS:sub(value // 36 + 1, value // 36 + 1) .. DIGITS:sub(value % 36 + 1, value % 36 + 1)
-end
+-- Two places at a time, made when they are needed first.
+local PAIRS = setmetatable({}, { __index = function(made, value)
+  local pair = DIGITS:sub(value // 36 + 1, value // 36 + 1) .. DIGITS:sub(value % 36 + 1, value % 36 + 1)
+  made[value] = pair
+  return pair
+end })
 
 local function base36(number, digits)
   local text = ""

@@ -27,12 +27,11 @@ end
 
 local function each_row(store, space, query, yields)
   local size = query.limit or PAGE
-  local place = query.reverse and "before" or "after"
   query.limit = size
   return each(function()
     local page, message, code = store:scan(space, query)
     local last = page and page[#page]
-    if last then query[place] = last.key end
+    if last then query.behind = last.key end
     return page, message, code
   end, size, yields)
 end
@@ -65,6 +64,14 @@ end
 ---@return fun(): { key: string, value: any, version: integer, damaged: true|nil }|nil
 function M.keys(store, space, prefix)
   return each_row(store, space, { prefix = prefix, damaged = true }, true)
+end
+
+--- All keys of a space, the last first. Yields.
+---@param store weir.Store
+---@param space string
+---@return fun(): { key: string, value: any, version: integer, damaged: true|nil }|nil
+function M.keys_back(store, space)
+  return each_row(store, space, { reverse = true, damaged = true }, true)
 end
 
 --- The ids of all journals. Yields.

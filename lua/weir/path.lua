@@ -10,6 +10,8 @@ local json = require "weir.native.json"
 
 local M = {}
 
+local math_type = math.type
+
 local ANY = true -- the wildcard among segments; names are strings, indexes integers
 local SHOWN = 8  -- names listed in "what is there"
 local DEPTH_MAX = 64
@@ -136,7 +138,7 @@ end
 
 local function child(value, segment)
   if type(value) ~= "table" then return nil end
-  if math.type(segment) ~= "integer" then return value[segment] end
+  if math_type(segment) ~= "integer" then return value[segment] end
   if segment >= 0 then return value[segment + 1] end
   return value[#value + segment + 1]
 end
@@ -200,7 +202,7 @@ local function spelled(segments, count)
     local segment = segments[index]
     if segment == ANY then
       parts[#parts + 1] = "[*]"
-    elseif math.type(segment) == "integer" then
+    elseif math_type(segment) == "integer" then
       parts[#parts + 1] = ("[%d]"):format(segment)
     elseif segment:find(NAME .. "$") then
       parts[#parts + 1] = "." .. segment
@@ -224,15 +226,6 @@ local function missing(self, root)
   return nil, message:format(self.text, spelled(self.segments, depth), what_is_there(value)), "not_found"
 end
 
-local function read_one(self)
-  local first = self.segments[1]
-  return function(root)
-    local value = child(root, first)
-    if value ~= nil then return value end
-    return missing(self, root)
-  end
-end
-
 local function read_chain(self)
   local segments, count = self.segments, #self.segments
   return function(root)
@@ -242,6 +235,18 @@ local function read_chain(self)
       if value == nil then return missing(self, root) end
     end
     return value
+  end
+end
+
+-- The most common path is read for every item of a map.
+local function read_one(self)
+  local first = self.segments[1]
+  if type(first) ~= "string" then return read_chain(self) end
+  return function(root)
+    local value
+    if type(root) == "table" then value = root[first] end
+    if value ~= nil then return value end
+    return missing(self, root)
   end
 end
 
@@ -337,7 +342,7 @@ end
 ---@return string? code  invalid: not plain data
 function M.to_text(value)
   if type(value) == "string" then return value end
-  if math.type(value) == "integer" then return ("%d"):format(value) end
+  if math_type(value) == "integer" then return ("%d"):format(value) end
   return json.encode(value)
 end
 

@@ -180,7 +180,8 @@ local function always()
   return true
 end
 
---- Compiles a schema inside the document; the same table only once, so that schemas may be recursive.
+--- Compiles a schema inside the document; the same table only once, so that schemas may be recursive. One that is known
+--- to be good is compiled when a value is first held against it.
 function Compiler:sub(schema, at)
   if schema == true then return always end
   if schema == false then
@@ -193,10 +194,13 @@ function Compiler:sub(schema, at)
   if not entry then
     entry = {}
     self.compiled[schema] = entry
-    entry.check = object_check(self, schema, at)
+    if not self.trusted then entry.check = object_check(self, schema, at) end
   end
   if entry.check then return entry.check end
-  return function(value, state, seen) return entry.check(value, state, seen) end
+  return function(value, state, seen)
+    entry.check = entry.check or object_check(self, schema, at)
+    return entry.check(value, state, seen)
+  end
 end
 
 local function each_inside(schema, visit)
@@ -274,7 +278,7 @@ local function by_pointer(self, resource, pointer)
     at = at .. "/" .. part
     resource = type(target) == "table" and self.resource_of[target] or resource
   end
-  if type(target) == "table" and not self.resource_of[target] then index(self, target, resource, at) end
+  if type(target) == "table" and not self.trusted and not self.resource_of[target] then index(self, target, resource, at) end
   return { schema = target, resource = resource, at = at }
 end
 
@@ -318,17 +322,17 @@ end
 
 local function compile(schema, options)
   local self = setmetatable({ compiled = {}, resources = {}, resource_of = {}, pending = {} }, Compiler)
-  self.find = options.find
+  self.find, self.trusted = options.find, options.trusted
   local dialect = type(schema) == "table" and type(schema["$schema"]) == "string" and schema["$schema"] or DIALECT
   if dialect:find("^https?://json%-schema%.org/") and not dialect:find(DIALECT, 1, true) then
     self:fail("/$schema", ("'%s' is another dialect; weir reads %s"):format(dialect, DIALECT))
   end
   self.root = new_resource(self, schema, options.uri or "", "")
-  index(self, schema, self.root, "")
+  if not self.trusted then index(self, schema, self.root, "") end
   local check = self:sub(schema, "")
   -- What is only reached through a reference is compiled now, so that its mistakes show now.
   local done = 0
-  while not options.trusted and done < #self.pending do
+  while not self.trusted and done < #self.pending do
     done = done + 1
     self:sub(self.pending[done].schema, self.pending[done].at)
   end
@@ -378,8 +382,8 @@ end
 --- Compiles a schema.
 ---@param schema table|boolean  JSON Schema 2020-12 as plain data
 ---@param options? { uri?: string, find?: fun(uri: string): table?, trusted?: boolean }
----   find: gives schemas of other URIs. trusted: the schema is known to be good, so what a reference
----   leads to is compiled when it is first followed
+---   find: gives schemas of other URIs. trusted: the schema is known to be good and to have no
+---   $id, anchor or unevaluated keyword, so each part of it is compiled when it is first needed
 ---@return weir.Validator|nil validate  `validate(value, label)` gives true, or false and all errors
 ---@return string? message  where in the schema, and what is wrong
 ---@return string? code     invalid

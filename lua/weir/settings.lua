@@ -119,6 +119,11 @@ local function time_span(value)
   return nil, message
 end
 
+local function count(value)
+  if math.type(value) == "integer" and value >= 1 then return value end
+  return nil, ("an integer from 1 expected, got %s"):format(value_of.show(value))
+end
+
 ---@class weir.Setting
 ---@field name string
 ---@field env string|nil      variable that sets it
@@ -137,6 +142,7 @@ M.all = {
   { name = "log", env = "WEIR_LOG", default = "info", check = level, doc = "the least level that is logged" },
   { name = "events", env = "WEIR_EVENTS", check = text, doc = "the URL that published events are sent to" },
   { name = "retention", check = time_span, doc = "how long runs are kept whose pipeline does not say" },
+  { name = "versions", check = count, doc = "how many versions of each document are kept; all where it is left out" },
   { name = "groups", check = groups, doc = "people by group" },
   { name = "options", check = a_table, doc = "options by module" },
   { name = "models", check = fitting(MODELS), doc = "models by name: use, options, price, limits, weight, capabilities" },

@@ -34,12 +34,13 @@ local M = {
   },
 }
 
-local max, min, sqrt = math.max, math.min, math.sqrt
+local max, sqrt, log, cos, sin, pi = math.max, math.sqrt, math.log, math.cos, math.sin, math.pi
 
 local MINUTE = 60
 local BEFORE = 2     -- what all calls say counts as so many
 local HOPE = 0.1     -- and as so many calls that went as well as anybody's
-local FREE = 0.000001 -- usd; nothing costs less than that in a comparison
+local FREE = 0.000001    -- usd; nothing costs less than that in a comparison
+local INSTANT = 0.000001 -- seconds; and nothing takes less
 
 --- Keeps the options, which `pick` is not given. What it learns stands in the statistics, so a reload loses nothing.
 ---@param options table
@@ -75,7 +76,7 @@ local function first_look(candidates, of, arms)
     local recent = metrics.recent
     local score, seconds, usd = recent.score or metrics.score, recent.seconds or metrics.total_p50, price.expected(candidate, metrics)
     if score and (not best_score or score > best_score) then best_score = score end
-    if seconds and (not best_seconds or seconds < best_seconds) then best_seconds = max(seconds, 1e-6) end
+    if seconds and (not best_seconds or seconds < best_seconds) then best_seconds = max(seconds, INSTANT) end
     if usd and (not best_usd or usd < best_usd) then best_usd = max(usd, FREE) end
     if not arm then
       arm = { mean = 0, n = 0, drawn = 0 }
@@ -85,6 +86,12 @@ local function first_look(candidates, of, arms)
   end
   for index = #candidates + 1, #arms do arms[index] = nil end
   return best_score, best_seconds, best_usd
+end
+
+-- What the best one needs as a share of what this one needs, which is taken for `least` at least.
+local function share(best, own, least)
+  if own < least then own = least end
+  return best < own and best / own or 1
 end
 
 -- What a model's calls are worth on the whole, and how many of them that rests on.
@@ -98,10 +105,10 @@ local function value(arm, state, best_score, best_seconds, best_usd)
   end
   if best_seconds and state.latency > 0 then
     local seconds = mean(recent.seconds, count, metrics.total_p50, slow, best_seconds)
-    sum, weights = sum + state.latency * min(1, best_seconds / max(seconds, 1e-6)), weights + state.latency
+    sum, weights = sum + state.latency * share(best_seconds, seconds, INSTANT), weights + state.latency
   end
   if best_usd and state.cost > 0 then
-    sum, weights = sum + state.cost * min(1, best_usd / max(arm.usd or best_usd, FREE)), weights + state.cost
+    sum, weights = sum + state.cost * share(best_usd, arm.usd or best_usd, FREE), weights + state.cost
   end
   local success = mean(recent.success, count, metrics.success, slow, 1)
   arm.mean, arm.n = success * (weights > 0 and sum / weights or 1), count + slow
@@ -116,8 +123,8 @@ end
 
 -- Box and Muller's way from two even draws to two normal ones.
 local function normals(draw)
-  local radius, angle = sqrt(-2 * math.log(1 - draw())), 2 * math.pi * draw()
-  return radius * math.cos(angle), radius * math.sin(angle)
+  local radius, angle = sqrt(-2 * log(1 - draw())), 2 * pi * draw()
+  return radius * cos(angle), radius * sin(angle)
 end
 
 local function is_before(a, b)

@@ -530,6 +530,27 @@ local function random_keys(random, count)
   return keys
 end
 
+describe("a batch", function()
+  it("says which operation changes a key that an earlier one changes, of few and of many; adding may meet adding", function()
+    local store <close> = open()
+    for _, count in ipairs { 5, 64, 65, 10000 } do
+      local operations, space = {}, "s" .. count
+      for n = 1, count do operations[n] = { op = n % 2 == 0 and "put" or "add", space = space, key = "k" .. n, value = n, by = 1 } end
+      operations[count - 1] = { op = "add", space = space, key = "k1", by = 1 }
+      assert(store:batch(operations))
+      for _, twin in ipairs { { op = "delete", space = space, key = "k2" }, { op = "add", space = space, key = "k2", by = 1 },
+        { op = "put", space = space, key = "k1", value = 1 } } do
+        operations[count] = twin
+        local _, message, code = store:batch(operations)
+        assert.same({ "invalid", ("batch: operation %d changes a key that an earlier one changes"):format(count) }, { code, message })
+      end
+      operations[count] = { op = "put", space = "t", key = "k1", value = 1 }
+      operations[3] = { op = "put", space = space, key = "k2", value = 1 }
+      assert.matches("operation 3 changes", (select(2, store:batch(operations))))
+    end
+  end)
+end)
+
 describe("a scan", function()
   it("agrees with a sorted list, whatever is asked", function()
     local state = 5
@@ -557,6 +578,26 @@ describe("a scan", function()
       end
       table.sort(found, function(a, b) return place[a] < place[b] end)
       assert.same(wanted(keys, place, query), found)
+    end
+  end)
+
+  it("goes on behind the last key of a page and leaves none out, however long keys are, while others come and go", function()
+    local store <close> = open()
+    local name, operations = ("folder/"):rep(80), {}
+    for n = 1, 300 do operations[n] = { op = "put", space = "s", key = ("%s%03d"):format(n % 3 == 0 and "x" or name, n), value = n } end
+    assert(store:batch(operations))
+    for _, reverse in ipairs { false, true } do
+      local found, count, behind = {}, 0, nil
+      repeat
+        local page = store:scan("s", { limit = 7, behind = behind, reverse = reverse })
+        for _, row in ipairs(page) do
+          assert.is_nil(found[row.key])
+          found[row.key], count = true, count + 1
+        end
+        behind = page[#page] and page[#page].key
+        if behind then store:delete("s", behind) end
+      until not behind
+      assert.equal(reverse and 300 - 43 or 300, count)
     end
   end)
 end)

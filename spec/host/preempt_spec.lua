@@ -34,8 +34,31 @@ local LOOPS = {
 }
 
 -- A chunk that counts as the library's, which is never preempted between its waits.
-local function library(text)
-  return assert(load(text, "=weir/spec.lua", "t"))
+local function library(text, name)
+  return assert(load(text, name or "=weir/spec.lua", "t"))
+end
+
+local COUNT_UP = [[
+  local shared, count = ...
+  for _ = 1, count do
+    local value = shared.value
+    for _ = 1, 10 do end
+    shared.value = value + 1
+  end
+]]
+
+-- Tasks that count together, at drawn preemptions; what they come to, of 8,000.
+local function counted_by(count, seed)
+  native.use_virtual_clock(seed, 7)
+  local shared = { value = 0 }
+  task.within({}, function()
+    for _ = 1, 8 do
+      native.spawn(function()
+        for _ = 1, 100 do count(shared, 10) end
+      end)
+    end
+  end)
+  return shared.value
 end
 
 describe("preemption", function()
@@ -84,26 +107,28 @@ describe("preemption", function()
   end)
 
   it("never happens inside the library between its waits", function()
-    local increment = library [[
-      local shared, count = ...
-      for _ = 1, count do
-        local value = shared.value
-        for _ = 1, 10 do end
-        shared.value = value + 1
-      end
-    ]]
-    native.use_virtual_clock(3, 7)
     local before = native.stats().preemptions
-    local shared = { value = 0 }
-    task.within({}, function()
-      for _ = 1, 8 do
-        native.spawn(function()
-          for _ = 1, 100 do increment(shared, 10) end
-        end)
-      end
-    end)
-    assert.equal(8 * 100 * 10, shared.value)
+    assert.equal(8 * 100 * 10, counted_by(library(COUNT_UP), 3))
     assert.is_true(native.stats().preemptions > before)
+  end)
+
+  it("happens in code of the library that only computes, where a module calls it, and not where the library does", function()
+    local computing = library(COUNT_UP, "=weir/text/spec.lua")
+    assert.is_true(counted_by(computing, 3) < 8000)
+    assert.is_true(counted_by(function(...) pcall(computing, ...) end, 3) < 8000)
+    local called = library "local call = ... return function(...) pcall(call, ...) end"
+    assert.equal(8000, counted_by(called(computing), 3))
+  end)
+
+  it("happens where the library lets what only computes be interrupted", function()
+    local computing = library(COUNT_UP, "=weir/text/spec.lua")
+    local interruptible = library("local native, call = ... return function(...) native.interruptible(call, ...) end")(native, computing)
+    assert.is_true(counted_by(interruptible, 3) < 8000)
+    local gives = library("local native = ... return native.interruptible(function(...) return select('#', ...), ... end, 1, nil, 3)")
+    assert.same({ 3, 1, nil, 3 }, { gives(native) })
+    local ok, err = pcall(native.interruptible, function() error "as it is" end)
+    assert.is_false(ok)
+    assert.matches("as it is", err)
   end)
 
   it("leaves no hook behind in a library that waits", function()
@@ -123,23 +148,15 @@ describe("preemption", function()
   end)
 
   it("does happen inside a module, between any two instructions", function()
-    local lost = false
-    for seed = 1, 20 do
-      native.use_virtual_clock(seed, 7)
-      local shared = 0
-      task.within({}, function()
-        for _ = 1, 8 do
-          native.spawn(function()
-            for _ = 1, 100 do
-              local value = shared
-              for _ = 1, 10 do end
-              shared = value + 1
-            end
-          end)
-        end
-      end)
-      lost = lost or shared < 800
+    local function count(shared, times)
+      for _ = 1, times do
+        local value = shared.value
+        for _ = 1, 10 do end
+        shared.value = value + 1
+      end
     end
+    local lost = false
+    for seed = 1, 20 do lost = lost or counted_by(count, seed) < 8000 end
     assert.is_true(lost) -- or the spec above would show nothing
   end)
 

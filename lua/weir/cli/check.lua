@@ -10,9 +10,9 @@ local status = require "weir.cli.status"
 local M = {
   name = "check",
   summary = "Checks pipeline files without running anything: all errors at once, each with file, line and field.",
-  examples = { "check pipelines/digest.lua", "check pipelines/*", "check pipelines/digest.lua --print yaml" },
-  notes = "Exit status 2 when a file has errors, 6 when there is no such file. --print writes the normal form, the same for\n"
-    .. "a Lua, a YAML and a JSON file that mean the same.",
+  examples = { "check", "check pipelines/digest.lua", "check pipelines/digest.lua --print yaml" },
+  notes = "Without a file: all pipelines of the project. Exit status 2 when a file has errors, 6 when there is no such file.\n"
+    .. "--print writes the normal form, the same for a Lua, a YAML and a JSON file that mean the same.",
 }
 
 function M.declare(parser)
@@ -27,10 +27,18 @@ local function resolve(arguments)
     table.insert(arguments.file, 1, format)
     format = "yaml"
   end
-  if #arguments.file == 0 then
-    failure.raise("invalid", "which file? `weir check pipelines/hello.lua`; `weir help check` explains the command")
-  end
   return format
+end
+
+-- Those of the project itself, without what comes with weir.
+local function all_of_project()
+  local here, names = session.project(), {}
+  for _, name in ipairs(here:pipeline_names()) do
+    if here:is_own_pipeline(name) then names[#names + 1] = name end
+  end
+  if #names > 0 then return names end
+  failure.raise("not_found", "there is no pipeline in %s/pipelines; `weir check FILE` checks one elsewhere, `weir new DIR` makes a project",
+    here.root)
 end
 
 local or_null = require("weir.value").or_null
@@ -96,7 +104,8 @@ end
 
 function M.run(arguments, context)
   local highest, format = status.finished, resolve(arguments)
-  for _, file in ipairs(arguments.file) do highest = math.max(highest, check_one(context, arguments, file, format)) end
+  local files = #arguments.file > 0 and arguments.file or all_of_project()
+  for _, file in ipairs(files) do highest = math.max(highest, check_one(context, arguments, file, format)) end
   return highest
 end
 

@@ -128,7 +128,7 @@ function M.go_on(context, arguments, engine, id)
   local interrupted, goes_on = run_command.execute(context, display, run)
   if not goes_on then run_command.report(context, run, arguments) end
   if interrupted then return status.interrupted end
-  require("weir.cli.reflecting").after(context, arguments, run)
+  if run.reflection then require("weir.cli.reflecting").after(context, arguments, run) end
   return end_status(run)
 end
 

@@ -71,9 +71,9 @@ end
 --- about the run. Waits.
 ---@param context weir.cli.Context
 ---@param arguments { quiet: boolean?, store: string? }
----@param run weir.Run
+---@param run weir.Run with a `reflection`
 function M.after(context, arguments, run)
-  if not run.reflection or client.host() then return end
+  if client.host() then return end
   local ok, result = pcall(function() return M.carry(context, arguments, recovery.open(run.engine, run.reflection)) end)
   if ok then return result end
   require("weir.native.scheduler").recover()

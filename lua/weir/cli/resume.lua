@@ -57,7 +57,7 @@ function M.go_on(context, arguments, engine, id)
   local interrupted = run_command.execute(context, display, run)
   run_command.report(context, run, arguments)
   if interrupted then return status.interrupted end
-  require("weir.cli.reflecting").after(context, arguments, run)
+  if run.reflection then require("weir.cli.reflecting").after(context, arguments, run) end
   return end_status(run)
 end
 

@@ -8,7 +8,6 @@ local progress = require "weir.cli.progress"
 local session = require "weir.cli.session"
 local status = require "weir.cli.status"
 local text = require "weir.cli.text"
-local waiting = require "weir.cli.waiting"
 
 local M = {
   name = "run",
@@ -93,7 +92,7 @@ end
 -- The last line: what became of the run, and what to type next.
 local function say_end(context, run, arguments)
   local stream = context.err
-  if not run.ended_ms then return waiting.say(context, run, arguments) end
+  if not run.ended_ms then return require("weir.cli.waiting").say(context, run, arguments) end
   local seconds = (run.ended_ms - run.started_ms) / 1000
   stream:line(("%s %s %s in %s %s"):format(progress.sign(context.console, run.status), stream:paint("bold", run.id), run.status,
     text.duration(seconds), stream:paint("dim", ("%s %s"):format(context.console.signs.dot, look_at(context, run, arguments)))))
@@ -104,8 +103,8 @@ end
 ---@param run weir.Run
 ---@param arguments { json: boolean?, quiet: boolean?, store: string? }
 function M.report(context, run, arguments)
-  local shape = require "weir.view.shape"
   if arguments.json then
+    local shape = require "weir.view.shape"
     context.out:line(shape.line(shape.live(run)))
   elseif run.status == "finished" then
     say_output(context, run.output)
@@ -201,7 +200,7 @@ local function execute(context, arguments, engine, definition, input)
   local interrupted, goes_on = M.execute(context, display, run)
   if not goes_on then M.report(context, run, arguments) end
   if interrupted then return status.interrupted end
-  require("weir.cli.reflecting").after(context, arguments, run)
+  if run.reflection then require("weir.cli.reflecting").after(context, arguments, run) end
   return status.of_run(run.status)
 end
 

@@ -79,12 +79,11 @@ end
 
 --- A step that asks people, or a gate.
 ---@param self weir.Checker
----@param approval table|nil
+---@param approval table
 ---@param keys (string|integer)[]
 ---@param place table what its paths see
 ---@param timeout any of the step, in place of its own
 function M.check(self, approval, keys, place, timeout)
-  if not approval then return end
   self:check_value(approval.title, below(keys, "title"), place)
   self:check_value(approval.show, below(keys, "show"), place)
   self:check_schema(approval.form, below(keys, "form"))

@@ -2,13 +2,11 @@
 --- branches that lead somewhere, conditions, text and durations that parse, options that fit what the
 --- module declares. All errors at once. Pure; never yields.
 
-local approval_check = require "weir.definition.approval_check"
 local checker = require "weir.definition.checker"
 local path = require "weir.path"
 local schema = require "weir.schema"
 local scope = require "weir.definition.scope"
 local suggest = require "weir.suggest"
-local trigger_check = require "weir.definition.trigger_check"
 local value_of = require "weir.value"
 
 local M = {}
@@ -97,12 +95,16 @@ local function check_speculate(self, speculate, keys, place, around)
   end
 end
 
+local function check_approval(self, approval, ...)
+  if approval then require("weir.definition.approval_check").check(self, approval, ...) end
+end
+
 local function check_plan(self, plan, keys, place)
   if not plan then return end
   self:check_value(plan.goal, below(keys, "goal"), place)
   self:check_use({ "planner" }, plan.planner, below(keys, "planner"))
   self:find_each("agent", plan.agents, below(keys, "agents"))
-  if type(plan.sign_off) == "table" then approval_check.check(self, plan.sign_off, below(keys, "sign_off"), place) end
+  if type(plan.sign_off) == "table" then check_approval(self, plan.sign_off, below(keys, "sign_off"), place) end
 end
 
 local function check_model(self, model, keys)
@@ -143,7 +145,7 @@ local function check_critic(self, critic, keys)
   check_panel(self, critic, keys)
   if critic.ask then
     self:check_duration(critic.ask.timeout, below(keys, "ask", "timeout"))
-    approval_check.check_quorum(self, critic.ask, below(keys, "ask"))
+    require("weir.definition.approval_check").check_quorum(self, critic.ask, below(keys, "ask"))
   end
 end
 
@@ -205,7 +207,7 @@ local function check_kind(self, step, keys, place, around)
     self:refuse_plainly(below(keys, "options"), "options belong to an agent, and this step has none")
   end
   if step.pipeline then self:find({ "pipeline" }, step.pipeline, below(keys, "pipeline")) end
-  approval_check.check(self, step.approval, below(keys, "approval"), place, step.timeout)
+  check_approval(self, step.approval, below(keys, "approval"), place, step.timeout)
   check_wait(self, step.wait, below(keys, "wait"), place)
   check_sleep(self, step.sleep, below(keys, "sleep"), place)
   check_map(self, step.map, below(keys, "map"), place, around, step.from)
@@ -327,7 +329,7 @@ function check_body(self, groups, keys, outer, around)
     check_branch(self, group, group_keys, group_names)
     check_join(self, group, group_keys)
     if group.gate then
-      approval_check.check(self, group.gate, below(group_keys, "gate"), checker.place(scope.union(seen, beside)))
+      check_approval(self, group.gate, below(group_keys, "gate"), checker.place(scope.union(seen, beside)))
     end
   end
   return scope.union(outer, step_names)
@@ -385,7 +387,7 @@ end
 
 local function check_top(self, data)
   self:check_schema(data.input, { "input" })
-  for index, trigger in ipairs(data.on or {}) do trigger_check.check(self, trigger, { "on", index - 1 }) end
+  for index, trigger in ipairs(data.on or {}) do require("weir.definition.trigger_check").check(self, trigger, { "on", index - 1 }) end
   for index, use in ipairs(data.supervise or {}) do
     self:check_use({ "supervisor" }, use, { "supervise", index - 1 })
   end

@@ -1,7 +1,6 @@
 --- What all checks of a definition stand on: the errors that are noted, the names that exist, and what may stand in any
 --- field: a module with its options, a value with paths, a condition, a duration, a schema. Pure; never yields.
 
-local condition = require "weir.condition"
 local duration = require "weir.duration"
 local json = require "weir.native.json"
 local normal = require "weir.definition.normal"
@@ -194,7 +193,7 @@ end
 ---@return table|nil compiled
 function Checker:check_text_of_condition(text, keys)
   if text == nil then return end
-  local compiled, message = condition.compile(text)
+  local compiled, message = require("weir.condition").compile(text)
   if compiled then return compiled end
   self:refuse_plainly(keys, ("%s: %s"):format(keys[#keys], message))
 end

@@ -13,7 +13,7 @@ local M = {}
 
 local list = json.list
 
-local NAME = "^[a-z][a-z0-9_]{0,63}$"
+local NAME, LONGEST_NAME = "^[a-z][a-z0-9_]*$", 64 -- apart, since a repetition that counts is large as an automaton
 local NAME_SAYS = "must be a name: a lower-case letter, then lower-case letters, digits or '_', 64 in all at most"
 
 -- Small schemas. Each call gives a new table, so that the printed schema shares nothing.
@@ -62,10 +62,10 @@ local function define(name, pairs_in_order, required, more)
   defs[name], order[name] = object(pairs_in_order, required, more)
 end
 
-defs.name = { type = "string", pattern = NAME, errorMessage = NAME_SAYS }
-defs.module = { type = "string", pattern = NAME, errorMessage = NAME_SAYS }
+defs.name = { type = "string", maxLength = LONGEST_NAME, pattern = NAME, errorMessage = NAME_SAYS }
+defs.module = { type = "string", maxLength = LONGEST_NAME, pattern = NAME, errorMessage = NAME_SAYS }
 defs.pipeline_name = {
-  type = "string", pattern = "^[a-z][a-z0-9_-]{0,63}$",
+  type = "string", maxLength = LONGEST_NAME, pattern = "^[a-z][a-z0-9_-]*$",
   errorMessage = "must be a name: a lower-case letter, then lower-case letters, digits, '_' or '-', 64 in all at most",
 }
 defs.duration = {
@@ -354,28 +354,35 @@ function M.child(def, field)
   return def and target(defs[def].properties[field])
 end
 
+-- The same with some fields changed; what lies deeper is shared.
+local function with(object_of, fields)
+  local result = {}
+  for key, value in pairs(object_of) do result[key] = value end
+  for key, value in pairs(fields) do result[key] = value end
+  return result
+end
+
+-- A file may name this schema, for its editor; the normal form leaves that out.
+local function pipeline_schema()
+  local others = with(defs, {})
+  others.pipeline = nil
+  return with(defs.pipeline, { ["$schema"] = "https://json-schema.org/draft/2020-12/schema",
+    properties = with(defs.pipeline.properties, { ["$schema"] = { type = "string" } }),
+    title = "weir pipeline, normal form, format 1", ["$defs"] = others })
+end
+
 --- The JSON Schema of the normal form, as plain data.
 ---@return table
 function M.schema()
-  local result = value_of.copy(defs.pipeline)
-  local others = value_of.copy(defs)
-  others.pipeline = nil
-  result["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-  -- A file may name this schema, for its editor; the normal form leaves that out.
-  result.properties["$schema"] = { type = "string" }
-  result.title = "weir pipeline, normal form, format 1"
-  result["$defs"] = others
-  return result
+  return value_of.copy(pipeline_schema())
 end
 
 -- In a flow a step may be a function, and values are taken as they are.
 local function flow_schema(entry)
-  local others = value_of.copy(defs)
+  local step = with(defs.step, { properties = with(defs.step.properties, { run = {} }),
+    oneOf = exactly_one { "run", table.unpack(M.kinds) } })
+  local others = with(defs, { step = step, map = with(defs.map, { required = list { "each" } }) })
   others.pipeline = nil
-  local step = others.step
-  step.properties.run = {}
-  step.oneOf = exactly_one { "run", table.unpack(M.kinds) }
-  others.map.required = list { "each" }
   return { ["$ref"] = "#/$defs/" .. entry, ["$defs"] = others }
 end
 
@@ -389,7 +396,7 @@ end
 
 --- Validate a whole normal form, one step of a flow, or one group of a flow.
 ---@type weir.Validator
-M.validate = lazily(M.schema)
+M.validate = lazily(pipeline_schema)
 ---@type weir.Validator
 M.validate_flow_step = lazily(function() return flow_schema "step" end)
 ---@type weir.Validator

@@ -8,6 +8,7 @@ local hops = require "weir.event.hops"
 local ids = require "weir.id"
 local log = require "weir.event.log"
 local native = require "weir.native.scheduler"
+local pages = require "weir.pages"
 local seen = require "weir.queue.seen"
 local waits = require "weir.event.waits"
 local waking = require "weir.run.waking"
@@ -17,6 +18,7 @@ local M = {}
 
 M.QUEUE = "events" -- under which second deliveries are told
 local TOGETHER = 200 -- events of one transaction
+local ROOM = 4000    -- operations that leave room for more waits in it; a batch takes 10,000
 
 ---@class weir.EventIntake
 ---@field store weir.Store
@@ -45,14 +47,14 @@ end
 
 -- One event's share of a transaction -----------------------------------------------------------------------
 
-local function add_waits(self, plan, event, offset)
-  local runs = waits.give(self.store, plan.operations, event, offset, plan.over)
-  for _, run_id in ipairs(runs or {}) do
-    if not plan.runs[run_id] then
-      plan.runs[run_id] = true
-      plan.operations[#plan.operations + 1] = keeping.wake_operation(run_id)
-    end
+-- Of those that wait as many are given it as there is room for; the others after it is kept, which is noted.
+local function add_waits(self, plan, event, offset, from)
+  local rest = waits.give(self.store, plan, event, offset, ROOM, from)
+  if rest then
+    plan.operations[#plan.operations + 1] = { op = "put", space = waits.GIVING, key = offset, value = rest }
+    plan.has_rest = true
   end
+  return rest
 end
 
 local function add_subscribers(self, plan, one, offset)
@@ -87,6 +89,11 @@ end
 
 local function new_plan(more)
   local plan = { operations = {}, results = {}, outcomes = {}, runs = {}, keys = {}, over = {} }
+  function plan.wake(run_id)
+    if plan.runs[run_id] then return end
+    plan.runs[run_id] = true
+    plan.operations[#plan.operations + 1] = keeping.wake_operation(run_id)
+  end
   for _, operation in ipairs(more or {}) do plan.operations[#plan.operations + 1] = operation end
   return plan
 end
@@ -147,6 +154,29 @@ local function await_gates(self)
   end
 end
 
+-- The next part of an event that is for many waits. Gives what is on disk then, or nil when that was all.
+local function give_more(self, offset)
+  local plan = native.atomic(function()
+    local rest, entry = self.store:get(waits.GIVING, offset), log.get(self.store, offset)
+    local part = new_plan()
+    local is_left = rest and entry and add_waits(self, part, entry.event, offset, rest)
+    if not is_left then part.operations[#part.operations + 1] = { op = "delete", space = waits.GIVING, key = offset } end
+    return part
+  end)
+  local results, message, code = commit(self, plan)
+  if not results then failure.raise(code or "failed", "%s", message) end
+  tell(self, plan)
+  return plan.has_rest
+end
+
+--- Gives events to those that wait for them and were not given them in the transaction that took them in, also those that
+--- another process has left so. Waits for the disk. Raises what the store refuses with.
+function Intake:give_rest()
+  for row in pages.rows(self.store, waits.GIVING, {}) do
+    while give_more(self, row.key) do end
+  end
+end
+
 -- Gives the results, or nil and who is full.
 local function try(self, list, more, is_exact)
   while true do
@@ -157,6 +187,7 @@ local function try(self, list, more, is_exact)
     local results, message, code, at = commit(self, plan)
     if results then
       tell(self, plan)
+      if plan.has_rest then self:give_rest() end
       return plan.results
     end
     local was_counted = code == "full" and at and plan.operations[at].op == "add"

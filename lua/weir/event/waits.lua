@@ -5,6 +5,7 @@
 ---   event.waits   TYPE/RUN/STEP#LEAF   who waits for events of a type: {match, data}; data: of StepData what `match` reads
 ---   event.found   RUN/STEP#LEAF/OFFSET an event that is for a wait, until the step has finished
 ---   event.taken   RUN/OFFSET           an event that a step of the run has received: no other wait of it sees it again
+---   event.giving  OFFSET               an event that is for more waits than one transaction takes: with which wait to go on
 
 local condition = require "weir.condition"
 local failure = require "weir.failure"
@@ -13,9 +14,10 @@ local pages = require "weir.pages"
 
 local M = {}
 
-M.WAITS, M.FOUND, M.TAKEN = "event.waits", "event.found", "event.taken"
+M.WAITS, M.FOUND, M.TAKEN, M.GIVING = "event.waits", "event.found", "event.taken", "event.giving"
 
 local PAGE = 1000
+local OVER_MAX = 4000 -- events that were found for a wait and go with it; what is beyond goes with the run
 local COMPILED_MAX = 1000
 
 local compiled, compiled_count = {}, 0
@@ -119,34 +121,43 @@ function M.is_pattern(pattern)
   return not before:find("*", 1, true) and (before == "" or before:sub(-1) == ".")
 end
 
---- Adds what gives an event to the runs that wait for it, in the transaction that takes it in. Does not wait; raises
---- `corrupt`, `unavailable`.
+-- Gives one wait its event, or forgets the wait when its run has ended.
+local function give_one(store, plan, place, key, offset)
+  local run_id = place:match "^[^/]+"
+  if has_ended(store, run_id) then
+    if not plan.over[key] then plan.operations[#plan.operations + 1] = { op = "delete", space = M.WAITS, key = key } end
+    plan.over[key] = true
+    return
+  end
+  plan.operations[#plan.operations + 1] = { op = "put", space = M.FOUND, key = ("%s/%s"):format(place, offset), value = true }
+  plan.wake(run_id)
+end
+
+--- Adds what gives an event to the runs that wait for it, in the transaction that takes it in, or in one after that. Does not
+--- wait; raises `corrupt`, `unavailable`.
 ---@param store weir.Store
----@param operations table[]
+---@param plan { operations: table[], over: table<string, boolean>, wake: fun(run_id: string) } over: waits of runs that have ended,
+---   which this transaction removes; wake: called for each run that is given it
 ---@param event weir.Event
 ---@param offset string
----@param over table<string, boolean> waits of runs that have ended, which this transaction removes
----@return string[]|nil runs that are to be woken, each once
-function M.give(store, operations, event, offset, over)
-  local runs, seen
-  for _, pattern in ipairs(patterns_of(event.type)) do
+---@param room integer there is room for it while the transaction has fewer operations
+---@param from { pattern: integer, after: string }|nil where an earlier transaction ended
+---@return { pattern: integer, after: string }|nil rest there was no room for the waits from there on
+function M.give(store, plan, event, offset, room, from)
+  local patterns = patterns_of(event.type)
+  local after = from and from.after
+  for number = from and from.pattern or 1, #patterns do
+    local pattern, last = patterns[number], after or ""
     local prefix = escaped(pattern) .. "/"
-    for row in pages.rows(store, M.WAITS, { prefix = prefix, limit = PAGE }) do
+    for row in pages.rows(store, M.WAITS, { prefix = prefix, limit = PAGE, after = after }) do
+      if #plan.operations >= room then return { pattern = number, after = last } end
       if M.is_for({ event = pattern, match = row.value.match, data = row.value.data }, event) then
-        local place = row.key:sub(#prefix + 1)
-        local run_id = place:match "^[^/]+"
-        runs, seen = runs or {}, seen or {}
-        if has_ended(store, run_id) then
-          if not over[row.key] then operations[#operations + 1] = { op = "delete", space = M.WAITS, key = row.key } end
-          over[row.key] = true
-        else
-          if not seen[run_id] then runs[#runs + 1], seen[run_id] = run_id, true end
-          operations[#operations + 1] = { op = "put", space = M.FOUND, key = ("%s/%s"):format(place, offset), value = true }
-        end
+        give_one(store, plan, row.key:sub(#prefix + 1), row.key, offset)
       end
+      last = row.key
     end
+    after = nil
   end
-  return runs
 end
 
 -- Whether a run has received an event already, or a step of it is about to.
@@ -172,7 +183,7 @@ end
 ---@param taken table<string, boolean> offsets that steps of the run are about to receive
 ---@return weir.LogEntry|nil
 function M.found(store, run_id, place, taken)
-  for _, row in ipairs(must(store:scan(M.FOUND, { prefix = place .. "/", limit = PAGE }))) do
+  for row in pages.rows(store, M.FOUND, { prefix = place .. "/", limit = PAGE }) do
     local offset = row.key:match "[^/]+$"
     local entry = not is_taken(store, run_id, offset, taken) and log.get(store, offset)
     if entry then return entry end
@@ -206,7 +217,8 @@ function M.over(store, run_id, waits, received)
   local operations = {}
   for _, one in ipairs(waits) do
     operations[#operations + 1] = { op = "delete", space = M.WAITS, key = wait_key(one.wait.event, one.place) }
-    for _, row in ipairs(must(store:scan(M.FOUND, { prefix = one.place .. "/", limit = PAGE }))) do
+    for row in pages.rows(store, M.FOUND, { prefix = one.place .. "/", limit = PAGE }) do
+      if #operations >= OVER_MAX then break end
       operations[#operations + 1] = { op = "delete", space = M.FOUND, key = row.key }
     end
   end

@@ -3,7 +3,7 @@
 --- active one, so that whatever happens to the trial, nothing but that part of the runs has the new one.
 ---
 --- Spaces: `canaries` by full name, the latest trial of each; `canary.calls`, key "FULL@VERSION/RUN": {ok, failed}, written in one
---- transaction with the end of the run.
+--- transaction with the end of the run. They go when the trial has ended; what a process that died then has left goes when the next begins.
 
 local candidates = require "weir.candidate"
 local clock = require "weir.port.clock"
@@ -23,6 +23,7 @@ local trials = require "weir.healing.trials"
 local M = { list = trials.list, of = trials.of, is_chosen = trials.is_chosen }
 
 local CALLS, POLICY = "canary.calls", "canary"
+local TOGETHER = 1000 -- calls that are forgotten in one transaction; a trial may have any number
 
 -- Counting -----------------------------------------------------------------------------------------------
 
@@ -47,15 +48,23 @@ local function add(counts, full, version, ok)
   if ok then one.ok = one.ok + 1 else one.failed = one.failed + 1 end
 end
 
+-- Whether the trial that a run had a part in goes on: what comes later counts for nobody.
+local function goes_on(run, full)
+  local had, now = run.canaries[full], trials.of(run.engine.store, full)
+  return had ~= nil and now ~= nil and now.at_ms == had.at_ms
+end
+
 --- The operations that keep the calls of a run that ends.
 ---@param run weir.Run
 ---@param status string
 ---@return table[]
 function M.operations(run, status)
   local counts, operations = {}, {}
-  for _, call in pairs(run.calls or {}) do add(counts, call.full, call.version, call.ok) end
+  for _, call in pairs(run.calls or {}) do
+    if goes_on(run, call.full) then add(counts, call.full, call.version, call.ok) end
+  end
   local pipeline = "pipelines/" .. run.plan.name
-  if run.canaries[pipeline] and status ~= "cancelled" then add(counts, pipeline, run.plan.version, status == "finished") end
+  if goes_on(run, pipeline) and status ~= "cancelled" then add(counts, pipeline, run.plan.version, status == "finished") end
   for key, value in pairs(counts) do
     operations[#operations + 1] = { op = "put", space = CALLS, key = ("%s/%s"):format(key, run.id), value = value }
   end
@@ -75,17 +84,25 @@ function M.counts(store, full, version)
   return counts
 end
 
-local function forget_calls(store, full, operations)
-  for found in pages.rows(store, CALLS, { prefix = full .. "@" }) do
-    operations[#operations + 1] = { op = "delete", space = CALLS, key = found.key }
-  end
-end
-
 -- Beginning ----------------------------------------------------------------------------------------------
 
 local function commit(store, operations)
   local done, message, code = store:batch(operations)
   if not done then failure.raise(code or "failed", "%s", message) end
+end
+
+-- The calls of a name of which no version is on trial. Waits.
+local function forget_calls(store, full)
+  local operations = {}
+  local function flush()
+    if #operations > 0 then commit(store, operations) end
+    operations = {}
+  end
+  for found in pages.rows(store, CALLS, { prefix = full .. "@", limit = TOGETHER }) do
+    operations[#operations + 1] = { op = "delete", space = CALLS, key = found.key }
+    if #operations == TOGETHER then flush() end
+  end
+  flush()
 end
 
 local function save(store, one, more)
@@ -164,9 +181,8 @@ function M.start(engine, full, options)
     revise.serve(registry, full, one.old,
       { by = options.by, via = options.via, action = "canary", instead_of = one.new, only_after = serving })
   end
-  local operations = {}
-  forget_calls(store, full, operations)
-  save(store, one, operations)
+  forget_calls(store, full)
+  save(store, one)
   return one
 end
 
@@ -218,8 +234,8 @@ function M.finish(engine, full, state, about)
     incident_of.write(operations, incident)
     told = notice.add(store, operations, incident)
   end
-  forget_calls(store, full, operations)
   save(store, one, operations)
+  forget_calls(store, full)
   if incident then
     told()
     if engine.on_incident then engine.on_incident(incident) end

@@ -2,6 +2,7 @@
 --- (https://prometheus.io/docs/instrumenting/exposition_formats/). Counts begin with the host; no run stands in a label.
 
 local native = require "weir.native.scheduler"
+local pages = require "weir.pages"
 local stream = require "weir.run.stream"
 
 local M = {}
@@ -205,20 +206,14 @@ local function write_value(lines, name, kind, help, value, key)
   lines[#lines + 1] = ("%s%s %s"):format(name, key and "{" .. key .. "}" or "", number(value))
 end
 
-local function pending_approvals(store)
-  local count, after = 0, nil
-  repeat
-    local page = store:scan("approvals", { after = after, limit = 1000, damaged = true })
-    if not page then return count end
-    count, after = count + #page, page[#page] and page[#page].key
-    native.yield()
-  until #page < 1000
+-- Damaged ones are there as well.
+local function count_keys(store, space, prefix)
+  local count = 0
+  local ok = pcall(function()
+    for _ in pages.keys(store, space, prefix) do count = count + 1 end
+  end)
+  if not ok then native.recover() end
   return count
-end
-
-local function open_incidents(store)
-  local page = store:scan("incidents.by", { prefix = "open/", limit = 1000 })
-  return page and #page or 0
 end
 
 -- Buckets of the store are each of its own; those of Prometheus count what is below as well.
@@ -300,7 +295,8 @@ function Metrics:text(host)
   write_counter(lines, "weir_steps_total", "Steps that have ended, by pipeline and state.", self.steps)
   write_histogram(lines, "weir_step_duration_seconds", "How long steps took.", self.seconds)
   write_counter(lines, "weir_incidents_total", "Incidents, by what was done about them.", self.incidents)
-  write_value(lines, "weir_incidents_open", "gauge", "Incidents that somebody has to look at.", open_incidents(host.store))
+  write_value(lines, "weir_incidents_open", "gauge", "Incidents that somebody has to look at.",
+    count_keys(host.store, "incidents.by", "open/"))
   write_counter(lines, "weir_reloads_total", "Modules that were loaded again, by result.", self.reloads)
   write_counter(lines, "weir_model_requests_total", "Calls of models, by what came of them.", self.asked)
   write_counter(lines, "weir_model_tokens_total", "Tokens of calls of models, as far as their providers count them.", self.tokens)
@@ -319,7 +315,7 @@ function Metrics:text(host)
   local live = 0
   for _ in pairs(host.engine.live) do live = live + 1 end
   write_value(lines, "weir_runs_live", "gauge", "Runs that are at work in this process.", live)
-  write_value(lines, "weir_approvals_pending", "gauge", "Questions that wait for a person.", pending_approvals(host.store))
+  write_value(lines, "weir_approvals_pending", "gauge", "Questions that wait for a person.", count_keys(host.store, "approvals"))
   local stats = native.stats()
   write_value(lines, "weir_tasks", "gauge", "Tasks that have not ended.", stats.tasks)
   write_value(lines, "weir_memory_bytes", "gauge", "Memory of the Lua state.", stats.memory_bytes)

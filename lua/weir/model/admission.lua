@@ -43,10 +43,9 @@ end
 
 local function breaker_of(self, name)
   local found = self.breakers[name]
-  if not found then
-    found = breaker.new(self.options)
-    self.breakers[name] = found
-  end
+  if found then return found end
+  found = breaker.new(self.options)
+  self.breakers[name] = found
   return found
 end
 
@@ -55,25 +54,27 @@ local function tokens_of(candidate)
   return estimate and (estimate.input_tokens or 0) + (estimate.output_tokens or 0) or 0
 end
 
-local function is_busy(self, candidate)
-  local limit = candidate.limits and candidate.limits.concurrency
+local function is_busy(self, candidate, limit)
   return limit ~= nil and (self.running[candidate.name] or 0) >= limit
 end
 
 local function state_of(self, candidate, now)
-  local one = breaker_of(self, candidate.name)
+  local one, limits = breaker_of(self, candidate.name), candidate.limits
   local state, ready_in = one:state(now)
   if ready_in > 0 then return state, ready_in end
-  if is_busy(self, candidate) or state == "half_open" and one.probing then return "busy", LOOK_AGAIN end
-  local wait = candidate.limits and self.rates:ready_in(candidate, tokens_of(candidate), now) or 0
+  if state == "half_open" and one.probing then return "busy", LOOK_AGAIN end
+  if not limits then return state, 0 end
+  if is_busy(self, candidate, limits.concurrency) then return "busy", LOOK_AGAIN end
+  local wait = self.rates:ready_in(candidate, tokens_of(candidate), now)
   if wait > 0 then return "cooling", wait end
   return state, 0
 end
 
 --- Puts into a candidate how it stands: `state`, `ready_in`, `running`. Does not wait.
 ---@param candidate weir.ModelCandidate
-function Admission:look(candidate)
-  candidate.state, candidate.ready_in = state_of(self, candidate, self.clock.now())
+---@param now number|nil of the clock, for who looks at many
+function Admission:look(candidate, now)
+  candidate.state, candidate.ready_in = state_of(self, candidate, now or self.clock.now())
   candidate.running = self.running[candidate.name] or 0
 end
 

@@ -4,11 +4,13 @@
 
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
+local pages = require "weir.pages"
 local value_of = require "weir.value"
 
 local M = {}
 
 local SPACE = "spent"
+local TOGETHER = 100 -- sums that are forgotten in one transaction
 local MICRO = 1000000 -- sums are integers; money is counted in millionths
 
 local MEASURES = { "calls", "tokens", "usd", "steps", "seconds" }
@@ -131,6 +133,33 @@ function Budgets:add(place, amounts)
   if done then return end
   count(self, operations, -1)
   failure.raise(code, "%s", message)
+end
+
+local KEPT_DAYS, KEPT_MONTHS = 62, 13 * 31 -- days for which what was used on a day, and in a month, can be looked up
+
+--- Forgets what was used on days and in months that are long over. Waits for the disk. Raises what the store says.
+---@param store userdata
+---@param now_ms integer
+---@return integer removed
+function M.expire(store, now_ms)
+  local first_day = clock.rfc3339(now_ms - KEPT_DAYS * 86400000):sub(1, 10)
+  local first_month = clock.rfc3339(now_ms - KEPT_MONTHS * 86400000):sub(1, 7)
+  local operations, removed = {}, 0
+  local function flush()
+    if #operations == 0 then return end
+    local done, message, code = store:batch(operations)
+    if not done then failure.raise(code, "%s", message) end
+    for _, operation in ipairs(operations) do sums_of(store)[operation.key] = nil end
+    removed, operations = removed + #operations, {}
+  end
+  for row in pages.keys(store, SPACE) do -- in the order of time
+    local period = row.key:match "^[%d-]+"
+    if not period or period >= first_day then break end
+    if #period == 10 or period < first_month then operations[#operations + 1] = { op = "delete", space = SPACE, key = row.key } end
+    if #operations == TOGETHER then flush() end
+  end
+  flush()
+  return removed
 end
 
 return M

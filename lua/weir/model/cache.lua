@@ -1,5 +1,5 @@
 --- Answers kept by what was asked, for steps that say how long one holds. What is asked includes the model: another one
---- might answer otherwise.
+--- might answer otherwise. Space `answers`: {response, at_ms, until_ms}; once nobody may use it any more it is swept away.
 
 local clock = require "weir.port.clock"
 local hash = require "weir.native.hash"
@@ -8,7 +8,8 @@ local store_port = require "weir.port.store"
 
 local M = {}
 
-local SPACE = "answers"
+M.SPACE = "answers"
+local KEPT_MS = 30 * 86400000 -- of an answer that does not say for how long
 
 --- What an answer is kept under.
 ---@param models string[] names of the candidates
@@ -25,7 +26,7 @@ end
 ---@param ttl number seconds
 ---@return weir.model.Response|nil
 function M.get(store, key, ttl)
-  local kept = store and store:get(SPACE, key)
+  local kept = store and store:get(M.SPACE, key)
   if not kept or kept.at_ms + ttl * 1000 < clock.wall_ms() then return nil end
   return kept.response
 end
@@ -34,8 +35,18 @@ end
 ---@param store userdata|nil
 ---@param key string
 ---@param response weir.model.Response
-function M.put(store, key, response)
-  if store then store:put(SPACE, key, { at_ms = clock.wall_ms(), response = response }) end
+---@param ttl number seconds that it holds
+function M.put(store, key, response, ttl)
+  local now_ms = clock.wall_ms()
+  if store then store:put(M.SPACE, key, { at_ms = now_ms, until_ms = now_ms + math.ceil(ttl * 1000), response = response }) end
+end
+
+--- Whether an answer holds for nobody any more.
+---@param kept table a value of the space
+---@param now_ms integer
+---@return boolean
+function M.is_over(kept, now_ms)
+  return (kept.until_ms or kept.at_ms + KEPT_MS) <= now_ms
 end
 
 return M

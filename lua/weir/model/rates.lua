@@ -28,10 +28,8 @@ local function bucket_of(self, name, per_minute, now)
 end
 
 local function fill(bucket, now)
-  if now <= bucket.at then return bucket end
   local level = bucket.level + (now - bucket.at) * bucket.per_minute / MINUTE
   bucket.level, bucket.at = level < bucket.per_minute and level or bucket.per_minute, now
-  return bucket
 end
 
 local function is_of(found, candidate, limits)
@@ -39,29 +37,31 @@ local function is_of(found, candidate, limits)
     and found.tokens_per_minute == limits.tokens_per_minute
 end
 
--- The buckets of a candidate are found once, and again when its limits have changed.
-local function found_of(self, candidate, limits, now)
-  local found = self.of[candidate.name]
-  if is_of(found, candidate, limits) then return found end
+local function find(self, candidate, limits, now)
   local requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
   local name = ("%s %s %s"):format(candidate.provider or candidate.name, requests or "-", tokens or "-")
-  found = { provider = candidate.provider, per_minute = requests, tokens_per_minute = tokens,
+  local found = { provider = candidate.provider, per_minute = requests, tokens_per_minute = tokens,
     requests = requests and bucket_of(self, "requests " .. name, requests, now),
     tokens = tokens and bucket_of(self, "tokens " .. name, tokens, now) }
   self.of[candidate.name] = found
   return found
 end
 
+-- The buckets of a candidate, which are found once, and again when its limits have changed. Models of one provider are looked
+-- at in one moment, so most are filled already.
 local function buckets_of(self, candidate, now)
   local limits = candidate.limits
   if not limits or not (limits.requests_per_minute or limits.tokens_per_minute) then return nil end
-  local found = found_of(self, candidate, limits, now)
-  return found.requests and fill(found.requests, now), found.tokens and fill(found.tokens, now)
+  local found = self.of[candidate.name]
+  if not is_of(found, candidate, limits) then found = find(self, candidate, limits, now) end
+  local requests, tokens = found.requests, found.tokens
+  if requests and now > requests.at then fill(requests, now) end
+  if tokens and now > tokens.at then fill(tokens, now) end
+  return requests, tokens
 end
 
 -- More than the bucket holds can never be there: such a call goes when it is full.
 local function wait_of(bucket, wanted)
-  if not bucket then return 0 end
   local lack = (wanted < bucket.per_minute and wanted or bucket.per_minute) - bucket.level
   return lack > 1e-9 and lack * MINUTE / bucket.per_minute or 0
 end
@@ -73,7 +73,9 @@ end
 ---@return number
 function Rates:ready_in(candidate, tokens, now)
   local requests_bucket, tokens_bucket = buckets_of(self, candidate, now)
-  return math.max(wait_of(requests_bucket, 1), wait_of(tokens_bucket, tokens))
+  local for_requests = requests_bucket and wait_of(requests_bucket, 1) or 0
+  local for_tokens = tokens_bucket and wait_of(tokens_bucket, tokens) or 0
+  return for_requests > for_tokens and for_requests or for_tokens
 end
 
 --- Counts a call that goes.

@@ -123,13 +123,15 @@ end
 -- Those that may be asked now, and those that have to be waited for.
 local function sort_out(one)
   local ready, waiting, lacks = {}, {}, nil
+  local admission_of, now = one.router.admission, one.router.clock.now()
   for _, view in ipairs(one.views) do
     local lack = lack_of(view, one.request)
     if lack then
       view.state, view.ready_in, lacks = "unfit", 0, lack
     else
-      one.router.admission:look(view)
-      if not is_used(one, view) then table.insert(view.ready_in > 0 and waiting or ready, view) end
+      admission_of:look(view, now)
+      local list = view.ready_in > 0 and waiting or ready
+      if not is_used(one, view) then list[#list + 1] = view end
     end
   end
   return ready, waiting, lacks
@@ -147,13 +149,14 @@ end
 
 local function metrics_for(one, ready)
   local router, label, of = one.router, one.choice.label, {}
+  local known, now = router.statistics, router.clock.wall_ms() / 1000
   for _, view in ipairs(ready) do
-    local found = label and router.statistics:of(view.name, label)
-    if not found or found.recent.calls < ENOUGH then found = router.statistics:of(view.name) end
+    local found = label and known:of(view.name, label, now)
+    if not found or found.recent.calls < ENOUGH then found = known:of(view.name, nil, now) end
     of[view.name] = found
   end
-  return { now = router.clock.wall_ms() / 1000, label = label, left = one.left, draw = router.draw, of = of,
-    last = router.statistics:last(label) }
+  return { now = now, label = label, left = one.left, draw = router.draw, of = of,
+    last = known:last(label) }
 end
 
 local function in_order(names, ready)

@@ -275,12 +275,13 @@ end
 
 -- Measured anew when something came in, or an hour has gone.
 local function metrics_of(entry, now)
-  local hour = math.floor(now) // HOUR
-  if not entry.metrics or entry.metrics_hour ~= hour then
-    entry.metrics, entry.metrics_hour = measure(entry, hour), hour
+  local hour, metrics = now // HOUR, entry.metrics
+  if not metrics or entry.metrics_hour ~= hour then
+    metrics = measure(entry, hour)
+    entry.metrics, entry.metrics_hour = metrics, hour
   end
-  entry.metrics.idle_s = math.max(0, now - entry.at)
-  return entry.metrics
+  metrics.idle_s = now > entry.at and now - entry.at or 0
+  return metrics
 end
 
 local NOTHING = { calls = 0, scores = 0, classes = {}, recent = { calls = 0, scores = 0 } }
@@ -288,11 +289,12 @@ local NOTHING = { calls = 0, scores = 0, classes = {}, recent = { calls = 0, sco
 --- What is known of a model, for a label or in all. Whoever is given it does not change it. Does not wait.
 ---@param model string
 ---@param label string|nil
+---@param now number|nil seconds of the wall clock, for who asks about many
 ---@return weir.ModelMetrics
-function Statistics:of(model, label)
+function Statistics:of(model, label, now)
   local entry = self.entries[key_of(model, label ~= "" and label or nil)]
   if not entry then return NOTHING end
-  return metrics_of(entry, self.clock.wall_ms() / 1000)
+  return metrics_of(entry, now or self.clock.wall_ms() / 1000)
 end
 
 --- Everything that is known, by model and label; the line of a model in all has no label. Does not wait.

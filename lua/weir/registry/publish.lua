@@ -6,6 +6,7 @@ local audit = require "weir.audit"
 local failure = require "weir.failure"
 local keeping = require "weir.run.keeping"
 local limit = require "weir.registry.limit"
+local lock_of = require "weir.lock"
 local names = require "weir.registry.names"
 local native = require "weir.native.scheduler"
 local schema = require "weir.schema"
@@ -25,32 +26,12 @@ local M = {}
 
 -- One at a time ---------------------------------------------------------------------------------------
 
-local function acquire(registry)
-  while registry.is_changing do
-    local waiter = native.waiter()
-    registry.change_waiters = registry.change_waiters or {}
-    table.insert(registry.change_waiters, waiter)
-    waiter:wait "a reload"
-  end
-  registry.is_changing = true
-end
-
-local function release(registry)
-  registry.is_changing = false
-  local waiters = registry.change_waiters or {}
-  registry.change_waiters = nil
-  for _, waiter in ipairs(waiters) do waiter:wake() end
-end
-
 --- Calls a function while nobody else changes what is active. Waits for those who do. Raises what it raises.
 ---@param registry weir.Registry
 ---@param body fun(...): ...
 function M.exclusively(registry, body, ...)
-  acquire(registry)
-  local results = table.pack(pcall(body, ...))
-  release(registry)
-  if not results[1] then error(results[2], 0) end
-  return table.unpack(results, 2, results.n)
+  registry.changing = registry.changing or lock_of.new "a reload"
+  return registry.changing:hold(body, ...)
 end
 
 -- States ----------------------------------------------------------------------------------------------

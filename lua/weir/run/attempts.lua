@@ -3,7 +3,6 @@
 --- of the step's kind, what becomes of the last one that of weir.run.step.
 
 local clock = require "weir.port.clock"
-local critic = require "weir.flow.critic"
 local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
 local outcome = require "weir.run.outcome"
@@ -250,7 +249,7 @@ end
 -- All drafts of a step with critics, or its only one.
 local function drafts(frame, step, key, input, asked)
   if not step.critic then return healed(frame, step, key, input, asked) end
-  return critic.review(frame, step, key, input, function(feedback, refused_ms)
+  return require("weir.flow.critic").review(frame, step, key, input, function(feedback, refused_ms)
     return healed(frame, step, key, input, asked, feedback, refused_ms)
   end)
 end

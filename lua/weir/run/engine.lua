@@ -2,7 +2,6 @@
 --- be kept, to a store. It knows the runs that live in this process; the others are rows of the store.
 
 local active = require "weir.registry.active"
-local approval = require "weir.approval"
 local binding = require "weir.run.binding"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
@@ -13,11 +12,9 @@ local keeping = require "weir.run.keeping"
 local journal = require "weir.run.journal"
 local native = require "weir.native.scheduler"
 local plan = require "weir.run.plan"
-local recovery = require "weir.run.recovery"
 local run_type = require "weir.run.run"
 local starts = require "weir.run.starts"
 local value_of = require "weir.value"
-local waking = require "weir.run.waking"
 
 local M = {}
 
@@ -196,6 +193,7 @@ local function new_run(self, of, held, input, options, run_id)
     by = options.by or user_of(self), model = options.model, of = options.of, event = options.event,
     event_offset = options.event_offset, parent = options.parent,
     parent_id = options.parent and options.parent.id or options.parent_id }
+  run.since_lsn = self.store and self.store:lsn()
   self.live[run.id] = run
   supervise(self, run)
   note_trials(self, run)
@@ -361,7 +359,7 @@ function Engine:rejoin(run_id, parent)
   if not row then failure.raise(code or "not_found", "%s", message) end
   if HAS_ENDED[row.status] then return ended_run(self, run_id) end
   if row.status == "running" then
-    local ok, run = pcall(recovery.open, self, run_id, { parent = parent })
+    local ok, run = pcall(require("weir.run.recovery").open, self, run_id, { parent = parent })
     if ok then return go_on(run) end
     row = self.store:row(run_id)
     if row.status ~= "quarantined" then error(run, 0) end -- else it is waited for until somebody resumes it
@@ -470,7 +468,7 @@ function Engine:left(run)
     run.handle.status, run.handle.output, run.handle.error, run.handle.ended_ms = run.status, run.output, run.error, run.ended_ms
   end
   if run.ended_ms and run.parent_id and self.live[run.parent_id] then
-    waking.wake(self, run.parent_id, function(wait) return wait.kind == "run" and wait.id == run.id end)
+    require("weir.run.waking").wake(self, run.parent_id, function(wait) return wait.kind == "run" and wait.id == run.id end)
   end
   if self.service and (run.interrupted == "parked" or run.parent_id or run.reflection) then self.service:nudge() end
 end
@@ -479,7 +477,7 @@ end
 local function give_up(self, run_id, row, reason, why)
   if why.code == "conflict" or why.code == "unavailable" then error(why, 0) end
   for _, wait in ipairs(known(row.waiting) or {}) do
-    if wait.kind == "approval" or wait.kind == "in_doubt" then approval.cancel(self.store, wait.id, reason) end
+    if wait.kind == "approval" or wait.kind == "in_doubt" then require("weir.approval").cancel(self.store, wait.id, reason) end
   end
   keeping.give_up(self.store, run_id, row, failure.new("cancelled", "%s; what it did was not undone: %s", reason, why.message))
   return ended_run(self, run_id)

@@ -6,13 +6,8 @@ local failure = require "weir.failure"
 local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local parking = require "weir.run.parking"
-local question = require "weir.run.question"
-local sources_of = require "weir.run.sources"
 local step_runner = require "weir.run.step"
-local stream = require "weir.run.stream"
 local task = require "weir.task"
-local tree = require "weir.healing.tree"
-local undo = require "weir.run.undo"
 
 local M = {}
 
@@ -82,11 +77,11 @@ local function connect(frame, group, visit)
   frame.streams, frame.sources = {}, {}
   for _, step in ipairs(group.steps) do
     if step.stream or group.read[step.name] then
-      frame.streams[step.name] = stream.new(step.stream, frame.run, step.name, key_of(frame, group, step, visit))
+      frame.streams[step.name] = require("weir.run.stream").new(step.stream, frame.run, step.name, key_of(frame, group, step, visit))
     end
   end
   for _, step in ipairs(group.steps) do
-    if step.from then frame.sources[step.name] = sources_of.new(frame, step) end
+    if step.from then frame.sources[step.name] = require("weir.run.sources").new(frame, step) end
   end
 end
 
@@ -154,7 +149,7 @@ local function undo_others(frame, group, visit, order)
   for _, step in ipairs(group.steps) do
     if not is_counted[step] then others[#others + 1] = key_of(frame, group, step, visit) end
   end
-  undo.of(frame.run, others)
+  require("weir.run.undo").of(frame.run, others)
 end
 
 -- The group's steps, or those of them that were chosen.
@@ -203,7 +198,7 @@ end
 -- A loser that was never begun in this life cannot take its question back itself.
 local function withdraw_losers(frame, group, visit, results)
   for _, step in ipairs(group.steps) do
-    if not results[step.name] then question.withdraw_parked(frame.run, key_of(frame, group, step, visit)) end
+    if not results[step.name] then require("weir.run.question").withdraw_parked(frame.run, key_of(frame, group, step, visit)) end
   end
 end
 
@@ -449,7 +444,7 @@ local function kept_of(strategy, group, order, failed)
   if strategy ~= "rest_for_one" or group.join ~= "all" or group.has_streams or group.is_single then return nil end
   local children, names, kept = {}, {}, {}
   for index, step in ipairs(group.steps) do children[index] = step.name end
-  for _, name in ipairs(tree.restarted(strategy, children, failed)) do names[name] = true end
+  for _, name in ipairs(require("weir.healing.tree").restarted(strategy, children, failed)) do names[name] = true end
   for _, result in ipairs(order) do
     if stands(result, names) then kept[result.step.name] = result end
   end

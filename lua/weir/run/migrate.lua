@@ -9,6 +9,7 @@ local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local journal = require "weir.run.journal"
 local keeping = require "weir.run.keeping"
+local native = require "weir.native.scheduler"
 local pages = require "weir.pages"
 local rehearsal = require "weir.run.rehearsal"
 local system = require "weir.port.system"
@@ -17,6 +18,7 @@ local value_of = require "weir.value"
 local M = {}
 
 local HAS_ENDED = keeping.HAS_ENDED
+local PAGE = 500 -- runs that are looked at together
 local SHORTEST = 4 -- characters of a version that is cut short
 
 -- Which version ---------------------------------------------------------------------------------------
@@ -29,7 +31,7 @@ end
 local function kept_versions(engine, pipeline, given)
   local found = {}
   for one in pages.keys(engine.store, "definitions") do
-    if one.key:sub(1, #given) == given and is_of(pipeline, one.value) then found[#found + 1] = one.key end
+    if one.key:sub(1, #given) == given and not one.damaged and is_of(pipeline, one.value) then found[#found + 1] = one.key end
   end
   return found
 end
@@ -174,19 +176,26 @@ function M.run(engine, run_id, to, options)
   return result
 end
 
---- The runs of a pipeline that have not ended and are of another version.
+--- The runs of a pipeline that have not ended and are of another version. Each is looked at once, however its status
+--- changes meanwhile. Yields.
 ---@param engine weir.Engine
 ---@param pipeline string
 ---@param version string
 ---@return string[] ids, oldest first
 function M.candidates(engine, pipeline, version)
-  local ids = {}
-  for _, status in ipairs { "running", "waiting", "in_doubt", "quarantined" } do
-    for found in pages.runs(engine.store, { status = status }) do
-      if found.row.pipeline == pipeline and found.row.version ~= version then ids[#ids + 1] = found.id end
+  local ids, after = {}, nil
+  repeat
+    local page, message, code = engine.store:runs { with = { "pipeline", pipeline }, after = after, limit = PAGE, damaged = true }
+    if not page then failure.raise(code or "failed", "%s", message) end
+    for _, found in ipairs(page) do
+      local row = found.row
+      local is_one = row and not HAS_ENDED[row.status] and row.pipeline == pipeline and row.version ~= version
+      if is_one then ids[#ids + 1] = found.id end
     end
-  end
-  table.sort(ids)
+    local last = page[#page]
+    after = last and (last.rest or #page == PAGE) and last.id or nil
+    native.yield()
+  until not after
   return ids
 end
 

@@ -3,6 +3,7 @@
 
 local documents = require "weir.run.documents"
 local failure = require "weir.failure"
+local lock_of = require "weir.lock"
 local native = require "weir.native.scheduler"
 local proof = require "weir.proof"
 
@@ -105,20 +106,8 @@ local COMMITS = 20 -- tries, when what a step writes meets what others have writ
 
 -- Steps of one run do not meet in conflicts with one another: one commits after the other.
 local function one_at_a_time(run, body, ...)
-  while run.is_committing do
-    local waiter = native.waiter()
-    run.commits = run.commits or {}
-    table.insert(run.commits, waiter)
-    waiter:wait "the commit of another step"
-  end
-  run.is_committing = true
-  local results = table.pack(pcall(body, ...))
-  run.is_committing = false
-  local commits = run.commits
-  run.commits = nil
-  for _, waiter in ipairs(commits or {}) do waiter:wake() end
-  if not results[1] then error(results[2], 0) end
-  return table.unpack(results, 2, results.n)
+  run.committing = run.committing or lock_of.new "the commit of another step"
+  return run.committing:hold(body, ...)
 end
 
 local function keep_written(journal, staged, ...)
@@ -185,7 +174,9 @@ end
 ---@param frame table
 ---@return boolean
 function M.has_written(frame)
-  for _, source in ipairs(rawget(frame, "staged") or {}) do
+  local staged = rawget(frame, "staged")
+  if not staged then return false end
+  for _, source in ipairs(staged) do
     if #source:operations() > 0 then return true end
   end
   return false

@@ -1,24 +1,13 @@
 --- From a checked normal form to what the engine runs: every value, condition and duration compiled once.
 --- A plan is shared by all runs of a version. Pure; never yields.
 
-local condition = require "weir.condition"
 local duration = require "weir.duration"
 local failure = require "weir.failure"
+local native = require "weir.native.scheduler"
 local path = require "weir.path"
 local retry = require "weir.run.retry"
 local schema = require "weir.schema"
 local value_of = require "weir.value"
-
-local agent = require "weir.run.kinds.agent"
-local approval = require "weir.run.kinds.approval"
-local body_kind = require "weir.run.kinds.body"
-local child = require "weir.run.kinds.child"
-local map = require "weir.run.kinds.map"
-local memo = require "weir.run.map.memo"
-local sleep = require "weir.run.kinds.sleep"
-local speculate = require "weir.run.kinds.speculate"
-local wait = require "weir.run.kinds.wait"
-local waits = require "weir.event.waits"
 
 local M = {}
 
@@ -34,7 +23,7 @@ local function seconds(value)
 end
 
 local function test(text)
-  return text and must(condition.compile(text)).test or nil
+  return text and must(require("weir.condition").compile(text)).test or nil
 end
 
 local function constant(value)
@@ -53,12 +42,17 @@ local function values_of(self)
   return self.flow and constant or evaluator
 end
 
+-- A kind is loaded with the first step of it: few pipelines have steps of all kinds.
+local function kind(name)
+  return require("weir.run.kinds." .. name)
+end
+
 local compile_body, compile_step
 
-local function use(self, kind, folder, entry)
+local function use(self, module_kind, folder, entry)
   local module = folder .. "/" .. entry.use
   self.modules[module] = true
-  return { name = entry.use, label = entry.use, kind = kind, module = module, options = entry.options }
+  return { name = entry.use, label = entry.use, kind = module_kind, module = module, options = entry.options }
 end
 
 local COMPILE = {}
@@ -107,7 +101,7 @@ local function approval_of(self, data, fields)
 end
 
 function COMPILE.approval(self, step, data)
-  step.kind, step.approval = approval, approval_of(self, data, data.approval)
+  step.kind, step.approval = kind "approval", approval_of(self, data, data.approval)
 end
 
 -- Whoever signs a plan off sees the plan; the question is weir's, and so is what an answer may be.
@@ -127,7 +121,7 @@ end
 
 function COMPILE.plan(self, step, data)
   local fields = data.plan
-  step.kind, step.goal = require "weir.run.kinds.plan", values_of(self)(fields.goal) -- few pipelines plan
+  step.kind, step.goal = kind "plan", values_of(self)(fields.goal)
   step.planner = use(self, "planner", "planners", fields.planner or { use = "rules" })
   step.agents, step.limits, step.replan = fields.agents, fields.limits or {}, fields.replan or 0
   step.sign_off, step.reuse = sign_off_of(self, data, fields.sign_off), fields.reuse or "similar"
@@ -135,7 +129,7 @@ function COMPILE.plan(self, step, data)
 end
 
 local function pattern_of(type)
-  if waits.is_pattern(type) then return type end
+  if require("weir.event.waits").is_pattern(type) then return type end
   failure.raise("invalid", "event: a type, or the beginning of one up to a dot and '*' expected, such as order.*, got '%s'", type)
 end
 
@@ -163,27 +157,28 @@ local function names_waited_for(fields, names)
 end
 
 function COMPILE.wait(self, step, data)
-  step.kind = wait
+  step.kind = kind "wait"
   step.wait_of = waits_of(self, data.wait)
   step.waits_for = table.concat(names_waited_for(data.wait), ", ")
 end
 
 function COMPILE.agent(self, step, data)
-  step.kind, step.agent, step.module = agent, data.agent, "agents/" .. data.agent
+  step.kind, step.agent, step.module = kind "agent", data.agent, "agents/" .. data.agent
   self.modules[step.module] = true
 end
 
 function COMPILE.groups(self, step, data)
-  step.kind = body_kind
+  step.kind = kind "body"
   step.body = compile_body(self, data.groups, data.output)
 end
 
 function COMPILE.pipeline(self, step, data)
-  step.kind, step.pipeline = child, data.pipeline
+  step.kind, step.pipeline = kind "child", data.pipeline
   self.pipelines[data.pipeline] = true
 end
 
 function COMPILE.sleep(_, step, data)
+  local sleep = kind "sleep"
   step.kind = sleep
   local time = type(data.sleep) == "table" and data.sleep["until"] or nil
   if time == nil and type(data.sleep) == "string" and data.sleep:find "^%$" then
@@ -228,13 +223,13 @@ end
 -- An item that takes long is begun once more, and whoever is first counts.
 local function hedged(each, hedge)
   local again = setmetatable({ name = each.name .. "_again" }, { __index = each })
-  return { name = each.name, kind = speculate, branches = { each, again }, join = "first", hedge = hedge,
+  return { name = each.name, kind = kind "speculate", branches = { each, again }, join = "first", hedge = hedge,
     input = function() return {} end, when = each.when, retry = retry.policy(), is_simple = true }
 end
 
 local function remember(step, seconds_kept)
   for _, one in ipairs { step.each, step.reduce and step.reduce.each } do
-    if one.agent then one.kind = memo.kind(seconds_kept) end
+    if one.agent then one.kind = require("weir.run.map.memo").kind(seconds_kept) end
   end
 end
 
@@ -244,7 +239,7 @@ function COMPILE.map(self, step, data)
     step.chunk = compile_step(self, { name = "chunk", agent = fields.chunk.agent, options = fields.chunk.options, input = fields.over })
     step.chunk_streams = fields.chunk.stream
   end
-  step.kind = map
+  step.kind = kind "map"
   step.over = fields.over ~= nil and values_of(self)(fields.over) or nil
   step.batch, step.concurrency = fields.batch, concurrency_of(fields.concurrency)
   step.tolerate, step.enough, step.ordered = tolerate_of(fields.tolerate), test(fields["until"]), fields.ordered
@@ -264,7 +259,7 @@ end
 
 function COMPILE.speculate(self, step, data)
   local fields = data.speculate
-  step.kind = speculate
+  step.kind = kind "speculate"
   step.branches, step.join = {}, join_of_branches(fields)
   step.hedge = fields.hedge == "p95" and "p95" or seconds(fields.hedge)
   step.judge, step.halve = fields.judge and use(self, "judge", "judges", fields.judge), fields.halve
@@ -274,7 +269,7 @@ end
 -- What follows a run of a pipeline that reflects; the library alone writes it, see `weir.reflection.start`.
 function COMPILE.reflection(self, step, data)
   local fields = data.reflection
-  step.kind, step.reflection = require "weir.run.kinds.reflect", fields
+  step.kind, step.reflection = kind "reflect", fields
   step.proposer = use(self, "reflection", "reflections", fields.reflect)
   local metric = fields.reflect.metric
   if type(metric) == "table" then
@@ -433,8 +428,8 @@ local function input_checker(input)
   if input == nil then return function(value) return true, value end end
   local validate = must(schema.compile(input))
   return function(value)
-    value = schema.defaults(input, value)
-    local ok, errors = validate(value, "input")
+    value = native.interruptible(schema.defaults, input, value)
+    local ok, errors = native.interruptible(validate, value, "input")
     if ok then return true, value end
     local messages = {}
     for index, err in ipairs(errors) do messages[index] = err.message end

@@ -185,7 +185,7 @@ end
 local function untried(engine, tried, options)
   if engine.is_stopping then return {} end
   local ids = {}
-  local due, damaged = waking.due(engine)
+  local due, damaged = waking.due(engine, nil, function(run_id) return tried[run_id] end)
   for _, run_id in ipairs(due) do
     if not tried[run_id] then ids[#ids + 1] = run_id end
     tried[run_id] = true

@@ -10,11 +10,8 @@ local keeping = require "weir.run.keeping"
 local keys = require "weir.run.keys"
 local native = require "weir.native.scheduler"
 local parking = require "weir.run.parking"
-local question = require "weir.run.question"
 local stream_of = require("weir.run.kinds.agent").open_stream
 local task = require "weir.task"
-local undo = require "weir.run.undo"
-local upgrade = require "weir.run.upgrade"
 require "weir.run.asking" -- what contexts ask of models
 
 local M = {}
@@ -40,6 +37,7 @@ local M = {}
 ---@field heard table<string, number>|nil when something was last heard of steps that are under way, by key
 ---@field monitor nil|fun(event: table) hears what it notifies of
 ---@field canaries table<string, weir.Canary>|nil versions on trial, by full name
+---@field since_lsn integer|nil what had been written when this life began: it reads no earlier moment but those in its journal
 ---@field calls table<string, table>|nil of modules that are on trial, by key: {full, version, ok}
 ---@field at_end table[]|nil operations that are written with its end
 ---@field incidents table<string, weir.Incident[]>|nil of this run, by the place of their step
@@ -421,9 +419,9 @@ local function conclude(self, status, result)
   else
     self.error = result
   end
-  if self.parked_on then question.withdraw_parked(self) end
+  if self.parked_on then require("weir.run.question").withdraw_parked(self) end
   if status == "cancelled" then shielded(cancel_children, self) end
-  if status ~= "finished" and not undo.all(self, status, result) then
+  if status ~= "finished" and not require("weir.run.undo").all(self, status, result) then
     self.status, self.error = "running", nil -- it goes on being undone in another life
     return keep_stop(self)
   end
@@ -455,7 +453,7 @@ end
 local function announce(self, is_kept)
   if not is_kept then self.status, self.error, self.ended_ms = "running", nil, nil end
   self.binding:release()
-  if self.superseded then upgrade.release(self) end
+  if self.superseded then require("weir.run.upgrade").release(self) end
   self.engine:left(self)
   if self.listener then self:notify { kind = "run", status = self.status, at_ms = self.ended_ms or clock.wall_ms(), error = self.error } end
   if self.done and self.ended_ms then self.done:open() end

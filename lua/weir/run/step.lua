@@ -1,16 +1,12 @@
 --- One step of a run: is it due, has it been done before, may it begin; then its attempts (weir.run.attempts) and its
 --- outcome (weir.run.outcome). What a step does (an agent, a map, a child run) is its kind's affair.
 
-local allowance = require "weir.run.allowance"
-local approval = require "weir.run.kinds.approval"
 local attempts = require "weir.run.attempts"
 local clock = require "weir.port.clock"
 local documents = require "weir.run.documents"
-local doubt = require "weir.run.doubt"
 local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
 local outcome = require "weir.run.outcome"
-local upgrade = require "weir.run.upgrade"
 
 local M = {}
 
@@ -36,6 +32,11 @@ end
 local function note_call(frame, step, key, status)
   require("weir.healing.canary").note(frame.run, step, key, status, frame.held)
 end
+
+local function spend(frame, key) require("weir.run.allowance").spend(frame, key) end
+
+-- The versions with which a step of a run that changes over to others begins.
+local function held_for(run, key) return require("weir.run.upgrade").held_for(run, key) end
 
 -- A step that nobody tries again, looks after or feeds while it runs.
 local function takes_one_attempt(run, step) return step.is_simple and not run.is_supervised and not step.from end
@@ -73,6 +74,7 @@ end
 
 -- A step that asks before it runs: what a person lets through, perhaps changed, is its input.
 local function let_through(frame, step, key, input)
+  local approval = require "weir.run.kinds.approval"
   local before = { name = step.name, approval = step.asked_before.approval }
   local record = approval.ask(frame, before, key .. "/approval", input)
   approval.result(before, key, record)
@@ -106,8 +108,8 @@ local function journaled(frame, step, key, input)
   end
   native.check()
   if run.rehearsal then run.rehearsal:beyond(step, key) end
-  if run.counts_steps and not is_again then allowance.spend(frame, key) end
-  if run.plan.upgrade and not frame.planned then frame.held = upgrade.held_for(run, key) end
+  if run.counts_steps and not is_again then spend(frame, key) end
+  if run.plan.upgrade and not frame.planned then frame.held = held_for(run, key) end
   local from_ms = wall_ms()
   local began_ms = journal.began[key]
   frame.began_ms = began_ms or from_ms
@@ -116,7 +118,7 @@ local function journaled(frame, step, key, input)
   end
   if step.once and began_ms then
     frame.staged = nil -- of an earlier step of the frame
-    local done, output = doubt.settle(frame, step, key, input)
+    local done, output = require("weir.run.doubt").settle(frame, step, key, input)
     if done then return outcome.finish(frame, step, key, input, nil, asked, began_ms, wall_ms(), 1, output) end
   end
   if step.approve_if and step.approve_if(frame.data) then
@@ -135,8 +137,8 @@ local function plain(frame, step, key, input)
     if not ok then return outcome.conclude(frame, false, outcome.locate(given, key)) end
   end
   frame.began_ms = nil
-  if run.counts_steps then allowance.spend(frame, key) end
-  if run.plan.upgrade and not frame.planned then frame.held = upgrade.held_for(run, key) end
+  if run.counts_steps then spend(frame, key) end
+  if run.plan.upgrade and not frame.planned then frame.held = held_for(run, key) end
   local listener, from = run.listener, nil
   if listener then
     from = clock.wall_ms()
@@ -177,8 +179,8 @@ end
 local function unkept(frame, step, key, input)
   local run, from_ms = frame.run, wall_ms()
   frame.began_ms = nil
-  if run.plan.budget then allowance.spend(frame, key) end
-  if run.plan.upgrade then frame.held = upgrade.held_for(run, key) end
+  if run.plan.budget then spend(frame, key) end
+  if run.plan.upgrade then frame.held = held_for(run, key) end
   local ok, output
   if takes_one_attempt(run, step) then
     ok, output = attempts.once(frame, step, key, input, 1)

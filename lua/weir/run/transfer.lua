@@ -18,6 +18,7 @@ local M = {}
 local STATUSES = { running = true, waiting = true, in_doubt = true, finished = true, failed = true, cancelled = true, quarantined = true }
 local HAS_ENDED = keeping.HAS_ENDED
 local RUN_ID = "^r_[0-9a-z]+$"
+local TOGETHER = 1000 -- keys that are taken away in one transaction
 
 local function known(value)
   if value == json.null then return nil end
@@ -200,6 +201,7 @@ end
 local function take_kv(self, record, size)
   local space, key, value = record[2], record[3], record[4]
   if PINNED[space] then return take_pinned(self, space, key, value, size) end
+  self.own[#self.own + 1] = { op = "delete", space = space, key = key }
   self.batches:add({ op = "cas", space = space, key = key, version = 0, value = value }, size)
 end
 
@@ -214,10 +216,37 @@ local function take_entry(self, entry, size)
     park = is_last and not ended or nil }, size)
 end
 
--- What more than one transaction brought and was not finished is taken away again.
+-- What more than one transaction brought and was not finished is taken away again; the run last, for as long as it is there
+-- what is left of it is known to be its own.
 local function undo(self)
   if not self.batches.has_begun then return end
-  self.store:batch { { op = "forget", run = self.found.id, ended = { "quarantined" } } }
+  local operations = self.own
+  operations[#operations + 1] = { op = "forget", run = self.found.id, ended = { "quarantined" } }
+  for first = 1, #operations, TOGETHER do
+    if not self.store:batch { table.unpack(operations, first, math.min(first + TOGETHER - 1, #operations)) } then return end
+  end
+end
+
+-- The run comes before what belongs to it: whatever is written when the process dies can be told to be of a run.
+local function take_first(self, open)
+  archive.read(open(), function(record, size)
+    if record[1] == "entry" and self.entries == 0 then take_entry(self, record[2], size) end
+  end)
+  self.has_first = true
+end
+
+local function take_all(self, open)
+  if self.is_long then take_first(self, open) end
+  archive.read(open(), function(record, size)
+    if record[1] == "kv" then take_kv(self, record, size) end
+    if record[1] ~= "entry" then return end
+    if self.has_first then
+      self.has_first = nil -- it is there already
+    else
+      take_entry(self, record[2], size)
+    end
+  end)
+  self.batches:commit()
 end
 
 local function aside_of(row)
@@ -230,7 +259,7 @@ end
 --- {code, message, run}: `corrupt` (damaged, or no record of a run), `conflict` (the store has the run, or a question of it),
 --- `invalid` (a newer format), `full`, ...
 ---@param store userdata
----@param open fun(): { read: (fun(count: integer): string|nil), size: integer } opens the archive; called twice
+---@param open fun(): { read: (fun(count: integer): string|nil), size: integer } opens the archive; called up to three times
 ---@return { run: string, row: table, entries: integer }
 function M.import(store, open)
   local found = check(open())
@@ -244,14 +273,8 @@ function M.import(store, open)
   end
   if not HAS_ENDED[found.row.status] and found.row.status ~= "quarantined" then paused(found.row) end
   local self = { store = store, found = found, journal = store:new_run(found.id, 1), batches = batches.new(store), entries = 0, pinned = {},
-    is_long = batches.is_long(found.records, found.bytes), aside = aside_of(found.row) }
-  local ok, err = pcall(function()
-    archive.read(open(), function(record, size)
-      if record[1] == "kv" then take_kv(self, record, size) end
-      if record[1] == "entry" then take_entry(self, record[2], size) end
-    end)
-    self.batches:commit()
-  end)
+    own = {}, is_long = batches.is_long(found.records, found.bytes), aside = aside_of(found.row) }
+  local ok, err = pcall(take_all, self, open)
   keeping.count_coming(store, self.pinned, -1)
   if not ok then
     keeping.not_there(store, self.pinned)

@@ -159,9 +159,10 @@ end
 --- The timers that are due, the oldest first: runs by id. A run that has ended is dropped.
 ---@param engine weir.Engine
 ---@param limit integer|nil
+---@param is_left_out nil|fun(run_id: string): any runs that the caller does nothing about: they take no place from those behind them
 ---@return string[] run_ids
 ---@return string[] damaged ids of runs whose row cannot be read; their timers stay
-function M.due(engine, limit)
+function M.due(engine, limit, is_left_out)
   limit = limit or PAGE
   local ids, damaged, seen, after = {}, {}, {}, nil
   local to = ("%013d/~"):format(clock.wall_ms())
@@ -174,7 +175,9 @@ function M.due(engine, limit)
         if not seen[run_id] then damaged[#damaged + 1] = run_id end
       elseif not row or HAS_ENDED[row.status] then
         engine.store:delete("timers", entry.key)
-      elseif not seen[run_id] and #ids < limit and not row.is_paused and row.status ~= "quarantined" then
+        if engine.service then engine.service.refused[run_id] = nil end
+      elseif not seen[run_id] and #ids < limit and not row.is_paused and row.status ~= "quarantined"
+        and not (is_left_out and is_left_out(run_id)) then
         ids[#ids + 1] = run_id
       end
       seen[run_id] = true
@@ -232,9 +235,10 @@ end
 local function look(self)
   self.is_nudged = false
   local woke, looked_ms = false, clock.wall_ms()
-  for _, run_id in ipairs(M.due(self.engine)) do
+  local function is_left_out(run_id) return self.engine.live[run_id] or self.under_way[run_id] or self.refused[run_id] end
+  for _, run_id in ipairs(M.due(self.engine, nil, is_left_out)) do
     if self.working >= WAKING_MAX or self.engine.is_stopping then break end
-    if not self.engine.live[run_id] and not self.under_way[run_id] and not self.refused[run_id] then
+    if not is_left_out(run_id) then
       woke = true
       revive(self, run_id)
     end

@@ -20,6 +20,7 @@ local M = {}
 local HAS_ENDED = keeping.HAS_ENDED
 local DURATIONS_MAX = 50
 local RETRY_S = 30 -- after what may pass, such as a full store
+local PAGE = 500 -- questions that are read together
 
 ---@class weir.ScheduleWorld what a schedule is tended in
 ---@field engine weir.Engine
@@ -207,9 +208,12 @@ local function end_what_is_left(world, run_id, reason)
       terminate(world, entry[3], reason)
     end
   end
-  for _, asked in ipairs(approval.pending(world.store, { run = run_id, limit = 1000 }) or {}) do
-    approval.cancel(world.store, asked.id, reason)
-  end
+  local after
+  repeat
+    local page = approval.pending(world.store, { run = run_id, limit = PAGE, after = after }) or {}
+    for _, asked in ipairs(page) do approval.cancel(world.store, asked.id, reason) end
+    after = page[#page] and page[#page].id
+  until #page < PAGE
 end
 
 -- Stopped where it stands; what it did is not undone, and nothing of it goes on.

@@ -6,7 +6,6 @@
 
 local applicators = require "weir.schema.applicators"
 local assertions = require "weir.schema.assertions"
-local regex = require "weir.regex"
 
 local M = {}
 
@@ -41,7 +40,7 @@ M.inside = {
 ---@return string? message
 function M.regex(pattern)
   if type(pattern) ~= "string" then return nil, "a pattern is text" end
-  return regex.compile(pattern)
+  return require("weir.regex").compile(pattern)
 end
 
 return M

@@ -6,6 +6,7 @@ local digest = require "weir.native.hash"
 local failure = require "weir.failure"
 local clock = require "weir.port.clock"
 local event_log = require "weir.event.log"
+local forget = require "weir.trigger.forget"
 local incident = require "weir.healing.incident"
 local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
@@ -77,14 +78,24 @@ end
 
 -- What is over --------------------------------------------------------------------------------------
 
+-- However much has come to be over since the last round, all of it goes in this one.
+local function until_none(host, expire, ...)
+  repeat
+    local removed, message, code = expire(...)
+    if removed == nil then failure.raise(code or "failed", "%s", message) end
+    clock.sleep(PAUSE)
+  until removed == 0 or host.engine.is_stopping
+end
+
 local function tidy(host)
-  local now_ms = clock.wall_ms()
-  local removed, message, code = queue.expire(host.store, now_ms)
-  if removed == nil then failure.raise(code or "failed", "%s", message) end
-  workspace.expire(host.store, now_ms)
-  incident.expire(host.store, now_ms)
-  event_log.expire(host.store, now_ms - event_log.KEPT * 1000)
-  tend.forget_links(host.store, now_ms - LINKS_KEPT_MS)
+  local store, now_ms = host.store, clock.wall_ms()
+  until_none(host, queue.expire, store, now_ms)
+  until_none(host, workspace.expire, store, now_ms)
+  incident.expire(store, now_ms)
+  until_none(host, event_log.expire, store, now_ms - event_log.KEPT * 1000)
+  tend.forget_links(store, now_ms - LINKS_KEPT_MS)
+  forget.keys(store, now_ms)
+  if host.triggers then forget.sweep(store, host.triggers, now_ms) end
 end
 
 local REMOVED = { "runs", "definitions", "modules", "documents", "blobs" }

@@ -159,6 +159,16 @@ local function open_http(self, options)
   if self.http.token then require("weir.log").secret(self.http.token) end
 end
 
+-- What another life has taken in, and not given to all that wait for it.
+local function give_rest(self)
+  self.giving = native.spawn_root(function()
+    local ok, err = pcall(self.events.give_rest, self.events)
+    if ok then return end
+    native.recover()
+    self.log:error("events could not be given to all that wait for them", { error = failure.of(err).message })
+  end)
+end
+
 -- Runs of pipelines that say `upgrade = "restart"` begin again when what they use is reloaded.
 local function follow_upgrades(self)
   local function go_on(run_id) recovery.go_on(self.engine, run_id) end
@@ -247,6 +257,7 @@ local function open_all(self, options)
   end
   open_registry(self)
   self.events = intake_of.new(self.store, self.engine)
+  give_rest(self)
   go_on_with_runs(self)
   self.house = house.start(self)
   follow_upgrades(self)
@@ -344,6 +355,7 @@ local function close_doors(self, grace)
 end
 
 local function close_rest(self)
+  end_task(self.giving)
   end_task(self.recovery)
   end_task(self.upgrades)
   if self.schedules then self.schedules:close() end

@@ -226,6 +226,31 @@ function M.refuse(store, fields)
       .. fields.cause:sub(1, 400) } })
 end
 
+local PACKAGE_MS, TOGETHER = 30 * 86400000, 20 -- for which a package waits to be registered; rows that go in one transaction
+
+--- Forgets failures whose time is over, and packages that nobody has registered within thirty days. Waits for the disk.
+---@param store weir.Store
+---@param now_ms integer
+---@return integer removed
+function M.expire(store, now_ms)
+  local operations, removed = {}, 0
+  local function flush()
+    if #operations > 0 and write(store, operations) then removed = removed + #operations end
+    operations = {}
+  end
+  for prefix, end_ms in pairs { ["failure/"] = function(value) return value.until_ms end,
+    ["package/"] = function(value) return value.at_ms + PACKAGE_MS end } do
+    for found in pages.keys(store, SPACE, prefix) do
+      if not found.damaged and end_ms(found.value) <= now_ms then
+        operations[#operations + 1] = { op = "delete", space = SPACE, key = found.key, version = found.version }
+      end
+      if #operations == TOGETHER then flush() end
+    end
+  end
+  flush()
+  return removed
+end
+
 -- Changes -----------------------------------------------------------------------------------------------
 
 local function name_value(record)

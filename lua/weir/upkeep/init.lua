@@ -33,9 +33,10 @@ local M = {}
 --- Removes runs that have ended and whose time is over. How long a run is kept says the `retention` of the definition
 --- that it pinned, else `older`, else `retention` of the project's settings; where none of them says, it stays. A run
 --- goes as a whole: row, journal, questions and decisions, signals, timers, its documents and their changes. Then go:
---- documents of pipelines and of the project whose time has run out, definitions and modules that no run pins and this
---- process does not use, blobs to which nobody refers. What cannot be read is left and named. A run that this process
---- executes stays, and one whose parent has not ended. Waits; may be cancelled at any time, the next one goes on.
+--- documents of pipelines and of the project whose time has run out, versions of documents beyond the setting `versions`,
+--- what maps and models are not remembered for any more, definitions and modules that no run pins and this process does not
+--- use, blobs to which nobody refers. What cannot be read is left and named. A run that this process executes stays, and one
+--- whose parent has not ended. Waits; may be cancelled at any time, the next one goes on.
 --- Raises `invalid` (a duration), and what the store refuses: `full`, `unavailable`.
 ---@param engine weir.Engine
 ---@param options { older: number|string|nil, keep: integer|nil, pipeline: string|nil, dry_run: boolean|nil, pause: number|nil,

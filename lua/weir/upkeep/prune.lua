@@ -232,7 +232,8 @@ end
 local function remove_rest(prune)
   local result = prune.result
   part_of(prune, "documents", function() result.documents = tidy.documents(prune) end)
-  part_of(prune, "remembered outputs", function() tidy.memo(prune) end)
+  part_of(prune, "remembered outputs and answers", function() tidy.remembered(prune) end)
+  part_of(prune, "history", function() tidy.history(prune) end)
   part_of(prune, "definitions and modules", function()
     local removed = pins.sweep(prune.store, function() pause(prune) end)
     result.definitions, result.modules = removed.definitions, removed.modules

@@ -3,6 +3,10 @@
 --- given out by the commit, and writers of different documents do not stand in each other's way. Who
 --- watches reads the log and then waits; between the two nothing can be missed, since a reader that comes
 --- late finds the entry and one that is early is woken.
+---
+--- A log that is to be cut goes on in another journal, whose offsets begin behind all of the one before; that one stays until the
+--- next cut. Space `workspace.logs`: by scope, {generation, base, kept: {generation, base}}: base is the offset before the
+--- first entry. Who still writes into the one before is refused, and computes its operations again.
 
 local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
@@ -10,11 +14,37 @@ local values = require "weir.value"
 
 local M = {}
 
-local EPOCH, PAGE = 1, 256
+local EPOCH, SEALED, PAGE = 1, 2, 256
+local SPACE = "workspace.logs"
 local PREFIX = "workspace/" -- of the journals' ids; no run is called so
+local SLACK = 1000000 -- offsets between two journals: more than writers can add to the one before while the next one begins
+local FIRST = { generation = 0, base = 0 } -- a log that was never cut
 
-local journals = setmetatable({}, { __mode = "k" }) -- by store and scope
+local journals = setmetatable({}, { __mode = "k" }) -- by store and id
+local logs = setmetatable({}, { __mode = "k" })     -- by store and scope: into which log is written
 local waiting = setmetatable({}, { __mode = "k" })  -- by store and scope: who watches, in the order in which they came
+
+-- Where a log is now, as the store says. That of a run goes with the run, and is never cut.
+local function find_log(store, scope)
+  if scope:sub(1, 4) == "run:" then return FIRST, 0 end
+  local kept, version, code = store:get(SPACE, scope)
+  if kept then return kept, version end
+  if code ~= "not_found" then failure.raise(code or "failed", "%s", version) end
+  return FIRST, 0
+end
+
+-- The same for who writes, who is refused when it has moved.
+local function log_of(store, scope)
+  if scope:sub(1, 4) == "run:" then return FIRST end
+  local of_store = logs[store] or {}
+  logs[store] = of_store
+  of_store[scope] = of_store[scope] or find_log(store, scope)
+  return of_store[scope]
+end
+
+local function id_of(scope, log)
+  return PREFIX .. scope .. (log.generation > 0 and ("\1%d"):format(log.generation) or "")
+end
 
 local function journal(store, scope)
   local of_store = journals[store]
@@ -22,10 +52,11 @@ local function journal(store, scope)
     of_store = setmetatable({}, { __mode = "v" })
     journals[store] = of_store
   end
-  local found = of_store[scope]
+  local id = id_of(scope, log_of(store, scope))
+  local found = of_store[id]
   if not found then
-    found = store:new_run(PREFIX .. scope, EPOCH)
-    of_store[scope] = found
+    found = store:new_run(id, EPOCH)
+    of_store[id] = found
   end
   return found
 end
@@ -42,14 +73,32 @@ function M.operation(store, scope, kind, name, n, meta)
   return { op = "entry", journal = journal(store, scope), entry = { kind, name, n, meta } }
 end
 
---- The operation that removes the log of a scope; nil when there is none. Does not wait. Raises `corrupt`.
+--- Whether an operation that was refused is of a log that goes on elsewhere: it is to be computed again. Does not wait.
+---@param store weir.Store
+---@param operation table
+---@return boolean
+function M.has_moved(store, operation)
+  local id = operation.op == "entry" and operation.journal:id() or ""
+  local scope = id:match("^" .. PREFIX .. "([^\1]*)")
+  if not scope then return false end
+  if logs[store] then logs[store][scope] = nil end -- another one may have cut it
+  return id ~= id_of(scope, log_of(store, scope))
+end
+
+local function entries_of(store, id, after)
+  local entries, message, code = store:entries(id, after, PAGE)
+  if entries then return entries end
+  if code == "not_found" then return {} end
+  failure.raise(code or "failed", "%s", message)
+end
+
+--- The operation that removes the log of a run's documents; nil when there is none. Does not wait. Raises `corrupt`.
 ---@param store weir.Store
 ---@param scope string
 ---@return table|nil operation
 function M.removal(store, scope)
-  local entries, message, code = store:entries(PREFIX .. scope, 0, 1)
-  if entries and entries[1] then return { op = "forget", run = PREFIX .. scope, rowless = true } end
-  if not entries and code ~= "not_found" then failure.raise(code or "failed", "%s", message) end
+  local id = id_of(scope, FIRST)
+  if entries_of(store, id, 0)[1] then return { op = "forget", run = id, rowless = true } end
 end
 
 local function wake_line(line)
@@ -82,26 +131,62 @@ local function join_line(store, scope)
   return waiter
 end
 
+-- How many entries a journal has. Waits for the disk.
+local function count(store, id, epoch)
+  local handle, latest, code = store:run(id, epoch)
+  if not handle then failure.raise(code or "failed", "%s", latest) end
+  return latest
+end
+
 --- The offset of the latest change of a scope, 0 when there is none. Waits for the disk.
 ---@param store weir.Store
 ---@param scope string
 ---@return integer
 function M.latest(store, scope)
-  local handle, latest, code = store:run(PREFIX .. scope, EPOCH)
-  if not handle then failure.raise(code or "failed", "%s", latest) end
-  return latest
+  local log = find_log(store, scope)
+  return log.base + count(store, id_of(scope, log), EPOCH)
 end
 
---- Changes after an offset. Does not wait.
+--- Cuts the log of a pipeline's documents, or of the project's, when it has so many entries: it goes on in another journal, and
+--- what came before the last cut is forgotten. Waits for the disk. Raises what the store refuses with.
+---@param store weir.Store
+---@param scope string
+---@param most integer
+---@return boolean done
+function M.cut(store, scope, most)
+  local old, version = find_log(store, scope)
+  local old_id = id_of(scope, old)
+  if scope:sub(1, 4) == "run:" or #entries_of(store, old_id, most - 1) == 0 then return false end
+  local new = { generation = old.generation + 1, base = old.base + count(store, old_id, EPOCH) + SLACK,
+    kept = { generation = old.generation, base = old.base } }
+  local operations = { { op = "cas", space = SPACE, key = scope, version = version, value = new } }
+  if old.kept then operations[2] = { op = "forget", run = id_of(scope, old.kept), rowless = true } end
+  local done, message, code = store:batch(operations)
+  if not done then failure.raise(code or "failed", "%s", message) end
+  logs[store] = logs[store] or {}
+  logs[store][scope] = new
+  count(store, old_id, SEALED) -- nothing waits before it: what was computed for the old one and comes after it is refused
+  return true
+end
+
+--- Changes after an offset. Does not wait. Raises `not_found` when they are forgotten.
 ---@param store weir.Store
 ---@param scope string
 ---@param after integer
 ---@return any[][] entries {kind, name, n, meta}
+---@return integer offset before the first of them
 function M.read(store, scope, after)
-  local entries, message, code = store:entries(PREFIX .. scope, after, PAGE)
-  if entries then return entries end
-  if code == "not_found" then return {} end
-  failure.raise(code or "failed", "%s", message)
+  local log = find_log(store, scope)
+  if after >= log.base then return entries_of(store, id_of(scope, log), after - log.base), after end
+  local kept = log.kept
+  if after < kept.base then
+    failure.raise("not_found", "the changes of %s up to %d are forgotten; read its documents, and go on from where the log is now", scope,
+      kept.base)
+  end
+  local following = entries_of(store, id_of(scope, log), 0) -- once there are any, the one before is complete
+  local entries = entries_of(store, id_of(scope, kept), after - kept.base)
+  if #entries > 0 or #following == 0 then return entries, after end
+  return following, log.base
 end
 
 --- Waits until `wake`; returns at once when something came after the offset. Raises when cancelled.
@@ -110,7 +195,7 @@ end
 ---@param after integer
 function M.wait(store, scope, after)
   local waiter = join_line(store, scope)
-  if #M.read(store, scope, after) == 0 then waiter:wait "a change in the workspace" end
+  if #(M.read(store, scope, after)) == 0 then waiter:wait "a change in the workspace" end
 end
 
 local function has_tag(meta, tag)
@@ -147,7 +232,8 @@ function M.watch(store, scope, filter, offset)
         local kind, name, n, meta = table.unpack(page[at], 1, 4)
         if M.fits(filter, name, meta) then return { offset = offset, name = name, version = n, kind = kind, meta = meta } end
       end
-      page, at = M.read(store, scope, offset), 0
+      page, offset = M.read(store, scope, offset)
+      at = 0
       if #page == 0 then M.wait(store, scope, offset) end
     end
   end

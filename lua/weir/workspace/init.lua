@@ -12,6 +12,7 @@ local view = require "weir.workspace.view"
 
 local M = {
   trim = upkeep.trim,
+  cut_logs = upkeep.cut_logs,
   expire = upkeep.expire,
   --- Reads the full name of a scope: `run:ID`, `pipeline:NAME`, `project`. Raises `invalid`, `limit`.
   parse_scope = require("weir.workspace.names").parse_scope,

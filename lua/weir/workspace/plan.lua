@@ -158,7 +158,8 @@ function M.commit(store, compute)
     if #operations == 0 then return {} end
     local results, message, code, at = store:batch(operations)
     if results then return results end
-    if code ~= "conflict" or at and operations[at].op == "entry" then failure.raise(code, "%s", message) end
+    local is_of_entry = at and operations[at].op == "entry" and not changes.has_moved(store, operations[at])
+    if code ~= "conflict" or is_of_entry then failure.raise(code, "%s", message) end
   end
   failure.raise("conflict", "workspace: %d times another writer was faster; try again later", TRIES)
 end

@@ -114,6 +114,23 @@ function M.trim(store, lowest_lsn, keep)
   return batch.removed
 end
 
+local LOG_MOST = 10000 -- changes after which a log is cut
+
+--- Cuts the logs of changes that have grown long, of all pipelines and of the project; see `changes.cut`. Waits for the disk.
+---@param store weir.Store
+---@param most integer|nil changes of a log, default 10000
+---@return integer count of those that were cut
+function M.cut_logs(store, most)
+  local count, after = 0, nil
+  while true do
+    local row = pages.rows(store, spaces.heads, { after = after, limit = 1 })()
+    local scope = row and names.parse_key(row.key)
+    if not scope or scope:sub(1, 4) == "run:" then return count end -- the scopes of runs sort behind the others
+    if changes.cut(store, scope, most or LOG_MOST) then count = count + 1 end
+    after = scope .. "\1" -- behind all documents of the scope
+  end
+end
+
 local PIECE = 16 -- documents that expire in one batch
 
 local function due(store, now_ms, limit)

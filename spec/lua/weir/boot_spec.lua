@@ -50,7 +50,7 @@ describe("the library that the build has compiled", function()
     local file = assert(io.open(path, "rb"))
     local whole = file:read "a"
     file:close()
-    for _, text in ipairs { whole:sub(1, #whole // 2), whole:sub(1, 10), whole:sub(1, 300), "WEIRCHK2" .. whole:sub(9), "" } do
+    for _, text in ipairs { whole:sub(1, #whole // 2), whole:sub(1, 10), whole:sub(1, 300), "WEIRCHK1" .. whole:sub(9), "" } do
       support.write(folder, "bin/native/library.chunks", text)
       assert.matches("^weir %d", version())
     end

@@ -4,7 +4,6 @@ local context = require "weir.run.context"
 local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
 local plain = require "weir.run.plain"
-local stream = require "weir.run.stream"
 
 local M = { name = "agent" }
 
@@ -20,7 +19,7 @@ local function stream_of(ctx)
   local frame = ctx._frame
   local own = known_stream(frame, ctx._step, ctx._key)
   if not own then
-    own = stream.new(nil, frame.run, ctx._step.name)
+    own = require("weir.run.stream").new(nil, frame.run, ctx._step.name)
     frame.loose_stream = own
   end
   own.told_as = ctx._key
@@ -41,11 +40,12 @@ local function streamed(ctx, channel)
   return own:value()
 end
 
--- Like every function of the library an agent may say `nil, message, code` for what did not work out.
-local function output_of(ctx, step, value, message, code)
+-- Like every function of the library an agent may say `nil, message, code` for what did not work out. `own`: the stream that
+-- the step had when it began.
+local function output_of(ctx, step, own, value, message, code)
   if is_channel(value) then return streamed(ctx, value) end
   if value ~= nil or message == nil then
-    local own = ctx._stream or known_stream(ctx._frame, step, ctx._key)
+    own = rawget(ctx, "_stream") or own
     if own then own:settle() end
   end
   if value == nil then
@@ -53,7 +53,7 @@ local function output_of(ctx, step, value, message, code)
     if ctx._stream then return ctx._stream:value() end
     failure.raise("invalid", "agent '%s' returned nothing; return its output", step.agent)
   end
-  local refusal = plain.refusal(value)
+  local refusal = native.interruptible(plain.refusal, value)
   if refusal then failure.raise("invalid", "agent '%s' returned %s", step.agent, refusal) end
   return value
 end
@@ -69,9 +69,9 @@ function M.execute(frame, step, key, input, attempt, feedback)
   local module = (frame.held or frame.run).modules[step.module]
   local output
   if module.atomic then
-    output = output_of(ctx, step, native.atomic(module.execute, ctx, input))
+    output = output_of(ctx, step, own, native.atomic(module.execute, ctx, input))
   else
-    output = output_of(ctx, step, module.execute(ctx, input))
+    output = output_of(ctx, step, own, module.execute(ctx, input))
   end
   return output, rawget(ctx, "branch")
 end

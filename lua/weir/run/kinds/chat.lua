@@ -142,7 +142,7 @@ function M.execute(frame, step, key)
   local response = asked.ttl and from_cache(frame, key, asked, asked.emit)
   if not response then
     response = ask(frame, key, asked, asked.emit)
-    if asked.ttl then cache.put(frame.run.engine.store, asked.cache_key, value_of.copy(response)) end
+    if asked.ttl then cache.put(frame.run.engine.store, asked.cache_key, value_of.copy(response), asked.ttl) end
   end
   return response
 end

@@ -11,6 +11,7 @@ local failure = require "weir.failure"
 local frames = require "weir.run.frame"
 local items_of = require "weir.run.map.items"
 local json = require "weir.native.json"
+local lock_of = require "weir.lock"
 local memo = require "weir.run.map.memo"
 local native = require "weir.native.scheduler"
 local pace_of = require "weir.run.map.pace"
@@ -146,22 +147,6 @@ local function open_range(self)
   if range.left == 0 then advance(self) end
 end
 
--- One at a time; the others wait for it.
-local function exclusively(self, body)
-  while self.is_locked do
-    local waiter = native.waiter()
-    table.insert(self.waiting, waiter)
-    waiter:wait "the next items of a map"
-  end
-  self.is_locked = true
-  local ok, err = pcall(body, self)
-  self.is_locked = false
-  local waiting = self.waiting
-  self.waiting = {}
-  for _, waiter in ipairs(waiting) do waiter:wake() end
-  if not ok then error(err, 0) end
-end
-
 local function is_window_full(self)
   return self.opened - self.first >= WINDOW + self.pace.max // items_of.SIZE
 end
@@ -180,16 +165,19 @@ local function untaken(range)
   return range and range.next <= range.count
 end
 
+-- Whoever came before may have seen to it already.
+local function more_items(self)
+  if untaken(self.range) or self.is_exhausted then return end
+  if self.range and self.range.is_filling then return fill(self) end
+  if not is_window_full(self) then open_range(self) end
+end
+
 -- The next item that has to be done; nil when none is left.
 local function take(self)
   while not untaken(self.range) do
     if self.is_exhausted then return nil end
     wait_for_room(self)
-    exclusively(self, function()
-      if untaken(self.range) or self.is_exhausted then return end
-      if self.range and self.range.is_filling then return fill(self) end
-      if not is_window_full(self) then open_range(self) end
-    end)
+    self.taking:hold(more_items, self)
   end
   local range = self.range
   range.next = range.next + 1
@@ -297,11 +285,12 @@ end
 
 -- Doing ------------------------------------------------------------------------------------------------
 
--- With room for what a step notes on its frame, since there is one for each item.
-local function item_frame(self, item, index, prefix)
+-- With room for what a step notes on its frame, since there is one for each item. It has no prefix: the item's step is given
+-- its key, and what is inside of that has frames of its own.
+local function item_frame(self, item, index)
   local outer = self.frame
-  return { run = outer.run, prefix = prefix, data = setmetatable({ item = item, index = index }, self.around), branch = outer.branch,
-    branch_of = outer.branch_of, planned = outer.planned, held = frames.held_in(outer),
+  return { run = outer.run, data = setmetatable({ item = item, index = index }, self.around), branch = outer.branch,
+    branch_of = outer.branch_of, planned = outer.planned, held = self.held,
     on_attempt_failed = self.on_attempt_failed, began_ms = nil,
     attempt_ms = false, draft = false,
     scopes = false, current = false, staged = nil, stopped = nil }
@@ -314,8 +303,9 @@ local function add_usage(range, used)
 end
 
 -- `until` sees the item, its index, and its output under the name of the item's step.
-local function check_enough(self, data, name)
-  if rawget(data, name) == nil or not self.step.enough(data) then return end
+local function check_enough(self, data, output)
+  data[self.step.each.name] = output
+  if not self.step.enough(data) then return end
   self.is_enough = true
   local current = native.current()
   for _, one in ipairs(self.tasks) do
@@ -326,10 +316,8 @@ end
 local function do_item(self, range, position)
   local step, run = self.step, self.frame.run
   local index = range.number * items_of.SIZE + position - 1
-  local prefix = self.key .. "[" .. index .. "]/"
-  local key = prefix .. step.each.name
-  local inner = item_frame(self, range.items[position], index, prefix)
-  native.set_context(inner)
+  local key = self.key .. "[" .. index .. "]/" .. step.each.name
+  local inner = item_frame(self, range.items[position], index)
   local from_s = self.pace.min and clock.now()
   local status, value = (self.items and step_runner.run_unkept or step_runner.run)(inner, step.each, key)
   if status == "cancelled" then
@@ -339,11 +327,10 @@ local function do_item(self, range, position)
   if self.items and run.usage_of then add_usage(range, run:take_usage(key)) end
   if status == "finished" then
     if from_s then self.pace:finished(clock.now() - from_s) end
-    inner.data[step.each.name] = value
+    if step.enough then check_enough(self, inner.data, value) end
   elseif status == "failed" and value.code == "full" then
     self.pace:full()
   end
-  if step.enough then check_enough(self, inner.data, step.each.name) end
   settle(self, range, position, status, value)
 end
 
@@ -448,8 +435,8 @@ end
 local function new(frame, step, key, attempt)
   local draft = frame.draft or 1
   local self = setmetatable({ frame = frame, step = step, key = key, open = {}, first = 0, opened = 0, outputs = json.list {},
-    around = { __index = frame.data }, done = 0, recalled = 0, failed = 0, failures = {}, workers = 0, tasks = {}, waiting = {},
-    room = {}, reduced_to = 0,
+    around = { __index = frame.data }, held = frames.held_in(frame), done = 0, recalled = 0, failed = 0, failures = {}, workers = 0,
+    tasks = {}, taking = lock_of.new "the next items of a map", room = {}, reduced_to = 0,
     told_s = clock.now(), from_s = clock.now(), pace = pace_of.new(step.concurrency), keeper_waiter = native.waiter(),
     tag = draft == 1 and attempt == 1 and "" or ("#%d.%d"):format(draft, attempt) }, Mapping)
   self.is_live = step.from ~= nil and frame.sources ~= nil

@@ -19,9 +19,15 @@ local function key_of(frame, step, input, feedback)
     model = step.model or run.model, input = input, feedback = feedback }, { canonical = true }))
 end
 
+--- Whether an output is not used any more.
+---@param kept table a value of the space
+---@param now_ms integer
+---@return boolean
+function M.is_over(kept, now_ms) return kept.until_ms <= now_ms end
+
 local function find(store, key)
   local kept = store:get(M.SPACE, key)
-  if not kept or kept.until_ms <= clock.wall_ms() then return nil end
+  if not kept or M.is_over(kept, clock.wall_ms()) then return nil end
   return kept.value
 end
 

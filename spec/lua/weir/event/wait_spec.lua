@@ -1,4 +1,7 @@
+local intake = require "weir.event.intake"
 local log = require "weir.event.log"
+local pages = require "weir.pages"
+local store_port = require "weir.port.store"
 local task = require "weir.task"
 local waits = require "weir.event.waits"
 local worlds = require "spec.lua.weir.trigger.world"
@@ -142,6 +145,72 @@ describe("a step that waits for events", function()
     world.host.engine:cancel(run.id, "not wanted")
     world:send("order.paid", { id = 1 })
     assert.same({ 0, 0 }, { kept(waits.WAITS), kept(waits.FOUND) })
+  end)
+
+  -- A store in which so many runs, of which nobody has a journal, wait for an event.
+  local function crowd(store, runs)
+    for first = 1, runs, 1000 do
+      local operations = {}
+      for n = first, math.min(runs, first + 999) do
+        local id = ("r_%020d"):format(n)
+        operations[#operations + 1] = { op = "entry", journal = store:new_run(id, 1), entry = { "run", {} }, row = { status = "waiting" } }
+        operations[#operations + 1] = { op = "put", space = waits.WAITS, key = "tide/" .. waits.place(id, "w", 1), value = {} }
+      end
+      assert(store:batch(operations))
+    end
+  end
+
+  local function count(store, space)
+    local rows = 0
+    for _ in pages.rows(store, space, { limit = 1000 }) do rows = rows + 1 end
+    return rows
+  end
+
+  local TIDE = { event = { specversion = "1.0", id = "1", source = "/sea", type = "tide", data = {} }, from = "api", dedupe = "1" }
+
+  it("is given an event that more runs wait for than one transaction takes", function()
+    local store <close> = assert(store_port.open ":memory:")
+    crowd(store, 5100)
+    local taken = intake.new(store):take { TIDE }
+    assert.is_true(taken[1].is_new)
+    assert.same({ 5100, 5100, 0 }, { count(store, waits.FOUND), count(store, "timers"), count(store, waits.GIVING) })
+  end)
+
+  it("is given it by another process when the first one has died over it", function()
+    local store <close> = assert(store_port.open ":memory:")
+    crowd(store, 2100)
+    local real, batches = intake.new(store), 0
+    real.store = setmetatable({}, { __index = function(_, name)
+      return function(_, ...)
+        if name == "batch" then batches = batches + 1 end
+        if batches > 1 then return nil, "the process has died", "unavailable" end
+        return store[name](store, ...)
+      end
+    end })
+    assert.is_false((pcall(real.take, real, { TIDE })))
+    assert.equal(1, count(store, waits.GIVING))
+    assert.is_true(count(store, "timers") < 2100)
+    intake.new(store):give_rest()
+    assert.same({ 2100, 2100, 0 }, { count(store, waits.FOUND), count(store, "timers"), count(store, waits.GIVING) })
+  end)
+
+  it("finds an event behind a thousand that other steps of the run have received", function()
+    local store <close> = assert(store_port.open ":memory:")
+    local place, offset = waits.place("r_1", "w", 1), nil
+    for _ = 1, 2 do
+      local operations = {}
+      for _ = 1, 505 do
+        local operation
+        operation, offset = log.operation(TIDE.event, "api")
+        table.move({ operation, { op = "put", space = waits.FOUND, key = place .. "/" .. offset, value = true },
+          { op = "put", space = waits.TAKEN, key = "r_1/" .. offset, value = true } }, 1, 3, #operations + 1, operations)
+      end
+      assert(store:batch(operations))
+    end
+    assert(store:delete(waits.TAKEN, "r_1/" .. offset))
+    assert.equal(offset, waits.found(store, "r_1", place, {}).offset)
+    assert(store:batch(waits.over(store, "r_1", { { place = place, wait = { event = "tide" } } }, {})))
+    assert.equal(0, count(store, waits.FOUND))
   end)
 
   it("loses no event, however arrival and wait meet", function()

@@ -174,6 +174,26 @@ describe("a version on trial", function()
     place:close()
   end)
 
+  it("ends also when it had more calls than one transaction takes, and leaves none of them, nor any that come later", function()
+    local place, own, one = trial(nil, nil, { options = { calls = 1000000 }, percent = 50 })
+    for first = 1, 10100, 5050 do
+      local operations = {}
+      for n = first, first + 5049 do
+        operations[#operations + 1] = { op = "put", space = "canary.calls", key = ("agents/worker@%s/r_%020d"):format(one.old, n),
+          value = { ok = 1, failed = 0 } }
+      end
+      assert(own.store:batch(operations))
+    end
+    local definition = assert(own.project:load(own.project:pipeline_file "p"))
+    local late = own:prepare(definition, { n = 1 })
+    local done = canary.finish(own, "agents/worker", "stopped", { by = "ada" })
+    assert.same({ ok = 10100, failed = 0 }, done.counts.old)
+    assert.same({}, own.store:scan "canary.calls")
+    assert.equal("finished", late:execute().status)
+    assert.same({}, own.store:scan "canary.calls")
+    place:close()
+  end)
+
   it("goes on after a restart with what was counted, and ends with runs that another process finished", function()
     local place, own = trial(nil, nil, { options = { minimum = 5, calls = 20 }, percent = 50 })
     for n = 1, 10 do registry.run(own, "p", { n = n }) end

@@ -185,4 +185,31 @@ describe("incidents over HTTP", function()
     for _, route in ipairs(http.routes()) do count = count + (route.path:find "^/api/incidents" and 1 or 0) end
     assert.equal(6, count)
   end)
+
+  it("are counted whole, and listed page by page, none twice and none left out, also while others come", function()
+    local store = world.host.store
+    local function come(count)
+      for _ = 1, count, 250 do
+        local operations = {}
+        for _ = 1, 250 do
+          incident_of.write(operations, incident_of.new { kind = "monitor", state = "escalated", code = "failed", message = "it is down",
+            fingerprint = "f", family = "f", text = "it is down" })
+        end
+        assert(store:batch(operations))
+      end
+    end
+    come(1250)
+    assert.match("\nweir_incidents_open 1250\n", ask("GET", "/metrics").body)
+    local seen, count, cursor = {}, 0, ""
+    repeat
+      local page = ask("GET", "/api/incidents?open=true&limit=400" .. cursor).value
+      for _, one in ipairs(page.items) do
+        assert.is_nil(seen[one.id])
+        seen[one.id], count = true, count + 1
+      end
+      come(1)
+      cursor = page.next ~= json.null and "&cursor=" .. page.next
+    until not cursor
+    assert.equal(1250, count)
+  end)
 end)

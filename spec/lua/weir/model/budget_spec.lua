@@ -51,6 +51,27 @@ describe("budgets that runs share", function()
     native.use_real_clock()
   end)
 
+  it("forget what was used on days and in months long over, and nothing else", function()
+    local operations = {}
+    for day = 1, 28 do
+      for _, month in ipairs { 6, 8, 9, 11 } do
+        for _, year in ipairs { 2024, 2025, 2026 } do
+          operations[#operations + 1] = { op = "put", space = "spent", key = ("%d-%02d-%02d/*/*/calls"):format(year, month, day), value = day }
+        end
+      end
+    end
+    for _, period in ipairs { "2025-09", "2025-12", "2026-11", "ever" } do
+      operations[#operations + 1] = { op = "put", space = "spent", key = period .. "/*/*/calls", value = 1 }
+    end
+    assert(store:batch(operations))
+    local now_ms = 1795651200000 -- 2026-11-26
+    assert.equal(28 * 11 - 4 + 1, budget.expire(store, now_ms)) -- the last days of a month are within two months
+    local left = {}
+    for _, row in ipairs(store:scan("spent", { limit = 1000 })) do left[row.key:match "^[^/]*"] = row.value end
+    assert.same({ 28, 1, 1, 1 }, { left["2026-11-28"], left["2025-12"], left["2026-11"], left.ever })
+    assert.equal(0, budget.expire(store, now_ms))
+  end)
+
   it("let as much again be used once for each yes, however many were asked at once", function()
     local budgets = budget.new({ { tokens = 10, otherwise = "ask" } }, store)
     budgets:add(HERE, { tokens = 10 })

@@ -4,6 +4,7 @@ local migrate = require "weir.run.migrate"
 local native = require "weir.native.scheduler"
 local outside = require "weir.testing"
 local recovery = require "weir.run.recovery"
+local store_port = require "weir.port.store"
 local support = dofile "spec/lua/weir/registry/support.lua"
 local waking = require "weir.run.waking"
 
@@ -236,5 +237,32 @@ describe("migrating a run", function()
     own = place:life()
     local ended = answer(id)
     assert.equal("finished", ended.status, ended.error and ended.error.message)
+  end)
+end)
+
+describe("the runs that are to be migrated", function()
+  it("are found once each, however many there are, and also while they come to wait and go on", function()
+    local store <close> = assert(store_port.open ":memory:")
+    local journals, wanted = {}, {}
+    for first = 1, 2500, 500 do
+      local operations = {}
+      for n = first, first + 499 do
+        local id = ("r_%020d"):format(n)
+        journals[n] = store:new_run(id, 1)
+        operations[#operations + 1] = { op = "entry", journal = journals[n], entry = { "run", {} },
+          row = { status = n % 5 == 0 and "finished" or "waiting", pipeline = n % 2 == 0 and "work" or "other", version = "old" } }
+        if n % 2 == 0 and n % 5 ~= 0 then wanted[#wanted + 1] = id end
+      end
+      assert(store:batch(operations))
+    end
+    local changing = setmetatable({}, { __index = function(_, name)
+      return function(_, ...)
+        local found, message, code = store[name](store, ...)
+        assert(store:batch { { op = "row", journal = journals[2], row = { status = "running", pipeline = "work", version = "old" } } })
+        return found, message, code
+      end
+    end })
+    assert.same(wanted, migrate.candidates({ store = changing }, "work", "new"))
+    assert.same({}, migrate.candidates({ store = changing }, "work", "old"))
   end)
 end)

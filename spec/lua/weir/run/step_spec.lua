@@ -208,4 +208,20 @@ describe("a step", function()
     run = testing.run(P "parent" { S "call" { pipeline = "hello", input = { name = 7 } } }, {})
     assert.same({ "failed", "invalid", "call" }, { run.status, run.error.code, run.error.step })
   end)
+
+  it("does not hold up its neighbours while much of what it is given, or gives, is checked", function()
+    local records = weir.list {}
+    for n = 1, 5000 do records[n] = { id = n, name = "record" } end
+    local schema = { type = "array", items = { type = "object", properties = { id = { type = "integer" }, name = { type = "string" } } } }
+    local function preempted(input, output)
+      local before = native.stats().preemptions
+      local pipeline = P "one" { input = { list = schema }, S "subject" { agent = "subject" }, output = "$.subject[0]" }
+      local run = testing.run(pipeline, { seed = 1, input = { list = input }, agents = { subject = function() return output end } })
+      assert.equal("finished", run.status)
+      return native.stats().preemptions - before
+    end
+    local few = preempted({ records[1] }, { records[1] })
+    assert.is_true(preempted(records, { records[1] }) > few + 50)
+    assert.is_true(preempted({ records[1] }, records) > few + 50)
+  end)
 end)

@@ -165,6 +165,47 @@ describe("a run that is exported and imported", function()
     assert.same(taken.entries, #other:load(many.id))
     assert.same({}, select(2, other:verify()))
   end))
+
+  -- A file of a run to which more was sent than one transaction takes, and a store of which the second transaction fails.
+  local function long_and_failing(stays_dead)
+    local waits = run(WAITS)
+    for first = 1, 8200, 4100 do
+      local operations = {}
+      for n = first, first + 4099 do
+        operations[#operations + 1] = { op = "put", space = "signals", key = ("%s/other/%013d"):format(waits.id, n), value = { value = n, at = n } }
+      end
+      assert(store:batch(operations))
+    end
+    local batches, is_dead = 0, false
+    local failing = setmetatable({}, { __index = function(_, name)
+      return function(_, ...)
+        if name == "batch" then
+          batches = batches + 1
+          is_dead = batches == 2 or is_dead and stays_dead
+          if is_dead then return nil, "the disk is full", "full" end
+        end
+        return other[name](other, ...)
+      end
+    end })
+    assert.equal("full", (code_of(transfer.import, failing, opener((exported(waits.id))))))
+    return waits
+  end
+
+  it("leaves nothing of a long one that does not fit, neither the run nor what was sent to it", within(function()
+    local waits = long_and_failing(false)
+    assert.is_nil((other:row(waits.id)))
+    assert.same({}, other:scan("signals", { limit = 1 }))
+    assert.same({}, other:journals())
+  end))
+
+  it("has a run to which all belongs that was written, when the process dies over a long one", within(function()
+    local waits = long_and_failing(true)
+    assert.equal("quarantined", other:row(waits.id).status)
+    local theirs = engine.new(project.open ".", other, { patience = 0, near = 60 })
+    theirs:cancel(waits.id, "half of it is missing")
+    require("weir.upkeep").prune(theirs, { older = 0 })
+    assert.same({}, other:scan("signals", { limit = 1 }))
+  end))
 end)
 
 describe("the file of a run", function()

@@ -1,4 +1,5 @@
 -- Test 63: the six overlap policies over 100 periods, in a living host and in a preview that simulates them.
+local approval = require "weir.approval"
 local clock = require "weir.port.clock"
 local keeping = require "weir.run.keeping"
 local preview = require "weir.schedule.preview"
@@ -134,6 +135,26 @@ describe("an overlap policy, of runs that take longer than the period", function
     assert.same({ "end", "cancelled" }, { last[#last][1], last[#last][2] })
     assert.same({}, assert(world.store:scan("workspace.heads", {})))
     assert.is_nil(world.host.engine.live[first])
+  end)
+
+  it("terminate_other takes back all that a run asks, however many questions that are", function()
+    world:write("pipelines/tick.lua", [[
+      local weir = require "weir"
+      return weir.pipeline "tick" { on = { { schedule = { cron = "0 * * * *", overlap = "terminate_other" } } }, weir.approval "ask" {} }
+    ]])
+    world:start()
+    world:pass(3600)
+    local first, operations = world:runs()[1].id, {}
+    for n = 1, 1100 do
+      local step = ("map[%d]/ask"):format(n)
+      local action = assert(approval.action { run = first, pipeline = "tick", version = "1", step = step })
+      local asked = approval.ask { id = approval.id(first, step, 1), action = action, asked_ms = clock.wall_ms() }
+      table.move(asked, 1, #asked, #operations + 1, operations)
+    end
+    assert(world.store:batch(operations))
+    world:pass(3600)
+    assert.equal("cancelled", world.store:row(first).status)
+    assert.same({}, approval.pending(world.store, { run = first }))
   end)
 
   it("is shown by a preview as it will be", function()

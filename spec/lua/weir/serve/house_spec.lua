@@ -155,6 +155,24 @@ describe("the house of a host, over time", function()
     assert.same({ true, 0 }, { has(run), #logged })
   end)
 
+  it("forgets within a minute all that is over, however much that is", function()
+    begin()
+    clock.sleep(30)
+    for first = 1, 5500, 500 do
+      local operations = {}
+      for n = first, first + 499 do
+        if n <= 1500 then
+          operations[#operations + 1] = { op = "put", space = spaces.forgets, key = ("%013d/q/%05d"):format(1, n), value = true }
+        end
+        operations[#operations + 1] = { op = "put", space = "events", key = ("e_%020d"):format(n), value = { at_ms = 1 } }
+      end
+      assert(store:batch(operations))
+    end
+    clock.sleep(60)
+    assert.same({}, store:scan(spaces.forgets, { limit = 1 }))
+    assert.same({}, store:scan("events", { limit = 1 }))
+  end)
+
   it("stops in the middle when the host stops", function()
     local own = begin { retention = 1 }
     for n = 1, 400 do upkeep.run(own, "plain", { text = "n" .. n }) end

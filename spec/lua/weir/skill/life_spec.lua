@@ -1,3 +1,4 @@
+local clock = require "weir.port.clock"
 local gate = require "weir.gate"
 local manifest_of = require "weir.skill.manifest"
 local native = require "weir.native.scheduler"
@@ -272,5 +273,20 @@ return { execute = function(ctx, input) calls = calls + 1 return { double = inpu
       assert.not_equal(before, manifest_of.hash((support.package(change))))
     end
     assert.not_equal(before, manifest_of.hash((support.package({}, "return {}"))))
+  end)
+
+  it("that was not taken is forgotten after its time, and what was fetched and never registered after thirty days", function()
+    local manifest, source = place:add()
+    local hash = shelf.keep_package(place.store, { manifest = manifest, source = source, origin = { kind = "folder", place = "x" } })
+    for n = 1, 30 do
+      shelf.refuse(place.store, { hash = ("%064x"):format(n), name = "double", cause = "it does not work", code = "failed", seconds = n * 100,
+        environment = "e" })
+    end
+    local now_ms = clock.wall_ms()
+    assert.equal(25, shelf.expire(place.store, now_ms + 2550000))
+    assert.equal(5, #shelf.failures(place.store))
+    assert.is_not_nil(shelf.package(place.store, hash))
+    assert.equal(6, shelf.expire(place.store, now_ms + 31 * 86400000))
+    assert.is_nil(shelf.package(place.store, hash))
   end)
 end)

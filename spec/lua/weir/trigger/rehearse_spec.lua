@@ -19,6 +19,11 @@ describe("yesterday's events against another definition", function()
     for n = 1, 3 do world:send("order.paid", { n = n }) end
     world:send("other", { n = 4 })
     world:ended("orders", 3)
+    local line = world.host.triggers.sources["orders/event"].line
+    world:eventually(function() -- what ends an item is written after its run
+      local counts = line:counts()
+      return counts.depth == 0 and counts.active == 0
+    end)
   end)
   after_each(function() world:close() end)
 

@@ -196,6 +196,32 @@ describe("pruning", function()
     must_be_sound()
   end)
 
+  it("removes what maps remembered and what models answered once nobody may use it any more, however many there are", function()
+    local memo, answers = require "weir.run.map.memo", require "weir.model.cache"
+    local operations, now_ms = {}, clock.wall_ms()
+    for number = 1, 250 do
+      local seconds = number % 2 == 0 and 10 or 1000
+      for _, space in ipairs { memo.SPACE, answers.SPACE } do
+        operations[#operations + 1] = { op = "put", space = space, key = ("%03d"):format(number),
+          value = { at_ms = now_ms, until_ms = now_ms + seconds * 1000, value = number } }
+      end
+    end
+    assert(store:batch(operations))
+    answers.put(store, "asked", { message = "even" }, 5)
+    local own = support.engine(store)
+    support.run(own, "plain", { text = "x" })
+    clock.sleep(11)
+    assert.same({}, upkeep.prune(own, { older = 5 }).left)
+    assert.equal(125, #store:scan(memo.SPACE, { limit = 1000 }))
+    assert.equal(125, #store:scan(answers.SPACE, { limit = 1000 }))
+    clock.sleep(1000)
+    support.run(own, "plain", { text = "x" })
+    clock.sleep(11)
+    upkeep.prune(own, { older = 5 })
+    assert.same({}, store:scan(memo.SPACE))
+    assert.same({}, store:scan(answers.SPACE))
+  end)
+
   it("keeps the documents that a waiting run may read again", function()
     local own = support.engine(store)
     own.project.registry:put { kind = "agent", name = "look", api = 1, options = { type = "object" },
@@ -216,6 +242,54 @@ describe("pruning", function()
     clock.sleep(10)
     upkeep.prune(own, { older = 5 })
     assert.equal(0, #store:scan "workspace.versions")
+  end)
+
+  it("forgets documents also while runs are at work, but for those that one of them may read", function()
+    local own = support.engine(store)
+    own.project.registry:put { kind = "agent", name = "slow", api = 1, options = { type = "object" }, execute = function(ctx)
+      ctx:sleep(100)
+      return { seen = ctx.workspace:get("plan", { scope = "project" }) ~= nil }
+    end }
+    local definition = assert(own.project:check(P "slow" { weir.group "g" { S "look" { agent = "slow" }, S "other" { agent = "echo", input = 1 } },
+      output = "$.look.seen" }))
+    local function begin()
+      local run = own:prepare(definition, {})
+      native.spawn_root(function() run:execute() end)
+      clock.sleep(1)
+      return run
+    end
+    local function write(what)
+      local view = workspace.view(store, {})
+      what(view)
+      workspace.commit(view)
+    end
+    write(function(view) view:post("plan", "to be read", { scope = "project" }) end)
+    local before = begin()
+    write(function(view) view:delete("plan", { scope = "project" }) end)
+    upkeep.prune(own, { older = 5 })
+    assert.equal(2, #store:scan "workspace.versions")
+    local after = begin()
+    before:wait()
+    assert.is_true(before.output)
+    assert.is_nil(after.ended_ms)
+    upkeep.prune(own, { older = 5 })
+    assert.equal(0, #store:scan "workspace.versions")
+    after:wait()
+    assert.is_false(after.output)
+  end)
+
+  it("keeps so many versions of a document as the settings say, and all without them", function()
+    local view = workspace.view(store, {})
+    for n = 1, 250 do
+      view:post("count", n, { scope = "project" })
+      workspace.commit(view)
+    end
+    upkeep.prune(support.engine(store))
+    assert.equal(250, #store:scan("workspace.versions", { limit = 1000 }))
+    upkeep.prune(support.engine(store, { versions = 3 }))
+    assert.equal(3, #store:scan("workspace.versions", { limit = 1000 }))
+    assert.equal(250, view:get("count", { scope = "project" }).value)
+    must_be_sound()
   end)
 
   it("stops when it is told to, and the next one goes on", function()

@@ -1,4 +1,7 @@
+local changes_of = require "weir.workspace.changes"
 local support = dofile "spec/lua/weir/workspace/support.lua"
+local store_port = require "weir.port.store"
+local system = require "weir.port.system"
 local task = require "weir.task"
 local workspace = require "weir.workspace"
 
@@ -108,5 +111,92 @@ describe("watching", function()
     assert.is_false(ok)
     assert.equal("timeout", err.code)
     support.post(store, "x", 1)
+  end)
+
+  local HERE = { scope = "project" }
+
+  local function post(name, count)
+    for n = 1, count do support.post(store, name, n, HERE) end
+  end
+
+  it("misses nothing and gives nothing twice when the log is cut again and again while others write", function()
+    local writers, each, seen, offset, cuts = 4, 150, {}, 0, 0
+    local ok, err = task.within({}, function()
+      for writer = 1, writers do
+        task.spawn(function() post("w" .. writer, each) end)
+      end
+      task.spawn(function()
+        local changes = support.view(store):watch(HERE, 0)
+        while #seen < writers * each do
+          local change = changes()
+          assert.is_true(change.offset > offset)
+          offset, seen[#seen + 1] = change.offset, change
+          -- What a watcher has not read may go with the second cut that follows.
+          if #seen % 40 == 0 and changes_of.cut(store, "project", 30) then cuts = cuts + 1 end
+        end
+      end)
+    end)
+    assert.is_true(ok, tostring(err))
+    assert.is_true(cuts > 5, cuts)
+    local latest = {}
+    for _, change in ipairs(seen) do
+      assert.equal((latest[change.name] or 0) + 1, change.version)
+      latest[change.name] = change.version
+    end
+    assert.same({ w1 = each, w2 = each, w3 = each, w4 = each }, latest)
+    assert.is_true(support.view(store):offset(HERE) >= offset)
+    assert.same({}, select(2, store:verify()))
+  end)
+
+  it("goes on over a cut from an offset that was kept, until what follows it is forgotten", function()
+    post("a", 5)
+    assert.is_false(changes_of.cut(store, "project", 6))
+    assert.is_true(changes_of.cut(store, "project", 5))
+    assert.is_false(changes_of.cut(store, "project", 1))
+    local view = support.view(store)
+    local last = view:offset(HERE)
+    post("b", 2)
+    local names = {}
+    for index, change in ipairs(take(view:watch(HERE, 3), 4)) do names[index] = change.name .. change.version end
+    assert.same({ "a4", "a5", "b1", "b2" }, names)
+    assert.equal(1, view:watch(HERE, last)().version)
+    assert.is_true(changes_of.cut(store, "project", 1))
+    local ok, refused = pcall(view:watch(HERE, 3))
+    assert.same({ false, "not_found" }, { ok, refused.code })
+    assert.equal("b", view:watch(HERE, last)().name)
+    assert.same({ "workspace/project\0011" }, store:journals())
+  end)
+
+  it("has a writer whose operations were computed before a cut compute them again", function()
+    post("a", 3)
+    local view = support.view(store)
+    view:post("late", 1, HERE)
+    local operations = view:operations()
+    assert.is_true(changes_of.cut(store, "project", 1))
+    local _, _, code = store:batch(operations)
+    assert.equal("conflict", code)
+    workspace.commit(view)
+    assert.equal("late", take(support.view(store):watch(HERE, 2), 2)[2].name)
+  end)
+
+  it("goes on in another life where it was cut", function()
+    local folder = system.temporary_folder "weir-changes"
+    store:close()
+    store = assert(store_port.open(folder .. "/store"))
+    post("a", 2)
+    assert.is_true(changes_of.cut(store, "project", 1))
+    post("a", 1)
+    store:close()
+    store = assert(store_port.open(folder .. "/store"))
+    post("a", 1)
+    local versions = {}
+    for index, change in ipairs(take(support.view(store):watch(HERE, 0), 4)) do versions[index] = change.version end
+    assert.same({ 1, 2, 3, 4 }, versions)
+    require("weir.port.process").run({ "rm", "-rf", "--", folder }, {})
+  end)
+
+  it("never cuts the log of a run", function()
+    support.post(store, "a", 1)
+    assert.is_false(changes_of.cut(store, "run:r_1", 1))
   end)
 end)
