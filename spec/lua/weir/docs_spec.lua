@@ -4,7 +4,7 @@ local process = require "weir.port.process"
 local uv = require "luv"
 
 local NATIVES = { "scheduler", "coroutine", "channel", "checkpoint", "registry", "json", "hash", "digest", "http_client", "http_server",
-  "peer", "secret", "terminal" }
+  "library", "peer", "secret", "terminal" }
 
 -- Classes of lua/meta/, by the name under which the host keeps their metatable.
 local CLASSES = {
