@@ -1,4 +1,5 @@
 local files = require "weir.port.files"
+local native = require "weir.native.scheduler"
 local process = require "weir.port.process"
 local pyramid = require "weir.text.pyramid"
 local support = dofile "spec/lua/weir/run/support.lua"
@@ -32,12 +33,14 @@ describe("pipeline pyramid", function()
     world.here.registry:put { kind = "agent", name = "condense", api = 1, options = condense.options, execute = function(ctx, input)
       local key = ctx.idempotency_key:match "/(.*)"
       if world.mortal and world.mortal.is_over then error { code = "unavailable", message = "the process has ended" } end
-      if not ctx.feedback then calls = calls + 1 end
-      drafts[key] = (drafts[key] or 0) + 1
-      underway = underway + 1
-      most = math.max(most, underway)
+      native.atomic(function() -- an agent may lose the processor anywhere
+        if not ctx.feedback then calls = calls + 1 end
+        drafts[key] = (drafts[key] or 0) + 1
+        underway = underway + 1
+        most = math.max(most, underway)
+      end)
       ctx:sleep(1)
-      underway = underway - 1
+      native.atomic(function() underway = underway - 1 end)
       return stand_in and stand_in(ctx, input) or condense.execute(ctx, input)
     end }
   end

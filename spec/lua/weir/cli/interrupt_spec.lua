@@ -20,7 +20,7 @@ describe("an interruption", function()
 
   local function send(signal, condition)
     uv.kill(uv.os_getpid(), signal)
-    for _ = 1, 200 do
+    for _ = 1, 4000 do
       if condition() then return end
       task.sleep(0.005)
     end

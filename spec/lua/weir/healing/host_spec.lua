@@ -114,10 +114,9 @@ describe("a host that heals", function()
 local at_work, most = 0, 0
 return { kind = "agent", name = "shaky", api = 1, execute = function(ctx, input)
   if input.bad and ctx.attempt == 1 then error "it is bad" end
-  at_work = at_work + 1
-  most = math.max(most, at_work)
+  ctx:atomic(function() at_work = at_work + 1 most = math.max(most, at_work) end)
   ctx:sleep(0.05)
-  at_work = at_work - 1
+  ctx:atomic(function() at_work = at_work - 1 end)
   return { most = most }
 end }]])
     start()

@@ -66,8 +66,8 @@ describe("a feed", function()
   it("tells nobody of a gap who waits while others' events pass", function()
     local follower, got = feed:follow { run = "mine" }, nil
     task.within({}, function()
-      task.spawn(function() got = table.pack(follower:next()) end)
-      task.yield()
+      local waiting = task.spawn(function() got = table.pack(follower:next()) end)
+      repeat task.yield() until waiting:status() == "waiting"
       for _ = 1, 100 do feed:publish("step", { run = "other" }) end
       feed:publish("step", { run = "mine", n = 7 })
     end)
