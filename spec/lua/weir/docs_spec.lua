@@ -11,7 +11,7 @@ local CLASSES = {
   { "scheduler", "Task", "weir.task" }, { "scheduler", "Scope", "weir.scope" }, { "scheduler", "Waiter", "weir.waiter" },
   { "scheduler", "Deferred", "weir.deferred" }, { "channel", "Channel", "weir.channel" }, { "registry", "Registry", "weir.registry" },
   { "json", "Decoder", "weir.json.decoder" }, { "checkpoint", "Store", "weir.store" }, { "checkpoint", "Journal", "weir.journal" },
-  { "terminal", "Terminal", "weir.terminal" },
+  { "library", "Library", "weir.library" }, { "terminal", "Terminal", "weir.terminal" },
   { "http_server", "Server", "weir.http.server" }, { "http_server", "Request", "weir.http.request" },
 }
 
