@@ -2,8 +2,8 @@
 --- of its calls is held against those of the old one, until a policy promotes it or rolls it back. Meanwhile the old version is the
 --- active one, so that whatever happens to the trial, nothing but that part of the runs has the new one.
 ---
---- Spaces: `canaries` by full name, the latest trial of each; `canary.calls`, key "FULL@VERSION/RUN": {ok, failed}, written in one
---- transaction with the end of the run. They go when the trial has ended; what a process that died then has left goes when the next begins.
+--- Spaces: `canaries` by full name, the latest trial of each; `canary.calls`, keys "FULL@VERSION/ok" and "FULL@VERSION/failed": how many
+--- calls, added to in one transaction with the end of a run. They go with the trial; what ends beside it is left until the next begins.
 
 local candidates = require "weir.candidate"
 local clock = require "weir.port.clock"
@@ -23,7 +23,6 @@ local trials = require "weir.healing.trials"
 local M = { list = trials.list, of = trials.of, is_chosen = trials.is_chosen }
 
 local CALLS, POLICY = "canary.calls", "canary"
-local TOGETHER = 1000 -- calls that are forgotten in one transaction; a trial may have any number
 
 -- Counting -----------------------------------------------------------------------------------------------
 
@@ -65,8 +64,10 @@ function M.operations(run, status)
   end
   local pipeline = "pipelines/" .. run.plan.name
   if goes_on(run, pipeline) and status ~= "cancelled" then add(counts, pipeline, run.plan.version, status == "finished") end
-  for key, value in pairs(counts) do
-    operations[#operations + 1] = { op = "put", space = CALLS, key = ("%s/%s"):format(key, run.id), value = value }
+  for key, count in pairs(counts) do
+    for what, by in pairs(count) do
+      if by > 0 then operations[#operations + 1] = { op = "add", space = CALLS, key = ("%s/%s"):format(key, what), by = by } end
+    end
   end
   return operations
 end
@@ -78,8 +79,10 @@ end
 ---@return { ok: integer, failed: integer }
 function M.counts(store, full, version)
   local counts = { ok = 0, failed = 0 }
-  for found in pages.rows(store, CALLS, { prefix = ("%s@%s/"):format(full, version) }) do
-    counts.ok, counts.failed = counts.ok + found.value.ok, counts.failed + found.value.failed
+  for what in pairs(counts) do
+    local count, message, code = store:get(CALLS, ("%s@%s/%s"):format(full, version, what))
+    if count == nil and code ~= "not_found" then failure.raise(code, "%s", message) end
+    counts[what] = count or 0
   end
   return counts
 end
@@ -91,18 +94,11 @@ local function commit(store, operations)
   if not done then failure.raise(code or "failed", "%s", message) end
 end
 
--- The calls of a name of which no version is on trial. Waits.
-local function forget_calls(store, full)
-  local operations = {}
-  local function flush()
-    if #operations > 0 then commit(store, operations) end
-    operations = {}
-  end
-  for found in pages.rows(store, CALLS, { prefix = full .. "@", limit = TOGETHER }) do
+local function forget_calls(store, full, operations)
+  for found in pages.rows(store, CALLS, { prefix = full .. "@" }) do
     operations[#operations + 1] = { op = "delete", space = CALLS, key = found.key }
-    if #operations == TOGETHER then flush() end
   end
-  flush()
+  return operations
 end
 
 local function save(store, one, more)
@@ -181,8 +177,7 @@ function M.start(engine, full, options)
     revise.serve(registry, full, one.old,
       { by = options.by, via = options.via, action = "canary", instead_of = one.new, only_after = serving })
   end
-  forget_calls(store, full)
-  save(store, one)
+  save(store, one, forget_calls(store, full, {}))
   return one
 end
 
@@ -234,8 +229,7 @@ function M.finish(engine, full, state, about)
     incident_of.write(operations, incident)
     told = notice.add(store, operations, incident)
   end
-  save(store, one, operations)
-  forget_calls(store, full)
+  save(store, one, forget_calls(store, full, operations))
   if incident then
     told()
     if engine.on_incident then engine.on_incident(incident) end

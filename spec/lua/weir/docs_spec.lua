@@ -4,14 +4,14 @@ local process = require "weir.port.process"
 local uv = require "luv"
 
 local NATIVES = { "scheduler", "coroutine", "channel", "checkpoint", "registry", "json", "hash", "digest", "http_client", "http_server",
-  "peer", "secret", "terminal" }
+  "library", "peer", "secret", "terminal" }
 
 -- Classes of lua/meta/, by the name under which the host keeps their metatable.
 local CLASSES = {
   { "scheduler", "Task", "weir.task" }, { "scheduler", "Scope", "weir.scope" }, { "scheduler", "Waiter", "weir.waiter" },
   { "scheduler", "Deferred", "weir.deferred" }, { "channel", "Channel", "weir.channel" }, { "registry", "Registry", "weir.registry" },
   { "json", "Decoder", "weir.json.decoder" }, { "checkpoint", "Store", "weir.store" }, { "checkpoint", "Journal", "weir.journal" },
-  { "terminal", "Terminal", "weir.terminal" },
+  { "library", "Library", "weir.library" }, { "terminal", "Terminal", "weir.terminal" },
   { "http_server", "Server", "weir.http.server" }, { "http_server", "Request", "weir.http.request" },
 }
 
