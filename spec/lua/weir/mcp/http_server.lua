@@ -90,7 +90,8 @@ function M.new(handle)
   self.tcp = loopback.listen(function(socket)
     local state = { bytes = "" }
     socket:nodelay(true)
-    socket:read_start(function(err, bytes) on_data(self, socket, state, not err and bytes or nil) end)
+    -- each callback is a task, and a task of a spec may lose the processor anywhere
+    socket:read_start(function(err, bytes) native.atomic(on_data, self, socket, state, not err and bytes or nil) end)
   end)
   self.url = self.tcp.url .. "/mcp"
   function self.close() self.tcp:close() end
