@@ -264,7 +264,16 @@ local function names(folder)
   return found
 end
 
+local function is_there(path)
+  local file = io.open(path, "rb")
+  return file ~= nil and file:close()
+end
+
 local function refuse_unknown(name, folder)
+  if not is_there(folder .. "/tzdata.zi") and not is_there(folder .. "/Etc/UTC") then
+    return nil, ("time zone '%s' cannot be looked up: there are no time zones in %s; on Debian they come with the package tzdata"):format(
+      name:sub(1, 60), folder), "invalid"
+  end
   return nil, ("time zone '%s' is unknown; take a name such as Europe/Berlin, America/New_York or UTC%s"):format(name:sub(1, 60),
     suggest.hint(name, names(folder))), "invalid"
 end

@@ -68,6 +68,12 @@ describe("a time zone", function()
     end
   end)
 
+  it("is refused with what is missing where a machine has none", function()
+    local _, message, code = zone.open("Europe/Berlin", "/nonexistent")
+    assert.equal("invalid", code)
+    assert.matches("there are no time zones in /nonexistent; on Debian they come with the package tzdata", message)
+  end)
+
   it("that is unknown is refused with the one that was meant, and no path leads out of the folder", function()
     local zone, message, code = zone_of.open "Europe/Berln"
     assert.is_nil(zone)
