@@ -69,7 +69,7 @@ describe("a time zone", function()
   end)
 
   it("is refused with what is missing where a machine has none", function()
-    local _, message, code = zone.open("Europe/Berlin", "/nonexistent")
+    local _, message, code = zone_of.open("Europe/Berlin", "/nonexistent")
     assert.equal("invalid", code)
     assert.matches("there are no time zones in /nonexistent; on Debian they come with the package tzdata", message)
   end)
