@@ -12,9 +12,10 @@ local PATTERNS = math.tointeger(tonumber(os.getenv "WEIR_PATTERNS")) or 2000
 local PEERS = os.getenv "WEIR_PEERS" or (os.getenv "HOME" or "") .. "/.cache/weir/peers"
 local COUNT, AT_ONCE = 3, 5000
 
--- Zones of which both have the same rules, and whose gaps end on the day on which they begin.
+-- Zones of which both have the same rules, whichever tzdata each has (Cuba has changed its own for 2026), and whose gaps end
+-- on the day on which they begin.
 local ZONES = { "UTC", "UTC", "Europe/Berlin", "America/New_York", "Europe/London", "Australia/Lord_Howe", "Asia/Kathmandu",
-  "Asia/Tokyo", "America/Sao_Paulo", "America/Havana", "Pacific/Chatham", "Australia/Sydney" }
+  "Asia/Tokyo", "America/Sao_Paulo", "Pacific/Chatham", "Australia/Sydney" }
 local FROM, TO = 946684800, 2114380800 -- 2000 to 2037
 
 local MONTHS = { "JAN", "feb", "Mar", "APR", "may", "JUN", "jul", "AUG", "sep", "OCT", "nov", "DEC" }
