@@ -6,12 +6,13 @@ local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local hash = require "weir.native.hash"
 local pages = require "weir.pages"
+local sweep = require "weir.sweep"
 local value_of = require "weir.value"
 
 local M = { space = "candidates" }
 
 local LOOKED_AT = 500
-local NEWEST, KEPT_MS, TOGETHER = 1000, 90 * 86400000, 100 -- what stays of each pipeline, and for how long what is beyond does
+local NEWEST, KEPT_MS = 1000, 90 * 86400000 -- what stays of each pipeline, and for how long what is beyond does
 
 ---@class weir.reflection.Scores of one version on a set of inputs
 ---@field before number|nil     mean of the version it is compared with
@@ -156,23 +157,12 @@ local IS_OVER = { refused = true, kept = true, reverted = true }
 ---@param now_ms integer
 ---@return integer removed
 function M.expire(store, now_ms)
-  local removed, operations, place, pipeline = 0, {}, 0, nil
-  local function flush()
-    if #operations == 0 then return end
-    local done, message, code = store:batch(operations)
-    if not done and code ~= "conflict" then failure.raise(code or "failed", "%s", message) end
-    removed, operations = removed + (done and #operations or 0), {}
-  end
-  for found in pages.keys_back(store, M.space) do
+  local place, pipeline = 0, nil
+  return sweep.rows(store, M.space, pages.keys_back(store, M.space), function(found)
     local own = found.key:match "^(.*)/"
     place, pipeline = own == pipeline and place + 1 or 1, own
-    if not found.damaged and place > NEWEST and IS_OVER[found.value.state] and (found.value.at_ms or 0) + KEPT_MS <= now_ms then
-      operations[#operations + 1] = { op = "delete", space = M.space, key = found.key, version = found.version }
-    end
-    if #operations == TOGETHER then flush() end
-  end
-  flush()
-  return removed
+    return place > NEWEST and IS_OVER[found.value.state] and (found.value.at_ms or 0) + KEPT_MS <= now_ms
+  end)
 end
 
 return M

@@ -5,12 +5,12 @@
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local pages = require "weir.pages"
+local sweep = require "weir.sweep"
 local value_of = require "weir.value"
 
 local M = {}
 
 local SPACE = "spent"
-local TOGETHER = 100 -- sums that are forgotten in one transaction
 local MICRO = 1000000 -- sums are integers; money is counted in millionths
 
 local MEASURES = { "calls", "tokens", "usd", "steps", "seconds" }
@@ -144,22 +144,15 @@ local KEPT_DAYS, KEPT_MONTHS = 62, 13 * 31 -- days for which what was used on a 
 function M.expire(store, now_ms)
   local first_day = clock.rfc3339(now_ms - KEPT_DAYS * 86400000):sub(1, 10)
   local first_month = clock.rfc3339(now_ms - KEPT_MONTHS * 86400000):sub(1, 7)
-  local operations, removed = {}, 0
-  local function flush()
-    if #operations == 0 then return end
-    local done, message, code = store:batch(operations)
-    if not done then failure.raise(code, "%s", message) end
-    for _, operation in ipairs(operations) do sums_of(store)[operation.key] = nil end
-    removed, operations = removed + #operations, {}
-  end
-  for row in pages.keys(store, SPACE) do -- in the order of time
+  local function is_over(row)
     local period = row.key:match "^[%d-]+"
-    if not period or period >= first_day then break end
-    if #period == 10 or period < first_month then operations[#operations + 1] = { op = "delete", space = SPACE, key = row.key } end
-    if #operations == TOGETHER then flush() end
+    return period ~= nil and (#period == 10 or period < first_month)
   end
-  flush()
-  return removed
+  local function forget(operations)
+    for _, operation in ipairs(operations) do sums_of(store)[operation.key] = nil end
+  end
+  local rows = pages.rows(store, SPACE, { before = first_day, damaged = true })
+  return sweep.rows(store, SPACE, rows, is_over, { on_removed = forget })
 end
 
 return M

@@ -17,6 +17,7 @@ local failure = require "weir.failure"
 local json = require "weir.native.json"
 local manifest_of = require "weir.skill.manifest"
 local pages = require "weir.pages"
+local sweep = require "weir.sweep"
 
 local M = {}
 
@@ -233,22 +234,11 @@ local PACKAGE_MS, TOGETHER = 30 * 86400000, 20 -- for which a package waits to b
 ---@param now_ms integer
 ---@return integer removed
 function M.expire(store, now_ms)
-  local operations, removed = {}, 0
-  local function flush()
-    if #operations > 0 and write(store, operations) then removed = removed + #operations end
-    operations = {}
+  local function remove(prefix, is_over)
+    return sweep.rows(store, SPACE, pages.keys(store, SPACE, prefix), is_over, { together = TOGETHER })
   end
-  for prefix, end_ms in pairs { ["failure/"] = function(value) return value.until_ms end,
-    ["package/"] = function(value) return value.at_ms + PACKAGE_MS end } do
-    for found in pages.keys(store, SPACE, prefix) do
-      if not found.damaged and end_ms(found.value) <= now_ms then
-        operations[#operations + 1] = { op = "delete", space = SPACE, key = found.key, version = found.version }
-      end
-      if #operations == TOGETHER then flush() end
-    end
-  end
-  flush()
-  return removed
+  return remove("failure/", function(row) return row.value.until_ms <= now_ms end)
+    + remove("package/", function(row) return row.value.at_ms + PACKAGE_MS <= now_ms end)
 end
 
 -- Changes -----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ local failure = require "weir.failure"
 local line_of = require "weir.trigger.line"
 local pages = require "weir.pages"
 local place = require "weir.queue.place"
+local sweep = require "weir.sweep"
 
 local M = {}
 
@@ -66,23 +67,6 @@ function M.sweep(store, triggers, now_ms)
   return count
 end
 
--- Removes rows of a space, those that have not been written anew meanwhile.
-local function remove(store, space, is_over)
-  local operations, removed = {}, 0
-  local function flush()
-    if #operations > 0 and commit(store, operations) then removed = removed + #operations end
-    operations = {}
-  end
-  for row in pages.keys(store, space) do
-    if not row.damaged and is_over(row) then
-      operations[#operations + 1] = { op = "delete", space = space, key = row.key, version = row.version }
-    end
-    if #operations == TOGETHER then flush() end
-  end
-  flush()
-  return removed
-end
-
 -- What is held back is told by its queue, that of the pipeline which stands first in the key.
 local function has_left(store, row)
   local queue = line_of.queue_name(row.key:match "^[^/]*")
@@ -95,8 +79,9 @@ end
 ---@param now_ms integer
 ---@return integer removed
 function M.keys(store, now_ms)
-  return remove(store, admission.RATE, function(row) return row.value.next_ms <= now_ms end)
-    + remove(store, admission.HELD, function(row) return row.value.due_ms <= now_ms and has_left(store, row) end)
+  local function remove(space, is_over) return sweep.rows(store, space, pages.keys(store, space), is_over) end
+  return remove(admission.RATE, function(row) return row.value.next_ms <= now_ms end)
+    + remove(admission.HELD, function(row) return row.value.due_ms <= now_ms and has_left(store, row) end)
 end
 
 return M

@@ -8,13 +8,13 @@ local failure = require "weir.failure"
 local memo = require "weir.run.map.memo"
 local pages = require "weir.pages"
 local shelf = require "weir.skill.shelf"
+local sweep = require "weir.sweep"
 local workspace = require "weir.workspace"
 
 local M = {}
 
 local BUDGET = 1000 -- documents between two pauses
 local HEADS = "workspace.heads"
-local TOGETHER = 100 -- rows that go in one transaction
 local HAS_ENDED = require("weir.run.keeping").HAS_ENDED
 
 -- The lowest moment that a run which has not ended may read again: its journal says which it has read.
@@ -66,25 +66,12 @@ function M.documents(prune)
   return deleted
 end
 
--- Rows of a space that are over, many in one transaction. One that was written anew since it was read stays.
 local function remove_over(prune, space, is_over)
-  local store, now_ms, removed, operations = prune.store, clock.wall_ms(), 0, {}
-  local function flush()
-    if #operations == 0 then return end
-    local done, message, code = store:batch(operations)
-    if not done and code ~= "conflict" then failure.raise(code, "%s", message) end
-    removed, operations = removed + (done and #operations or 0), {}
-    clock.sleep(prune.pause)
-  end
-  for found in pages.keys(store, space) do
-    if not found.damaged and is_over(found.value, now_ms) then
-      operations[#operations + 1] = { op = "delete", space = space, key = found.key, version = found.version }
-    end
-    if #operations == TOGETHER then flush() end
-    if prune.is_stopping() then break end
-  end
-  flush()
-  return removed
+  local store, now_ms = prune.store, clock.wall_ms()
+  local each = pages.keys(store, space)
+  return sweep.rows(store, space, function() return not prune.is_stopping() and each() or nil end,
+    function(row) return is_over(row.value, now_ms) end,
+    { on_removed = function() clock.sleep(prune.pause) end })
 end
 
 --- Removes outputs that maps remembered, and answers of models, whose time is over. Waits. Raises what the store refuses with.
