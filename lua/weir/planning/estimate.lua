@@ -105,7 +105,7 @@ end
 ---@return table<string, weir.planning.Known> by name
 function M.known(store)
   local samples, definitions, result = {}, {}, {}
-  for _, found in ipairs(store and store:runs { reverse = true, limit = RUNS } or {}) do
+  for _, found in ipairs(store and store:runs { reverse = true, limit = RUNS, damaged = true } or {}) do
     read_run(store, found.id, samples, definitions)
     native.yield()
   end

@@ -6,6 +6,7 @@ local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local hash = require "weir.native.hash"
 local json = require "weir.native.json"
+local pages = require "weir.pages"
 local similarity = require "weir.text.similarity"
 local tokens = require "weir.text.tokens"
 local value_of = require "weir.value"
@@ -61,15 +62,18 @@ function M.put(store, id, record)
   if not done then failure.raise(code or "failed", "%s", message) end
 end
 
---- What removes the oldest goals when their time is over, a few at a time, for whoever writes a new one.
+--- What removes the oldest goals when their time is over, a few at a time, for whoever writes a new one. What is damaged stays,
+--- to be looked at. Raises `unavailable`.
 ---@param store weir.Store
 ---@param now_ms integer
 ---@return table[] operations
 function M.eviction(store, now_ms)
   local operations = {}
-  for _, found in ipairs(store:scan(M.space, { limit = EVICTED }) or {}) do
-    if now_ms - (found.value.at_ms or 0) <= KEEP_S * 1000 then break end
-    operations[#operations + 1] = { op = "delete", space = M.space, key = found.key }
+  for found in pages.rows(store, M.space, { limit = EVICTED, damaged = true }) do
+    if not found.damaged then
+      if #operations == EVICTED or now_ms - (found.value.at_ms or 0) <= KEEP_S * 1000 then break end
+      operations[#operations + 1] = { op = "delete", space = M.space, key = found.key }
+    end
   end
   return operations
 end

@@ -1,5 +1,7 @@
 -- Keeping house on the command line: prune, backup, and what they and others do about damage.
+local estimate = require "weir.planning.estimate"
 local process = require "weir.port.process"
+local store_port = require "weir.port.store"
 local support = dofile "spec/lua/weir/cli/support.lua"
 local uv = require "luv"
 
@@ -137,6 +139,13 @@ describe("a damaged run", function()
     local refused, _, err = support.run { "show", ids[2], "--store", store }
     assert.equal(75, refused)
     assert.matches("its row is damaged; `weir doctor %-%-rebuild`", err)
+  end)
+
+  it("is passed over by what is estimated from the others", function()
+    local ids = { run "Ada", run "Bob", run "Cleo" }
+    flip_row(ids[2])
+    local opened <close> = assert(store_port.open(store))
+    assert.equal(2, estimate.known(opened).echo.count)
   end)
 
   it("is named and left by prune, and the others go", function()

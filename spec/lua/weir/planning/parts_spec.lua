@@ -1,7 +1,9 @@
 local arrange = require "weir.planning.arrange"
 local goal_of = require "weir.planning.goal"
 local json = require "weir.native.json"
+local memory = require "weir.planning.memory"
 local patches = require "weir.planning.patch"
+local store_port = require "weir.port.store"
 local types = require "weir.planning.types"
 local value_of = require "weir.value"
 
@@ -92,6 +94,46 @@ describe("goals", function()
       assert.is_false(ok)
       assert.equal("invalid", err.code)
     end
+  end)
+end)
+
+describe("goals that were kept", function()
+  local DAY_MS = 86400000
+  local store
+  before_each(function()
+    store = assert(store_port.open ":memory:")
+    for n = 1, 30 do memory.put(store, ("g_%02d"):format(n), { at_ms = n * DAY_MS }) end
+  end)
+  after_each(function() store:close() end)
+
+  -- As a store gives rows of which some cannot be read: only to who wants to know of such.
+  local function with_damage(is_damaged)
+    return { scan = function(_, space, query)
+      local rows = store:scan(space, query)
+      for _, row in ipairs(rows) do
+        if is_damaged(row.key) and not query.damaged then return nil, "a row is damaged", "corrupt" end
+        if is_damaged(row.key) then row.damaged, row.value = true, nil end
+      end
+      return rows
+    end }
+  end
+
+  local function evicted(from, days)
+    local keys = {}
+    for index, operation in ipairs(memory.eviction(from, days * DAY_MS)) do keys[index] = operation.key end
+    return keys
+  end
+
+  it("leave the store when their time is over, the oldest first, a few at a time", function()
+    assert.same({}, evicted(store, 91))
+    assert.same({ "g_01", "g_02" }, evicted(store, 93))
+    assert.equal(20, #evicted(store, 200))
+  end)
+
+  it("stay when they are damaged, and hold up none of the others", function()
+    assert.same({ "g_02" }, evicted(with_damage(function(key) return key == "g_01" end), 93))
+    local last = evicted(with_damage(function(key) return key <= "g_25" end), 200)
+    assert.same({ "g_26", "g_27", "g_28", "g_29", "g_30" }, last)
   end)
 end)
 
