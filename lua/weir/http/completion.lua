@@ -4,6 +4,7 @@
 
 local failure = require "weir.failure"
 local json = require "weir.native.json"
+local sayable = require "weir.view.sayable"
 
 local M = {}
 
@@ -93,7 +94,7 @@ local function calls_of(calls)
   local list = json.list {}
   for index, call in ipairs(calls) do
     list[index] = { id = call.id, type = "function",
-      ["function"] = { name = call.name, arguments = call.raw or json.encode(call.arguments) } }
+      ["function"] = { name = call.name, arguments = call.raw or sayable.encode(call.arguments) } }
   end
   return list
 end
@@ -108,7 +109,7 @@ end
 ---@return weir.Completion
 function M.answer(output)
   if type(output) == "string" then return { content = output, finish = "stop" } end
-  if type(output) ~= "table" or type(output.text) ~= "string" then return { content = json.encode(output) or "", finish = "stop" } end
+  if type(output) ~= "table" or type(output.text) ~= "string" then return { content = sayable.encode(output) or "", finish = "stop" } end
   local calls = type(output.tool_calls) == "table" and #output.tool_calls > 0 and calls_of(output.tool_calls) or nil
   local finish = output.finish == "length" and "length" or output.finish == "content_filter" and "content_filter" or "stop"
   return { content = output.text, tool_calls = calls, finish = calls and "tool_calls" or finish }
@@ -145,7 +146,7 @@ end
 local function chunk(head, choices, usage)
   local body = base(head, "chat.completion.chunk")
   body.choices, body.usage = json.list(choices), usage
-  return ("data: %s\n\n"):format(json.encode(body))
+  return ("data: %s\n\n"):format(sayable.encode(body))
 end
 
 --- One piece of a stream, as text of server-sent events.

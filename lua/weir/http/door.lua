@@ -2,10 +2,10 @@
 --- nothing of a request is read that was not let in.
 
 local access_of = require "weir.http.access"
-local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local problem = require "weir.http.problem"
 local router = require "weir.http.router"
+local sayable = require "weir.view.sayable"
 local secret = require "weir.native.secret"
 local target = require "weir.http.target"
 
@@ -39,7 +39,7 @@ local function send(request, status, value, more)
   local body = value
   if type(value) ~= "string" then
     local message
-    body, message = json.encode(value)
+    body, message = sayable.encode(value)
     if not body then problem.raise(500, "corrupt", "the answer cannot be written as JSON: %s", message) end
   end
   request:respond(status, with(OF_JSON, more), secret.redact(body))

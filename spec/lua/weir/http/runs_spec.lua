@@ -69,6 +69,19 @@ describe("the runs of the HTTP door", function()
     local seen, cursor = {}, ""
     repeat
       local page = ask("GET", "/api/runs?pipeline=hello&status=finished&limit=2" .. cursor).value
+  it("says what is wrong also where it quotes a text that was cut inside a character", function()
+    for before = 0, 3 do
+      local answer = ask("POST", "/api/runs", { pipeline = "X" .. ("a"):rep(before) .. ("😀"):rep(30) })
+      assert.same({ 422, "invalid", "body.pipeline" }, { answer.status, answer.value.code, answer.value.errors[1].path })
+      assert.equal(404, ask("GET", "/api/runs/x" .. ("a"):rep(before) .. ("%F0%9F%98%80"):rep(30)).status)
+      assert.matches("^there is no run", ask("GET", "/api/runs/x" .. ("a"):rep(before) .. ("%F0%9F%98%80"):rep(30)).value.detail)
+    end
+  end)
+
+  it("says all of a message that holds a zero byte", function()
+    assert.matches("is unknown; there are", ask("POST", "/api/runs", { pipeline = "hello", model = "\0" }).value.detail)
+  end)
+
       for _, run in ipairs(page.items) do
         assert.equal("hello", run.pipeline)
         assert.is_nil(seen[run.run])
@@ -108,6 +121,17 @@ describe("the runs of the HTTP door", function()
     local id = ask("POST", "/api/runs", { pipeline = "nap" }).value.run
     until_status(id, "waiting")
     local answer = ask("POST", ("/api/runs/%s/cancel"):format(id), { reason = "not needed" })
+  it("shows a run that knows bytes which are no UTF-8", function()
+    world.host.project.registry:put { kind = "agent", name = "raw", api = 1, execute = function() return { bytes = "\255", list = {} } end }
+    local file = assert(io.open(world.folder .. "/pipelines/raw.lua", "wb"))
+    file:write 'local weir = require "weir"\nreturn weir.pipeline "raw" { weir.step "raw" { agent = "raw" } }\n'
+    file:close()
+    local line = ask("POST", "/api/runs?wait=30s", { pipeline = "raw" }).value
+    assert.same({ "finished", { bytes = { base64 = "/w==" }, list = {} } }, { line.status, line.output })
+    for _, path in ipairs { "", "/data", "/journal" } do assert.equal(200, ask("GET", ("/api/runs/%s%s"):format(line.run, path)).status) end
+    assert.same({ base64 = "/w==" }, ask("GET", "/api/runs/" .. line.run).value.output.bytes)
+  end)
+
     assert.same({ 200, "cancelled" }, { answer.status, answer.value.status })
     assert.equal(409, ask("POST", ("/api/runs/%s/cancel"):format(id)).status)
   end)

@@ -139,6 +139,24 @@ describe("the record of a run", function()
     it("needs a store, and makes none by looking", function()
       local status, _, err = support.run { "show", "last", "--store", folder .. "/no-store" }
       assert.equal(6, status)
+    it("shows bytes that are no UTF-8, in values and in names, to people and to programs", function()
+      support.write(folder, "modules/agents/raw.lua", [[
+local M = { kind = "agent", name = "raw", api = 1 }
+function M.execute() return { list = { "a\255" }, ["\254"] = 1 } end
+return M
+]])
+      local path = support.write(folder, "pipelines/raw.lua",
+        'local weir = require "weir"\nreturn weir.pipeline "raw" { weir.step "raw" { agent = "raw" } }\n')
+      local aside = folder .. "/raw"
+      local ran, line = support.run { "run", path, "--store", aside, "-q", "--json" }
+      assert.same({ 0, { { base64 = "Yf8=" } } }, { ran, support.lines(line)[1].output.list })
+      local status, out = support.run { "show", "last", "--store", aside }
+      assert.equal(0, status)
+      assert.is_truthy(out:find('"base64": "Yf8="', 1, true))
+      local _, text = support.run { "show", "last", "--store", aside, "--json" }
+      assert.same({ list = { { base64 = "Yf8=" } }, ["\\xfe"] = 1 }, support.lines(text)[1].output)
+    end)
+
       assert.matches("there is no store", err)
       assert.is_nil(require("luv").fs_stat(folder .. "/no-store"))
     end)
