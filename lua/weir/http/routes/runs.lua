@@ -253,7 +253,7 @@ return {
   { method = "GET", path = "/api/runs", role = "read", handler = list,
     doc = "Lists runs, the newest first. A page may hold fewer than `limit`; `next` says whether to go on.",
     query = { status = schemas.status, pipeline = schemas.pipeline_name, since = { type = "string", maxLength = 40 }, limit = schemas.limit,
-      cursor = schemas.cursor },
+      cursor = { type = "string", pattern = "^[0-9A-Za-z_]{1,128}$" } },
     answers = { [200] = { doc = "A page.", schema = schemas.page "RunLine" } } },
   { method = "GET", path = "/api/runs/{id}", role = "read", handler = show, doc = "The whole of a run.",
     answers = { [200] = { doc = "The run.", schema = RUN } } },

@@ -102,6 +102,13 @@ describe("the runs of the HTTP door", function()
     local whole = ask("GET", ("/api/runs/%s/journal"):format(id)).value.items
     local first = ask("GET", ("/api/runs/%s/journal?limit=1"):format(id)).value
     assert.same({ 1, "run", "1" }, { first.items[1].n, first.items[1].entry[1], first.next })
+  it("refuses a cursor that no page has given, and a day that there is not", function()
+    for _, query in ipairs { "cursor=" .. ("x"):rep(200), "cursor=%C3%A9", "cursor=..", "since=2026-02-30" } do
+      local answer = ask("GET", "/api/runs?" .. query)
+      assert.same({ 422, "invalid" }, { answer.status, answer.value.code })
+    end
+  end)
+
     local second = ask("GET", ("/api/runs/%s/journal?limit=1&after=1"):format(id)).value
     assert.same(whole[2], second.items[1])
     assert.equal("Hello, World!", ask("GET", ("/api/runs/%s/data?at=greet"):format(id)).value.data.greet.text)
