@@ -100,6 +100,7 @@ local function event_of(arguments)
   local event = { specversion = "1.0", id = arguments.id or ids.new "e", source = arguments.source or "/cli", type = arguments.what,
     subject = arguments.subject, time = clock.rfc3339(clock.wall_ms()), data = input.read(arguments.value, "JSON") }
   if event.data ~= nil then event.datacontenttype = "application/json" end
+  intake_of.check(event)
   return event
 end
 
