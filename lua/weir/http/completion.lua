@@ -23,7 +23,7 @@ local function text_of(content)
     if part.type ~= "text" and part.type ~= "refusal" then
       failure.raise("invalid", "messages: content of type '%s' cannot be read; text can", tostring(part.type))
     end
-    texts[index] = part.text or part.refusal
+    texts[index] = part.text or part.refusal or ""
   end
   return table.concat(texts)
 end
@@ -32,9 +32,9 @@ local function call_of(call)
   local given = type(call["function"]) == "table" and call["function"] or {}
   local arguments, problem = json.decode(given.arguments or "{}")
   if type(arguments) ~= "table" then
-    return { id = call.id or "", name = given.name or "", raw = given.arguments, problem = problem or "no object" }
+    return { id = known(call.id) or "", name = given.name or "", raw = given.arguments, problem = problem or "no object" }
   end
-  return { id = call.id or "", name = given.name or "", arguments = arguments }
+  return { id = known(call.id) or "", name = given.name or "", arguments = arguments }
 end
 
 local ROLES = { developer = "system", ["function"] = "tool" }
