@@ -52,6 +52,11 @@ describe("the runs of the HTTP door", function()
     assert.equal(422, ask("POST", "/api/runs", { pipeline = "hello", key = "k2" }, { ["Idempotency-Key"] = "k3" }).status)
   end)
 
+  it("takes no key that is not UTF-8", function()
+    local answer = ask("POST", "/api/runs", { pipeline = "hello" }, { ["Idempotency-Key"] = "\255" })
+    assert.same({ 422, "invalid" }, { answer.status, answer.value.code })
+  end)
+
   it("refuses what cannot be run, and says all that is wrong", function()
     assert.equal(404, ask("POST", "/api/runs", { pipeline = "helo" }).status)
     assert.equal(422, ask("POST", "/api/runs", { pipeline = "bad" }).status)
@@ -64,11 +69,6 @@ describe("the runs of the HTTP door", function()
     assert.equal(422, ask("POST", "/api/runs", { pipeline = "pipelines/hello.lua" }).status)
   end)
 
-  it("lists runs page by page, the newest first, by what their rows say", function()
-    for _ = 1, 5 do ask("POST", "/api/runs?wait=30s", { pipeline = "hello" }) end
-    local seen, cursor = {}, ""
-    repeat
-      local page = ask("GET", "/api/runs?pipeline=hello&status=finished&limit=2" .. cursor).value
   it("says what is wrong also where it quotes a text that was cut inside a character", function()
     for before = 0, 3 do
       local answer = ask("POST", "/api/runs", { pipeline = "X" .. ("a"):rep(before) .. ("😀"):rep(30) })
@@ -82,6 +82,11 @@ describe("the runs of the HTTP door", function()
     assert.matches("is unknown; there are", ask("POST", "/api/runs", { pipeline = "hello", model = "\0" }).value.detail)
   end)
 
+  it("lists runs page by page, the newest first, by what their rows say", function()
+    for _ = 1, 5 do ask("POST", "/api/runs?wait=30s", { pipeline = "hello" }) end
+    local seen, cursor = {}, ""
+    repeat
+      local page = ask("GET", "/api/runs?pipeline=hello&status=finished&limit=2" .. cursor).value
       for _, run in ipairs(page.items) do
         assert.equal("hello", run.pipeline)
         assert.is_nil(seen[run.run])
@@ -97,11 +102,6 @@ describe("the runs of the HTTP door", function()
     assert.equal(400, ask("GET", "/api/runs?limit=1&limit=2").status)
   end)
 
-  it("gives the journal page by page, and what was known at a step", function()
-    local id = ask("POST", "/api/runs?wait=30s", { pipeline = "hello" }).value.run
-    local whole = ask("GET", ("/api/runs/%s/journal"):format(id)).value.items
-    local first = ask("GET", ("/api/runs/%s/journal?limit=1"):format(id)).value
-    assert.same({ 1, "run", "1" }, { first.items[1].n, first.items[1].entry[1], first.next })
   it("refuses a cursor that no page has given, and a day that there is not", function()
     for _, query in ipairs { "cursor=" .. ("x"):rep(200), "cursor=%C3%A9", "cursor=..", "since=2026-02-30" } do
       local answer = ask("GET", "/api/runs?" .. query)
@@ -109,11 +109,27 @@ describe("the runs of the HTTP door", function()
     end
   end)
 
+  it("gives the journal page by page, and what was known at a step", function()
+    local id = ask("POST", "/api/runs?wait=30s", { pipeline = "hello" }).value.run
+    local whole = ask("GET", ("/api/runs/%s/journal"):format(id)).value.items
+    local first = ask("GET", ("/api/runs/%s/journal?limit=1"):format(id)).value
+    assert.same({ 1, "run", "1" }, { first.items[1].n, first.items[1].entry[1], first.next })
     local second = ask("GET", ("/api/runs/%s/journal?limit=1&after=1"):format(id)).value
     assert.same(whole[2], second.items[1])
     assert.equal("Hello, World!", ask("GET", ("/api/runs/%s/data?at=greet"):format(id)).value.data.greet.text)
     assert.equal("Hello, World!", ask("GET", ("/api/runs/%s/data"):format(id)).value.data.greet.text)
     assert.equal(404, ask("GET", ("/api/runs/%s/data?at=gret"):format(id)).status)
+  end)
+
+  it("shows a run that knows bytes which are no UTF-8", function()
+    world.host.project.registry:put { kind = "agent", name = "raw", api = 1, execute = function() return { bytes = "\255", list = {} } end }
+    local file = assert(io.open(world.folder .. "/pipelines/raw.lua", "wb"))
+    file:write 'local weir = require "weir"\nreturn weir.pipeline "raw" { weir.step "raw" { agent = "raw" } }\n'
+    file:close()
+    local line = ask("POST", "/api/runs?wait=30s", { pipeline = "raw" }).value
+    assert.same({ "finished", { bytes = { base64 = "/w==" }, list = {} } }, { line.status, line.output })
+    for _, path in ipairs { "", "/data", "/journal" } do assert.equal(200, ask("GET", ("/api/runs/%s%s"):format(line.run, path)).status) end
+    assert.same({ base64 = "/w==" }, ask("GET", "/api/runs/" .. line.run).value.output.bytes)
   end)
 
   it("knows no run by a part of its id, and none that is not there", function()
@@ -128,17 +144,6 @@ describe("the runs of the HTTP door", function()
     local id = ask("POST", "/api/runs", { pipeline = "nap" }).value.run
     until_status(id, "waiting")
     local answer = ask("POST", ("/api/runs/%s/cancel"):format(id), { reason = "not needed" })
-  it("shows a run that knows bytes which are no UTF-8", function()
-    world.host.project.registry:put { kind = "agent", name = "raw", api = 1, execute = function() return { bytes = "\255", list = {} } end }
-    local file = assert(io.open(world.folder .. "/pipelines/raw.lua", "wb"))
-    file:write 'local weir = require "weir"\nreturn weir.pipeline "raw" { weir.step "raw" { agent = "raw" } }\n'
-    file:close()
-    local line = ask("POST", "/api/runs?wait=30s", { pipeline = "raw" }).value
-    assert.same({ "finished", { bytes = { base64 = "/w==" }, list = {} } }, { line.status, line.output })
-    for _, path in ipairs { "", "/data", "/journal" } do assert.equal(200, ask("GET", ("/api/runs/%s%s"):format(line.run, path)).status) end
-    assert.same({ base64 = "/w==" }, ask("GET", "/api/runs/" .. line.run).value.output.bytes)
-  end)
-
     assert.same({ 200, "cancelled" }, { answer.status, answer.value.status })
     assert.equal(409, ask("POST", ("/api/runs/%s/cancel"):format(id)).status)
   end)
