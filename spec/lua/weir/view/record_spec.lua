@@ -63,6 +63,19 @@ describe("the record of a run", function()
     return support.run(arguments)
   end
 
+  it("has the end of a run that ended between the reading of its entries and of its row", function()
+    local entries = { { "run", { pipeline = "p", at = 1, input = {} } } }
+    local reads = 0
+    local fake = { get = function() end, load = function()
+      reads = reads + 1
+      local list = json.list { entries[1] }
+      if reads > 1 then list[2] = { "end", "finished", { n = 7 }, 5 } end
+      return list, { status = "finished", ended_ms = 5 }
+    end }
+    local record = require("weir.view.record").load(fake, "r_x")
+    assert.same({ "finished", { n = 7 }, 5, 2 }, { record.status, record.output, record.ended_ms, reads })
+  end)
+
   describe("as weir show has it", function()
     it("is a tree of groups, steps and items", function()
       local status, out, err = on_store("show", "last")
@@ -126,19 +139,6 @@ describe("the record of a run", function()
       assert.same({}, by_key["race/quick"].stopped)
     end)
 
-    it("is found by the beginning of its id, and told apart from others", function()
-      assert.matches(id, (select(2, on_store("show", id:sub(1, 20)))))
-      local status, _, err = on_store("show", "r_")
-      assert.equal(2, status)
-      assert.matches("fits more than one run", err)
-      assert.equal(6, (on_store("show", "r_zzzz")))
-      assert.equal(6, (on_store("show", "r_" .. ("z"):rep(20))))
-      assert.equal(2, (on_store("show", "nonsense!")))
-    end)
-
-    it("needs a store, and makes none by looking", function()
-      local status, _, err = support.run { "show", "last", "--store", folder .. "/no-store" }
-      assert.equal(6, status)
     it("shows bytes that are no UTF-8, in values and in names, to people and to programs", function()
       support.write(folder, "modules/agents/raw.lua", [[
 local M = { kind = "agent", name = "raw", api = 1 }
@@ -157,6 +157,19 @@ return M
       assert.same({ list = { { base64 = "Yf8=" } }, ["\\xfe"] = 1 }, support.lines(text)[1].output)
     end)
 
+    it("is found by the beginning of its id, and told apart from others", function()
+      assert.matches(id, (select(2, on_store("show", id:sub(1, 20)))))
+      local status, _, err = on_store("show", "r_")
+      assert.equal(2, status)
+      assert.matches("fits more than one run", err)
+      assert.equal(6, (on_store("show", "r_zzzz")))
+      assert.equal(6, (on_store("show", "r_" .. ("z"):rep(20))))
+      assert.equal(2, (on_store("show", "nonsense!")))
+    end)
+
+    it("needs a store, and makes none by looking", function()
+      local status, _, err = support.run { "show", "last", "--store", folder .. "/no-store" }
+      assert.equal(6, status)
       assert.matches("there is no store", err)
       assert.is_nil(require("luv").fs_stat(folder .. "/no-store"))
     end)
