@@ -41,6 +41,18 @@ describe("the runs of a list", function()
   local ASKS = P "asks" { S "ear" { wait = { signal = "word" } } }
   local BOTH = P "both" { weir.group "g" { S "ear" { wait = { signal = "word" } }, S "busy" { agent = "busy" } } }
 
+  it("have the step that waits also before the note of its start has reached the journal", function()
+    local run = start(ASKS)
+    task.sleep(1)
+    local before = { get = function(_, ...) return store:get(...) end, load = function(_, id)
+      local entries, row = store:load(id)
+      return { entries[1] }, row
+    end }
+    local loaded = record.load(before, run.id, own.live)
+    assert.same({ "waiting", 1, "ear", "waiting" }, { loaded.status, #loaded.steps, loaded.steps[1].key, loaded.steps[1].status })
+    assert.equal(run.waits.ear.since_ms, loaded.steps[1].from_ms)
+  end)
+
   it("that only wait say so at once, although their rows do not yet, in every list and in no other", function()
     local go = native.waiter()
     own.project.registry:put { kind = "agent", name = "busy", api = 1, execute = function()
