@@ -10,6 +10,7 @@ local yield = require("weir.native.scheduler").yield
 
 local M = {}
 
+local HAS_ENDED = require("weir.run.keeping").HAS_ENDED
 local TURN = 4096 -- entries
 
 local function known(value)
@@ -231,13 +232,21 @@ local function children_of(store, pins)
   return children
 end
 
+-- The store reads the entries, then the row: of a run that ended in between the row says so, and the entries do not yet.
+local function load(store, id)
+  local entries, row, code = store:load(id)
+  local last = entries and entries[#entries]
+  if last and last[1] ~= "end" and type(row) == "table" and HAS_ENDED[row.status] then entries, row, code = store:load(id) end
+  return entries, row, code
+end
+
 --- Reads the record of a run from its store. May yield. Raises what the store says: `not_found`, `corrupt`.
 ---@param store userdata
 ---@param id string
 ---@param live table<string, weir.Run>|nil runs that this process executes: they stand as they do now
 ---@return weir.view.Record
 function M.load(store, id, live)
-  local entries, row, code = store:load(id)
+  local entries, row, code = load(store, id)
   if not entries then
     local err = failure.new(code or "failed", "%s", row)
     err.run = id

@@ -12,7 +12,11 @@ local PAGE = 200
 local function midnight(given)
   local year, month, day = given:match "^(%d%d%d%d)%-(%d%d)%-(%d%d)$"
   if not year then return nil end
-  return os.time { year = math.tointeger(year), month = math.tointeger(month), day = math.tointeger(day), hour = 0 } * 1000
+  local function at(hour)
+    return os.time { year = math.tointeger(year), month = math.tointeger(month), day = math.tointeger(day), hour = hour }
+  end
+  if os.date("%Y-%m-%d", at(12)) ~= given then return nil end -- there is no such day
+  return at(0) * 1000
 end
 
 --- The moment that a duration before now, or a day, stands for. Raises `invalid`.

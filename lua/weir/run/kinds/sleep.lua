@@ -22,6 +22,12 @@ local function days(year, month, day) -- since 1970-01-01; Howard Hinnant's days
   return era * 146097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719468
 end
 
+local function is_day(year, month, day)
+  if month < 1 or month > 12 or day < 1 then return false end
+  local next_year, next_month = month == 12 and year + 1 or year, month % 12 + 1
+  return day <= days(next_year, next_month, 1) - days(year, month, 1)
+end
+
 --- A time (RFC 3339) in milliseconds since 1970.
 ---@param text string
 ---@return integer|nil ms
@@ -33,8 +39,13 @@ function M.parse_time(text)
   if not year or not (sign or zone == "Z" or zone == "z") then
     return nil, ("sleep until '%s': a time such as 2026-03-01T08:00:00Z expected"):format(tostring(text))
   end
+  year, month, day = math.tointeger(year), math.tointeger(month), math.tointeger(day)
+  if not is_day(year, month, day) or tonumber(hour) > 23 or tonumber(minute) > 59 or tonumber(second) >= 61
+    or sign and (tonumber(zone_hour) > 23 or tonumber(zone_minute) > 59) then
+    return nil, ("sleep until '%s': there is no such time"):format(text)
+  end
   local offset = sign and (sign == "-" and -1 or 1) * (zone_hour * 60 + zone_minute) or 0
-  local minutes = (days(math.tointeger(year), math.tointeger(month), math.tointeger(day)) * 24 + hour) * 60 + minute - offset
+  local minutes = (days(year, month, day) * 24 + hour) * 60 + minute - offset
   return math.floor((minutes * 60 + second) * 1000)
 end
 

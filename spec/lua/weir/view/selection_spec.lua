@@ -86,6 +86,14 @@ describe("the runs of a list", function()
     go:wake()
   end)
 
+  it("since a day need a day that there is", function()
+    assert.equal("number", type(selection.since("2024-02-29", "--since")))
+    for _, day in ipairs { "2026-02-29", "2026-13-01", "2026-00-10", "2026-04-31", "2026-01-00" } do
+      local ok, err = pcall(selection.since, day, "--since")
+      assert.same({ false, "invalid" }, { ok, err.code })
+    end
+  end)
+
   it("of one pipeline are found among many others, also when the search ends in between", function()
     for number = 1, 4100 do
       local name = number % 2050 == 1 and "rare" or "usual"
