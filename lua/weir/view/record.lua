@@ -198,9 +198,10 @@ READ["end"] = function(self, entry)
   end
 end
 
--- A step may wait already while the note of its start is still on its way into the journal.
+-- A step may wait already while the note of its start is still on its way into the journal. That of a pause is no step's.
 local function waiting_step(self, wait)
-  local step = self.by_key[wait.step] or place_of(self, wait.step).node and step_of(self, wait.step)
+  local is_new = wait.step ~= "" and not self.by_key[wait.step] and place_of(self, wait.step).node ~= nil
+  local step = is_new and step_of(self, wait.step) or self.by_key[wait.step]
   if step then step.from_ms = step.from_ms or wait.since_ms end
   return step
 end
