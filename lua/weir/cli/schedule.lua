@@ -142,7 +142,8 @@ end
 local function clock_text(given, item, rule)
   if type(given) ~= "string" then return "" end
   if given == item.nominal then return when(item["local"]) end
-  return when(rule:local_text(civil.read(given) * 1000))
+  local seconds = civil.read(given)
+  return when(seconds and rule:local_text(seconds * 1000) or given) -- years of more than four digits are nobody's
 end
 
 function actions.preview(context, one, store, arguments)
