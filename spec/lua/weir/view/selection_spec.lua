@@ -31,6 +31,17 @@ describe("the runs of a list", function()
     task.sleep(0.01) -- so that ids are in the order of the starts
     return own:start(assert(own.project:check(pipeline)), {})
   end
+  it("begin at a day that the calendar has, or so long ago", function()
+    local ms = selection.since("2024-02-29", "--since")
+    assert.equal("2024-02-29 00:00:00", os.date("%Y-%m-%d %H:%M:%S", ms // 1000))
+    for _, given in ipairs { "2026-02-29", "2026-13-01", "2026-04-31", "2026-00-01", "0000-01-01" } do
+      local ok, err = pcall(selection.since, given, "--since")
+      assert.same({ false, "invalid" }, { ok, type(err) == "table" and err.code or err })
+      assert.matches("^%-%-since: ", err.message)
+    end
+    assert.equal("integer", math.type(selection.since("99999999999999d", "--since")))
+  end)
+
   local function ids(query)
     query.live = own.live
     local list = {}
