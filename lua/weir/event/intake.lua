@@ -77,7 +77,6 @@ local function first_of(self, plan, one, offset)
   return first
 end
 
--- Adds an event. Gives who is full, when there is no room for it.
 local LONGEST = { id = 512, source = 2048, type = 512 } -- characters
 
 --- What a door checks of the attributes of an event that came from outside. Raises `invalid`: one is no UTF-8, empty or too long.
@@ -93,6 +92,7 @@ function M.check(event)
   end
 end
 
+-- Adds an event. Gives who is full, when there is no room for it.
 local function add(self, plan, one)
   local operation, offset = log.operation(one.event, one.from, one.dedupe)
   local first = first_of(self, plan, one, offset)

@@ -7,6 +7,7 @@
 --- durable wait, there is nothing left to do but wait.
 
 local clock = require "weir.port.clock"
+local duration = require "weir.duration"
 local native = require "weir.native.scheduler"
 local proof = require "weir.proof"
 
@@ -17,7 +18,8 @@ local LONGEST = 3600 -- seconds; the wall clock is asked again, since it may be 
 -- What only time ends. What people or other runs end needs the store, which a waiting process may hold.
 local BY_TIME = { sleep = true, retry = true, deadline = true }
 
---- When the soonest of the run's waits and time limits is due, ms since 1970; nil when none is.
+--- When the soonest of the run's waits and time limits is due, ms since 1970; nil when none is. What is due later than
+--- keys can tell is looked at before: the key would stand among those that are due.
 ---@param run weir.Run
 ---@return integer|nil ms
 ---@return boolean only_time  whether time alone ends all of its waits
@@ -30,7 +32,7 @@ function M.due(run)
   for _, limit in pairs(run.limits_ms) do
     if not due or limit < due then due = limit end
   end
-  return due, only_time
+  return due and duration.tellable(due), only_time
 end
 
 -- Seconds from now until the run may be parked; nil: what it waits for is near, or due already.

@@ -198,12 +198,20 @@ READ["end"] = function(self, entry)
   end
 end
 
+-- A step may wait already while the note of its start is still on its way into the journal. That of a pause is no step's.
+local function waiting_step(self, wait)
+  local is_new = wait.step ~= "" and not self.by_key[wait.step] and place_of(self, wait.step).node ~= nil
+  local step = is_new and step_of(self, wait.step) or self.by_key[wait.step]
+  if step then step.from_ms = step.from_ms or wait.since_ms end
+  return step
+end
+
 -- A run that has not ended stands as its row says: at work, waiting, or set aside.
 local function stand(self, row)
   self.status, self.error = row.status, known(row.error)
   self.waiting = known(row.waiting) or {}
   for _, wait in ipairs(self.waiting) do
-    local step = self.by_key[wait.step]
+    local step = waiting_step(self, wait)
     if step and step.status == "running" then step.status = wait.kind == "in_doubt" and "in_doubt" or "waiting" end
   end
 end

@@ -39,6 +39,14 @@ describe("retry", function()
     assert.same({ "finished", 3, 3 }, { run.status, run.output, #began })
   end)
 
+  it("never waits without a backoff, and never longer than max with its jitter, also after thousands of attempts", function()
+    for _, number in ipairs { 1, 2, 1024, 1026, 100000 } do
+      assert.equal(0, retry.delay(retry.policy { attempts = 200000, backoff = 0 }, number))
+      local delay = retry.delay(retry.policy { attempts = 200000, backoff = 1, max = 10, jitter = 0.5 }, number)
+      assert.is_true(delay >= 0.5 and delay <= 15)
+    end
+  end)
+
   it("does not happen without the field", function()
     local run, began = attempt(nil, 1)
     assert.same({ "failed", 1 }, { run.status, #began })
