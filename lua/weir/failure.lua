@@ -34,9 +34,11 @@ local function shorten(text)
   return visible.head(text, MESSAGE_MAX - NOTE_BYTES) .. ("... (%d bytes in all)"):format(#text)
 end
 
+-- The address of what has no words of its own says nothing, and is another one each time.
 local function text_of(value)
+  if type(value) == "string" then return value end
   local ok, text = pcall(tostring, value)
-  if ok and type(text) == "string" then return text end
+  if ok and type(text) == "string" and not text:find "^[%w_.]+: 0x%x+$" and not text:find ": %(nil%)$" then return text end
   return ("an error that is a %s and cannot be shown"):format(type(value))
 end
 
