@@ -22,8 +22,11 @@ end
 
 local function switch(run)
   local held = binding.upgraded(run.binding)
-  run.generation = run.engine.project.registry.generation
-  if not held then return end
+  local generation = run.engine.project.registry.generation
+  if not held then
+    run.generation = generation
+    return
+  end
   local ok, err = pcall(function()
     if not run.journal then return end
     keeping.modules(run.engine, held.entries)
@@ -34,6 +37,7 @@ local function switch(run)
     error(err, 0)
   end
   replace(run, held)
+  run.generation = generation -- and not before: what was not kept, or cancelled on the way, is for the next step
 end
 
 -- Steps that begin side by side switch together.
@@ -82,7 +86,7 @@ function M.held_for(run, key)
   if run.plan.upgrade ~= "next_step" then return nil end
   local earlier = of_earlier_life(run, key)
   if earlier then return earlier end
-  if run.switching or run.generation ~= run.engine.project.registry.generation then switch_once(run) end
+  while run.switching or run.generation ~= run.engine.project.registry.generation do switch_once(run) end
   return run.binding
 end
 

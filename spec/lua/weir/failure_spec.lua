@@ -75,6 +75,26 @@ describe("failure", function()
       end
     end)
 
+    it("says what is in a table that says nothing of itself, and of what has no text what it is", function()
+      assert.equal("an error that is a table {kind = 'http', status = 503, tries = a table}",
+        failure.of({ status = 503, kind = "http", tries = {} }).message)
+      assert.equal("an error that is a table {code = 'limit'}", failure.of({ code = "limit" }).message)
+      assert.equal("an error that is a table {1 = 'a', message = a table}", failure.of({ "a", message = {} }).message)
+      local many = {}
+      for n = 1, 100 do many[n] = ("x"):rep(1000) end
+      assert.is_true(#failure.of(many).message < 1000)
+      assert.equal("an error that is a function", failure.of(print).message)
+      assert.equal("an error that is a thread", failure.of(coroutine.create(print)).message)
+      assert.equal("mine", failure.of(object { __tostring = function() return "mine" end }).message)
+    end)
+
+    it("takes no field of ours from others that is none", function()
+      local err = failure.of { code = "failed", message = "m", step = { {} }, traceback = 7, details = print, class = print, healing = 3,
+        mismatch = {} }
+      assert.same({ code = "failed", message = "m" }, { code = err.code, message = err.message, step = err.step, traceback = err.traceback,
+        details = err.details, class = err.class, healing = err.healing, mismatch = err.mismatch })
+    end)
+
     it("keeps 4 KiB of a message, says how long it was, and does not cut it twice", function()
       for _, given in ipairs { ("x"):rep(1 << 20), { code = "failed", message = ("x"):rep(1 << 20) },
         object { __tostring = function() return ("x"):rep(1 << 20) end } } do

@@ -74,6 +74,24 @@ describe("a run in flight whose modules are reloaded", function()
     end)
   end
 
+  it("takes the new ones also when the step that would have been the first with them is cancelled while that is kept", function()
+    local run = begin(PIPELINE, "next_step")
+    task.sleep(5)
+    save "2"
+    local cancelled = task.spawn(function() upgrade.held_for(run, "cancelled") end)
+    local beside = task.spawn(function()
+      upgrade.held_for(run, "beside")
+      task.sleep(100)
+    end)
+    task.yield()
+    assert.is_table(run.switching) -- it waits for the disk, and who is beside it for that
+    cancelled:cancel "it is not needed"
+    cancelled:join()
+    assert.same({ "111", "2", "222", "2" }, run:wait().output)
+    beside:cancel "it is over"
+    beside:join()
+  end)
+
   it("goes on with the same versions in another life: each step with those that it began with", function()
     local run = begin(PIPELINE, "next_step")
     task.sleep(5)
