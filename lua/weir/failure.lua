@@ -2,6 +2,7 @@
 --- thrown. Pure; never raises on what it is given.
 
 local native = require "weir.native.scheduler"
+local visible = require "weir.text.visible"
 
 local M = {}
 
@@ -30,7 +31,7 @@ end
 
 local function shorten(text)
   if #text <= MESSAGE_MAX then return text end
-  return text:sub(1, MESSAGE_MAX - NOTE_BYTES) .. ("... (%d bytes in all)"):format(#text)
+  return visible.head(text, MESSAGE_MAX - NOTE_BYTES) .. ("... (%d bytes in all)"):format(#text)
 end
 
 local function text_of(value)

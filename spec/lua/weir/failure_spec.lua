@@ -10,6 +10,11 @@ describe("failure", function()
     assert.equal("100% of %s", failure.new("failed", "100% of %s").message) -- without arguments it is no format
   end)
 
+  it("keeps a message whole that holds a zero byte", function()
+    assert.equal("a\0b is unknown", failure.new("not_found", "%s is unknown", "a\0b").message)
+    assert.equal("a\0b", tostring(failure.new("failed", "a\0b")))
+  end)
+
   it("raises them without a position", function()
     local ok, err = pcall(failure.raise, "denied", "not yours, %s", "Bo")
     assert.same({ false, "denied", "not yours, Bo" }, { ok, err.code, err.message })
@@ -31,6 +36,14 @@ describe("failure", function()
       assert.same({ code = "conflict", message = "m", step = "g/s", traceback = "t", details = { 1 } }, { code = err.code, message = err.message,
         step = err.step, traceback = err.traceback, details = err.details, more = err.more })
       assert.equal("m", tostring(err))
+    end)
+
+    it("cuts a long message between two characters", function()
+      for before = 0, 3 do
+        local message = failure.of(("a"):rep(before) .. ("é水😀"):rep(1000)).message
+        assert.is_true(#message <= 4096)
+        assert.is_truthy(utf8.len(message))
+      end
     end)
 
     it("gives the code failed to what has none of ours", function()

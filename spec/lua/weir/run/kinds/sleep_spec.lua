@@ -20,6 +20,22 @@ describe("a step that sleeps", function()
     end
   end)
 
+  it("reads every day that there is", function()
+    local before = sleep.parse_time "1999-12-31T00:00:00Z"
+    for year = 2000, 2004 do
+      for month = 1, 12 do
+        for day = 1, 31 do
+          local ms = sleep.parse_time(("%d-%02d-%02dT00:00:00Z"):format(year, month, day))
+          if ms then
+            assert.equal(before + 86400000, ms)
+            before = ms
+          end
+        end
+      end
+    end
+    assert.equal(sleep.parse_time "2004-12-31T00:00:00Z", before)
+  end)
+
   it("refuses a time that no calendar and no clock shows", function()
     for _, text in ipairs { "2026-02-29T00:00:00Z", "1900-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-00-10T00:00:00Z",
       "2026-04-31T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z", "2026-01-01T00:00:61Z", "2026-01-01T00:00:00+24:00",
