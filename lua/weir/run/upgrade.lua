@@ -165,11 +165,25 @@ local function outdated_runs(engine)
   return ids
 end
 
+-- One that cannot be begun, or not be gone on with, does not keep the others from it.
+local function restart_one(engine, run_id, go_on)
+  local done = { from = run_id }
+  local ok, err = pcall(function()
+    done.to = M.restart(engine, run_id)
+    go_on(done.to)
+  end)
+  if ok then return done end
+  native.recover()
+  native.check()
+  done.err = failure.of(err)
+  return done
+end
+
 --- Begins again what is under way, or waits, of pipelines with `upgrade = "restart"`, and holds versions that do not serve
 --- any more. For whoever observes reloads. Waits; the new runs are begun, not waited for, unless `go_on` waits.
 ---@param engine weir.Engine with a store
 ---@param go_on fun(run_id: string) goes on with a new run
----@return { from: string, to: string|nil, err: table|nil }[] done
+---@return { from: string, to: string|nil, err: table|nil }[] done err: why it was not begun, or with `to` not gone on with
 function M.restart_all(engine, go_on)
   local done, is_met = {}, false
   for _, run_id in ipairs(outdated_runs(engine)) do
@@ -178,9 +192,7 @@ function M.restart_all(engine, go_on)
       over:wait "a run that is begun again"
       is_met = true
     else
-      local ok, result = pcall(M.restart, engine, run_id)
-      done[#done + 1] = { from = run_id, to = ok and result or nil, err = not ok and failure.of(result) or nil }
-      if ok then go_on(result) end
+      done[#done + 1] = restart_one(engine, run_id, go_on)
     end
   end
   if is_met then
@@ -191,14 +203,20 @@ end
 
 --- Carries `restart` out after each reload that changes something, in tasks of a scope. Does not wait.
 ---@param engine weir.Engine with a store
----@param options { scope: userdata?, go_on: fun(run_id: string), on_done: (fun(done: table[]))? } go_on: begins a new run, and may
----   wait; on_done: told what was begun again, as of `restart_all`
+---@param options { scope: userdata?, go_on: fun(run_id: string), on_done: (fun(done: table[]))?, on_failed: (fun(err: table))? } go_on:
+---   begins a new run, and may wait; on_done: told what was begun again, as of `restart_all`; on_failed: told that the store could
+---   not be read, after which the next reload is followed all the same
 ---@return fun() stop
 function M.follow(engine, options)
   return engine.project.registry:observe(function(report)
     if #report.reloaded == 0 then return end
     task.start({ name = "upgrade", scope = options.scope }, function()
-      local done = M.restart_all(engine, options.go_on)
+      local ok, done = pcall(M.restart_all, engine, options.go_on)
+      if not ok then
+        native.recover()
+        native.check()
+        return options.on_failed and options.on_failed(failure.of(done))
+      end
       if options.on_done and #done > 0 then options.on_done(done) end
     end)
   end)
