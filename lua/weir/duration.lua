@@ -1,6 +1,9 @@
 --- Durations as people write them: a number of seconds, or text such as `500ms`, `30s`, `2m`,
 --- `1h30m`, `7d`. Units go from large to small, each at most once. Pure; never yields.
 
+local value_of = require "weir.value"
+local visible = require "weir.text.visible"
+
 local M = {}
 
 local SECONDS = { d = 86400, h = 3600, m = 60, s = 1, ms = 0.001 }
@@ -16,7 +19,8 @@ M.expected = EXPECTED
 M.pattern = "^[0-9]+(\\.[0-9]+)?(d|h|m|s|ms)?([0-9]+(\\.[0-9]+)?(d|h|m|s|ms))*$"
 
 local function refuse(value)
-  local shown = type(value) == "string" and ("'%s'"):format(value:sub(1, 60)) or tostring(value)
+  local shown = type(value) == "string" and ("'%s'"):format(visible.head(value, 60)) or type(value) == "number" and tostring(value)
+    or value_of.show(value)
   return nil, ("%s expected, got %s"):format(EXPECTED, shown), "invalid"
 end
 

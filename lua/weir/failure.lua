@@ -58,10 +58,11 @@ local function described(value)
 end
 
 local function text_of(value)
+  if type(value) == "string" then return value end
   local ok, text = pcall(tostring, value)
   if not ok or type(text) ~= "string" then return ("an error that is a %s and cannot be shown"):format(type(value)) end
   local address = ("%p"):format(value)
-  if address ~= "(null)" and type(value) ~= "string" and text:find(address, 1, true) then return described(value) end
+  if text:find(address, 1, true) or text:find ": %(nil%)$" then return described(value) end
   return text
 end
 

@@ -21,6 +21,7 @@ describe("duration", function()
       assert.is_nil(seconds, tostring(text))
       assert.equal("invalid", code)
       assert.truthy(message:find("30s", 1, true))
+      assert.is_nil(message:find("table:", 1, true))
     end
   end)
 

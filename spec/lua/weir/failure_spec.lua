@@ -1,4 +1,5 @@
 local failure = require "weir.failure"
+local json = require "weir.native.json"
 
 local function object(meta) return setmetatable({}, meta) end
 
@@ -55,6 +56,15 @@ describe("failure", function()
       end
       assert.equal("failed", failure.of(nil).code)
       assert.matches("without a value", failure.of(nil).message)
+    end)
+
+    it("says what has no words of its own by its type, never by an address, which is another one each time", function()
+      for _, given in ipairs { print, function() end, coroutine.create(print), json.null } do
+        assert.matches("^an error that is a " .. type(given), failure.of(given).message)
+      end
+      assert.equal("an error that is a table {}", failure.of(object { __name = "thing" }).message)
+      assert.equal("table: 0x10", failure.of("table: 0x10").message)
+      assert.equal("words", failure.of(object { __tostring = function() return "words" end }).message)
     end)
 
     it("never raises on what it is given", function()

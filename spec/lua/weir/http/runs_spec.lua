@@ -1,3 +1,4 @@
+local json = require "weir.native.json"
 local wire = require "spec.lua.weir.http.wire"
 local worlds = require "spec.lua.weir.http.world"
 
@@ -55,6 +56,22 @@ describe("the runs of the HTTP door", function()
   it("takes no key that is not UTF-8", function()
     local answer = ask("POST", "/api/runs", { pipeline = "hello" }, { ["Idempotency-Key"] = "\255" })
     assert.same({ 422, "invalid" }, { answer.status, answer.value.code })
+  end)
+
+  it("gives false and null as the output that they are, to who asks again too", function()
+    local file = assert(io.open(world.folder .. "/pipelines/same.lua", "wb"))
+    file:write 'local weir = require "weir"\nreturn weir.pipeline "same" { input = { v = "any" }, weir.step "s" { agent = "echo", input = "$.input.v" } }\n'
+    file:close()
+    for place, text in ipairs { "false", "null", "[]", "{}", "0", '""' } do
+      local body = ('{"pipeline":"same","key":"same %d","input":{"v":%s}}'):format(place, text)
+      local line
+      for _ = 1, 2 do
+        line = ask("POST", "/api/runs?wait=30s", body).value
+        assert.equal(text, json.encode(line.output))
+      end
+      local now = json.decode(ask("GET", ("/api/runs/%s/stream"):format(line.run)).body:match "event: now\ndata: ([^\n]+)")
+      assert.equal(text, json.encode(now.output))
+    end
   end)
 
   it("refuses what cannot be run, and says all that is wrong", function()
