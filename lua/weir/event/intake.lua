@@ -10,6 +10,7 @@ local log = require "weir.event.log"
 local native = require "weir.native.scheduler"
 local pages = require "weir.pages"
 local seen = require "weir.queue.seen"
+local task = require "weir.task"
 local value_of = require "weir.value"
 local waits = require "weir.event.waits"
 local waking = require "weir.run.waking"
@@ -150,9 +151,10 @@ local function count_waking(self, plan, by)
   end
 end
 
+-- Whoever is cancelled meanwhile still tells those who are given something: it is in the store, and nobody else tells them.
 local function commit(self, plan)
   count_waking(self, plan, 1)
-  local ok, results, message, code, at = pcall(self.store.batch, self.store, plan.operations)
+  local ok, results, message, code, at = task.within({ shield = true }, function() return self.store:batch(plan.operations) end)
   count_waking(self, plan, -1)
   if not ok then error(results, 0) end
   return results, message, code, at

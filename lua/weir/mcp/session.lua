@@ -162,7 +162,13 @@ local function discover(self, timeout)
   return true
 end
 
+-- A session that is not greeted to the end stays what it was: of one that was forgotten the server says so again.
 local function initialize(self, timeout)
+  local version, session_id, is_greeted = self.version, self.transport.session_id, false
+  local _ <close> = setmetatable({}, { __close = function()
+    self.transport.keeps_session = false
+    if not is_greeted then self.version, self.transport.session_id = version, session_id end
+  end })
   self.era, self.version = "legacy", nil
   self.transport.keeps_session, self.transport.session_id = true, nil
   local answer, message, code = exchange(self, "initialize", { protocolVersion = messages.LEGACY[1], clientInfo = messages.CLIENT,
@@ -180,6 +186,7 @@ local function initialize(self, timeout)
   note_server(self, result, result.serverInfo)
   self.transport.post_headers, self.transport.tells_cancellation = headers_of(self), true
   self.transport:send(messages.notification "notifications/initialized")
+  is_greeted = true
   return true
 end
 

@@ -95,12 +95,12 @@ local function caller(self, entry, hear, settle)
 end
 
 -- A module that raises has failed; a cancellation goes on.
-local function called(name, call, ...)
+local function called(call, ...)
   local results = table.pack(xpcall(call, failure.explain, ...))
   if results[1] then return table.unpack(results, 2, results.n) end
   local err = failure.of(results[2])
   if err.code == "cancelled" then error(err, 0) end
-  return nil, ("model '%s': %s"):format(name, err.message), err.code, { class = err.class or "failed" }
+  return nil, err.message, err.code, { class = err.class or "failed" }
 end
 
 -- An answer is its value, where a schema was asked for: all of it fits, or it is no answer.
@@ -168,7 +168,7 @@ local function call_one(self, place, entry, request, hear)
   local ctx <close>, module = caller(self, entry, hear, settle)
   local asked = copy(request)
   asked.stream = entry.capabilities.stream ~= false
-  local response, message, code, detail = check(entry, request, called(entry.name, module.module.chat, ctx, asked))
+  local response, message, code, detail = check(entry, request, called(module.module.chat, ctx, asked))
   local usage = response and response.usage or detail and detail.usage
   for name, amount in pairs(usage or {}) do ctx.usage[name] = amount end
   return response, message, code, detail
@@ -235,11 +235,12 @@ function Service:embed(spec, texts)
   for _, entry in ipairs((self:choice(spec))) do
     local ctx, module = caller(self, entry, function() end)
     if module.module.embed then
-      last = table.pack(called(entry.name, module.module.embed, ctx, { texts = texts }))
-      if last[1] then
-        last[1].model = last[1].model or entry.name
-        return last[1]
+      local vectors, message, code, detail = called(module.module.embed, ctx, { texts = texts })
+      if vectors then
+        vectors.model = vectors.model or entry.name
+        return vectors
       end
+      last = table.pack(refuse(entry, ": " .. tostring(message), code, detail))
     else
       last = { nil, ("model '%s' makes no vectors"):format(entry.name), "unavailable", { class = "invalid_request" } }
     end

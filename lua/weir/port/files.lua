@@ -4,6 +4,7 @@
 --- A cancelled task leaves at once. The operation it waited for goes on, and only when it is through is the
 --- file closed: a file's number is never free while a thread still uses it.
 
+local entries_of = require "weir.port.entries"
 local glob = require "weir.port.glob"
 local hash = require "weir.native.hash"
 local scheduler = require "weir.native.scheduler"
@@ -476,11 +477,30 @@ function walk(found, folder, prefix, options, depth)
   return (options.root and walk_below or scan_folder)(found, folder, prefix, options, depth)
 end
 
+local function close_folder(opened)
+  if opened then uv.fs_closedir(opened) end
+end
+
+-- All of a folder. Whoever is cancelled leaves at once, and the folder is closed when the operation is through.
+local function read_folder(folder)
+  local opened, err = call(close_folder, entries_of.open, folder)
+  if not opened then return nil, err end
+  local entries = {}
+  local part, why
+  repeat
+    part, why = call(function() close_folder(opened) end, uv.fs_readdir, opened)
+    if part then table.move(part, 1, #part, #entries + 1, entries) end
+  until not part
+  close_folder(opened)
+  if why then return nil, why end
+  return entries
+end
+
 function scan_folder(found, folder, prefix, options, depth)
-  local scan, err = call(nil, uv.fs_scandir, folder)
-  if not scan then return refuse(folder, err) end
-  for name, given in uv.fs_scandir_next, scan do
-    local ok, message, code = add_entry(found, folder, prefix, name, given, options, depth)
+  local entries, err = read_folder(folder)
+  if not entries then return refuse(folder, err) end
+  for _, entry in ipairs(entries) do
+    local ok, message, code = add_entry(found, folder, prefix, entry.name, entry.type, options, depth)
     if not ok then return nil, message, code end
   end
   return true

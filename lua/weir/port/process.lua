@@ -7,6 +7,7 @@
 --- A member of the group that starts a session of its own gets away, as it does from every shell.
 
 local channel = require "weir.channel"
+local entries_of = require "weir.port.entries"
 local proof = require "weir.proof"
 local scheduler = require "weir.native.scheduler"
 local task = require "weir.task"
@@ -237,8 +238,8 @@ local function has_members(child) return uv.kill(-child.pid, 0) == 0 end
 
 local function members(group)
   local pids = {}
-  for name in uv.fs_scandir_next, uv.fs_scandir "/proc" do
-    if name:find "^%d+$" and is_member(name, group) then pids[#pids + 1] = name end
+  for _, entry in ipairs(entries_of.of "/proc") do
+    if entry.name:find "^%d+$" and is_member(entry.name, group) then pids[#pids + 1] = entry.name end
   end
   return pids
 end

@@ -1,6 +1,7 @@
 --- What the process knows of its surroundings: its folder, its program, its environment; and the few looks
 --- at folders that are made before anything runs. Nothing here waits.
 
+local entries_of = require "weir.port.entries"
 local uv = require "luv"
 
 local M = {}
@@ -80,11 +81,8 @@ end
 ---@return string[]
 function M.file_names(folder)
   local names = {}
-  local handle = uv.fs_scandir(folder)
-  while handle do
-    local name, kind = uv.fs_scandir_next(handle)
-    if not name then break end
-    if kind ~= "directory" then names[#names + 1] = name end
+  for _, entry in ipairs(entries_of.of(folder)) do
+    if entry.type ~= "directory" then names[#names + 1] = entry.name end
   end
   table.sort(names)
   return names

@@ -177,8 +177,14 @@ end
 -- A binding of its own, with all modules that the pins name, also those that a flow found on its way.
 local function own_of(engine, plan, pins, modules)
   local own = new(engine, plan, pins)
-  for _, full in ipairs(modules) do
-    if not own.modules[full] then own:add(full, pins[full], pins) end
+  local ok, err = pcall(function()
+    for _, full in ipairs(modules) do
+      if not own.modules[full] then own:add(full, pins[full], pins) end
+    end
+  end)
+  if not ok then
+    unpin(own)
+    error(err, 0)
   end
   own.runs = 1
   return own

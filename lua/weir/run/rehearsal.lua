@@ -164,7 +164,10 @@ end
 ---@return { status: string, output: any, questions: table<string, table> } replayed what it came to, and all that was asked
 function M.replay(engine, run_id, plan, held)
   local entries, row, code = engine.store:load(run_id)
-  if not entries then failure.raise(code or "failed", "%s", row) end
+  if not entries then
+    held:release()
+    failure.raise(code or "failed", "%s", row)
+  end
   local self = setmetatable({ questions = {}, ends = {}, row = row or {} }, Rehearsal)
   local run = new_run(self, engine, plan, held, run_id, entries)
   run:execute()

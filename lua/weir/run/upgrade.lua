@@ -22,8 +22,11 @@ end
 
 local function switch(run)
   local held = binding.upgraded(run.binding)
-  run.generation = run.engine.project.registry.generation
-  if not held then return end
+  local generation = run.engine.project.registry.generation
+  if not held then
+    run.generation = generation
+    return
+  end
   local ok, err = pcall(function()
     if not run.journal then return end
     keeping.modules(run.engine, held.entries)
@@ -34,6 +37,7 @@ local function switch(run)
     error(err, 0)
   end
   replace(run, held)
+  run.generation = generation -- and not before: what was not kept, or cancelled on the way, is for the next step
 end
 
 -- Steps that begin side by side switch together.
@@ -82,7 +86,7 @@ function M.held_for(run, key)
   if run.plan.upgrade ~= "next_step" then return nil end
   local earlier = of_earlier_life(run, key)
   if earlier then return earlier end
-  if run.switching or run.generation ~= run.engine.project.registry.generation then switch_once(run) end
+  while run.switching or run.generation ~= run.engine.project.registry.generation do switch_once(run) end
   return run.binding
 end
 
@@ -161,11 +165,25 @@ local function outdated_runs(engine)
   return ids
 end
 
+-- One that cannot be begun, or not be gone on with, does not keep the others from it.
+local function restart_one(engine, run_id, go_on)
+  local done = { from = run_id }
+  local ok, err = pcall(function()
+    done.to = M.restart(engine, run_id)
+    go_on(done.to)
+  end)
+  if ok then return done end
+  native.recover()
+  native.check()
+  done.err = failure.of(err)
+  return done
+end
+
 --- Begins again what is under way, or waits, of pipelines with `upgrade = "restart"`, and holds versions that do not serve
 --- any more. For whoever observes reloads. Waits; the new runs are begun, not waited for, unless `go_on` waits.
 ---@param engine weir.Engine with a store
 ---@param go_on fun(run_id: string) goes on with a new run
----@return { from: string, to: string|nil, err: table|nil }[] done
+---@return { from: string, to: string|nil, err: table|nil }[] done err: why it was not begun, or with `to` not gone on with
 function M.restart_all(engine, go_on)
   local done, is_met = {}, false
   for _, run_id in ipairs(outdated_runs(engine)) do
@@ -174,9 +192,7 @@ function M.restart_all(engine, go_on)
       over:wait "a run that is begun again"
       is_met = true
     else
-      local ok, result = pcall(M.restart, engine, run_id)
-      done[#done + 1] = { from = run_id, to = ok and result or nil, err = not ok and failure.of(result) or nil }
-      if ok then go_on(result) end
+      done[#done + 1] = restart_one(engine, run_id, go_on)
     end
   end
   if is_met then
@@ -187,14 +203,20 @@ end
 
 --- Carries `restart` out after each reload that changes something, in tasks of a scope. Does not wait.
 ---@param engine weir.Engine with a store
----@param options { scope: userdata?, go_on: fun(run_id: string), on_done: (fun(done: table[]))? } go_on: begins a new run, and may
----   wait; on_done: told what was begun again, as of `restart_all`
+---@param options { scope: userdata?, go_on: fun(run_id: string), on_done: (fun(done: table[]))?, on_failed: (fun(err: table))? } go_on:
+---   begins a new run, and may wait; on_done: told what was begun again, as of `restart_all`; on_failed: told that the store could
+---   not be read, after which the next reload is followed all the same
 ---@return fun() stop
 function M.follow(engine, options)
   return engine.project.registry:observe(function(report)
     if #report.reloaded == 0 then return end
     task.start({ name = "upgrade", scope = options.scope }, function()
-      local done = M.restart_all(engine, options.go_on)
+      local ok, done = pcall(M.restart_all, engine, options.go_on)
+      if not ok then
+        native.recover()
+        native.check()
+        return options.on_failed and options.on_failed(failure.of(done))
+      end
       if options.on_done and #done > 0 then options.on_done(done) end
     end)
   end)

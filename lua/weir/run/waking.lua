@@ -26,6 +26,13 @@ local function must(result, message, code)
   return result
 end
 
+-- Keeps what is to wake a run. Whoever is cancelled meanwhile still wakes it, since nobody else does.
+local function keep(engine, run_id, commit)
+  local results = table.pack(task.within({ shield = true }, function() return keeping.waking(engine, run_id, commit) end))
+  if not results[1] then error(results[2], 0) end
+  return table.unpack(results, 2, results.n)
+end
+
 -- Signals -------------------------------------------------------------------------------------------
 
 local function open_row(store, run_id)
@@ -62,7 +69,7 @@ function M.signal(engine, run_id, name, value)
   open_row(engine.store, run_id)
   if value == nil then value = true end
   local key = ("%s/%s/%s"):format(run_id, name, next_order())
-  keeping.waking(engine, run_id, function()
+  keep(engine, run_id, function()
     must(engine.store:batch {
       { op = "put", space = "signals", key = key, value = { value = value, at = clock.wall_ms() } },
       keeping.wake_operation(run_id),
@@ -124,7 +131,7 @@ function M.decide(engine, question_id, decision, always)
       operations = function(decided) return { keeping.wake_operation(decided.run) } end })
   end
   if not asked then return decide() end
-  local record, state, more, winner = keeping.waking(engine, asked.run, decide)
+  local record, state, more, winner = keep(engine, asked.run, decide)
   if state == "decided" then M.wake(engine, record.run, function(wait) return wait.id == question_id end) end
   return record, state, more, winner
 end

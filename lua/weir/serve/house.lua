@@ -87,17 +87,6 @@ local function until_none(host, expire, ...)
   until removed == 0 or host.engine.is_stopping
 end
 
-local function tidy(host)
-  local store, now_ms = host.store, clock.wall_ms()
-  until_none(host, queue.expire, store, now_ms)
-  until_none(host, workspace.expire, store, now_ms)
-  incident.expire(store, now_ms)
-  until_none(host, event_log.expire, store, now_ms - event_log.KEPT * 1000)
-  tend.forget_links(store, now_ms - LINKS_KEPT_MS)
-  forget.keys(store, now_ms)
-  if host.triggers then forget.sweep(store, host.triggers, now_ms) end
-end
-
 local REMOVED = { "runs", "definitions", "modules", "documents", "blobs" }
 
 -- What went is told; so is what is damaged, once.
@@ -131,10 +120,24 @@ local function try(self, what, body, ...)
   native.check()
 end
 
+-- What is in the way of one kind, such as a row that is damaged, keeps none of the others where it is.
+local function tidy(self)
+  local host = self.host
+  local store, now_ms = host.store, clock.wall_ms()
+  local function remove(what, body, ...) try(self, what .. " that are over could not be removed", body, ...) end
+  remove("keys of deliveries", until_none, host, queue.expire, store, now_ms)
+  remove("documents", until_none, host, workspace.expire, store, now_ms)
+  remove("incidents", incident.expire, store, now_ms)
+  remove("events", until_none, host, event_log.expire, store, now_ms - event_log.KEPT * 1000)
+  remove("links", tend.forget_links, store, now_ms - LINKS_KEPT_MS)
+  remove("keys of triggers", forget.keys, store, now_ms)
+  if host.triggers then remove("marks of triggers", forget.sweep, store, host.triggers, now_ms) end
+end
+
 local function keep(self)
   local round = 0
   while true do
-    try(self, "what is over could not be removed", tidy, self.host)
+    tidy(self)
     if round % ROUNDS_OF_PRUNE == 1 then try(self, "runs that are over could not be removed", prune, self) end
     round = round + 1
     clock.sleep(EVERY)

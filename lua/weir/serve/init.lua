@@ -175,15 +175,18 @@ local function follow_upgrades(self)
   local function on_done(list)
     for _, one in ipairs(list) do
       if one.err then
-        self.log:warn("a run was not begun again", { run = one.from, error = one.err.message })
+        self.log:warn("a run was not begun again", { run = one.from, now = one.to, error = one.err.message })
       else
         self.log:info("run begun again on what was reloaded", { run = one.from, now = one.to })
       end
     end
   end
+  local function on_failed(err)
+    self.log:error("runs could not be begun again on what was reloaded", { code = err.code, error = err.message })
+  end
   self.upgrades = native.spawn_root(function()
     task.within({}, function(scope)
-      local stop = upgrade.follow(self.engine, { scope = scope, go_on = go_on, on_done = on_done })
+      local stop = upgrade.follow(self.engine, { scope = scope, go_on = go_on, on_done = on_done, on_failed = on_failed })
       local _ <close> = setmetatable({}, { __close = function() stop() end })
       native.waiter():wait "reloads"
     end)

@@ -85,18 +85,21 @@ local function watch_active(self, state, rule)
   for _, one in ipairs(state and state.active or {}) do self:watch(one.run, rule) end
 end
 
--- After a failure it is looked at again, later.
+-- After a failure it is looked at again, later; the others are looked at all the same.
+local function try(self, id, one, body, ...)
+  local ok, first, second = pcall(body, ...)
+  if ok then return true, first, second end
+  native.recover()
+  native.check()
+  self.host.log:error("a schedule could not be looked at", { schedule = one.rule.name, error = failure.of(first).message })
+  self.due_ms[id] = clock.wall_ms() + LOOK_S * 1000
+end
+
 local function look_at(self, id)
   local one = self.found[id]
   if not one then return end
-  local ok, state, retry_ms = pcall(tend.tend, self.world, one.rule, one.definition)
-  if not ok then
-    native.recover()
-    native.check()
-    self.host.log:error("a schedule could not be looked at", { schedule = one.rule.name, error = failure.of(state).message })
-    self.due_ms[id] = clock.wall_ms() + LOOK_S * 1000
-    return
-  end
+  local done, state, retry_ms = try(self, id, one, tend.tend, self.world, one.rule, one.definition)
+  if not done then return end
   watch_active(self, state, one.rule)
   local due = decide.next_due(one.rule, state)
   if retry_ms then due = math.min(due or retry_ms, retry_ms) end
@@ -146,7 +149,7 @@ local function notice_step(self)
   if math.abs(step) < STEP_MS then return end
   self.host.log:warn("the clock was set", { by_s = step / 1000 })
   for id, one in pairs(self.found) do
-    record.change(self.host.store, id, function(state)
+    try(self, id, one, record.change, self.host.store, id, function(state)
       return state and decide.shift(one.rule, state, step) and state or nil
     end)
     self.again[id] = true
@@ -166,8 +169,12 @@ end
 local function round(self)
   self.is_nudged = false
   if self.is_stale then
-    self.is_stale = false
-    self:refresh()
+    self.is_stale = false -- or again, when something changes meanwhile
+    local ok, err = pcall(self.refresh, self)
+    if not ok then
+      self.is_stale = true
+      error(err, 0)
+    end
   end
   notice_step(self)
   for _, one in ipairs(ready(self, clock.wall_ms())) do
@@ -224,7 +231,7 @@ function Schedules:refresh()
     if not found[id] then self.due_ms[id] = nil end
   end
   self.found = found
-  for id, one in pairs(found) do place(self, id, one) end
+  for id, one in pairs(found) do try(self, id, one, place, self, id, one) end
 end
 
 --- Starts them. Does not wait; the first look is at once.

@@ -59,9 +59,10 @@ describe("failure", function()
     end)
 
     it("says what has no words of its own by its type, never by an address, which is another one each time", function()
-      for _, given in ipairs { {}, { code = "invalid" }, print, function() end, coroutine.create(print), object { __name = "thing" }, json.null } do
-        assert.equal(("an error that is a %s and cannot be shown"):format(type(given)), failure.of(given).message)
+      for _, given in ipairs { print, function() end, coroutine.create(print), json.null } do
+        assert.matches("^an error that is a " .. type(given), failure.of(given).message)
       end
+      assert.equal("an error that is a table {}", failure.of(object { __name = "thing" }).message)
       assert.equal("table: 0x10", failure.of("table: 0x10").message)
       assert.equal("words", failure.of(object { __tostring = function() return "words" end }).message)
     end)
@@ -82,6 +83,26 @@ describe("failure", function()
           assert.equal("string", type(err.message))
         end
       end
+    end)
+
+    it("says what is in a table that says nothing of itself, and of what has no text what it is", function()
+      assert.equal("an error that is a table {kind = 'http', status = 503, tries = a table}",
+        failure.of({ status = 503, kind = "http", tries = {} }).message)
+      assert.equal("an error that is a table {code = 'limit'}", failure.of({ code = "limit" }).message)
+      assert.equal("an error that is a table {1 = 'a', message = a table}", failure.of({ "a", message = {} }).message)
+      local many = {}
+      for n = 1, 100 do many[n] = ("x"):rep(1000) end
+      assert.is_true(#failure.of(many).message < 1000)
+      assert.equal("an error that is a function", failure.of(print).message)
+      assert.equal("an error that is a thread", failure.of(coroutine.create(print)).message)
+      assert.equal("mine", failure.of(object { __tostring = function() return "mine" end }).message)
+    end)
+
+    it("takes no field of ours from others that is none", function()
+      local err = failure.of { code = "failed", message = "m", step = { {} }, traceback = 7, details = print, class = print, healing = 3,
+        mismatch = {} }
+      assert.same({ code = "failed", message = "m" }, { code = err.code, message = err.message, step = err.step, traceback = err.traceback,
+        details = err.details, class = err.class, healing = err.healing, mismatch = err.mismatch })
     end)
 
     it("keeps 4 KiB of a message, says how long it was, and does not cut it twice", function()

@@ -72,8 +72,19 @@ local function source_of(normal)
   return last and #last.steps == 1 and last.steps[1].name or nil
 end
 
--- The run of a request, and the text that its answering step streams. Whoever goes away before it has ended leaves it, or
--- cancels it where the pipeline says so.
+local function is_conflict(err) return failure.of(err).code == "conflict" end
+
+-- Whoever goes away before the run has ended leaves it, or cancels it where the pipeline says so.
+local function leave(run, definition, log)
+  if run.ended_ms or definition.normal.on_disconnect ~= "cancel" then return end
+  native.spawn_root(function()
+    local ok, err = pcall(run.engine.cancel, run.engine, run.id, "the client has gone")
+    if ok or is_conflict(err) or not log then return end -- it has ended meanwhile
+    log:error("a run whose client has gone could not be cancelled", { run = run.id, error = failure.of(err).message })
+  end)
+end
+
+-- The run of a request, and the text that its answering step streams. Its client may go away while it is being started.
 local function start(call, definition, wants_stream)
   local host, texts = call.host, channel.new(BUFFER)
   local source, sent = source_of(definition.normal), {}
@@ -87,17 +98,22 @@ local function start(call, definition, wants_stream)
       texts:close()
     end
   end
-  local run = door.detached(function()
-    return (host.engine:start(definition, input_of(definition, call.body), { by = call.who.name, listener = listener }))
+  local has_gone = false
+  local ok, run = pcall(door.detached, function()
+    local begun = host.engine:start(definition, input_of(definition, call.body), { by = call.who.name, listener = listener })
+    if has_gone then leave(begun, definition, host.log) end
+    return begun
   end)
-  return run, texts
+  if ok then return run, texts end
+  has_gone = true
+  texts:close() -- or the run would wait for somebody to read
+  error(run, 0)
 end
 
-local function leaving(run, definition, texts)
+local function leaving(call, run, definition, texts)
   return setmetatable({}, { __close = function()
     texts:close()
-    if run.ended_ms or definition.normal.on_disconnect ~= "cancel" then return end
-    native.spawn_root(function() pcall(run.engine.cancel, run.engine, run.id, "the client has gone") end)
+    leave(run, definition, call.host.log)
   end })
 end
 
@@ -155,7 +171,7 @@ end
 
 local function stream(call, definition)
   local run, texts = start(call, definition, true)
-  local _ <close> = leaving(run, definition, texts)
+  local _ <close> = leaving(call, run, definition, texts)
   local head, request = head_of(run, call), call.request
   local headers = { ["weir-run-id"] = run.id }
   for name, text in pairs(HEADERS) do headers[name] = text end
@@ -172,7 +188,7 @@ local function complete(call)
   local definition = find(call.host, call.body.model)
   if call.body.stream == true then return stream(call, definition) end
   local run, texts = start(call, definition, false)
-  local _ <close> = leaving(run, definition, texts)
+  local _ <close> = leaving(call, run, definition, texts)
   run:wait()
   local answer = ended(run)
   return 200, completion.whole(head_of(run, call), answer, completion.usage(used_by(run))), { ["weir-run-id"] = run.id }

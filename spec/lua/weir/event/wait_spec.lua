@@ -77,6 +77,23 @@ describe("a step that waits for events", function()
     assert.same({ id = 1, between = true }, output(run))
   end)
 
+  it("is woken by an event whose sender is cancelled while it is being kept", function()
+    open(PAID)
+    local run, nudged = start(), 0
+    parked(run)
+    local service = world.host.engine.service
+    service.nudge = function(self)
+      nudged = nudged + 1
+      getmetatable(self).__index.nudge(self)
+    end
+    local sender = task.spawn(function() world:send("order.paid", { id = 1 }) end)
+    task.yield() -- it waits for the disk
+    sender:cancel "the sender has gone"
+    sender:join()
+    assert.is_true(nudged > 0)
+    assert.same({ id = 1 }, output(run))
+  end)
+
   it("is woken by an event that comes while no process serves it", function()
     open(PAID)
     local run = start()

@@ -15,6 +15,11 @@ return weir.pipeline "talk" { doc = "Talks.",
     temperature = "$.input.temperature?" } },
   output = "$.answer" }
 ]],
+  long = [[
+local weir = require "weir"
+return weir.pipeline "long" { input = { messages = "array" },
+  weir.step "answer" { agent = "ask", stream = true, model = "long", input = { messages = "$.input.messages" } }, output = "$.answer.text" }
+]],
   slow = [[
 local weir = require "weir"
 return weir.pipeline "slow" { input = { messages = "array" }, on_disconnect = "cancel",
@@ -32,6 +37,11 @@ local function parrot(ctx, request)
   local text = request.schema and '{"city":"Oslo"}' or "you said: " .. last.content
   for word in text:gmatch "%S+%s*" do ctx:emit { text = word } end
   return { message = { role = "assistant", content = text }, finish = "stop", usage = { input_tokens = 7, output_tokens = 3 } }
+end
+
+local function long(ctx)
+  for number = 1, 500 do ctx:emit { text = number .. " " } end
+  return { message = { role = "assistant", content = "" }, finish = "stop", usage = { input_tokens = 7, output_tokens = 3 } }
 end
 
 local function endless(ctx)
@@ -53,6 +63,7 @@ describe("the door for programs made for OpenAI", function()
     end
     local registry = world.host.project.registry
     registry:put { kind = "model", name = "parrot", api = 1, options = { type = "object" }, chat = parrot }
+    registry:put { kind = "model", name = "long", api = 1, options = { type = "object" }, chat = long }
     registry:put { kind = "model", name = "endless", api = 1, options = { type = "object" }, chat = endless }
     world.host.project.settings.model = "parrot"
   end)
@@ -73,7 +84,7 @@ describe("the door for programs made for OpenAI", function()
     local answer = world:ask("GET", "/v1/models")
     local names = {}
     for index, model in ipairs(answer.value.data) do names[index] = model.id end
-    assert.same({ "weir/slow", "weir/talk" }, names)
+    assert.same({ "weir/long", "weir/slow", "weir/talk" }, names)
     assert.equal("weir/talk", world:ask("GET", "/v1/models/weir/talk").value.id)
     assert.equal(404, world:ask("GET", "/v1/models/weir/hello").status)
   end)
@@ -161,13 +172,42 @@ describe("the door for programs made for OpenAI", function()
     assert.is_true(wire.eventually(function() return world.host.store:row(id).status == "cancelled" end, "the run goes on"))
   end)
 
+  -- A client that goes away while its run is being started; gives the run.
+  local function start_for_nobody(name)
+    local engine, begun = world.host.engine, nil
+    local one = wire.connect(world.door.tcp)
+    engine.start = function(self, ...)
+      local results = table.pack(getmetatable(engine).__index.start(self, ...))
+      one:close()
+      wire.eventually(function() return next(world.door.tcp.tasks) == nil end, "the request goes on")
+      begun = results[1]
+      return table.unpack(results, 1, results.n)
+    end
+    local body = json.encode { model = "weir/" .. name, stream = true, messages = { { role = "user", content = "go" } } }
+    one:send(wire.request("POST", "/v1/chat/completions", { Host = "localhost:" .. world.door.tcp.port, Authorization = "Bearer " .. world.door.token,
+      ["Content-Type"] = "application/json" }, body))
+    wire.eventually(function() return begun end, "nothing was started")
+    engine.start = nil
+    return begun
+  end
+
+  it("cancels the run of a client that goes away while it is started, where the pipeline says so", function()
+    local run = start_for_nobody "slow"
+    assert.is_true(wire.eventually(function() return world.host.store:row(run.id).status == "cancelled" end, "the run goes on"))
+  end)
+
+  it("has the run of a client that goes away while it is started come to its end, however much it says", function()
+    local run = start_for_nobody "long"
+    assert.is_true(wire.eventually(function() return world.host.store:row(run.id).status == "finished" end, "the run waits for its client"))
+  end)
+
   it("is what OpenAI's own client expects", function()
     if not uv.fs_stat(PEERS .. "/node_modules/openai") then return pending("no package openai in " .. PEERS .. "; .ci/peers installs it") end
     local env = uv.os_environ()
     env.WEIR_PEERS, env.WEIR_BASE, env.WEIR_KEY = PEERS, world.door.url .. "/v1", world.door.token
     local done = assert(process.run({ "node", "spec/peers/openai.mjs" }, { env = env, timeout = 60 }))
     assert.equal("", done.stderr)
-    assert.same({ models = { "weir/slow", "weir/talk" }, text = "you said: hello", streamed = "you said: hello", chunks = true, usage = 10,
+    assert.same({ models = { "weir/long", "weir/slow", "weir/talk" }, text = "you said: hello", streamed = "you said: hello", chunks = true, usage = 10,
       tool = "weather", arguments = '{"city":"Oslo"}', parsed = { city = "Oslo" }, refused = 404, run = true }, json.decode(done.stdout))
   end)
 end)

@@ -170,6 +170,33 @@ describe("mcp over HTTP", function()
       assert.equal(2, server.sessions)
     end)
 
+    -- A server that has forgotten the session, and greets nobody anew, but does what `instead` says.
+    local function forget(instead)
+      assert(open(servers.legacy(answers "hello")))
+      client:tools()
+      server.session = "another one"
+      local handle = server.handle
+      server.handle = function(request, reply)
+        if request.message.method ~= "initialize" then return handle(request, reply) end
+        instead(reply)
+      end
+      return function() server.handle = handle end
+    end
+
+    it("is greeted anew by the next call when the one that greeted it is cancelled", function()
+      local remember = forget(function() end)
+      support.cancel_when(function() return #server.of "initialize" == 2 end, function() client:call "echo" end)
+      remember()
+      assert.equal("hello", assert(client:call "echo").content[1].text)
+    end)
+
+    it("is greeted anew by the next call when it could not be greeted", function()
+      local remember = forget(function(reply) reply:send("503 Service Unavailable", nil, "") end)
+      assert.is_nil((client:call "echo"))
+      remember()
+      assert.equal("hello", assert(client:call "echo").content[1].text)
+    end)
+
     it("is told when nobody waits for the answer any more", function()
       assert(open(servers.legacy(function(request, reply)
         if request.message.method == "tools/call" then reply:stream() end

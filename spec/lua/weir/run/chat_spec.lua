@@ -89,6 +89,14 @@ describe("ctx:chat", function()
     assert.same({ ok = false, code = "denied", class = "auth" }, of.output)
   end)
 
+  it("names the model once, whether it raised or refused", function()
+    local function message_of(m)
+      return run(function(ctx) return ctx:chat { prompt = "x" } end, { m = m }).error.message
+    end
+    assert.equal("model 'm': out of order", message_of(function() error("out of order", 0) end))
+    assert.equal("model 'm': out of order", message_of(function() return nil, "out of order", "failed", { class = "auth" } end))
+  end)
+
   it("counts what a call used also when it failed or was cancelled", function()
     local of = run(function(ctx)
       pcall(ctx.chat, ctx, { prompt = "x" })

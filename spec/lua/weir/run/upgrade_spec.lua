@@ -74,6 +74,24 @@ describe("a run in flight whose modules are reloaded", function()
     end)
   end
 
+  it("takes the new ones also when the step that would have been the first with them is cancelled while that is kept", function()
+    local run = begin(PIPELINE, "next_step")
+    task.sleep(5)
+    save "2"
+    local cancelled = task.spawn(function() upgrade.held_for(run, "cancelled") end)
+    local beside = task.spawn(function()
+      upgrade.held_for(run, "beside")
+      task.sleep(100)
+    end)
+    task.yield()
+    assert.is_table(run.switching) -- it waits for the disk, and who is beside it for that
+    cancelled:cancel "it is not needed"
+    cancelled:join()
+    assert.same({ "111", "2", "222", "2" }, run:wait().output)
+    beside:cancel "it is over"
+    beside:join()
+  end)
+
   it("goes on with the same versions in another life: each step with those that it began with", function()
     local run = begin(PIPELINE, "next_step")
     task.sleep(5)
@@ -185,6 +203,45 @@ return weir.pipeline "talk" { upgrade = "restart", weir.step "talk" { agent = "t
     end)
     assert(ok, err and err.message)
     assert.same({ reloaded = 3, failed = 0 }, own.project.registry.counts["agents/talk"])
+  end)
+
+  it("begins again after later reloads also when one run could not go on, or the store could not be read", function()
+    own = nil
+    save "1"
+    place:write("pipelines/talk.lua", [[
+local weir = require "weir"
+return weir.pipeline "talk" { upgrade = "restart", weir.step "talk" { agent = "talk" }, weir.approval "ask" {} }
+]])
+    own = place:life()
+    for _ = 1, 2 do support.run(own, "talk") end
+    local ok, err = task.within({}, function(scope)
+      local waiter, is_stuck = native.waiter(), true
+      local function after(version)
+        waiter = native.waiter()
+        save(version)
+        return waiter:wait "a restart"
+      end
+      local stop = upgrade.follow(own, { scope = scope, on_done = function(done) waiter:wake(done) end,
+        on_failed = function(failed) waiter:wake(failed) end,
+        go_on = function(id)
+          if is_stuck then require("weir.failure").raise("full", "the disk is full") end
+          own:reopen(id):execute()
+        end })
+      local done = after "2"
+      assert.same({ 2, "full", "full" }, { #done, done[1].err.code, done[2].err.code })
+      assert.is_string(done[1].to)
+      is_stuck = false
+      for _, one in ipairs(done) do own:reopen(one.to):execute() end
+      local runs = own.store.runs
+      getmetatable(own.store).__index.runs = function() return nil, "it cannot be read", "unavailable" end
+      local failed = after "3"
+      getmetatable(own.store).__index.runs = runs
+      assert.equal("unavailable", failed.code)
+      done = after "4"
+      assert.same({ 2, nil, nil }, { #done, done[1].err, done[2].err })
+      stop()
+    end)
+    assert(ok, err and err.message)
   end)
 
   it("is lost at any write, and no step has half of two versions", function()

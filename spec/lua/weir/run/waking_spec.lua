@@ -71,3 +71,39 @@ describe("runs whose time has come", function()
     assert.same({ ("r_%020d"):format(5), ("r_%020d"):format(6) }, ids)
   end)
 end)
+
+describe("a run that somebody wakes who is cancelled while that is being kept", function()
+  local approval = require "weir.approval"
+  local task = require "weir.task"
+  local store, engine, woken
+  before_each(function()
+    store = assert(store_port.open ":memory:")
+    crowd(store, 1)
+    woken = {}
+    engine = { store = store, live = {}, waking = {}, project = { settings = {} },
+      service = { refused = {}, nudge = function() woken[#woken + 1] = true end } }
+  end)
+  after_each(function() store:close() end)
+
+  local function cancelled_while(body)
+    local who = task.spawn(body)
+    task.yield() -- it waits for the disk
+    who:cancel "enough"
+    who:join()
+    assert.same({ true }, woken)
+    assert.same({}, engine.waking)
+  end
+
+  it("is woken, by a signal", function()
+    cancelled_while(function() waking.signal(engine, ("r_%020d"):format(1), "go", 7) end)
+    assert.equal(7, select(2, waking.next_signal(engine, ("r_%020d"):format(1), "go", {})))
+  end)
+
+  it("is woken, by a decision", function()
+    local id = require("weir.id").new "a"
+    local action, hash = approval.action { pipeline = "p", version = "v", run = ("r_%020d"):format(1), step = "ask" }
+    assert(store:batch(approval.ask { id = id, kind = "approval", action = action, hash = hash, asked_ms = clock.wall_ms() }))
+    cancelled_while(function() waking.decide(engine, id, { decision = "approve", by = "ada", hash = hash }) end)
+    assert.equal("decided", select(2, approval.get(store, id)))
+  end)
+end)

@@ -55,6 +55,39 @@ describe("a host with schedules", function()
     assert.is_nil(world.host.schedules.due_ms[world:id "tick"])
   end)
 
+  it("starts the others also while the record of one is damaged, and that one once it can be read", function()
+    for _, name in ipairs { "one", "two", "three" } do
+      world:write(("pipelines/%s.lua"):format(name), support.pipeline(name, '{ cron = "0 * * * *" }'))
+    end
+    local get, is_damaged = record.get, true
+    record.get = function(store, id)
+      if is_damaged and id == world:id "two" then failure.raise("corrupt", "the record of '%s' is damaged", id) end
+      return get(store, id)
+    end
+    local _ <close> = setmetatable({}, { __close = function() record.get = get end })
+    world:start()
+    world:pass(2 * 3600)
+    assert.same({ 2, 0, 2 }, { #world:runs "one", #world:runs "two", #world:runs "three" })
+    is_damaged = false
+    world:pass(2 * 3600)
+    assert.same({ 4, 4 }, { #world:runs "one", #world:runs "three" })
+    assert.is_true(#world:runs "two" >= 1)
+  end)
+
+  it("reads the schedules again when they could not be read once", function()
+    local names = require "weir.schedule.names"
+    local of, calls = names.of, 0
+    names.of = function(...)
+      calls = calls + 1
+      if calls == 1 then failure.raise("unavailable", "the folder cannot be read") end
+      return of(...)
+    end
+    local _ <close> = setmetatable({}, { __close = function() names.of = of end })
+    begin '{ cron = "0 * * * *" }'
+    world:pass(3600)
+    assert.equal(1, #world:runs "tick")
+  end)
+
   it("gives the run the nominal time, as event and as input", function()
     begin('{ cron = "0 8 * * *", tz = "Europe/Berlin" }', { input = '{ day = "string", n = "integer" }', step_input = '"$.input"',
       trigger = 'input = { day = "$.event.data.local", n = "$.event.data.number" }' })

@@ -137,6 +137,22 @@ describe("the house of a host, over time", function()
     assert.same({}, (select(2, store:verify())))
   end)
 
+  it("removes what is over of every other kind when one cannot be read, and says which that is", function()
+    local expire = queue.expire
+    queue.expire = function() return nil, "a row is damaged", "corrupt" end
+    local _ <close> = setmetatable({}, { __close = function() queue.expire = expire end })
+    begin {}
+    local workspace = require "weir.workspace"
+    local view = workspace.view(store, {})
+    view:post("short", "x", { scope = "project", ttl = 1 })
+    workspace.commit(view)
+    assert.is_table(store:scan("workspace.expiry", { limit = 1 })[1])
+    clock.sleep(120)
+    assert.is_nil(store:scan("workspace.expiry", { limit = 1 })[1])
+    assert.equal("keys of deliveries that are over could not be removed", logged[1].message)
+    assert.matches("damaged", logged[1].fields.error)
+  end)
+
   it("removes many in small batches, and serves others between them", function()
     local own = begin { retention = 1 }
     for n = 1, 400 do upkeep.run(own, "plain", { text = "n" .. n }) end
