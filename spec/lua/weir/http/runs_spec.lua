@@ -149,6 +149,20 @@ describe("the runs of the HTTP door", function()
     assert.same({ base64 = "/w==" }, ask("GET", "/api/runs/" .. line.run).value.output.bytes)
   end)
 
+  it("shows all of a run whose values are as deep as may be kept", function()
+    for depth = 50, 64 do
+      local body = ('{"pipeline":"same","input":{"v":%s%s}}'):format(("["):rep(depth), ("]"):rep(depth))
+      local answer = ask("POST", "/api/runs?wait=30s", body)
+      if answer.status == 200 and answer.value.status == "finished" then
+        for _, path in ipairs { "", "/data", "/journal" } do
+          assert.equal(200, ask("GET", ("/api/runs/%s%s"):format(answer.value.run, path)).status, depth .. path)
+        end
+      else
+        assert.is_true(depth > 58, tostring(depth))
+      end
+    end
+  end)
+
   it("knows no run by a part of its id, and none that is not there", function()
     local id = ask("POST", "/api/runs", { pipeline = "hello" }).value.run
     assert.equal(404, ask("GET", "/api/runs/" .. id:sub(1, 10)).status)
