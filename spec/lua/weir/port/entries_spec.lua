@@ -5,6 +5,7 @@ local process = require "weir.port.process"
 local system = require "weir.port.system"
 local task = require "weir.task"
 local uv = require "luv"
+local watch = require "weir.port.watch"
 
 -- What luv holds in the registry: requests under way, and those that it never let go of.
 local function held()
@@ -63,6 +64,8 @@ describe("entries of a folder", function()
       files.list(root, { recursive = true })
       files.list(root .. "/nowhere")
       system.file_names(root)
+      watch.entries(root)
+      watch.folders_below(root)
       system.file_names(root .. "/nowhere")
     end
     assert.equal(before, held())
