@@ -49,7 +49,7 @@ describe("settings", function()
     ["return { hosts = { 1 } }"] = "hosts: a list of texts expected, got integer 1 at '1'",
     ["return { origins = { a = 'b' } }"] = "origins: a list of texts expected, got string 'b' at 'a'",
     ["return { roots = { '.', '' } }"] = "roots: a list of texts expected, got string '' at '2'",
-    ["error {}"] = "weir.lua: an error that is a table and cannot be shown",
+    ["error {}"] = "weir.lua: an error that is a table",
     ["return { store = '' }"] = "store: a text expected",
     ["return { [1] = 1 }"] = "there is no setting '1'",
   } do
