@@ -315,15 +315,21 @@ local function bounds(self, after_ms, to_ms)
   return after_ms, to_ms
 end
 
+local function count_all(self, after_ms, to_ms, anchor_ms)
+  local from = math.max(-1, (after_ms - anchor_ms) // self.every_ms)
+  return math.max(0, (to_ms - anchor_ms) // self.every_ms - from)
+end
+
+-- Day by day: of each either all are left out or none.
 local function count_intervals(self, after_ms, to_ms, anchor_ms)
-  local every = self.every_ms
-  if self.calendar then
-    local count, ms = 0, self:next(after_ms, anchor_ms)
-    while ms and ms <= to_ms do count, ms = count + 1, self:next(ms, anchor_ms) end
-    return count
+  if not self.calendar then return count_all(self, after_ms, to_ms, anchor_ms) end
+  local count = 0
+  while after_ms < to_ms do
+    local last_ms = math.min(to_ms, times_of.next_day(self.zone, (after_ms + 1) // 1000) * 1000 - 1)
+    if in_calendar(self, after_ms + 1) then count = count + count_all(self, after_ms, last_ms, anchor_ms) end
+    after_ms = last_ms
   end
-  local from = math.max(-1, (after_ms - anchor_ms) // every)
-  return math.max(0, (to_ms - anchor_ms) // every - from)
+  return count
 end
 
 --- How many nominal times there are after a moment, up to another.
@@ -336,6 +342,17 @@ function Rule:count(after_ms, to_ms, anchor_ms)
   if to_ms <= after_ms then return 0 end
   if self.every_ms then return count_intervals(self, after_ms, to_ms, anchor_ms) end
   return self.times:count(after_ms // 1000, to_ms // 1000)
+end
+
+-- A moment behind which an interval has so many times, or few more, up to another; the first one, if it has fewer.
+local function before_latest(self, after_ms, to_ms, limit, anchor_ms)
+  if self:count(after_ms, to_ms, anchor_ms) <= limit then return after_ms end
+  local low, high = after_ms, to_ms
+  while high - low > self.every_ms do
+    local middle = (low + high) // 2
+    if self:count(middle, to_ms, anchor_ms) >= limit then low = middle else high = middle end
+  end
+  return low
 end
 
 --- The latest nominal times after a moment, up to another, the oldest first.
@@ -352,8 +369,7 @@ function Rule:latest(after_ms, to_ms, limit, anchor_ms)
     for index, seconds in ipairs(list) do list[index] = seconds * 1000 end
     return list
   end
-  local skipped = self.calendar and 0 or math.max(0, self:count(after_ms, to_ms, anchor_ms) - limit)
-  local list, ms = {}, self:next(after_ms + skipped * self.every_ms, anchor_ms)
+  local list, ms = {}, self:next(before_latest(self, after_ms, to_ms, limit, anchor_ms), anchor_ms)
   while ms and ms <= to_ms do list[#list + 1], ms = ms, self:next(ms, anchor_ms) end
   return table.move(list, math.max(1, #list - limit + 1), #list, 1, {})
 end

@@ -62,6 +62,21 @@ describe("a schedule", function()
     assert.is_nil(rule({ every = "1h", calendar = { { days = "mon" }, { days = "tue" } } }):next(anchor, anchor))
   end)
 
+  it("looks at days, not at each time of a short interval, to tell how many there were and which were the latest", function()
+    local one, asked = rule { every = "1s", calendar = { days = "mon-fri", exclude = { "2026-12-21..2027-01-04" } }, tz = "Europe/Berlin" }, 0
+    local calendar = one.calendar
+    one.calendar = { has = function(_, day)
+      asked = asked + 1
+      return calendar:has(day)
+    end }
+    local from, to = ms "2026-01-05T00:00:00+01:00" - 1, ms "2027-01-03T12:00:00+01:00"
+    assert.equal(50 * 5 * 86400, one:count(from, to, ms "2026-01-01")) -- the two changes of the clock are on Sundays
+    local latest = one:latest(from, to, 3, ms "2026-01-01")
+    local last = ms "2026-12-18T23:59:59+01:00"
+    assert.same({ last - 2000, last - 1000, last }, latest)
+    assert.is_true(asked < 20000, asked)
+  end)
+
   it("may have an interval, a window and a jitter of which nobody sees the end", function()
     local now = ms "2026-01-01"
     for _, long in ipairs { 1e300, "99999999999999d" } do
