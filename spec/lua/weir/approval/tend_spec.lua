@@ -52,6 +52,24 @@ describe("a question that nobody decides", function()
     assert.equal(3, approval.get(world.store, record.id).ladder.reminded)
   end)
 
+  it("is looked after also behind one that is damaged, which is told", function()
+    local first = asks { remind = "1h" }
+    native.sleep(1)
+    world:begin(P "spec" { A "ask" { remind = "1h" }, S "act" { agent = "act" } }, {})
+    native.sleep(3600)
+    local of = tend.look
+    tend.look = function(intake, id, now_ms)
+      if id == first.id then require("weir.failure").raise("corrupt", "approval %s is damaged", id) end
+      return of(intake, id, now_ms)
+    end
+    local ok, err = pcall(look)
+    tend.look = of
+    assert.same({ false, "corrupt" }, { ok, err.code })
+    assert.equal(1, #events())
+    assert.not_equal(first.id, events()[1].data.id)
+    assert.equal(1, look())
+  end)
+
   it("is caught up with once by whoever looks after a time without a host", function()
     asks { remind = "1d" }
     native.sleep(4.5 * DAY)
