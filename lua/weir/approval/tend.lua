@@ -134,7 +134,9 @@ function M.all(intake, now_ms, tell)
       if tell then tell(record, event) end
     end
     -- What a decided question left behind, or one that was imported, and a moment that is not one of its own.
-    if #happened == 0 then intake.store:delete(question.timers, one.key) end
+    if #happened > 0 then return end
+    local done, message, code = intake.store:delete(question.timers, one.key)
+    if not done and code ~= "not_found" then failure.raise(code or "failed", "%s", message) end
   end
   local has_looked
   repeat
