@@ -7,8 +7,10 @@ local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local ladder = require "weir.approval.ladder"
 local native = require "weir.native.scheduler"
+local pages = require "weir.pages"
 local question = require "weir.approval.question"
 local records = require "weir.approval.records"
+local sweep = require "weir.sweep"
 local working = require "weir.schedule.working"
 
 local M = {}
@@ -157,17 +159,7 @@ end
 ---@param before_ms integer
 ---@return integer count
 function M.forget_links(store, before_ms)
-  local count, after = 0, nil
-  repeat
-    local rows = must(store:scan(question.links, { after = after, limit = PAGE }))
-    local operations = {}
-    for _, row in ipairs(rows) do
-      if row.value.expires_ms < before_ms then operations[#operations + 1] = { op = "delete", space = question.links, key = row.key } end
-    end
-    if #operations > 0 then must(store:batch(operations)) end
-    count, after = count + #operations, rows[#rows] and rows[#rows].key
-  until #rows < PAGE
-  return count
+  return sweep.rows(store, question.links, pages.keys(store, question.links), function(row) return row.value.expires_ms < before_ms end)
 end
 
 return M
