@@ -6,8 +6,11 @@ local audit = require "weir.audit"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local ladder = require "weir.approval.ladder"
+local native = require "weir.native.scheduler"
+local pages = require "weir.pages"
 local question = require "weir.approval.question"
 local records = require "weir.approval.records"
+local sweep = require "weir.sweep"
 local working = require "weir.schedule.working"
 
 local M = {}
@@ -112,26 +115,43 @@ function M.next_ms(store)
   return first and math.tointeger(first.key:match "^%d+")
 end
 
---- Looks at all questions whose moment has come. Waits for the disk. Raises what the store and the intake raise.
+--- Looks at all questions whose moment has come. Waits for the disk. Raises what the store and the intake raise; that one is
+--- damaged only when the others have been looked at.
 ---@param intake weir.EventIntake
 ---@param now_ms integer
 ---@param tell (fun(record: weir.Approval, one: table))|nil hears of each that has happened
 ---@return integer count of what has happened
 function M.all(intake, now_ms, tell)
-  local count = 0
-  while true do
-    local due = M.due(intake.store, now_ms)
-    if #due == 0 then return count end
-    for _, one in ipairs(due) do
-      local happened, record = M.look(intake, one.id, now_ms)
-      for _, event in ipairs(happened) do
-        count = count + 1
-        if tell then tell(record, event) end
-      end
-      -- What a decided question left behind, or one that was imported, and a moment that is not one of its own.
-      if #happened == 0 then intake.store:delete(question.timers, one.key) end
+  local count, damaged, err = 0, {}, nil
+  local function look(one)
+    local ok, happened, record = pcall(M.look, intake, one.id, now_ms)
+    if not ok then
+      native.recover()
+      if failure.of(happened).code ~= "corrupt" then error(happened, 0) end
+      damaged[one.key], err = true, err or happened
+      return
     end
+    for _, event in ipairs(happened) do
+      count = count + 1
+      if tell then tell(record, event) end
+    end
+    -- What a decided question left behind, or one that was imported, and a moment that is not one of its own.
+    if #happened > 0 then return end
+    local done, message, code = intake.store:delete(question.timers, one.key)
+    if not done and code ~= "not_found" then failure.raise(code or "failed", "%s", message) end
   end
+  local has_looked
+  repeat
+    has_looked = false
+    for _, one in ipairs(M.due(intake.store, now_ms)) do
+      if not damaged[one.key] then
+        has_looked = true
+        look(one)
+      end
+    end
+  until not has_looked
+  if err then error(err, 0) end
+  return count
 end
 
 --- Forgets links that expired before a moment. Waits for the disk.
@@ -139,17 +159,7 @@ end
 ---@param before_ms integer
 ---@return integer count
 function M.forget_links(store, before_ms)
-  local count, after = 0, nil
-  repeat
-    local rows = must(store:scan(question.links, { after = after, limit = PAGE }))
-    local operations = {}
-    for _, row in ipairs(rows) do
-      if row.value.expires_ms < before_ms then operations[#operations + 1] = { op = "delete", space = question.links, key = row.key } end
-    end
-    if #operations > 0 then must(store:batch(operations)) end
-    count, after = count + #operations, rows[#rows] and rows[#rows].key
-  until #rows < PAGE
-  return count
+  return sweep.rows(store, question.links, pages.keys(store, question.links), function(row) return row.value.expires_ms < before_ms end)
 end
 
 return M

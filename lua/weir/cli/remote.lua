@@ -128,6 +128,14 @@ local function lost()
   return status.no_host
 end
 
+-- What was handed over may have begun there: whatever goes wrong here, it is not carried out once more.
+local function broken(err)
+  io.stdout:flush()
+  local what = "weir: what the host answered could not be taken: %s; what it was asked to do goes on there\n"
+  io.stderr:write(what:format(require("weir.failure").of(err).message))
+  return status.no_host
+end
+
 local function take_answers(connection)
   while true do
     local line = connection:read_line()
@@ -159,10 +167,10 @@ function M.attempt(arguments)
   local signals = watch_signals(connection)
   send(connection, { op = "command", id = 1, arguments = arguments, cwd = system.working_folder(), env = environment(),
     terminal = terminals() })
-  local result = take_answers(connection)
+  local ok, result = pcall(take_answers, connection)
   signals:close()
   connection:close()
-  return result
+  return ok and result or broken(result)
 end
 
 return M

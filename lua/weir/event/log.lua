@@ -109,7 +109,7 @@ end
 function M.expire(store, before_ms, budget)
   local left, removed = budget or BUDGET, 0
   while left > 0 do
-    local rows = must(store:scan(M.SPACE, { before = M.at(before_ms), limit = math.min(left, BATCH) }))
+    local rows = must(store:scan(M.SPACE, { before = M.at(before_ms), limit = math.min(left, BATCH), damaged = true })) -- a key says when
     if #rows == 0 then break end
     local operations = {}
     for index, row in ipairs(rows) do operations[index] = { op = "delete", space = M.SPACE, key = row.key } end

@@ -198,7 +198,12 @@ local function pause_runs(engine, one)
   for run_id, run in pairs(engine.live) do
     local has_it = run.binding.pins[one.name] == one.new or one.name == "pipelines/" .. run.plan.name and run.plan.version == one.new
     if has_it and not run.ended_ms and run.journal then
-      native.spawn_root(function() pcall(waking.pause, engine, run_id) end)
+      native.spawn_root(function()
+        local ok, err = pcall(waking.pause, engine, run_id)
+        if ok or failure.of(err).code == "conflict" or not engine.log then return end -- it has ended meanwhile
+        engine.log:error("a run with a version that was rolled back could not be paused", { run = run_id, version = one.new,
+          error = failure.of(err).message })
+      end)
     end
   end
 end

@@ -240,7 +240,7 @@ local function remove(operations, incident)
   operations[#operations + 1] = { op = "delete", space = M.QUARANTINE, key = incident.id }
 end
 
---- Forgets what nobody has to look at any more and is older than thirty days. Waits.
+--- Forgets what nobody has to look at any more and is older than thirty days. What is damaged stays. Waits.
 ---@param store weir.Store
 ---@param now_ms integer
 ---@return integer removed
@@ -248,15 +248,15 @@ function M.expire(store, now_ms)
   local removed, after = 0, nil
   repeat
     local operations = {}
-    local page = must(store:scan(M.SPACE, { after = after, limit = PAGE }))
+    local page = must(store:scan(M.SPACE, { after = after, limit = PAGE, damaged = true }))
     after = page[#page] and page[#page].key
     for _, found in ipairs(page) do
-      local incident = value_of.known(found.value)
-      if incident.at_ms > now_ms - KEPT * 1000 then
+      local incident = not found.damaged and value_of.known(found.value)
+      if incident and incident.at_ms > now_ms - KEPT * 1000 then
         after = nil -- what follows is younger
         break
       end
-      if not IS_OPEN[incident.state] then
+      if incident and not IS_OPEN[incident.state] then
         remove(operations, incident)
         removed = removed + 1
       end

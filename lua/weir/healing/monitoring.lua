@@ -47,11 +47,11 @@ end
 function M.of(run)
   local engine = run.engine
   if not engine.store then return nil end
-  engine.monitors = engine.monitors or {}
-  local list = engine.monitors[run.plan.version]
+  engine.monitors = engine.monitors or setmetatable({}, { __mode = "k" }) -- by plan: they go with the version
+  local list = engine.monitors[run.plan]
   if not list then
     list = monitors_of(run)
-    engine.monitors[run.plan.version] = list
+    engine.monitors[run.plan] = list
   end
   if #list == 0 then return nil end
   return function(event)

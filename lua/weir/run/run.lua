@@ -389,10 +389,20 @@ local function attempt(self)
   return outcome(self, ok, value, self.cancel_reason ~= nil)
 end
 
--- Runs that this one started and that are not at work here end with it.
+local function say_error(self, what, err)
+  self:notify { kind = "log", level = "error", text = what .. ": " .. failure.of(err).message }
+end
+
+-- Runs that this one started and that are not at work here end with it, however long it takes to undo what they did.
 local function cancel_children(self)
   for key, entry in pairs(self.journal and self.journal.choices or {}) do
-    if key:find "/?start [^/]*$" then pcall(self.engine.cancel, self.engine, entry[3], "the run that started it was cancelled") end
+    local ok, err = true, nil
+    if key:find "/?start [^/]*$" then
+      ok, err = pcall(self.engine.cancel, self.engine, entry[3], "the run that started it was cancelled")
+    end
+    if not ok and failure.of(err).code ~= "conflict" then -- else it has ended
+      say_error(self, ("run %s, which this one started, could not be cancelled"):format(entry[3]), err)
+    end
   end
 end
 
@@ -420,7 +430,7 @@ local function conclude(self, status, result)
     self.error = result
   end
   if self.parked_on then require("weir.run.question").withdraw_parked(self) end
-  if status == "cancelled" then shielded(cancel_children, self) end
+  if status == "cancelled" then task.within({ shield = true }, function() cancel_children(self) end) end
   if status ~= "finished" and not require("weir.run.undo").all(self, status, result) then
     self.status, self.error = "running", nil -- it goes on being undone in another life
     return keep_stop(self)
@@ -466,7 +476,7 @@ local function count_shared(self, seconds)
   local budgets = require("weir.model").of(self.engine).budgets
   local ok, err = pcall(shielded, budgets.add, budgets, { pipeline = self.plan.name }, { steps = self.steps, seconds = seconds })
   if ok then return end
-  self:notify { kind = "log", level = "error", text = "a shared budget could not be counted: " .. failure.of(err).message }
+  say_error(self, "a shared budget could not be counted", err)
 end
 
 --- Runs to the end, or until nothing is left to do but wait. Waits. Never raises what the run itself did

@@ -45,8 +45,20 @@ local function is_there(triggers, id)
   return triggers.sources[id] ~= nil or triggers.broken[id:match "^[^/]*"] ~= nil
 end
 
---- Notes which sources are gone, and forgets those that have been for thirty days. Waits for the disk. Raises what the store
---- refuses with.
+-- Notes whether a source is gone. Gives whether it was forgotten.
+local function look(store, triggers, row, now_ms)
+  local gone_ms = math.type(row.value.gone_ms) == "integer" and row.value.gone_ms or nil
+  if is_there(triggers, row.key) then
+    if gone_ms then note(store, row, nil) end
+  elseif not gone_ms then
+    note(store, row, now_ms)
+  else
+    return gone_ms + KEPT_MS <= now_ms and forget(store, row, "trigger.paused")
+  end
+end
+
+--- Notes which sources are gone, and forgets those that have been for thirty days. What is damaged stays. Waits for the disk.
+--- Raises what the store refuses with.
 ---@param store weir.Store
 ---@param triggers weir.Triggers that have looked at all pipelines at least once
 ---@param now_ms integer
@@ -54,15 +66,8 @@ end
 function M.sweep(store, triggers, now_ms)
   local count = 0
   if triggers.rounds == 0 then return count end
-  for row in pages.rows(store, context.MEMORY, {}) do
-    local gone_ms = math.type(row.value.gone_ms) == "integer" and row.value.gone_ms or nil
-    if is_there(triggers, row.key) then
-      if gone_ms then note(store, row, nil) end
-    elseif not gone_ms then
-      note(store, row, now_ms)
-    elseif gone_ms + KEPT_MS <= now_ms and forget(store, row, "trigger.paused") then
-      count = count + 1
-    end
+  for row in pages.rows(store, context.MEMORY, { damaged = true }) do
+    if not row.damaged and look(store, triggers, row, now_ms) then count = count + 1 end
   end
   return count
 end

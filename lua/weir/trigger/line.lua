@@ -289,11 +289,12 @@ local function work(self, item)
   local ok, run = pcall(carry, self, item)
   local was_cancelled = native.cancelled() ~= nil
   if not ok and not was_cancelled then native.recover() end
-  task.within({ shield = true }, function()
+  local is_settled, err = task.within({ shield = true }, function()
     if was_cancelled then return give_back(self, item, nil, { is_uncounted = true }) end
     if ok then return settle(self, item, run) end
     refused(self, item, run)
   end)
+  if not is_settled then must(self, item, nil, failure.of(err).message, failure.of(err).code) end
   self.carried[item.id] = nil
   leave(self, item)
 end

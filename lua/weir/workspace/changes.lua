@@ -121,14 +121,18 @@ function M.wake(store, scopes)
   end
 end
 
--- A waiter belongs to the task that waits; when that was cancelled it goes by itself.
+-- Gives also what is to be closed when it waits no longer: a run that nobody writes to any more is forgotten.
 local function join_line(store, scope)
   local lines = waiting[store] or {}
-  local line = lines[scope] or { count = 0, waiters = setmetatable({}, { __mode = "v" }) }
+  local line = lines[scope] or { count = 0, waiters = {} }
   local waiter = native.waiter()
   line.count = line.count + 1
   line.waiters[line.count], lines[scope], waiting[store] = waiter, line, lines
-  return waiter
+  local place = line.count
+  return waiter, setmetatable({}, { __close = function()
+    line.waiters[place] = nil
+    if lines[scope] == line and next(line.waiters) == nil then lines[scope] = nil end
+  end })
 end
 
 -- How many entries a journal has. Waits for the disk.
@@ -194,7 +198,8 @@ end
 ---@param scope string
 ---@param after integer
 function M.wait(store, scope, after)
-  local waiter = join_line(store, scope)
+  local waiter, leaving = join_line(store, scope)
+  local _ <close> = leaving
   if #(M.read(store, scope, after)) == 0 then waiter:wait "a change in the workspace" end
 end
 

@@ -52,6 +52,42 @@ describe("a question that nobody decides", function()
     assert.equal(3, approval.get(world.store, record.id).ladder.reminded)
   end)
 
+  it("is looked after also behind one that is damaged, which is told", function()
+    local first = asks { remind = "1h" }
+    native.sleep(1)
+    world:begin(P "spec" { A "ask" { remind = "1h" }, S "act" { agent = "act" } }, {})
+    native.sleep(3600)
+    local of = tend.look
+    tend.look = function(intake, id, now_ms)
+      if id == first.id then require("weir.failure").raise("corrupt", "approval %s is damaged", id) end
+      return of(intake, id, now_ms)
+    end
+    local ok, err = pcall(look)
+    tend.look = of
+    assert.same({ false, "corrupt" }, { ok, err.code })
+    assert.equal(1, #events())
+    assert.not_equal(first.id, events()[1].data.id)
+    assert.equal(1, look())
+  end)
+
+  it("whose moment cannot be removed from the store is looked at once, and that is raised", function()
+    asks {}
+    assert(world.store:put("approvals.timers", ("%013d/a_nobody"):format(1), 1))
+    local calls = 0
+    local store = setmetatable({}, { __index = function(_, name)
+      return function(_, ...)
+        if name ~= "delete" then return world.store[name](world.store, ...) end
+        calls = calls + 1
+        if calls > 1 then error "it goes round in a circle" end
+        return nil, "the disk is full", "full"
+      end
+    end })
+    local ok, err = pcall(tend.all, intake_of.new(store, world.engine), clock.wall_ms())
+    assert.same({ false, "full" }, { ok, err.code })
+    assert.equal(0, look())
+    assert.same({}, world.store:scan("approvals.timers", {}))
+  end)
+
   it("is caught up with once by whoever looks after a time without a host", function()
     asks { remind = "1d" }
     native.sleep(4.5 * DAY)

@@ -277,4 +277,23 @@ return weir.flow "s" { function(run) run:step "work" { agent = "worker", input =
     revise.resolve(own.project.registry, "worker")
     place:close()
   end)
+
+  it("tells of a run that could not be paused then", function()
+    local waking, told = require "weir.run.waking", nil
+    local place, own = trial(nil, nil, { percent = 100, options = { calls = 1000 } })
+    place:write("pipelines/s.lua", [[local weir = require "weir"
+return weir.flow "s" { function(run) run:step "work" { agent = "worker", input = { n = 1 } } run:sleep(30) return 1 end }]])
+    local run = own:start(own.project:pipeline "s", {})
+    eventually(function() return run.data and run.calls end)
+    own.log = { error = function(_, message, fields) told = { message, fields.run, fields.error } end }
+    local pause = waking.pause
+    waking.pause = function() require("weir.failure").raise("full", "the disk is full") end
+    local _ <close> = setmetatable({}, { __close = function() waking.pause = pause end })
+    canary.finish(own, "agents/worker", "rolled_back", { by = "ada" })
+    eventually(function() return told end)
+    assert.same({ "a run with a version that was rolled back could not be paused", run.id, "the disk is full" }, told)
+    run:cancel "the spec is over"
+    run:wait()
+    place:close()
+  end)
 end)

@@ -51,6 +51,28 @@ describe("a host that heals", function()
     error("it did not come: " .. what .. "\n" .. json.encode(lines))
   end
 
+  it("forgets the monitors of versions that nobody has any more", function()
+    local function save(n)
+      support.write(folder, "pipelines/says.lua", ([[
+local weir = require "weir"
+return weir.pipeline "says" { doc = "v%d", supervise = { "thresholds" }, weir.step "say" { agent = "echo" } }
+]]):format(n))
+    end
+    save(0)
+    start()
+    for n = 1, 5 do
+      host.engine:start(assert(host.project:pipeline "says"), {}):wait()
+      save(n)
+      assert.equal(1, #host:reload().reloaded)
+    end
+    host.engine:start(assert(host.project:pipeline "says"), {}):wait()
+    collectgarbage()
+    collectgarbage()
+    local count = 0
+    for _ in pairs(host.engine.monitors) do count = count + 1 end
+    assert.is_true(count <= 2, count) -- of the one that serves, and of a run that may not be collected yet
+  end)
+
   it("starts a watcher again that fails, and calls a person over one that fails again and again, once", function()
     support.write(folder, "modules/watchers/trips.lua", TRIPS)
     support.write(folder, "pipelines/follows.lua", FOLLOWS)

@@ -52,6 +52,36 @@ describe("a run that a flow started", function()
     assert.equal(1, world.done.beside)
   end)
 
+  it("is cancelled with its parent, however long it takes to undo what it did", function()
+    agents.undo = function(ctx) ctx:sleep(600) return "undone" end
+    world:close()
+    world = support.world(agents)
+    agents.undo = function() return "undone" end
+    local parent = world:begin(PARENT)
+    local child = child_of(parent.id)
+    assert.equal("cancelled", world.engine:cancel(parent.id, "enough").status)
+    assert.same({ "cancelled", "cancelled" }, { world:row(parent.id).status, world:row(child).status })
+    assert.is_nil(world.store:row(child).error.message:find "undone")
+  end)
+
+  it("that cannot be cancelled with its parent is told", function()
+    local parent = world:begin(PARENT)
+    local child, told = child_of(parent.id), {}
+    local cancel = world.engine.cancel
+    world.engine.cancel = function(self, id, ...)
+      if id == child then require("weir.failure").raise("full", "the disk is full") end
+      return cancel(self, id, ...)
+    end
+    local run = world.engine:cancel(parent.id, "enough", { listener = function(event)
+      if event.kind == "log" then told[#told + 1] = event.text end
+    end })
+    world.engine.cancel = nil
+    assert.equal("cancelled", run.status)
+    assert.same({ ("run %s, which this one started, could not be cancelled: the disk is full"):format(child) }, told)
+    world.engine:cancel(child, "the spec is over")
+    assert.same({}, (waking.due(world.engine))) -- who looks drops the moment of a parent that has ended
+  end)
+
   it("is waited for by a parent that is resumed while it still waits, or was set aside: the parent is parked again", function()
     local parent = world:begin(PARENT)
     local child, row = child_of(parent.id)

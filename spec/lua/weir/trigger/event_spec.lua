@@ -46,6 +46,18 @@ describe("events that start pipelines", function()
     assert.matches("^on/orders/event/q_", runs[1].key)
   end)
 
+  it("whose end cannot be kept are told", function()
+    open 'event = { type = "order.*" }'
+    world.host.triggers.lines.orders.queue.finish = function() require("weir.failure").raise("corrupt", "its lease is damaged") end
+    world:send("order.paid", { n = 7 })
+    local line = world:eventually(function()
+      for _, one in ipairs(world.lines) do
+        if one.message:find "could not be settled" then return one end
+      end
+    end)
+    assert.same({ "orders", "its lease is damaged" }, { line.pipeline, line.error })
+  end)
+
   it("do not hold their watcher up: it goes on while the runs that it started are at work", function()
     world = worlds.new {
       ["modules/watchers/three.lua"] = [[

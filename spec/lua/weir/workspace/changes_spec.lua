@@ -5,6 +5,19 @@ local system = require "weir.port.system"
 local task = require "weir.task"
 local workspace = require "weir.workspace"
 
+-- How many scopes of a store are known to be waited for.
+local function waited_for(store)
+  for at = 1, 10 do
+    local name, value = debug.getupvalue(changes_of.wake, at)
+    if name == "waiting" then
+      local count = 0
+      for _ in pairs(value[store] or {}) do count = count + 1 end
+      return count
+    end
+  end
+  error "changes.wake knows nobody who waits"
+end
+
 describe("watching", function()
   local store
   before_each(function() store = support.store() end)
@@ -198,5 +211,16 @@ describe("watching", function()
   it("never cuts the log of a run", function()
     support.post(store, "a", 1)
     assert.is_false(changes_of.cut(store, "run:r_1", 1))
+  end)
+
+  it("leaves nothing behind of runs that were watched until somebody had enough", function()
+    for n = 1, 20 do
+      local watching = task.spawn(function() changes_of.wait(store, ("run:r_%d"):format(n), 0) end)
+      task.yield()
+      assert.equal(1, waited_for(store))
+      watching:cancel "enough"
+      watching:join()
+    end
+    assert.equal(0, waited_for(store))
   end)
 end)
