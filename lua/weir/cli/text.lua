@@ -67,7 +67,7 @@ function M.trace_lines(traceback)
   local lines = {}
   for line in traceback:gmatch "[^\n]+" do
     if line:find "^%s*weir/run/" or line:find "^%s*weir/flow/" then break end
-    local is_noise = line:find "^stack traceback" or line:find "%[C%]: in function 'error'"
+    local is_noise = line:find "^stack traceback" or line:find "%[C%]: in function 'error'" or line:find "in function 'weir.failure.raise'$"
     if not is_noise and line:find "^%s" then lines[#lines + 1] = M.safe((line:gsub("^%s+", ""))) end
   end
   return lines

@@ -46,8 +46,8 @@ describe("text for people", function()
   end)
 
   it("shows of a traceback what lies in the user's code", function()
-    local traceback = "stack traceback:\n\t[C]: in function 'error'\n\tm.lua:3: in upvalue 'inner'\n\tm.lua:9: in field 'execute'\n"
-      .. "\tweir/run/kinds/agent.lua:52: in field 'execute'\n\t[C]: in function 'xpcall'"
+    local traceback = "stack traceback:\n\t[C]: in function 'error'\n\tweir/failure.lua:31: in function 'weir.failure.raise'\n\tm.lua:3: in upvalue 'inner'\n"
+      .. "\tm.lua:9: in field 'execute'\n\tweir/run/kinds/agent.lua:52: in field 'execute'\n\t[C]: in function 'xpcall'"
     assert.same({ "m.lua:3: in upvalue 'inner'", "m.lua:9: in field 'execute'" }, text.trace_lines(traceback))
   end)
 end)
