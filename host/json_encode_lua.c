@@ -56,10 +56,10 @@ lua_Integer weir_json_count_items(lua_State *L, int index) {
   return highest == count ? count : -1;
 }
 
-/* One value on its way into text. The path leads to what is being written, for messages. */
 /* Containers inside one another. What is as deep as may be read and kept is shown with more around it. */
 #define DEPTH (WEIR_JSON_DEPTH + 16)
 
+/* One value on its way into text. The path leads to what is being written, for messages. */
 typedef struct {
   lua_State *L;
   weir_json_writer writer;
