@@ -40,6 +40,19 @@ local function speak(run, spec, figure)
   end)
 end
 
+-- Monitors of a pipeline, by version. When there is another version, those go that no run here has any more.
+local function by_version(engine, run)
+  engine.monitors = engine.monitors or {}
+  local own, held = engine.monitors[run.plan.name] or {}, {}
+  engine.monitors[run.plan.name] = own
+  if own[run.plan.version] then return own end
+  for _, one in pairs(engine.live) do held[one.plan.version] = true end
+  for version in pairs(own) do
+    if not held[version] then own[version] = nil end
+  end
+  return own
+end
+
 --- Has the monitors of a run's pipeline hear what it reports; nil when there are none. They are the same for all of its runs, as long
 --- as the pipeline's version serves.
 ---@param run weir.Run
@@ -47,12 +60,9 @@ end
 function M.of(run)
   local engine = run.engine
   if not engine.store then return nil end
-  engine.monitors = engine.monitors or setmetatable({}, { __mode = "k" }) -- by plan: they go with the version
-  local list = engine.monitors[run.plan]
-  if not list then
-    list = monitors_of(run)
-    engine.monitors[run.plan] = list
-  end
+  local own = by_version(engine, run)
+  local list = own[run.plan.version] or monitors_of(run)
+  own[run.plan.version] = list
   if #list == 0 then return nil end
   return function(event)
     local now = clock.now()
