@@ -11,6 +11,7 @@ local keys = require "weir.run.keys"
 local native = require "weir.native.scheduler"
 local parking = require "weir.run.parking"
 local stream_of = require("weir.run.kinds.agent").open_stream
+local store_port = require "weir.port.store"
 local task = require "weir.task"
 require "weir.run.asking" -- what contexts ask of models
 
@@ -422,7 +423,16 @@ local function note_trials(self, status)
   table.move(operations, 1, #operations, #self.at_end + 1, self.at_end)
 end
 
+-- An output that the store cannot take, too large or too deep, is the run's failure: in another life it would be the same.
+local function keepable(self, status, result)
+  if status ~= "finished" or not self.journal then return status, result end
+  local encoded, message, code = store_port.encode { "end", status, result }
+  if encoded then return status, result end
+  return "failed", failure.new(code or "invalid", "its output cannot be kept: %s", (message:gsub("^value%[3%]", "output")))
+end
+
 local function conclude(self, status, result)
+  status, result = keepable(self, status, result)
   self.status = status
   if status == "finished" then
     self.output = result

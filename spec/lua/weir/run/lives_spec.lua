@@ -25,6 +25,18 @@ describe("a run over many lives", function()
     error "the process has ended"
   end
 
+  it("fails when the store cannot take its output, and does not stay at work for good", function()
+    local function nested(depth) return depth == 0 and 1 or { nested(depth - 1) } end
+    world = support.world { deep = function() return nested(63) end, large = function() return ("x"):rep(9 << 20) end }
+    local two = P "large" { weir.group "g" { S "a" { agent = "large" }, S "b" { agent = "large" } } }
+    for _, case in ipairs { { P "deep" { S "a" { agent = "deep" }, output = "$" }, "invalid" }, { two, "limit" } } do
+      local run = world:begin(case[1])
+      assert.same({ "failed", case[2] }, { run.status, run.error.code })
+      assert.matches("^its output cannot be kept: ", run.error.message)
+      assert.same({ "failed", case[2] }, { world:row(run.id).status, world:row(run.id).error.code })
+    end
+  end)
+
   it("is set aside when the process has ended over it three times; the others finish, and the suspect comes last", function()
     local order = {}
     world = support.world { kill = kill, note = function(_, given) order[#order + 1] = given.n return 1 end }
