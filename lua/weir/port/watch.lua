@@ -1,6 +1,7 @@
 --- Tells when something in a folder changes, as the system says it (inotify): folders are watched, not files, since
 --- editors put a new file in the place of the old one. What is inside of subfolders needs watches of their own.
 
+local entries_of = require "weir.port.entries"
 local files = require "weir.port.files"
 local hash = require "weir.native.hash"
 local uv = require "luv"
@@ -92,9 +93,9 @@ end
 ---@param folder string
 ---@return { name: string, kind: "file"|"folder" }[] empty when there is no such folder
 function M.entries(folder)
-  local scan, list = uv.fs_scandir(folder), {}
-  if not scan then return list end
-  for name, kind in uv.fs_scandir_next, scan do
+  local list = {}
+  for _, entry in ipairs(entries_of.of(folder)) do
+    local name, kind = entry.name, entry.type
     if kind == "unknown" or not kind then
       local stat = uv.fs_lstat(folder .. "/" .. name)
       kind = stat and stat.type
@@ -116,11 +117,10 @@ function M.queue_size()
 end
 
 local function add_folders(list, folder, depth)
-  local scan = depth <= DEPTH and uv.fs_scandir(folder)
-  if not scan then return list end
-  for name, kind in uv.fs_scandir_next, scan do
-    local path = folder .. "/" .. name
-    if kind == "directory" and name:sub(1, 1) ~= "." and #list < FOLDERS then
+  if depth > DEPTH then return list end
+  for _, entry in ipairs(entries_of.of(folder)) do
+    local path = folder .. "/" .. entry.name
+    if entry.type == "directory" and entry.name:sub(1, 1) ~= "." and #list < FOLDERS then
       list[#list + 1] = path
       add_folders(list, path, depth + 1)
     end
