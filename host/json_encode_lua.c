@@ -57,6 +57,9 @@ lua_Integer weir_json_count_items(lua_State *L, int index) {
 }
 
 /* One value on its way into text. The path leads to what is being written, for messages. */
+/* Containers inside one another. What is as deep as may be read and kept is shown with more around it. */
+#define DEPTH (WEIR_JSON_DEPTH + 16)
+
 typedef struct {
   lua_State *L;
   weir_json_writer writer;
@@ -71,7 +74,7 @@ typedef struct {
     const char *key;
     size_t size;
     lua_Integer index;
-  } path[WEIR_JSON_DEPTH + 1]; /* key NULL: index */
+  } path[DEPTH + 1]; /* key NULL: index */
   char first[1024];
 } encoder;
 
@@ -286,8 +289,8 @@ static bool looks_like_list(lua_State *L, int index) {
 }
 
 static bool encode_table(encoder *e, int index) {
-  if (e->depth == WEIR_JSON_DEPTH)
-    return stop(e, WEIR_INVALID, "more than 64 tables inside one another (a cycle?)");
+  if (e->depth == DEPTH)
+    return stop(e, WEIR_INVALID, "more than 80 tables inside one another (a cycle?)");
   if (!lua_checkstack(e->L, LUA_MINSTACK)) return stop(e, WEIR_LIMIT, "the value is too large");
   return looks_like_list(e->L, index) ? encode_list(e, index) : encode_map(e, index);
 }

@@ -120,6 +120,8 @@ static int scheduler_cancelled(lua_State *L) {
 /* failure(code, message) -> an error as the host raises them: a table whose tostring is the message */
 static int scheduler_failure(lua_State *L) {
   weir_push_code_error(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2));
+  lua_pushvalue(L, 2); /* ... error message; whole, where it holds a zero byte */
+  lua_setfield(L, -2, "message");
   return 1;
 }
 

@@ -30,7 +30,7 @@ static void *watch(void *argument) {
   pthread_mutex_lock(&watchdog->mutex);
   while (!watchdog->stop) {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += LOOK_EVERY_MS * 1000000L;
     if (until.tv_nsec >= 1000000000L) until.tv_sec++, until.tv_nsec -= 1000000000L;
     pthread_cond_timedwait(&watchdog->stopped, &watchdog->mutex, &until);
@@ -46,9 +46,13 @@ static void *watch(void *argument) {
 
 void weir_watchdog_start(weir_watchdog *watchdog, weir_scheduler *scheduler) {
   sigset_t all, before;
+  pthread_condattr_t attributes;
   *watchdog = (weir_watchdog){ .scheduler = scheduler };
   pthread_mutex_init(&watchdog->mutex, NULL);
-  pthread_cond_init(&watchdog->stopped, NULL);
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC); /* the other one may be set back */
+  pthread_cond_init(&watchdog->stopped, &attributes);
+  pthread_condattr_destroy(&attributes);
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   watchdog->running = pthread_create(&watchdog->thread, NULL, watch, watchdog) == 0;

@@ -2,6 +2,7 @@
 --- thrown. Pure; never raises on what it is given.
 
 local native = require "weir.native.scheduler"
+local visible = require "weir.text.visible"
 
 local M = {}
 
@@ -32,13 +33,13 @@ end
 
 local function shorten(text)
   if #text <= MESSAGE_MAX then return text end
-  return text:sub(1, MESSAGE_MAX - NOTE_BYTES) .. ("... (%d bytes in all)"):format(#text)
+  return visible.head(text, MESSAGE_MAX - NOTE_BYTES) .. ("... (%d bytes in all)"):format(#text)
 end
 
 local function field_of(name, value)
   local kind = type(value)
   if kind == "string" then
-    value = #value > FIELD_BYTES and value:sub(1, FIELD_BYTES - 3) .. "..." or value
+    value = #value > FIELD_BYTES and visible.head(value, FIELD_BYTES - 3) .. "..." or value
     return ("%s = '%s'"):format(name, value)
   end
   return ("%s = %s"):format(name, (kind == "number" or kind == "boolean") and tostring(value) or "a " .. kind)
@@ -57,10 +58,11 @@ local function described(value)
 end
 
 local function text_of(value)
+  if type(value) == "string" then return value end
   local ok, text = pcall(tostring, value)
   if not ok or type(text) ~= "string" then return ("an error that is a %s and cannot be shown"):format(type(value)) end
   local address = ("%p"):format(value)
-  if address ~= "(null)" and type(value) ~= "string" and text:find(address, 1, true) then return described(value) end
+  if text:find(address, 1, true) or text:find ": %(nil%)$" then return described(value) end
   return text
 end
 

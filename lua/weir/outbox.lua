@@ -6,6 +6,7 @@
 --- the sink in their order. An event is a CloudEvent 1.0 (https://github.com/cloudevents/spec) in its JSON form.
 
 local clock = require "weir.port.clock"
+local duration = require "weir.duration"
 local failure = require "weir.failure"
 local hops = require "weir.event.hops"
 local native = require "weir.native.scheduler"
@@ -155,7 +156,7 @@ local function settle(self, item, err, was_cancelled)
   elseif was_cancelled then
     must(self.queue:release(item, nil, { is_uncounted = true }))
   else
-    local due_ms = clock.wall_ms() + math.ceil(retry.delay(self.policy, item.attempt) * 1000)
+    local due_ms = duration.after(clock.wall_ms(), retry.delay(self.policy, item.attempt))
     local where = must(self.queue:release(item, due_ms, { error = err }))
     self.counts.refused = self.counts.refused + 1
     if where == "dead" then self.counts.dead = self.counts.dead + 1 end

@@ -34,7 +34,10 @@ local function read_settings(self)
   local text = handle:read "a"
   handle:close()
   local ok, settings = pcall(self.registry.run, self.registry, file, text)
-  if not ok then failure.raise("invalid", "%s", failure.of(settings).message) end
+  if not ok then
+    local message = failure.of(settings).message
+    failure.raise("invalid", "%s", message:find(file, 1, true) and message or ("%s: %s"):format(file, message))
+  end
   return settings_of.check(file, settings)
 end
 

@@ -23,6 +23,24 @@ local function text(value)
   return nil, ("a text expected, got %s"):format(value_of.show(value))
 end
 
+local function texts(value)
+  if type(value) ~= "table" then return a_table(value) end
+  for place, inner in pairs(value) do
+    local fits = math.type(place) == "integer" and text(inner)
+    if not fits then return nil, ("a list of texts expected, got %s at '%s'"):format(value_of.show(inner), tostring(place)) end
+  end
+  return value
+end
+
+local function tables(value)
+  if type(value) ~= "table" then return a_table(value) end
+  for name, inner in pairs(value) do
+    local fits = type(name) == "string" and a_table(inner)
+    if not fits then return nil, ("tables by name expected, got %s at '%s'"):format(value_of.show(inner), tostring(name)) end
+  end
+  return value
+end
+
 -- ADDR:PORT; an IPv6 address stands in brackets. Port 0 takes any that is free.
 local function address(value)
   if value == false then return false end
@@ -144,7 +162,7 @@ M.all = {
   { name = "retention", check = time_span, doc = "how long runs are kept whose pipeline does not say" },
   { name = "versions", check = count, doc = "how many versions of each document are kept; all where it is left out" },
   { name = "groups", check = groups, doc = "people by group" },
-  { name = "options", check = a_table, doc = "options by module" },
+  { name = "options", check = tables, doc = "options by module" },
   { name = "models", check = fitting(MODELS), doc = "models by name: use, options, price, limits, weight, capabilities" },
   { name = "model", env = "WEIR_MODEL", check = text, doc = "the model of steps that name none" },
   { name = "routing", check = fitting(ROUTING), doc = "what is done when a model fails: attempts, backoff, hedge, resume, ..." },
@@ -154,10 +172,10 @@ M.all = {
   { name = "skills", check = skills, doc = "where skills are looked for, and when they are promoted" },
   { name = "supervise", check = fitting(SUPERVISE), doc = "supervisors of every run: names, or {use, options}" },
   { name = "canary", check = fitting(CANARY), doc = "have every version that is reloaded begin on trial: percent, policy, options" },
-  { name = "roots", check = a_table, doc = "folders that agents may read" },
-  { name = "hooks", check = a_table, doc = "webhooks by path" },
-  { name = "hosts", check = a_table, doc = "more names by which the HTTP door is asked" },
-  { name = "origins", check = a_table, doc = "origins of pages that may ask the HTTP door" },
+  { name = "roots", check = texts, doc = "folders that agents may read" },
+  { name = "hooks", check = tables, doc = "webhooks by path" },
+  { name = "hosts", check = texts, doc = "more names by which the HTTP door is asked" },
+  { name = "origins", check = texts, doc = "origins of pages that may ask the HTTP door" },
   { name = "tokens", check = text, doc = "the file of the HTTP door's tokens" },
   { name = "secrets", check = secrets, shown = function(value) return require("weir.secret").shown(value) end,
     doc = "where the values of secrets come from" },

@@ -2,6 +2,7 @@
 --- What several parts need to know of it. Pure; never yields.
 
 local json = require "weir.native.json"
+local visible = require "weir.text.visible"
 
 local M = {}
 
@@ -90,7 +91,7 @@ end
 function M.show(value)
   local kind = M.kind(value)
   if kind == "string" then
-    local short = #value > 40 and value:sub(1, 37) .. "..." or value
+    local short = #value > 40 and visible.head(value, 37) .. "..." or value
     return ("string '%s'"):format(short)
   end
   if kind == "array" then return ("array of %d"):format(#value) end

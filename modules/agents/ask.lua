@@ -19,6 +19,11 @@ local M = {
   },
 }
 
+local function begins_with_system(messages)
+  local first = type(messages) == "table" and messages[1]
+  return type(first) == "table" and first.role == "system"
+end
+
 -- What the input says goes before the options.
 local ASKED = { "system", "schema", "max_tokens", "temperature", "stop", "reasoning" }
 
@@ -35,7 +40,7 @@ function M.execute(ctx, input)
     request[name] = input[name]
     if request[name] == nil then request[name] = options[name] end
   end
-  if input.messages and input.messages[1] and input.messages[1].role == "system" then request.system = nil end
+  if begins_with_system(input.messages) then request.system = nil end
   local answer = ctx:converse(request)
   return { text = answer.message.content, value = answer.value, model = answer.model, finish = answer.finish,
     tool_calls = answer.message.tool_calls }

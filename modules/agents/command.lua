@@ -3,6 +3,7 @@
 --- The process runs in a group of its own and ends with its step. A status other than 0 fails the
 --- step, unless the option `accept` names it.
 
+local value_of = require "weir.value"
 local weir = require "weir"
 
 local M = {
@@ -22,6 +23,7 @@ local M = {
 }
 
 local function is_strings(list)
+  if next(list) ~= nil and value_of.kind(list) ~= "array" then return false end
   for _, value in ipairs(list) do
     if type(value) ~= "string" then return false end
   end
@@ -39,6 +41,23 @@ local function arguments(ctx, input)
     return nil, "command: args is empty; give the program and its arguments, such as {\"wc\", \"-w\"}", "invalid"
   end
   return args
+end
+
+-- Texts only: what a path found may be anything.
+local function refusal(input)
+  if type(input) ~= "table" then return ("command: an input with args expected, got %s"):format(value_of.show(input)) end
+  for _, name in ipairs { "stdin", "cwd" } do
+    local value = input[name]
+    if value ~= nil and type(value) ~= "string" then return ("command: %s must be a text, got %s"):format(name, value_of.show(value)) end
+  end
+  local env = input.env
+  if env == nil then return nil end
+  if type(env) ~= "table" then return ("command: env must be texts by name, got %s"):format(value_of.show(env)) end
+  for name, value in pairs(env) do
+    if type(name) ~= "string" or type(value) ~= "string" then
+      return ("command: env.%s must be a text, got %s"):format(tostring(name), value_of.show(value))
+    end
+  end
 end
 
 local function environment(ctx, input)
@@ -89,6 +108,8 @@ end
 ---@return string? code  failed (a status that is not accepted, or a signal), invalid (arguments), and
 ---  those of ctx:process: not_found, denied, timeout, limit (output), unavailable
 function M.execute(ctx, input)
+  local refused = refusal(input)
+  if refused then return nil, refused, "invalid" end
   local args, message, code = arguments(ctx, input)
   if not args then return nil, message, code end
   local result

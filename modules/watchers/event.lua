@@ -19,12 +19,20 @@ local function absence(ctx, since)
     data = { type = what, since = since, seconds = ctx:now() - since } }
 end
 
+-- A clock that was set back: the silence is counted from now.
+local function follow_clock(memory, now)
+  if memory.last <= now then return end
+  if memory.told == memory.last then memory.told = now end
+  memory.last = now
+end
+
 -- One event for each silence; the next one begins with the next event.
 local function watch_absence(ctx, sink, seconds)
   local memory = ctx.memory
   memory.last = memory.last or ctx:now()
   ctx:save()
   while true do
+    follow_clock(memory, ctx:now())
     local left = memory.last + seconds - ctx:now()
     if left > 0 then
       ctx:sleep(left)
@@ -44,6 +52,7 @@ function M.watch(ctx, sink)
   local match = { type = ctx.options.type, source = ctx.options.source }
   if ctx.options.absent == nil then return ctx:receive(match) end
   local seconds = assert(duration.parse(ctx.options.absent))
+  if seconds == 0 then error { code = "invalid", message = "absent: more than no time expected, got 0s" } end
   ctx:receive(match, function() ctx.memory.last = ctx:now() end, function() watch_absence(ctx, sink, seconds) end)
 end
 

@@ -129,6 +129,7 @@ end
 ---@param sink fun(events: table[])
 function M.watch(ctx, sink)
   local every, failures = assert(duration.parse(ctx.options.every)), 0
+  if every == 0 then error { code = "invalid", message = "every: more than no time expected, got 0s" } end
   while true do
     local response, message = ask(ctx)
     if response and (response.status == 200 or response.status == 304) then

@@ -99,6 +99,15 @@ describe("json.decode", function()
     assert.equal("line 1, column 13: an object has the key 'size' twice", message)
   end)
 
+  it("writes more around a value that is as deep as one may be read", function()
+    local value = assert(json.decode(("["):rep(64) .. ("]"):rep(64)))
+    for _ = 1, 16 do value = { value } end
+    assert.equal(("["):rep(80) .. ("]"):rep(80), json.encode(value))
+    local text, message, code = json.encode { value }
+    assert.same({ nil, "invalid" }, { text, code })
+    assert.matches("more than 80 tables", message)
+  end)
+
   it("keeps to its limits on depth, size and keys", function()
     local _, message, code = json.decode(("["):rep(65) .. ("]"):rep(65))
     assert.equal("line 1, column 65: too many containers inside one another", message)

@@ -1,6 +1,6 @@
 --- weir config: the settings of the project, and where each comes from.
 
-local json = require "weir.native.json"
+local sayable = require "weir.view.sayable"
 local session = require "weir.cli.session"
 local settings = require "weir.settings"
 local shape = require "weir.view.shape"
@@ -21,7 +21,7 @@ function M.declare(parser)
 end
 
 local function encoded(value)
-  return json.encode(value, { canonical = true }) or tostring(value)
+  return sayable.encode(value, { canonical = true }) or tostring(value)
 end
 
 local function shown(value)

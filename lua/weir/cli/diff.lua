@@ -4,6 +4,7 @@ local compare = require "weir.run.compare"
 local json = require "weir.native.json"
 local progress = require "weir.cli.progress"
 local record_of = require "weir.view.record"
+local sayable = require "weir.view.sayable"
 local session = require "weir.cli.session"
 local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
@@ -62,7 +63,7 @@ end
 -- For people -------------------------------------------------------------------------------------
 
 local function short(value)
-  local encoded = json.encode(value)
+  local encoded = sayable.encode(value)
   return text.shorten(text.first_line(encoded or tostring(value)), VALUE_WIDTH)
 end
 

@@ -5,6 +5,7 @@ local client = require "weir.serve.client"
 local estimates = require "weir.planning.estimate"
 local json = require "weir.native.json"
 local place = require "weir.view.place"
+local sayable = require "weir.view.sayable"
 local session = require "weir.cli.session"
 local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
@@ -102,7 +103,7 @@ end
 local function say(context, definition, input, found)
   local out = context.out
   out:line(("%s  version %s"):format(out:paint("bold", definition.name), definition.version:sub(1, SHORT)))
-  out:line("input " .. json.encode(input))
+  out:line("input " .. sayable.encode(input))
   if definition.kind == "flow" then
     out:line "a flow: what it runs is known when it runs"
   else

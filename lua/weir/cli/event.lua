@@ -14,11 +14,13 @@ local json = require "weir.native.json"
 local letters = require "weir.trigger.letters"
 local log = require "weir.event.log"
 local native = require "weir.native.scheduler"
+local sayable = require "weir.view.sayable"
 local session = require "weir.cli.session"
 local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
 local text = require "weir.cli.text"
 local view = require "weir.view.event"
+local visible = require "weir.text.visible"
 
 local M = {
   name = "event",
@@ -98,6 +100,7 @@ local function event_of(arguments)
   local event = { specversion = "1.0", id = arguments.id or ids.new "e", source = arguments.source or "/cli", type = arguments.what,
     subject = arguments.subject, time = clock.rfc3339(clock.wall_ms()), data = input.read(arguments.value, "JSON") }
   if event.data ~= nil then event.datacontenttype = "application/json" end
+  intake_of.check(event)
   return event
 end
 
@@ -147,8 +150,8 @@ end
 
 local function data_of(event)
   if event.data == nil then return event.data_base64 and "(bytes)" or "" end
-  local line = assert(json.encode(event.data))
-  return text.safe(#line > 60 and line:sub(1, 57) .. "..." or line)
+  local line = sayable.encode(event.data) or "(nested too deep)"
+  return text.safe(#line > 60 and visible.head(line, 57) .. "..." or line)
 end
 
 local function print_all(arguments, context, list, to_shape, head, to_row)
@@ -267,8 +270,8 @@ local function say_change(context, one)
   out:line(("%s %s %s %s"):format(one.offset, text.safe(one.event.type), out:paint("dim", one.trigger), SAYS[one.change]))
   if one.message then out:line("    " .. text.safe(one.message)) end
   if one.change == "input" or one.change == "output" then
-    out:line(out:paint("red", "  - " .. text.safe(assert(json.encode(one.was == nil and json.null or one.was)))))
-    out:line(out:paint("green", "  + " .. text.safe(assert(json.encode(one.would == nil and json.null or one.would)))))
+    out:line(out:paint("red", "  - " .. text.safe(sayable.encode(one.was == nil and json.null or one.was) or "?")))
+    out:line(out:paint("green", "  + " .. text.safe(sayable.encode(one.would == nil and json.null or one.would) or "?")))
   end
 end
 

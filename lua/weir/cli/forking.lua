@@ -1,6 +1,5 @@
 --- What `weir retry` and `weir fork` share: values that are set, what is told before, the run itself.
 
-local failure = require "weir.failure"
 local fork_view = require "weir.view.fork"
 local input_of = require "weir.cli.input"
 local progress = require "weir.cli.progress"
@@ -29,8 +28,7 @@ end
 ---@param prefix string|nil stands before each path
 function M.set(made, settings, prefix)
   for _, setting in ipairs(settings or {}) do
-    local path, given = setting:match "^([^=]+)=(.*)$"
-    if not path then failure.raise("invalid", "--set %s: a.b=V expected, such as --set draft.text=shorter", setting) end
+    local path, given = input_of.sides(setting, "a.b=V expected, such as --set draft.text=shorter")
     path = (prefix or "") .. path
     made:set(path, value_of(made, path, given))
   end

@@ -6,6 +6,7 @@ local forking = require "weir.cli.forking"
 local incident_of = require "weir.healing.incident"
 local json = require "weir.native.json"
 local operations = require "weir.healing.operations"
+local sayable = require "weir.view.sayable"
 local selection = require "weir.view.selection"
 local session = require "weir.cli.session"
 local shape = require "weir.view.shape"
@@ -122,7 +123,7 @@ end
 
 local function remedy_line(one)
   if not one.remedy then return nil end
-  local args = next(one.remedy.args or {}) ~= nil and " " .. (json.encode(one.remedy.args) or "") or ""
+  local args = next(one.remedy.args or {}) ~= nil and " " .. (sayable.encode(one.remedy.args) or "") or ""
   return ("%s%s%s"):format(one.remedy.name, args, one.by and " by " .. one.by or "")
 end
 
@@ -147,7 +148,7 @@ function actions.show(context, store, arguments)
   fact(out, "closed", one.closed_ms and ("%s by %s"):format(clock.rfc3339(one.closed_ms), one.closed_by))
   fact(out, "note", one.note)
   fact(out, "tried again", one.replayed_as)
-  if whole.set_aside ~= json.null then fact(out, "set aside", json.encode(whole.set_aside.input)) end
+  if whole.set_aside ~= json.null then fact(out, "set aside", sayable.encode(whole.set_aside.input) or "") end
 end
 
 -- Doing ------------------------------------------------------------------------------------------------------

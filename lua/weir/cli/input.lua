@@ -3,6 +3,7 @@
 local client = require "weir.serve.client"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
+local visible = require "weir.text.visible"
 
 local M = {}
 
@@ -75,6 +76,7 @@ function M.value(text, schema)
   local value = json.decode(text)
   local kind = value ~= nil and require("weir.value").kind(value)
   if kind and (types[kind] or kind == "integer" and types.number) then return value end
+  if kind == "number" and types.integer and math.tointeger(value) then return value end -- 1.0 is an integer of JSON Schema
   return text
 end
 
@@ -101,6 +103,19 @@ function M.schema_at(schema, path)
   return schema
 end
 
+--- What stands on both sides of the `=` of a setting. Raises `invalid`: with `message`, or where it is no UTF-8.
+---@param setting string
+---@param message string what was expected
+---@return string path
+---@return string text
+function M.sides(setting, message)
+  local path, text = setting:match "^([^=]+)=(.*)$"
+  if not path then failure.raise("invalid", "--set %s: %s", setting, message) end
+  local _, wrong = utf8.len(setting)
+  if wrong then failure.raise("invalid", "--set %s: byte %d of it is not UTF-8", visible.utf8(path), wrong) end
+  return path, text
+end
+
 local function set(input, schema, path, text)
   local names, at = names_of(path), input
   for index = 1, #names - 1 do
@@ -123,8 +138,7 @@ function M.build(given, settings, schema)
   local input = M.read(given)
   if input == nil then input = {} end
   for _, setting in ipairs(settings or {}) do
-    local path, text = setting:match "^([^=]+)=(.*)$"
-    if not path then failure.raise("invalid", "--set %s: name=value expected, such as --set name=Ada", setting) end
+    local path, text = M.sides(setting, "name=value expected, such as --set name=Ada")
     if type(input) ~= "table" or json.is_list(input) then failure.raise("invalid", "--set %s: the input is no object", setting) end
     set(input, schema, path, text)
   end

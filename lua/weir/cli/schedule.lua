@@ -127,11 +127,9 @@ end
 
 local function moment(given, name, rule)
   if not given then return nil end
-  local seconds, is_local = civil.read(given)
-  if not seconds then
-    failure.raise("invalid", "--%s: a time such as 2026-11-01 or 2026-11-01T08:00:00Z expected, got '%s'", name, given)
-  end
-  return (is_local and seconds - rule.zone:offset(seconds) or seconds) * 1000
+  local ms = rule_of.moment(given, rule.zone)
+  if ms then return ms end
+  failure.raise("invalid", "--%s: a time such as 2026-11-01 or 2026-11-01T08:00:00Z expected, got '%s'", name, given)
 end
 
 local function took(given)
@@ -144,7 +142,8 @@ end
 local function clock_text(given, item, rule)
   if type(given) ~= "string" then return "" end
   if given == item.nominal then return when(item["local"]) end
-  return when(rule:local_text(civil.read(given) * 1000))
+  local seconds = civil.read(given)
+  return when(seconds and rule:local_text(seconds * 1000) or given) -- years of more than four digits are nobody's
 end
 
 function actions.preview(context, one, store, arguments)

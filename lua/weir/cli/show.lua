@@ -1,10 +1,10 @@
 --- weir show: one run; its steps as a tree, with durations, attempts, verdicts and errors.
 
 local history = require "weir.run.history"
-local json = require "weir.native.json"
 local progress = require "weir.cli.progress"
 local record_of = require "weir.view.record"
 local run_view = require "weir.view.run"
+local sayable = require "weir.view.sayable"
 local session = require "weir.cli.session"
 local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
@@ -155,7 +155,7 @@ end
 local function say_remedy(self, err, indent)
   local remedy = type(err) == "table" and err.remedy
   if type(remedy) ~= "table" then return end
-  local args = type(remedy.args) == "table" and next(remedy.args) ~= nil and " " .. json.encode(remedy.args) or ""
+  local args = type(remedy.args) == "table" and next(remedy.args) ~= nil and " " .. sayable.encode(remedy.args) or ""
   local by = type(remedy.by) == "string" and " by " .. remedy.by or ""
   self:say(indent .. self.out:paint("yellow", text.shorten(text.safe(("remedy %s%s%s, incident %s"):format(remedy.name, args, by,
     remedy.incident)), VALUE_WIDTH)))
@@ -214,7 +214,7 @@ end
 -- The whole --------------------------------------------------------------------------------------
 
 local function one_line(value)
-  local encoded = type(value) == "string" and value or json.encode(value) or tostring(value)
+  local encoded = type(value) == "string" and value or sayable.encode(value) or tostring(value)
   return text.shorten(text.first_line(encoded), VALUE_WIDTH)
 end
 
@@ -235,7 +235,7 @@ end
 
 local function say_value(self, title, value)
   local lines, count = {}, 0
-  local encoded = type(value) == "string" and value or json.encode(value, { indent = 2 })
+  local encoded = type(value) == "string" and value or sayable.encode(value, { indent = 2 }) or tostring(value)
   for line in (encoded .. "\n"):gmatch "([^\n]*)\n" do
     count = count + 1
     if self.all or count <= LINES_SHOWN then lines[count] = "  " .. text.shorten(text.safe(line), VALUE_WIDTH) end

@@ -5,6 +5,7 @@ local clock = require "weir.port.clock"
 local documents = require "weir.cli.documents"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
+local sayable = require "weir.view.sayable"
 local session = require "weir.cli.session"
 local shape = require "weir.view.shape"
 local status = require "weir.cli.status"
@@ -189,7 +190,7 @@ function actions.get(view, arguments, context)
   if not document then refuse_missing(view, arguments) end
   if context.json then return context.out:line(shape.line(document_shape(document))) end
   local value = document.value
-  if type(value) ~= "string" then value = json.encode(value, { indent = 2 }) end
+  if type(value) ~= "string" then value = sayable.encode(value, { indent = 2 }) or tostring(value) end
   context.out:line(context.out.is_terminal and text.safe(value) or value)
 end
 

@@ -39,12 +39,16 @@ local WORDS = {
 local function based(text)
   local octal, hexadecimal = text:match("^0o([0-7]+)$"), text:match("^0x(%x+)$")
   if not octal and not hexadecimal then return nil end
-  local digits = octal or hexadecimal
-  if #digits > (octal and 20 or 15) then return tonumber(digits, octal and 8 or 16) + 0.0 end
-  return tonumber(digits, octal and 8 or 16)
+  local base, value = octal and 8 or 16, 0
+  for digit in (octal or hexadecimal):gmatch "." do
+    if value > (math.maxinteger - base + 1) // base then return math.huge end -- no integer holds it
+    value = value * base + tonumber(digit, base)
+  end
+  return value
 end
 
 local function number(text)
+  if text:find("^%-0+$") then return -0.0 end -- as JSON has it
   if text:find("^[+-]?%d+$") then
     local plain = text:gsub("^%+", "")
     return math.tointeger(tonumber(plain)) or tonumber(plain .. ".0")
@@ -52,7 +56,7 @@ local function number(text)
   local mantissa, exponent = text:match("^[+-]?([%d.]+)(.*)$")
   if not mantissa or not (mantissa:find("^%.%d+$") or mantissa:find("^%d+%.?%d*$")) then return based(text) end
   if exponent ~= "" and not exponent:find("^[eE][+-]?%d+$") then return based(text) end
-  return tonumber((text:gsub("^%+", ""))) + 0.0
+  return tonumber((text:gsub("^%+", "")))
 end
 
 --- What a plain scalar means in the core schema: itself if it is text.

@@ -11,6 +11,7 @@ local native = require "weir.native.scheduler"
 local pages = require "weir.pages"
 local seen = require "weir.queue.seen"
 local task = require "weir.task"
+local value_of = require "weir.value"
 local waits = require "weir.event.waits"
 local waking = require "weir.run.waking"
 local keeping = require "weir.run.keeping"
@@ -75,6 +76,21 @@ local function first_of(self, plan, one, offset)
     or seen.add(self.store, plan.operations, M.QUEUE, one.dedupe, offset, clock.wall_ms(), one.dedupe_s)
   plan.keys[one.dedupe] = first or offset
   return first
+end
+
+local LONGEST = { id = 512, source = 2048, type = 512 } -- characters
+
+--- What a door checks of the attributes of an event that came from outside. Raises `invalid`: one is no UTF-8, empty or too long.
+---@param event table a CloudEvent
+function M.check(event)
+  for _, name in ipairs(value_of.names(event)) do
+    local value = event[name]
+    local length, wrong = 0, nil
+    if name ~= "data" and type(value) == "string" then length, wrong = utf8.len(value) end
+    if wrong then failure.raise("invalid", "event.%s: byte %d of it is not UTF-8", name, wrong) end
+    local most = LONGEST[name]
+    if most and (length < 1 or length > most) then failure.raise("invalid", "event.%s: text of 1 to %d characters expected", name, most) end
+  end
 end
 
 -- Adds an event. Gives who is full, when there is no room for it.

@@ -62,7 +62,9 @@ function M.is_for(wait, event)
   if not log.is_of_type(wait.event, event.type) then return false end
   if not wait.match then return true end
   local root = { event = event }
-  for name, value in pairs(wait.data or {}) do root[name] = root[name] == nil and value or root[name] end
+  for name, value in pairs(wait.data or {}) do
+    if root[name] == nil then root[name] = value end
+  end
   return test_of(wait.match)(root)
 end
 

@@ -11,6 +11,7 @@ local M = {}
 
 local SPACE = "controls"
 local MODEL_FOR = 600 -- seconds that a model is not asked, when nothing is said
+local BACK_MS = 3 * 3600 * 1000 -- a clock that was ahead by more has been corrected
 
 local of_store = setmetatable({}, { __mode = "k" })
 
@@ -67,11 +68,19 @@ function M.revert(store, incident)
   return { op = "delete", space = SPACE, key = key, version = math.tointeger(version) }, function() all(store)[key] = nil end, key
 end
 
+--- Whether what a remedy has changed is over: its time has passed, or the clock by which it began has been set back by far.
+---@param control { until_ms: integer|nil, at_ms: integer }
+---@param now_ms integer
+---@return boolean
+function M.is_over(control, now_ms)
+  return control.until_ms ~= nil and (control.until_ms <= now_ms or control.at_ms - now_ms > BACK_MS)
+end
+
 local function holding(store, form, name)
   local known = store and all(store)
   if not known or next(known) == nil then return nil end
   local value = known[form:format(name)]
-  if not value or (value.until_ms and value.until_ms <= clock.wall_ms()) then return nil end
+  if not value or M.is_over(value, clock.wall_ms()) then return nil end
   return value
 end
 
@@ -107,7 +116,7 @@ function M.models(store)
   local held, now = {}, clock.wall_ms()
   for key, value in pairs(store and all(store) or {}) do
     local name = key:match "^model/(.+)/breaker$"
-    if name and value.until_ms and value.until_ms > now then held[name] = (value.until_ms - now) / 1000 end
+    if name and value.until_ms and not M.is_over(value, now) then held[name] = (value.until_ms - now) / 1000 end
   end
   return held
 end

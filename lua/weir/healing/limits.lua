@@ -62,8 +62,9 @@ function M.refusal(limits, done, now)
     return ("%d %s did not help"):format(count, count == 1 and "remedy" or "remedies")
   end
   local latest = done.of_step[count]
-  if latest and now - latest < limits.cooldown then
-    return ("the last remedy was %.0f s ago, and there are %g s between two"):format(now - latest, limits.cooldown)
+  local ago = latest and math.max(0, now - latest) -- the clock may have been set back
+  if ago and ago < limits.cooldown then
+    return ("the last remedy was %.0f s ago, and there are %g s between two"):format(ago, limits.cooldown)
   end
   if count_since(done.of_pipeline, now - limits.within) >= limits.cap then
     return ("there were %d remedies in %g s, which is all the pipeline may have"):format(limits.cap, limits.within)

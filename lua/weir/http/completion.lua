@@ -4,6 +4,7 @@
 
 local failure = require "weir.failure"
 local json = require "weir.native.json"
+local sayable = require "weir.view.sayable"
 
 local M = {}
 
@@ -22,7 +23,7 @@ local function text_of(content)
     if part.type ~= "text" and part.type ~= "refusal" then
       failure.raise("invalid", "messages: content of type '%s' cannot be read; text can", tostring(part.type))
     end
-    texts[index] = part.text or part.refusal
+    texts[index] = part.text or part.refusal or ""
   end
   return table.concat(texts)
 end
@@ -31,9 +32,9 @@ local function call_of(call)
   local given = type(call["function"]) == "table" and call["function"] or {}
   local arguments, problem = json.decode(given.arguments or "{}")
   if type(arguments) ~= "table" then
-    return { id = call.id or "", name = given.name or "", raw = given.arguments, problem = problem or "no object" }
+    return { id = known(call.id) or "", name = given.name or "", raw = given.arguments, problem = problem or "no object" }
   end
-  return { id = call.id or "", name = given.name or "", arguments = arguments }
+  return { id = known(call.id) or "", name = given.name or "", arguments = arguments }
 end
 
 local ROLES = { developer = "system", ["function"] = "tool" }
@@ -93,7 +94,7 @@ local function calls_of(calls)
   local list = json.list {}
   for index, call in ipairs(calls) do
     list[index] = { id = call.id, type = "function",
-      ["function"] = { name = call.name, arguments = call.raw or json.encode(call.arguments) } }
+      ["function"] = { name = call.name, arguments = call.raw or sayable.encode(call.arguments) } }
   end
   return list
 end
@@ -108,7 +109,7 @@ end
 ---@return weir.Completion
 function M.answer(output)
   if type(output) == "string" then return { content = output, finish = "stop" } end
-  if type(output) ~= "table" or type(output.text) ~= "string" then return { content = json.encode(output) or "", finish = "stop" } end
+  if type(output) ~= "table" or type(output.text) ~= "string" then return { content = sayable.encode(output) or "", finish = "stop" } end
   local calls = type(output.tool_calls) == "table" and #output.tool_calls > 0 and calls_of(output.tool_calls) or nil
   local finish = output.finish == "length" and "length" or output.finish == "content_filter" and "content_filter" or "stop"
   return { content = output.text, tool_calls = calls, finish = calls and "tool_calls" or finish }
@@ -145,7 +146,7 @@ end
 local function chunk(head, choices, usage)
   local body = base(head, "chat.completion.chunk")
   body.choices, body.usage = json.list(choices), usage
-  return ("data: %s\n\n"):format(json.encode(body))
+  return ("data: %s\n\n"):format(sayable.encode(body))
 end
 
 --- One piece of a stream, as text of server-sent events.

@@ -2,10 +2,10 @@
 --- nothing of a request is read that was not let in.
 
 local access_of = require "weir.http.access"
-local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local problem = require "weir.http.problem"
 local router = require "weir.http.router"
+local sayable = require "weir.view.sayable"
 local secret = require "weir.native.secret"
 local target = require "weir.http.target"
 
@@ -39,7 +39,7 @@ local function send(request, status, value, more)
   local body = value
   if type(value) ~= "string" then
     local message
-    body, message = json.encode(value)
+    body, message = sayable.encode(value)
     if not body then problem.raise(500, "corrupt", "the answer cannot be written as JSON: %s", message) end
   end
   request:respond(status, with(OF_JSON, more), secret.redact(body))
@@ -68,6 +68,7 @@ local function read_body(call)
     if route.is_raw then return end
     call.body = router.body(route, body_text(request))
   elseif route.check_body and not route.is_raw then
+    if route.needs_body then problem.raise(400, "invalid", "there is no body; null, {} or another JSON is needed") end
     call.body = router.body(route, "{}")
   end
 end
@@ -94,7 +95,11 @@ local function answer(self, request, place)
   if status then send(request, status, value, headers) end
 end
 
+-- What is over a limit is to be tried later, but where the route says otherwise.
 local function refuse(self, request, raised, route)
+  if route and route.limit_status and type(raised) == "table" and rawget(raised, "code") == "limit" then
+    raised.status = rawget(raised, "status") or route.limit_status
+  end
   local status, headers, body, is_internal = problem.of(raised, route and route.refusal)
   if is_internal and self.host.log then
     local err = require("weir.failure").of(raised)

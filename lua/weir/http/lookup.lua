@@ -22,7 +22,7 @@ function M.row(host, run_id)
   error(err, 0)
 end
 
-local ENDED = require("weir.run.keeping").HAS_ENDED
+local or_null = require("weir.value").or_null
 
 local function output_of(host, run_id)
   local entries = host.store:load(run_id)
@@ -39,7 +39,8 @@ function M.line(host, run_id)
   if live then return shape.live(live) end
   local row = M.row(host, run_id)
   local line = shape.row(run_id, row)
-  line.output = row.status == "finished" and ENDED[row.status] and output_of(host, run_id) or json.null
+  line.output = json.null
+  if row.status == "finished" then line.output = or_null(output_of(host, run_id)) end
   return line
 end
 

@@ -2,6 +2,7 @@
 
 local failure = require "weir.failure"
 local json = require "weir.native.json"
+local utf8_of = require("weir.text.visible").utf8
 
 local M = {}
 
@@ -44,7 +45,8 @@ local function errors_of(details)
   local list = json.list {}
   for index = 1, math.min(#details, ERRORS_MAX) do
     local entry = details[index]
-    list[index] = { path = entry.path or entry.field, message = entry.message, line = entry.line, did_you_mean = entry.did_you_mean }
+    list[index] = { path = entry.path or entry.field, message = entry.message and utf8_of(entry.message), line = entry.line,
+      did_you_mean = entry.did_you_mean }
   end
   return list
 end
@@ -66,7 +68,7 @@ function M.of(raised, shape)
   local err, internal = failure.of(raised), is_internal(raised)
   local status = rawget(own, "status") or STATUS[err.code] or 500
   local value = { type = "urn:weir:problem:" .. err.code, title = TITLES[status] or tostring(status), status = status, code = err.code,
-    detail = internal and "something went wrong inside the host; its log says what" or err.message, run = rawget(own, "run"),
+    detail = internal and "something went wrong inside the host; its log says what" or utf8_of(err.message), run = rawget(own, "run"),
     step = err.step, errors = errors_of(err.details) }
   for name, more in pairs(rawget(own, "extra") or {}) do value[name] = more end
   if shape then value = shape(value) end

@@ -24,6 +24,8 @@ local BODY_DEPTH = 64
 ---@field query table<string, table>|nil
 ---@field body table|nil
 ---@field is_raw boolean|nil the handler reads the body itself
+---@field limit_status integer|nil what answers `limit`; 429 where it is left out
+---@field needs_body boolean|nil a body that is not there is no {}: any JSON is taken
 ---@field answers table<integer, { doc: string, schema: table|nil, type: string|nil }>
 ---@field doc string
 ---@field refusal nil|fun(problem: table): table makes something else of the problem details of a refusal

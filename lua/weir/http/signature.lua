@@ -33,9 +33,10 @@ local SIGNATURES_MAX = 16
 ---@field at_s integer|nil when it was signed
 ---@field type string|nil what it is about, where the sender says so in a header
 
+-- An empty id would make all deliveries one.
 local function one(header, name)
   local value, count = header(name)
-  if value and count == 1 then return value end
+  if value and value ~= "" and count == 1 then return value end
 end
 
 local function integer(text)

@@ -5,7 +5,7 @@
 --- it goes on is told as one event `gap`, with the id after which it goes on: it reads again what it needs to know.
 --- When nothing happens a comment line is sent every ten seconds, so that both sides notice that the other has gone.
 
-local json = require "weir.native.json"
+local sayable = require "weir.view.sayable"
 local scheduler = require "weir.native.scheduler"
 local secret = require "weir.native.secret"
 
@@ -23,7 +23,7 @@ local HEADERS = { ["Content-Type"] = "text/event-stream", ["Cache-Control"] = "n
 ---@param data any plain data
 ---@return string
 function M.event(id, kind, data)
-  local text = secret.redact(json.encode(data) or '{"code":"invalid"}')
+  local text = secret.redact(sayable.encode(data) or '{"code":"invalid"}')
   return ("%sevent: %s\ndata: %s\n\n"):format(id and ("id: %s\n"):format(id) or "", kind, text)
 end
 

@@ -115,8 +115,9 @@ end
 --- Raises what the store says.
 ---@param place { pipeline: string, key: string? }
 ---@param amounts { calls: number?, tokens: number?, usd: number?, steps: number?, seconds: number? }
-function Budgets:add(place, amounts)
-  local operations, has, now_ms = {}, {}, clock.wall_ms()
+---@param at_ms integer|nil what it puts right was added then: it is of that day and month; default now
+function Budgets:add(place, amounts, at_ms)
+  local operations, has, now_ms = {}, {}, at_ms or clock.wall_ms()
   for _, budget in ipairs(self.store and self.list or {}) do
     local base = applies(budget, place) and account(budget, now_ms)
     if base and not has[base] then -- two limits of one account count once

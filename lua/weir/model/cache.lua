@@ -20,14 +20,15 @@ function M.key(models, settings, hashes)
   return hash.sha256(assert(store_port.encode { models = json.list(models), settings = settings, messages = table.concat(hashes) }))
 end
 
---- An answer that is not older than it may be, or nil. Does not wait.
+--- An answer that is not older than it may be, or nil; of one that was kept under a clock which was ahead by more nobody knows how old
+--- it is. Does not wait.
 ---@param store userdata|nil
 ---@param key string
 ---@param ttl number seconds
 ---@return weir.model.Response|nil
 function M.get(store, key, ttl)
   local kept = store and store:get(M.SPACE, key)
-  if not kept or kept.at_ms + ttl * 1000 < clock.wall_ms() then return nil end
+  if not kept or math.abs(clock.wall_ms() - kept.at_ms) > ttl * 1000 then return nil end
   return kept.response
 end
 

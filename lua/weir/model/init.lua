@@ -3,6 +3,7 @@
 
 local budget = require "weir.model.budget"
 local catalog = require "weir.model.catalog"
+local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local json = require "weir.native.json"
 local price = require "weir.model.price"
@@ -154,15 +155,15 @@ local function call_one(self, place, entry, request, hear)
   local counts = self.budgets:counts { pipeline = place.pipeline, key = entry.key }
   if place.admit then place.admit(entry.key) end
   local estimate = self:estimate({ entry }, request)
-  local account = { pipeline = place.pipeline, key = entry.key }
-  if counts then self.budgets:add(account, { calls = 1, tokens = estimate.tokens, usd = estimate.usd }) end
+  local account, asked_ms = { pipeline = place.pipeline, key = entry.key }, clock.wall_ms()
+  if counts then self.budgets:add(account, { calls = 1, tokens = estimate.tokens, usd = estimate.usd }, asked_ms) end
   local function settle(usage)
     local usd = price.usd(entry.price, usage)
     place.used(entry.name, usage, usd, estimate)
     add(place, usage, usd)
     if not counts or not usage.input_tokens or not usage.output_tokens then return end
     local correction = { tokens = usage.input_tokens + usage.output_tokens - estimate.tokens, usd = (usd or estimate.usd) - estimate.usd }
-    pcall(self.budgets.add, self.budgets, account, correction) -- what is not corrected stays as high as it was estimated
+    pcall(self.budgets.add, self.budgets, account, correction, asked_ms) -- what is not corrected stays as high as it was estimated
   end
   local ctx <close>, module = caller(self, entry, hear, settle)
   local asked = copy(request)

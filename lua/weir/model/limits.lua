@@ -3,6 +3,7 @@
 --- Retry-After (RFC 9110, 10.2.3: seconds or a date), retry-after-ms, x-should-retry; x-ratelimit-{limit,remaining,reset}-
 --- {requests,tokens} as OpenAI and those who follow it have them, and anthropic-ratelimit-{requests,tokens}-{...}.
 
+local civil = require "weir.schedule.civil"
 local duration = require "weir.duration"
 
 local M = {}
@@ -21,26 +22,37 @@ end
 
 local MONTHS = { Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10, Nov = 11, Dec = 12 }
 
--- Seconds since 1970 of a date in UTC. Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
-local function epoch(year, month, day, hour, minute, second)
-  local shifted = month <= 2 and year - 1 or year
-  local of_era = shifted % 400
-  local of_year = (153 * (month + (month > 2 and -3 or 9)) + 2) // 5 + day - 1
-  local days = (shifted // 400) * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-  return days * 86400 + hour * 3600 + minute * 60 + second
+-- Seconds of a day that a clock shows; nil when none does.
+local function of_day(hour, minute, second)
+  hour, minute, second = tonumber(hour), tonumber(minute), tonumber(second)
+  return hour < 24 and minute < 60 and second < 61 and hour * 3600 + minute * 60 + second or nil
 end
 
-local function of_http_date(text)
+-- Of two digits of a year: not more than 50 years ahead (RFC 9110, 5.6.7).
+local function year_of(text, now)
+  local this = civil.date(now // civil.DAY)
+  local year = this // 100 * 100 + math.tointeger(tonumber(text))
+  return year > this + 50 and year - 100 or year
+end
+
+-- In the three forms of RFC 9110, 5.6.7, of which only the first is written today.
+local function of_http_date(text, now)
   local day, name, year, hour, minute, second = text:match "^%a+, (%d%d) (%a%a%a) (%d%d%d%d) (%d%d):(%d%d):(%d%d) GMT$"
-  local month = MONTHS[name]
-  if not month then return nil end
-  return epoch(tonumber(year), month, tonumber(day), tonumber(hour), tonumber(minute), tonumber(second))
+  if not day then
+    day, name, year, hour, minute, second = text:match "^%a+, (%d%d)-(%a%a%a)-(%d%d) (%d%d):(%d%d):(%d%d) GMT$"
+    year = year and year_of(year, math.floor(now))
+  end
+  if not day then name, day, hour, minute, second, year = text:match "^%a%a%a (%a%a%a) ([%d ]%d) (%d%d):(%d%d):(%d%d) (%d%d%d%d)$" end
+  local number = MONTHS[name] and civil.read_day(("%04d-%02d-%02d"):format(year, MONTHS[name], day))
+  local seconds = number and of_day(hour, minute, second)
+  return seconds and number * civil.DAY + seconds
 end
 
 local function of_rfc3339(text)
-  local year, month, day, hour, minute, second = text:match "^(%d%d%d%d)-(%d%d)-(%d%d)[Tt](%d%d):(%d%d):(%d%d%.?%d*)[Zz]$"
-  if not year then return nil end
-  return epoch(tonumber(year), tonumber(month), tonumber(day), tonumber(hour), tonumber(minute), tonumber(second))
+  local date, hour, minute, second, zone = text:match "^([%d-]+)[Tt ](%d%d):(%d%d):(%d%d%.?%d*)(.*)$"
+  local seconds = date and of_day(hour, minute, second)
+  local midnight, is_local = civil.read(seconds and date .. "T00:00:00" .. zone) -- there, as a moment
+  return midnight and not is_local and midnight + seconds or nil
 end
 
 local function believable(seconds)
@@ -61,7 +73,7 @@ function M.retry_after(headers, now)
   local text = M.header(headers, "retry-after")
   if not text then return nil end
   if text:find "^%d+%.?%d*$" then return believable(tonumber(text)) end
-  return until_time(of_http_date(text), now)
+  return until_time(of_http_date(text, now), now)
 end
 
 local function count(text)

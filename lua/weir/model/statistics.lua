@@ -139,6 +139,8 @@ local function rescale(entry, now, factor)
 end
 
 local function weight_at(self, entry, now)
+  -- After a clock that was ahead nothing would weigh anything, until it is there again.
+  if now < entry.landmark and entry.landmark > self.clock.wall_ms() / 1000 then entry.landmark = now end
   local weight = 2 ^ ((now - entry.landmark) / self.half_life)
   if weight < RESCALE then return weight end
   rescale(entry, now, 1 / weight)
@@ -224,7 +226,7 @@ function Statistics:record(sample)
     count_decayed(entry, weight_at(self, entry, now), sample)
     count_recent(entry, now, sample)
     if sample.score then count_score(self, entry, now, sample.score, "critic") end
-    entry.at = math.max(entry.at, now)
+    entry.at = sample.at_ms and math.max(entry.at, now) or now
   end)
 end
 
@@ -338,7 +340,8 @@ function Statistics:last(label)
   local last = self.choices[label or ""]
   if not last then return nil end
   local now, ages = self.clock.wall_ms() / 1000, {}
-  for index, at in ipairs(last.switches) do ages[index] = now - at end
+  last.since = math.min(last.since, now) -- the clock may have been set back
+  for index, at in ipairs(last.switches) do ages[index] = math.max(0, now - at) end
   return { name = last.model, since_s = now - last.since, ages = ages }
 end
 

@@ -124,6 +124,10 @@ local function check(args, options)
   if type(args) ~= "table" or #args == 0 then error("arguments must be a list; the first one is the program", 3) end
   for i, arg in ipairs(args) do check_text(arg, ("argument %d"):format(i)) end
   if args[1] == "" then error("argument 1, the program, is empty", 3) end
+  -- What libuv is to write of a table without a text in it ends the process.
+  if options.stdin ~= nil and type(options.stdin) ~= "string" then
+    error(("stdin must be a string, got %s"):format(type(options.stdin)), 3)
+  end
   for name, value in pairs(options.env or {}) do
     check_text(name, "a name in env")
     check_text(value, "env." .. name)
@@ -391,6 +395,7 @@ Input.__index = Input
 ---@return string? message
 ---@return string? code `closed` when the child has closed its input or has ended
 function Input:write(bytes)
+  if type(bytes) ~= "string" then error(("bytes must be a string, got %s"):format(type(bytes)), 2) end
   local child = self.child
   if not child.input:is_closing() and not child.exited then
     local waiter = scheduler.waiter()

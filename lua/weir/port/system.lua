@@ -21,7 +21,7 @@ end
 --- The id of the process.
 ---@return integer
 function M.process_id()
-  return uv.os_getpid()
+  return math.tointeger(uv.os_getpid()) -- luv gives a float
 end
 
 --- The file of the running program.

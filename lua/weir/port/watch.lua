@@ -117,8 +117,7 @@ function M.queue_size()
 end
 
 local function add_folders(list, folder, depth)
-  if depth > DEPTH then return list end
-  for _, entry in ipairs(entries_of.of(folder)) do
+  for _, entry in ipairs(depth <= DEPTH and entries_of.of(folder) or {}) do
     local path = folder .. "/" .. entry.name
     if entry.type == "directory" and entry.name:sub(1, 1) ~= "." and #list < FOLDERS then
       list[#list + 1] = path

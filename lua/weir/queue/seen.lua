@@ -1,6 +1,7 @@
 --- What was put into a queue already, by the ids that its senders give: a second delivery is told by it for as long
 --- as it is kept. The key is written in the transaction that puts the item in.
 
+local duration = require "weir.duration"
 local place = require "weir.queue.place"
 
 local M = {}
@@ -26,7 +27,7 @@ function M.add(store, operations, name, dedupe, id, now_ms, seconds)
   local key = place.of(name, dedupe)
   local before, version = place.read(store, spaces.seen, key)
   if before and before.until_ms > now_ms then return before.id end
-  local until_ms = now_ms + math.ceil((seconds or KEPT) * 1000)
+  local until_ms = duration.after(now_ms, seconds or KEPT)
   operations[#operations + 1] = { op = "cas", space = spaces.seen, key = key, version = version, value = { id = id, until_ms = until_ms } }
   operations[#operations + 1] = { op = "put", space = spaces.forgets, key = expiry_key(name, dedupe, until_ms), value = true }
 end

@@ -5,6 +5,7 @@
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
+local misfit = require "weir.run.misfit"
 local outcome = require "weir.run.outcome"
 local parking = require "weir.run.parking"
 local proof = require "weir.proof"
@@ -47,7 +48,7 @@ function M.once(frame, step, key, input, attempt, feedback)
     local err = end_attempt_scope(frame)
     if err ~= nil then ok, output = false, err end
   end
-  if not ok then return false, locate(output, key) end
+  if not ok then return false, locate(misfit.of(frame, step, input, output), key) end
   if step.label then
     frame.data[step.name] = output
     label = step.label(frame.data)

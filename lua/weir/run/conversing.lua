@@ -8,6 +8,7 @@ local offer = require "weir.tool.offer"
 local result = require "weir.tool.result"
 local suggest = require "weir.suggest"
 local tooling = require "weir.run.tooling"
+local value_of = require "weir.value"
 
 local M = {}
 
@@ -25,6 +26,18 @@ local function by_name(tools)
   local index = {}
   for _, tool in ipairs(tools) do index[tool.name] = tool end
   return index
+end
+
+local function client_tools_of(given)
+  local tools = given.client_tools
+  if tools == nil then return {} end
+  if type(tools) ~= "table" then failure.raise("invalid", "client_tools: a list expected, got %s", value_of.show(tools)) end
+  for place, tool in ipairs(tools) do
+    if type(tool) ~= "table" or type(tool.name) ~= "string" then
+      failure.raise("invalid", "client_tools[%d]: {name, description, parameters} expected, got %s", place - 1, value_of.show(tool))
+    end
+  end
+  return tools
 end
 
 local function answer(call, text, is_error)
@@ -101,7 +114,7 @@ local function state_of(ctx, given)
   local tools = tooling.offered(ctx, given.tools or ctx._step.tools or {})
   return { ctx = ctx, tools = tools, by_name = by_name(tools), names = names_of(tools), rounds = given.rounds or ROUNDS,
     calls = given.calls or CALLS, limits = given.limits or {}, used = {}, made = 0, is_tainted = given.is_trusted ~= true,
-    of_client = by_name(given.client_tools or {}),
+    of_client = by_name(client_tools_of(given)),
     result_bytes = given.result_bytes, on_call = given.on_call }
 end
 
@@ -110,6 +123,9 @@ local function request_of(self, given)
   for name, value in pairs(given) do request[name] = value end
   for _, name in ipairs(OWN) do request[name] = nil end
   if given.prompt then request.prompt, request.messages = nil, { { role = "user", content = given.prompt } } end
+  if type(request.messages) ~= "table" then
+    failure.raise("invalid", "messages: a list, or a prompt, expected, got %s", value_of.show(request.messages))
+  end
   if given.system then
     request.system = nil
     request.messages = table.move(request.messages, 1, #request.messages, 2, { { role = "system", content = given.system } })

@@ -8,6 +8,7 @@ local native = require "weir.native.scheduler"
 local parking = require "weir.run.parking"
 local step_runner = require "weir.run.step"
 local task = require "weir.task"
+local or_null = require("weir.value").or_null
 
 local M = {}
 
@@ -526,7 +527,7 @@ function M.output_of(frame, body)
   if not body.output then return default_output(frame, group, order) end
   local value, message, code = body.output(frame.data)
   if value == nil and message then failure.raise(code or "invalid", "output: %s", message) end
-  return value
+  return or_null(value) -- a path that need not find anything has found nothing
 end
 
 return M

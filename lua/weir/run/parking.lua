@@ -7,6 +7,7 @@
 --- durable wait, there is nothing left to do but wait.
 
 local clock = require "weir.port.clock"
+local duration = require "weir.duration"
 local native = require "weir.native.scheduler"
 local proof = require "weir.proof"
 
@@ -17,7 +18,8 @@ local LONGEST = 3600 -- seconds; the wall clock is asked again, since it may be 
 -- What only time ends. What people or other runs end needs the store, which a waiting process may hold.
 local BY_TIME = { sleep = true, retry = true, deadline = true }
 
---- When the soonest of the run's waits and time limits is due, ms since 1970; nil when none is.
+--- When the soonest of the run's waits and time limits is due, ms since 1970; nil when none is. What is due later than
+--- keys can tell is looked at before: the key would stand among those that are due.
 ---@param run weir.Run
 ---@return integer|nil ms
 ---@return boolean only_time  whether time alone ends all of its waits
@@ -30,7 +32,7 @@ function M.due(run)
   for _, limit in pairs(run.limits_ms) do
     if not due or limit < due then due = limit end
   end
-  return due, only_time
+  return due and duration.tellable(due), only_time
 end
 
 -- Seconds from now until the run may be parked; nil: what it waits for is near, or due already.
@@ -92,12 +94,20 @@ function M.back(run)
   stay(run)
 end
 
+-- What is left until a moment, in seconds: of the wall clock, which may be set. Before another attempt it is a time that has to
+-- pass: while a run waits for it, that does not become longer.
+local function left_until(due_ms, kind)
+  local ends = kind == "retry" and clock.now() + (due_ms - clock.wall_ms()) / 1000 or math.huge
+  return function() return math.min((due_ms - clock.wall_ms()) / 1000, ends - clock.now()) end
+end
+
 -- In pieces, because a moment of the wall clock is meant.
 local function until_due(waiter, wait)
+  local left_of = wait.due_ms and left_until(wait.due_ms, wait.kind) or function() return LONGEST end
   while true do
-    local left = wait.due_ms and (wait.due_ms - clock.wall_ms()) / 1000
-    if left and left <= 0 then return false end
-    local woken, _, code = waiter:wait(wait.kind, math.min(left or LONGEST, LONGEST))
+    local left = left_of()
+    if left <= 0 then return false end
+    local woken, _, code = waiter:wait(wait.kind, math.min(left, LONGEST))
     if code ~= "timeout" then return woken end
   end
 end
@@ -144,10 +154,11 @@ end
 ---@param due_ms integer since 1970
 function M.sleep_until(run, key, kind, due_ms)
   if not run.journal then
-    local left = (due_ms - clock.wall_ms()) / 1000
+    local left_of = left_until(due_ms, kind)
+    local left = left_of()
     while left > 0 do
       clock.sleep(math.min(left, LONGEST))
-      left = (due_ms - clock.wall_ms()) / 1000
+      left = left_of()
     end
     return
   end

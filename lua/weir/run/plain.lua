@@ -6,12 +6,14 @@ local M = {}
 
 local DEPTH_MAX = 64
 local SCALAR = { string = true, number = true, boolean = true, ["nil"] = true }
+local HUGE = math.huge
 local NAMES = { ["function"] = "a function", userdata = "a userdata", thread = "a coroutine" }
 
 local function refuse(value, depth)
   local kind = type(value)
   if SCALAR[kind] then
     if value ~= value then return "NaN, which no JSON can say" end
+    if value == HUGE or value == -HUGE then return "an infinite number, which no JSON can say" end
     return nil
   end
   if kind ~= "table" then
@@ -29,7 +31,7 @@ local function refuse(value, depth)
     end
     if key_kind and key_kind ~= this then return "a table that mixes list items and fields" end
     key_kind = this
-    if not SCALAR[type(inner)] or inner ~= inner then
+    if not SCALAR[type(inner)] or inner ~= inner or inner == HUGE or inner == -HUGE then
       local why = refuse(inner, depth + 1)
       if why then return depth == 1 and ("a table whose '%s' is %s"):format(tostring(key), why) or why end
     end
@@ -41,7 +43,6 @@ end
 ---@param value any
 ---@return string|nil
 function M.refusal(value)
-  if SCALAR[type(value)] and value == value then return nil end
   return refuse(value, 1)
 end
 

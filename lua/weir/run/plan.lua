@@ -14,7 +14,7 @@ local M = {}
 local CRITIC_ATTEMPTS, MAX_VISITS, CONCURRENCY, ADAPTIVE, TREE_ARITY = 3, 100, 8, 64, 16
 
 local function must(value, message)
-  if value == nil then failure.raise("invalid", "%s", message) end
+  if value == nil then failure.raise("invalid", "%s", message or "a value is needed where an optional path finds nothing") end
   return value
 end
 

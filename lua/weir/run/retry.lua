@@ -39,6 +39,7 @@ end
 ---@param attempt integer the one that failed
 ---@return number
 function M.delay(policy, attempt)
+  if policy.backoff == 0 then return 0 end -- however often: the factor may have grown out of bounds
   local delay = math.min(policy.max, policy.backoff * policy.factor ^ (attempt - 1))
   return delay * (1 + policy.jitter * (2 * random.float() - 1))
 end

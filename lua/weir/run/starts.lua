@@ -16,8 +16,8 @@ local LONGEST = 256 -- bytes
 --- Raises `invalid` for what cannot be a key.
 ---@param key any
 function M.check(key)
-  if type(key) == "string" and #key >= 1 and #key <= LONGEST and not key:find "%c" then return end
-  failure.raise("invalid", "a start key is a text of 1 to %d bytes without control characters, got '%s'", LONGEST,
+  if type(key) == "string" and #key >= 1 and #key <= LONGEST and not key:find "%c" and utf8.len(key) then return end
+  failure.raise("invalid", "a start key is a text in UTF-8 of 1 to %d bytes without control characters, got '%s'", LONGEST,
     tostring(key):sub(1, 80))
 end
 

@@ -63,7 +63,7 @@ end
 ---@param name string
 ---@param value any plain data; nil stands for true
 function M.signal(engine, run_id, name, value)
-  if type(name) ~= "string" or not name:find "^[^/%c]+$" or #name > 128 then
+  if type(name) ~= "string" or not name:find "^[^/%c]+$" or #name > 128 or not utf8.len(name) then
     failure.raise("invalid", "a signal needs a name of 1 to 128 characters without '/', got '%s'", tostring(name))
   end
   open_row(engine.store, run_id)

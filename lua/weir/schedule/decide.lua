@@ -237,17 +237,19 @@ local function follow_zone(rule, state)
   if moved_ms > 0 then state.mark_ms = math.max(state.mark_ms, state.last_ms + moved_ms) end
 end
 
--- Nothing is decided again: a clock that is set back a little waits. One that was far ahead was wrong.
+-- Nothing is decided again: a clock that is set back a little waits. One that was far ahead was wrong. Gives whether it was.
 local function correct(rule, state, rows, now_ms)
-  if rule.every_ms then
-    local ahead = state.mark_ms - now_ms
-    if ahead > 0 and not rule.start_ms then state.mark_ms, state.anchor_ms = now_ms, state.anchor_ms - ahead end
-    return
+  local ahead = state.mark_ms - now_ms
+  if rule.every_ms and not rule.start_ms then
+    if ahead <= 0 then return false end
+    state.mark_ms, state.anchor_ms, state.over = now_ms, state.anchor_ms - ahead, nil
+    return true
   end
-  if state.mark_ms - now_ms <= BACK_MS then return end
+  if ahead <= BACK_MS then return false end
   M.tell(state, rows, { outcome = "corrected", kind = "due", nominal_ms = state.mark_ms, at_ms = now_ms,
     why = "the clock was set back by more than three hours" })
   state.mark_ms, state.over = now_ms, nil
+  return true
 end
 
 --- Decides all that has come.
@@ -259,10 +261,9 @@ end
 ---@return boolean changed
 function M.due(rule, state, now_ms, rows, admit)
   if state.paused then return false end
-  local seq = state.seq
-  correct(rule, state, rows, now_ms)
+  local is_corrected = correct(rule, state, rows, now_ms)
   follow_zone(rule, state)
-  if state.over then return state.seq ~= seq end
+  if state.over then return is_corrected end
   local after, to = state.mark_ms, reach(rule, state, now_ms)
   local total = to > after and rule:count(after, to, state.anchor_ms) or 0
   if total > 0 then
@@ -278,7 +279,7 @@ function M.due(rule, state, now_ms, rows, admit)
     end
   end
   if has_left(rule, state) and not rule:next(state.mark_ms, state.anchor_ms) then state.over = "it has no more times" end
-  return total > 0 or state.over ~= nil or state.seq ~= seq
+  return total > 0 or state.over ~= nil or is_corrected
 end
 
 --- When it is to be looked at next.

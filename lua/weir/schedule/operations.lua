@@ -2,7 +2,6 @@
 --- of it is kept in the store; a host that has it is nudged by who asks. Each change stands in the audit.
 
 local audit = require "weir.audit"
-local civil = require "weir.schedule.civil"
 local clock = require "weir.port.clock"
 local decide = require "weir.schedule.decide"
 local failure = require "weir.failure"
@@ -86,12 +85,9 @@ function M.trigger(store, rule, who, policy)
 end
 
 local function moment(text, rule, name)
-  local seconds, is_local = civil.read(text)
-  if not seconds then
-    failure.raise("invalid", "%s: a time such as 2026-11-01 or 2026-11-01T08:00:00Z expected, got '%s'", name, tostring(text):sub(1, 60))
-  end
-  if is_local then seconds = seconds - rule.zone:offset(seconds) end
-  return seconds * 1000
+  local ms = rule_of.moment(text, rule.zone)
+  if ms then return ms end
+  failure.raise("invalid", "%s: a time such as 2026-11-01 or 2026-11-01T08:00:00Z expected, got '%s'", name, tostring(text):sub(1, 60))
 end
 
 local function times_between(rule, state, from_ms, to_ms)

@@ -72,16 +72,26 @@ local function span_ms(options, field)
   return math.tointeger(math.floor(seconds * 1000 + 0.5))
 end
 
--- A moment; without an offset it is one of the zone, the first time that the clock there shows it.
+--- A moment as people write it; without an offset it is one of the zone, the first time that the clock there shows it.
+---@param text any
+---@param zone weir.Zone
+---@return integer|nil ms nil: that is no moment, or the zone leaves it out
+---@return boolean is_time whether it is one anywhere
+function M.moment(text, zone)
+  local seconds, is_local = civil.read(text)
+  if not seconds then return nil, false end
+  if is_local then seconds = times_of.new(times_of.fixed { seconds }, zone):next(seconds - 2 * civil.DAY) end
+  return seconds and seconds * 1000, true
+end
+
 local function moment_ms(options, field, zone)
   if options[field] == nil then return nil end
-  local seconds, is_local = civil.read(options[field])
-  if not seconds then
+  local ms, is_time = M.moment(options[field], zone)
+  if not is_time then
     wrong(field, "%s: a time such as 2026-12-24T18:00 or 2026-12-24T18:00:00Z expected, got %s", field, value_of.show(options[field]))
   end
-  if is_local then seconds = times_of.new(times_of.fixed { seconds }, zone):next(seconds - 2 * civil.DAY) end
-  if not seconds then wrong(field, "%s: '%s' is never in the time zone '%s'", field, options[field], zone.name) end
-  return seconds * 1000
+  if not ms then wrong(field, "%s: '%s' is never in the time zone '%s'", field, options[field], zone.name) end
+  return ms
 end
 
 local function check_fields(options)
@@ -102,24 +112,25 @@ local function read_zone(options)
 end
 
 -- Single times, some of the zone and some of the world.
-local function read_at(options, zone)
-  local given, local_ones = options.at, {}
+local function read_at(options)
+  local given, local_ones, moments = options.at, {}, {}
   local list = type(given) == "table" and given or { given }
   if #list == 0 then wrong("at", "at: a time or a list of times expected, got %s", value_of.show(given)) end
-  for index, one in ipairs(list) do
+  for _, one in ipairs(list) do
     local seconds, is_local = civil.read(one)
     if not seconds then
       wrong("at", "at: a time such as 2026-12-24T18:00 or 2026-12-24T18:00:00Z expected, got %s", value_of.show(one))
     end
-    local_ones[index] = is_local and seconds or seconds + zone:offset(seconds)
+    table.insert(is_local and local_ones or moments, seconds)
   end
-  return times_of.fixed(local_ones)
+  return times_of.fixed(local_ones), moments
 end
 
-local function read_pattern(options, zone)
+-- What gives local times; and of single times those that are moments already.
+local function read_pattern(options)
   local count = (options.cron ~= nil and 1 or 0) + (options.every ~= nil and 1 or 0) + (options.at ~= nil and 1 or 0)
   if count ~= 1 then wrong(nil, "a schedule says one of cron, every and at; this one says %s", count == 0 and "none" or "several") end
-  if options.at ~= nil then return read_at(options, zone) end
+  if options.at ~= nil then return read_at(options) end
   if options.cron == nil then return nil end
   local pattern, message = cron.parse(options.cron)
   if not pattern then wrong("cron", "%s", message) end
@@ -169,11 +180,14 @@ local function read(options, calendars)
   local self = { options = options, zone = zone, overlap = one_of(options, "overlap", M.overlaps),
     missed = one_of(options, "missed", M.misses), window_ms = span_ms(options, "window") or WINDOW,
     jitter_ms = span_ms(options, "jitter") or 0, limit = read_limit(options.limit), absent = read_absent(options.absent) }
-  local pattern, calendar = read_pattern(options, zone), read_calendar(options.calendar, calendars)
+  local pattern, moments = read_pattern(options)
+  local calendar = read_calendar(options.calendar, calendars)
   local gap, again = one_of(options, "gap", GAPS), one_of(options, "repeat", REPEATS)
   read_every(self, options)
   if pattern then
-    self.times = times_of.new(pattern, zone, { gap = options.gap and gap, again = options["repeat"] and again, calendar = calendar })
+    self.times = times_of.new(pattern, zone, { gap = options.gap and gap, again = options["repeat"] and again,
+      calendar = not moments and calendar or nil })
+    if moments then self.times = times_of.single(self.times, moments, zone_of.open "UTC", calendar) end
   end
   self.calendar = calendar
   self.start_ms, self.end_ms = moment_ms(options, "start", zone), moment_ms(options, "end", zone)
@@ -260,15 +274,20 @@ local function in_calendar(self, ms)
   return self.calendar:has((seconds + self.zone:offset(seconds)) // civil.DAY)
 end
 
-local STEPS_MAX = 1000000 -- of an interval that its calendar leaves out
+local DAYS_MAX = 40 * 366 -- of an interval that its calendar leaves out
+local LATEST_MS = times_of.LATEST * 1000
+
+-- The first one of an interval at a moment or after it.
+local function interval_from(self, ms, anchor_ms)
+  return math.max(anchor_ms, anchor_ms - (anchor_ms - ms) // self.every_ms * self.every_ms)
+end
 
 local function next_interval(self, after_ms, anchor_ms)
-  local every = self.every_ms
-  local ms = anchor_ms + ((after_ms - anchor_ms) // every + 1) * every
-  if ms < anchor_ms then ms = anchor_ms end
-  for _ = 1, STEPS_MAX do
+  local ms = interval_from(self, after_ms + 1, anchor_ms)
+  for _ = 1, DAYS_MAX do
+    if ms > LATEST_MS then return nil end
     if in_calendar(self, ms) then return ms end
-    ms = ms + every
+    ms = interval_from(self, times_of.next_day(self.zone, ms // 1000) * 1000, anchor_ms)
   end
 end
 
@@ -296,15 +315,21 @@ local function bounds(self, after_ms, to_ms)
   return after_ms, to_ms
 end
 
+local function count_all(self, after_ms, to_ms, anchor_ms)
+  local from = math.max(-1, (after_ms - anchor_ms) // self.every_ms)
+  return math.max(0, (to_ms - anchor_ms) // self.every_ms - from)
+end
+
+-- Day by day: of each either all are left out or none.
 local function count_intervals(self, after_ms, to_ms, anchor_ms)
-  local every = self.every_ms
-  if self.calendar then
-    local count, ms = 0, self:next(after_ms, anchor_ms)
-    while ms and ms <= to_ms do count, ms = count + 1, self:next(ms, anchor_ms) end
-    return count
+  if not self.calendar then return count_all(self, after_ms, to_ms, anchor_ms) end
+  local count = 0
+  while after_ms < to_ms do
+    local last_ms = math.min(to_ms, times_of.next_day(self.zone, (after_ms + 1) // 1000) * 1000 - 1)
+    if in_calendar(self, after_ms + 1) then count = count + count_all(self, after_ms, last_ms, anchor_ms) end
+    after_ms = last_ms
   end
-  local from = math.max(-1, (after_ms - anchor_ms) // every)
-  return math.max(0, (to_ms - anchor_ms) // every - from)
+  return count
 end
 
 --- How many nominal times there are after a moment, up to another.
@@ -317,6 +342,17 @@ function Rule:count(after_ms, to_ms, anchor_ms)
   if to_ms <= after_ms then return 0 end
   if self.every_ms then return count_intervals(self, after_ms, to_ms, anchor_ms) end
   return self.times:count(after_ms // 1000, to_ms // 1000)
+end
+
+-- A moment behind which an interval has so many times, or few more, up to another; the first one, if it has fewer.
+local function before_latest(self, after_ms, to_ms, limit, anchor_ms)
+  if self:count(after_ms, to_ms, anchor_ms) <= limit then return after_ms end
+  local low, high = after_ms, to_ms
+  while high - low > self.every_ms do
+    local middle = (low + high) // 2
+    if self:count(middle, to_ms, anchor_ms) >= limit then low = middle else high = middle end
+  end
+  return low
 end
 
 --- The latest nominal times after a moment, up to another, the oldest first.
@@ -333,8 +369,7 @@ function Rule:latest(after_ms, to_ms, limit, anchor_ms)
     for index, seconds in ipairs(list) do list[index] = seconds * 1000 end
     return list
   end
-  local skipped = self.calendar and 0 or math.max(0, self:count(after_ms, to_ms, anchor_ms) - limit)
-  local list, ms = {}, self:next(after_ms + skipped * self.every_ms, anchor_ms)
+  local list, ms = {}, self:next(before_latest(self, after_ms, to_ms, limit, anchor_ms), anchor_ms)
   while ms and ms <= to_ms do list[#list + 1], ms = ms, self:next(ms, anchor_ms) end
   return table.move(list, math.max(1, #list - limit + 1), #list, 1, {})
 end

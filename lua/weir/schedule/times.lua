@@ -118,12 +118,15 @@ M.LATEST = civil.day(9999, 12, 31) * civil.DAY
 
 -- Looking up --------------------------------------------------------------------------------------------------
 
--- The first second of the local day after that of a moment.
-local function next_day(self, moment)
-  local offset = self.zone:offset(moment)
+--- The first second of the local day after that of a moment.
+---@param zone weir.Zone
+---@param moment integer
+---@return integer
+function M.next_day(zone, moment)
+  local offset = zone:offset(moment)
   local midnight = ((moment + offset) // civil.DAY + 1) * civil.DAY
   local guess = midnight - offset
-  local there = self.zone:offset(guess)
+  local there = zone:offset(guess)
   if there == offset then return guess end
   return math.max(moment + 1, math.min(guess, midnight - there))
 end
@@ -137,7 +140,7 @@ function Times:next(after)
   local last = after + AHEAD
   while moment and moment <= last do
     if self.calendar:has((moment + self.zone:offset(moment)) // civil.DAY) then return moment end
-    moment = from_on(self, next_day(self, moment))
+    moment = from_on(self, M.next_day(self.zone, moment))
   end
 end
 
@@ -214,6 +217,28 @@ function M.new(pattern, zone, options)
   return setmetatable({ pattern = pattern, zone = zone, calendar = options.calendar,
     gap = options.gap or (pattern.is_fixed and "run_after" or "skip"),
     again = options.again or (pattern.is_fixed and "first" or "both") }, Times)
+end
+
+--- Single moments: of local times, as their policies say, and others that are moments already.
+---@param times weir.Times of a fixed pattern, without a calendar
+---@param moments integer[]
+---@param utc weir.Zone
+---@param calendar weir.Calendar|nil of the zone of `times`
+---@return weir.Times
+function M.single(times, moments, utc, calendar)
+  local list, has = {}, {}
+  local function add(moment)
+    if has[moment] or calendar and not calendar:has((moment + times.zone:offset(moment)) // civil.DAY) then return end
+    list[#list + 1], has[moment] = moment, true
+  end
+  local first = times.pattern.list[1]
+  local moment = first and times:next(first - 2 * civil.DAY)
+  while moment do
+    add(moment)
+    moment = times:next(moment)
+  end
+  for _, one in ipairs(moments) do add(one) end
+  return M.new(M.fixed(list), utc, { gap = "skip", again = "both" })
 end
 
 return M

@@ -4,6 +4,7 @@
 
 local calendar_of = require "weir.schedule.calendar"
 local civil = require "weir.schedule.civil"
+local duration = require "weir.duration"
 local failure = require "weir.failure"
 local value_of = require "weir.value"
 local zone_of = require "weir.schedule.zone"
@@ -12,6 +13,7 @@ local M = {}
 
 local DAY = civil.DAY
 local DAYS_MAX = 3660 -- without a working day among them; then there is none
+local LONGEST = 36525 * DAY -- seconds of working time that are counted; more is as good as for ever
 
 --- What working time may say, as a JSON Schema.
 M.schema = { type = "object", additionalProperties = false, properties = {
@@ -114,7 +116,7 @@ local function opening_at(self, seconds)
     first = working_day(self, first)
     for _, opening in ipairs(self.openings) do
       local from, to = utc_of(self, first * DAY + opening.from), utc_of(self, first * DAY + opening.to)
-      if seconds < to then return from, to end
+      if seconds < to and from < to then return from, to end -- a change of the clock may leave nothing of it
     end
     first = first + 1
   end
@@ -152,6 +154,7 @@ end
 ---@param seconds number
 ---@return integer ms
 function Working:after(ms, seconds)
+  if seconds > LONGEST then return duration.after(ms, seconds) end
   local begun = opening_at(self, ms // 1000)
   local at = math.max(ms // 1000, begun)
   local days = math.floor(seconds // DAY)
@@ -162,6 +165,6 @@ function Working:after(ms, seconds)
 end
 
 --- The clock that never stands still.
-M.always = { after = function(_, ms, seconds) return ms + math.ceil(seconds * 1000) end, is_open = function() return true end }
+M.always = { after = function(_, ms, seconds) return duration.after(ms, seconds) end, is_open = function() return true end }
 
 return M

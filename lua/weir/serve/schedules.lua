@@ -218,7 +218,8 @@ local function place(self, id, one)
     return
   end
   self.due_ms[id] = decide.next_due(one.rule, state)
-  if #state.queue > 0 or #state.active > 0 then self.again[id] = true end
+  local is_ahead = state.mark_ms > clock.wall_ms() -- of a clock that was set back since
+  if #state.queue > 0 or #state.active > 0 or is_ahead then self.again[id] = true end
 end
 
 --- Reads the schedules of every pipeline anew. What was decided of a schedule stays, also when its definition has changed.

@@ -63,6 +63,21 @@ function M.plain(text)
   return escaped(text, "[\0-\31\127]", plain_char)
 end
 
+--- Text that is UTF-8: a byte that is none is written out, as `\xff`.
+---@param text string
+---@return string
+function M.utf8(text)
+  local parts, at = {}, 1
+  while true do
+    local length, wrong = utf8.len(text, at)
+    if length then break end
+    parts[#parts + 1] = text:sub(at, wrong - 1) .. control(text:sub(wrong, wrong))
+    at = wrong + 1
+  end
+  if at == 1 then return text end
+  return table.concat(parts) .. text:sub(at)
+end
+
 --- The beginning of a text, cut between two characters.
 ---@param text string
 ---@param size integer bytes at most

@@ -8,6 +8,7 @@
 ---   trigger.single  singleton: the item that waits or is at work
 
 local clock = require "weir.port.clock"
+local duration = require "weir.duration"
 local failure = require "weir.failure"
 local hash = require "weir.native.hash"
 local place = require "weir.queue.place"
@@ -49,9 +50,10 @@ local function throttled(line, operations, rules, root, now)
   local row, version = place.read(line.store, M.RATE, key)
   local step = throttle.seconds * 1000 / throttle.limit
   local next_ms = math.max(row and row.next_ms or 0, now)
+  if throttle.drops and next_ms > now + throttle.seconds * 1000 then next_ms = now end -- the clock was ahead, and was set back
   local due_ms = math.ceil(next_ms - (throttle.limit - 1) * step)
   if due_ms > now and throttle.drops then return nil end
-  cas(operations, M.RATE, key, version, { next_ms = math.floor(next_ms + step) })
+  cas(operations, M.RATE, key, version, { next_ms = duration.tellable(math.floor(next_ms + step)) })
   return math.max(due_ms, now)
 end
 
@@ -90,9 +92,9 @@ local function debounce(line, operations, rules, value, root)
   local of, now = rules.debounce, clock.wall_ms()
   local key = key_in(rules, of.key, root)
   local held, version = place.read(line.store, M.HELD, key)
-  local due_ms = now + math.ceil(of.seconds * 1000)
+  local due_ms = duration.after(now, of.seconds)
   if held then
-    if of.max then due_ms = math.min(due_ms, held.first_ms + math.ceil(of.max * 1000)) end
+    if of.max then due_ms = math.min(due_ms, duration.after(held.first_ms, of.max)) end
     local more = line.queue:revise_operations(held.item, held.due_ms, value, math.max(due_ms, now))
     if more then
       cas(operations, M.HELD, key, version, { item = held.item, due_ms = math.max(due_ms, now), first_ms = held.first_ms })
@@ -127,7 +129,7 @@ local function batch(line, operations, rules, value, root, offset)
   local key = key_in(rules, of.key, root)
   local held, version = place.read(line.store, M.HELD, key)
   if held and join_batch(line, operations, rules, held, version, key, offset) then return "joined" end
-  local due_ms = of.size > 1 and now + math.ceil(of.seconds * 1000) or now
+  local due_ms = of.size > 1 and duration.after(now, of.seconds) or now
   value.offsets, value.events = { offset }, nil
   local outcome, id = enqueue(line, operations, rules, value, root, due_ms)
   if id and of.size > 1 then cas(operations, M.HELD, key, version, { item = id, due_ms = due_ms, first_ms = now }) end

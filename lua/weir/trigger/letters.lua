@@ -21,6 +21,7 @@ end
 ---@param pipeline string|nil only of this one
 ---@return table[] {id, pipeline, source, event, offset, error, at_ms, attempt}
 function M.list(project, store, pipeline)
+  if pipeline and not pipeline:find "^[a-z][a-z0-9_-]*$" then failure.raise("invalid", "'%s' is no name of a pipeline", pipeline) end
   local found = {}
   for _, name in ipairs(pipeline and { pipeline } or project:pipeline_names()) do
     local queue, after = line_of.queue(store, name), nil

@@ -6,6 +6,7 @@ local admission = require "weir.trigger.admission"
 local clock = require "weir.port.clock"
 local controls = require "weir.healing.controls"
 local drain = require "weir.trigger.drain"
+local duration = require "weir.duration"
 local failure = require "weir.failure"
 local gate = require "weir.gate"
 local hash = require "weir.native.hash"
@@ -236,7 +237,7 @@ local function bury(self, item, err)
 end
 
 local function give_back(self, item, seconds, options)
-  local due_ms = seconds and clock.wall_ms() + math.ceil(seconds * 1000) or nil
+  local due_ms = seconds and duration.after(clock.wall_ms(), seconds) or nil
   must(self, item, self.queue:release(item, due_ms, options))
 end
 

@@ -32,7 +32,7 @@ end
 
 local function held(store, incident, now_ms)
   local control = controls.of(store, incident)
-  if not control or (control.until_ms and control.until_ms <= now_ms) then return nil end
+  if not control or controls.is_over(control, now_ms) then return nil end
   return { ["until"] = or_null(time(control.until_ms)) }
 end
 

@@ -10,6 +10,7 @@ local yield = require("weir.native.scheduler").yield
 
 local M = {}
 
+local HAS_ENDED = require("weir.run.keeping").HAS_ENDED
 local TURN = 4096 -- entries
 
 local function known(value)
@@ -197,12 +198,20 @@ READ["end"] = function(self, entry)
   end
 end
 
+-- A step may wait already while the note of its start is still on its way into the journal. That of a pause is no step's.
+local function waiting_step(self, wait)
+  local is_new = wait.step ~= "" and not self.by_key[wait.step] and place_of(self, wait.step).node ~= nil
+  local step = is_new and step_of(self, wait.step) or self.by_key[wait.step]
+  if step then step.from_ms = step.from_ms or wait.since_ms end
+  return step
+end
+
 -- A run that has not ended stands as its row says: at work, waiting, or set aside.
 local function stand(self, row)
   self.status, self.error = row.status, known(row.error)
   self.waiting = known(row.waiting) or {}
   for _, wait in ipairs(self.waiting) do
-    local step = self.by_key[wait.step]
+    local step = waiting_step(self, wait)
     if step and step.status == "running" then step.status = wait.kind == "in_doubt" and "in_doubt" or "waiting" end
   end
 end
@@ -224,13 +233,21 @@ local function children_of(store, pins)
   return children
 end
 
+-- The store reads the entries, then the row: of a run that ended in between the row says so, and the entries do not yet.
+local function load(store, id)
+  local entries, row, code = store:load(id)
+  local last = entries and entries[#entries]
+  if last and last[1] ~= "end" and type(row) == "table" and HAS_ENDED[row.status] then entries, row, code = store:load(id) end
+  return entries, row, code
+end
+
 --- Reads the record of a run from its store. May yield. Raises what the store says: `not_found`, `corrupt`.
 ---@param store userdata
 ---@param id string
 ---@param live table<string, weir.Run>|nil runs that this process executes: they stand as they do now
 ---@return weir.view.Record
 function M.load(store, id, live)
-  local entries, row, code = store:load(id)
+  local entries, row, code = load(store, id)
   if not entries then
     local err = failure.new(code or "failed", "%s", row)
     err.run = id

@@ -1,5 +1,6 @@
 --- Runs chosen by what their rows say: for lists and for what is done to many.
 
+local civil = require "weir.schedule.civil"
 local clock = require "weir.port.clock"
 local failure = require "weir.failure"
 local standing = require "weir.view.standing"
@@ -11,7 +12,7 @@ local PAGE = 200
 
 local function midnight(given)
   local year, month, day = given:match "^(%d%d%d%d)%-(%d%d)%-(%d%d)$"
-  if not year then return nil end
+  if not year or not civil.read_day(given) then return nil end
   return os.time { year = math.tointeger(year), month = math.tointeger(month), day = math.tointeger(day), hour = 0 } * 1000
 end
 

@@ -2,12 +2,17 @@
 
 local clock = require "weir.port.clock"
 local json = require "weir.native.json"
+local sayable = require "weir.view.sayable"
+local utf8_of = require("weir.text.visible").utf8
 
 local M = {}
 
 local null = json.null
 
 local or_null = require("weir.value").or_null
+
+-- What a person reads; it may quote what came in, and end within a character of that.
+local function words(text) return type(text) == "string" and utf8_of(text) or or_null(text) end
 
 --- A time of a journal as programs read it, or null.
 ---@param ms integer|nil since 1970
@@ -19,7 +24,7 @@ end
 ---@param err table|nil
 function M.failure(err)
   if type(err) ~= "table" then return null end
-  return { code = or_null(err.code), message = or_null(err.message), step = or_null(err.step) }
+  return { code = or_null(err.code), message = words(err.message), step = or_null(err.step) }
 end
 
 --- What a run waits for.
@@ -93,15 +98,15 @@ end
 ---@param err table {code, message, run?, step?, file?, line?}
 ---@return table
 function M.refusal(err)
-  return { error = { code = err.code or "failed", message = err.message, run = or_null(err.run), step = or_null(err.step),
-    file = or_null(err.file), line = or_null(err.line) } }
+  return { error = { code = err.code or "failed", message = words(err.message), run = or_null(err.run), step = words(err.step),
+    file = words(err.file), line = or_null(err.line) } }
 end
 
 --- One line of JSON.
 ---@param value any plain data
 ---@return string
 function M.line(value)
-  local text, message = json.encode(value)
+  local text, message = sayable.encode(value)
   return text or json.encode { error = { code = "invalid", message = "it cannot be written as JSON: " .. tostring(message) } }
 end
 

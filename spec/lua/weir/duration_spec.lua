@@ -21,6 +21,7 @@ describe("duration", function()
       assert.is_nil(seconds, tostring(text))
       assert.equal("invalid", code)
       assert.truthy(message:find("30s", 1, true))
+      assert.is_nil(message:find("table:", 1, true))
     end
   end)
 
@@ -31,6 +32,28 @@ describe("duration", function()
     assert.equal("1h30m", duration.format(5400))
     assert.equal("0s", duration.format(0))
     assert.has_error(function() duration.format(-1) end)
+  end)
+
+  it("reads what nobody sees the end of as the longest one, which can be written and added to a moment", function()
+    for _, given in ipairs { 1e15, 1e300, math.maxinteger, "9223372036854775807d", "106751991167301d", "99999999999999999999s" } do
+      local seconds = duration.parse(given)
+      assert.equal(999999999999999, seconds, tostring(given))
+      assert.equal(seconds, (duration.parse(duration.format(seconds))))
+    end
+    assert.equal(99999 * 86400, (duration.parse "99999d"))
+  end)
+
+  it("tells the moment after it in the 13 digits of keys that sort by time", function()
+    local now = 1795000000000
+    assert.equal(now + 1500, duration.after(now, 1.5))
+    assert.equal(now + 1, duration.after(now, 0.0001))
+    assert.equal(now, duration.after(now, 0))
+    for _, seconds in ipairs { 9e9, 1e15, 1e300, math.huge } do
+      assert.equal("9999999999999", ("%013d"):format(duration.after(now, seconds)))
+    end
+    assert.equal("integer", math.type(duration.after(now, 2.5)))
+    assert.equal(9999999999999, duration.tellable(10413792000000))
+    assert.equal(now, duration.tellable(now))
   end)
 
   it("has a pattern that lets every valid text through", function()

@@ -1,4 +1,5 @@
 local failure = require "weir.failure"
+local json = require "weir.native.json"
 
 local function object(meta) return setmetatable({}, meta) end
 
@@ -8,6 +9,11 @@ describe("failure", function()
     assert.same({ "limit", "too much", "too much" }, { err.code, err.message, tostring(err) })
     assert.equal("3 of 4 are %", failure.new("failed", "%d of %d are %%", 3, 4).message)
     assert.equal("100% of %s", failure.new("failed", "100% of %s").message) -- without arguments it is no format
+  end)
+
+  it("keeps a message whole that holds a zero byte", function()
+    assert.equal("a\0b is unknown", failure.new("not_found", "%s is unknown", "a\0b").message)
+    assert.equal("a\0b", tostring(failure.new("failed", "a\0b")))
   end)
 
   it("raises them without a position", function()
@@ -33,6 +39,14 @@ describe("failure", function()
       assert.equal("m", tostring(err))
     end)
 
+    it("cuts a long message between two characters", function()
+      for before = 0, 3 do
+        local message = failure.of(("a"):rep(before) .. ("é水😀"):rep(1000)).message
+        assert.is_true(#message <= 4096)
+        assert.is_truthy(utf8.len(message))
+      end
+    end)
+
     it("gives the code failed to what has none of ours", function()
       for _, given in ipairs { "text", 7, true, {}, { code = "weird" }, { code = 1 }, io.stdout, print, coroutine.create(print) } do
         local err = failure.of(given)
@@ -42,6 +56,15 @@ describe("failure", function()
       end
       assert.equal("failed", failure.of(nil).code)
       assert.matches("without a value", failure.of(nil).message)
+    end)
+
+    it("says what has no words of its own by its type, never by an address, which is another one each time", function()
+      for _, given in ipairs { print, function() end, coroutine.create(print), json.null } do
+        assert.matches("^an error that is a " .. type(given), failure.of(given).message)
+      end
+      assert.equal("an error that is a table {}", failure.of(object { __name = "thing" }).message)
+      assert.equal("table: 0x10", failure.of("table: 0x10").message)
+      assert.equal("words", failure.of(object { __tostring = function() return "words" end }).message)
     end)
 
     it("never raises on what it is given", function()

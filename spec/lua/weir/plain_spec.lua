@@ -56,4 +56,11 @@ describe("a plain pipeline", function()
     assert.equal("broken", run.error.step)
     assert.equal(0, run:attempts "never")
   end)
+
+  it("has null as its output, and as that of a body, where a path that need not find anything finds nothing", function()
+    local inner = weir.step "inner" { weir.step "a" { agent = "say", input = {} }, output = "$.a.none?" }
+    local run = testing.run(weir.pipeline "none" { inner, weir.step "b" { agent = "say", input = { "$.inner" } }, output = "$.b[1]?" },
+      { agents = agents })
+    assert.same({ "finished", weir.null, { weir.null } }, { run.status, run.output, run:data "b" })
+  end)
 end)

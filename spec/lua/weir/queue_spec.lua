@@ -140,6 +140,13 @@ describe("a queue", function()
     assert.is_false(select(2, q:enqueue("again", { dedupe = "delivery" })))
   end)
 
+  it("tells a second delivery for centuries where that is asked for", function()
+    local q = queue.open(store, "q")
+    q:enqueue("first", { dedupe = "delivery", dedupe_s = 99999 * 86400 })
+    assert.equal(0, queue.expire(store, clock.wall_ms()))
+    assert.is_false(select(2, q:enqueue("again", { dedupe = "delivery" })))
+  end)
+
   it("forgets what told second deliveries in small batches, within a budget", function()
     local q = queue.open(store, "q")
     for index = 1, 30 do q:enqueue(index, { dedupe = "d" .. index, dedupe_s = index <= 20 and 1 or 100 }) end

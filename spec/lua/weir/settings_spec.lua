@@ -43,6 +43,13 @@ describe("settings", function()
     ['return { listen = "127.0.0.1:70000" }'] = "ADDRESS:PORT expected",
     ['return { log = "inf" }'] = "log: one of debug, info, warn, error expected, got string 'inf'; did you mean 'info'?",
     ["return { options = 1 }"] = "options: a table expected, got integer 1",
+    ["return { options = { [1] = {} } }"] = "options: tables by name expected, got object at '1'",
+    ["return { options = { x = 1 } }"] = "options: tables by name expected, got integer 1 at 'x'",
+    ["return { hooks = { a = 1 } }"] = "hooks: tables by name expected, got integer 1 at 'a'",
+    ["return { hosts = { 1 } }"] = "hosts: a list of texts expected, got integer 1 at '1'",
+    ["return { origins = { a = 'b' } }"] = "origins: a list of texts expected, got string 'b' at 'a'",
+    ["return { roots = { '.', '' } }"] = "roots: a list of texts expected, got string '' at '2'",
+    ["error {}"] = "weir.lua: an error that is a table",
     ["return { store = '' }"] = "store: a text expected",
     ["return { [1] = 1 }"] = "there is no setting '1'",
   } do

@@ -46,5 +46,6 @@ describe("value", function()
     assert.equal("array of 2", value.show { 1, 2 })
     assert.equal("null", value.show(json.null))
     assert.is_true(#value.show(("x"):rep(1000)) < 60)
+    for before = 0, 3 do assert.is_truthy(utf8.len(value.show(("a"):rep(before) .. ("😀"):rep(20)))) end
   end)
 end)

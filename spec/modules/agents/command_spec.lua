@@ -1,3 +1,4 @@
+local json = require "weir.native.json"
 local testing = require "weir.testing"
 local command = testing.module("agents/command")
 
@@ -31,6 +32,19 @@ describe("agent command", function()
     assert.same({ "git", "log", "x" }, asked.args)
     assert.same({ A = "1", B = "3" }, asked.how.env)
     assert.equal("/project/sub", asked.how.cwd)
+  end)
+
+  it("takes texts only, whatever a path has found", function()
+    local wrong = { { args = { "cat" }, stdin = {} }, { args = { "cat" }, stdin = json.list {} }, { args = { "cat" }, stdin = { "a" } },
+      { args = { "cat" }, stdin = 1 }, { args = { "cat" }, stdin = json.null }, { args = { "cat" }, cwd = {} }, { args = { "cat" }, env = "x" },
+      { args = { "cat" }, env = { A = 1 } }, { args = { "cat" }, env = { "A=1" } }, { args = { a = "x" } }, { args = "cat" }, "cat", 7 }
+    for index, input in ipairs(wrong) do
+      local output, message, code, asked = run(input, { args = { "ls" } }, FINE)
+      assert.same({ "invalid" }, { code }, tostring(index))
+      assert.matches("^command: ", message)
+      assert.is_nil(output)
+      assert.is_nil(asked)
+    end
   end)
 
   it("fails on a status that is not accepted, with the last lines of stderr", function()

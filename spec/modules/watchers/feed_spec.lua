@@ -51,6 +51,14 @@ describe("watcher feed", function()
     return list
   end
 
+  it("refuses to ask without a pause", function()
+    answers = { { body = RSS } }
+    open()
+    local ctx = { options = { every = "0s", url = "http://127.0.0.1:1/", timeout = 1 }, memory = {} }
+    local ok, err = pcall(require("weir.testing").module("watchers/feed").watch, ctx, function() end)
+    assert.same({ false, "invalid" }, { ok, type(err) == "table" and err.code or err })
+  end)
+
   it("gives each item of a feed once, and asks with the ETag that it knows", function()
     answers = { { body = RSS, etag = '"1"' } }
     open()

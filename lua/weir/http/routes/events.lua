@@ -4,6 +4,7 @@
 local clock = require "weir.port.clock"
 local digest = require "weir.native.digest"
 local door = require "weir.http.door"
+local intake_of = require "weir.event.intake"
 local json = require "weir.native.json"
 local problem = require "weir.http.problem"
 local router = require "weir.http.router"
@@ -27,6 +28,7 @@ local function checked(event)
     err.details = errors
     error(err, 0)
   end
+  intake_of.check(event)
   if event.data ~= nil and event.data_base64 ~= nil then
     problem.raise(422, "invalid", "event: give 'data' or 'data_base64', not both")
   end
@@ -76,8 +78,9 @@ end
 -- Webhooks -------------------------------------------------------------------------------------------
 
 local function content_of(body, media)
-  local value = media == PLAIN and json.decode(body)
-  if value ~= nil and value ~= false then return { data = value } end
+  local value
+  if media == PLAIN then value = json.decode(body) end
+  if value ~= nil then return { data = value } end
   if utf8.len(body) then return { data = body } end
   return { data_base64 = digest.to_base64(body) }
 end
@@ -102,6 +105,7 @@ local function hook(call)
     problem.raise(401, "denied", "%s", why)
   end
   local event = hook_event(call, delivery, body)
+  intake_of.check(event)
   local id, is_new = door.detached(function()
     return call.host.http.intake:take(event, digest.sha256(("hook %s %s"):format(call.params.path, delivery.id)), "hook")
   end)

@@ -13,6 +13,7 @@ local problem = require "weir.http.problem"
 local record_of = require "weir.view.record"
 local recovery = require "weir.run.recovery"
 local run_view = require "weir.view.run"
+local sayable = require "weir.view.sayable"
 local schemas = require "weir.http.schemas"
 local selection = require "weir.view.selection"
 local shape = require "weir.view.shape"
@@ -99,7 +100,7 @@ local function show(call)
   local goes_on = record.normal and record.normal.reflect ~= nil -- what is proposed after it is still to come
   if not has_ended or goes_on or whole.ended_at == json.null then return 200, whole end
   local message
-  text, message = json.encode(whole)
+  text, message = sayable.encode(whole)
   if not text then failure.raise("corrupt", "run %s cannot be written as JSON: %s", id, message) end
   bodies:put(id, text)
   return 200, text
@@ -252,7 +253,7 @@ return {
   { method = "GET", path = "/api/runs", role = "read", handler = list,
     doc = "Lists runs, the newest first. A page may hold fewer than `limit`; `next` says whether to go on.",
     query = { status = schemas.status, pipeline = schemas.pipeline_name, since = { type = "string", maxLength = 40 }, limit = schemas.limit,
-      cursor = schemas.cursor },
+      cursor = { type = "string", pattern = "^[0-9A-Za-z_]{1,128}$" } },
     answers = { [200] = { doc = "A page.", schema = schemas.page "RunLine" } } },
   { method = "GET", path = "/api/runs/{id}", role = "read", handler = show, doc = "The whole of a run.",
     answers = { [200] = { doc = "The run.", schema = RUN } } },

@@ -124,7 +124,7 @@ return {
     answers = { [200] = { doc = "The times.", schema = schemas.ref "Preview" } } },
   { method = "GET", path = "/api/schedules/{id}/history", role = "read", handler = history,
     doc = "What was decided of each nominal time, and what became of its run; the newest first.",
-    query = { limit = schemas.limit, cursor = schemas.cursor },
+    query = { limit = schemas.limit, cursor = { type = "string", pattern = "^[0-9]{1,18}$" } },
     answers = { [200] = { doc = "A page.", schema = schemas.page "Occurrence" } } },
   { method = "POST", path = "/api/schedules/{id}/pause", role = "run", accepts = JSON, handler = pause,
     body = schemas.object { why = schemas.comment }, doc = "Keeps a schedule from firing.", answers = ACTED },

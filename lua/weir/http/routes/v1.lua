@@ -198,13 +198,32 @@ end
 
 local ANY = { type = "object" }
 
+local function maybe(...) return { type = { ..., "null" } } end
+
+local TEXT, OBJECT, NUMBER, INTEGER = maybe "string", maybe "object", maybe "number", maybe "integer"
+
+local CALL = { type = "object", properties = { id = TEXT, ["function"] = { type = "object",
+  properties = { name = { type = "string" }, arguments = { type = "string" } } } } }
+local PART = { type = "object", required = { "type" }, properties = { type = { type = "string" }, text = { type = "string" },
+  refusal = { type = "string" } } }
+local MESSAGE = { type = "object", required = { "role" }, properties = { role = { type = "string" }, tool_call_id = TEXT,
+  content = { type = { "string", "array", "null" }, items = PART }, tool_calls = { type = { "array", "null" }, items = CALL } } }
+local TOOL = { type = "object", properties = { ["function"] = { type = "object", required = { "name" },
+  properties = { name = { type = "string" }, description = TEXT, parameters = OBJECT } } } }
+local FORMAT = { type = { "object", "null" }, properties = { json_schema = { type = "object", properties = { schema = ANY } } } }
+local CHOICE = { type = { "string", "object", "null" }, properties = { ["function"] = { type = "object",
+  properties = { name = { type = "string" } } } } }
+
 return {
   { method = "POST", path = "/v1/chat/completions", role = "run", accepts = "application/json", handler = complete,
     refusal = completion.refusal,
     doc = "A run of the pipeline that `model` names (weir/NAME), as OpenAI's chat completions. Fields that are not known are left out.",
     body = { type = "object", required = { "model", "messages" }, properties = {
       model = { type = "string", minLength = 1, maxLength = 256 }, stream = { type = { "boolean", "null" } },
-      messages = { type = "array", minItems = 1, items = { type = "object", required = { "role" } } } } },
+      messages = { type = "array", minItems = 1, items = MESSAGE }, tools = { type = { "array", "null" }, items = TOOL },
+      tool_choice = CHOICE, response_format = FORMAT, stop = { type = { "string", "array", "null" }, items = { type = "string" } },
+      temperature = NUMBER, top_p = NUMBER, max_tokens = INTEGER, max_completion_tokens = INTEGER, seed = INTEGER, user = TEXT,
+      metadata = OBJECT, stream_options = OBJECT } },
     answers = { [200] = { doc = "The answer; with `stream` server-sent events.", schema = ANY } } },
   { method = "GET", path = "/v1/models", role = "read", handler = list, refusal = completion.refusal, doc = "Pipelines that take messages.",
     answers = { [200] = { doc = "The list.", schema = ANY } } },

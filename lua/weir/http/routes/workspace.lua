@@ -87,6 +87,7 @@ local function delete(call)
 end
 
 local PATH = "/api/workspace/{scope}/{name}"
+local TOO_LARGE = 422 -- a name or a value that is too large stays so: not to be sent again later
 local DOCUMENT = schemas.ref "Document"
 
 return {
@@ -94,13 +95,15 @@ return {
     doc = "Lists the documents of a scope (`run:ID`, `pipeline:NAME`, `project`), without their values.",
     query = { prefix = schemas.word, type = schemas.word, tag = schemas.word, limit = schemas.limit, cursor = schemas.cursor },
     answers = { [200] = { doc = "A page.", schema = schemas.page "Document" } } },
-  { method = "GET", path = PATH, role = "read", handler = get, doc = "A document; ETag is its version.",
+  { method = "GET", path = PATH, role = "read", limit_status = TOO_LARGE, handler = get, doc = "A document; ETag is its version.",
     answers = { [200] = { doc = "The document.", schema = DOCUMENT }, [304] = { doc = "It is the version of If-None-Match." } } },
-  { method = "PUT", path = PATH, role = "run", accepts = "application/json", handler = put, body = {},
+  { method = "PUT", path = PATH, role = "run", limit_status = TOO_LARGE, accepts = "application/json", handler = put, body = {},
+    needs_body = true,
     doc = "Writes a document. With If-Match only in the place of that version, with `If-None-Match: *` only where there is none.",
     query = { type = schemas.word, ttl = { type = "string", maxLength = 40 } },
     answers = { [200] = { doc = "It is on disk.", schema = DOCUMENT }, [201] = { doc = "It is new.", schema = DOCUMENT },
       [412] = { doc = "There is another version.", schema = schemas.ref "Problem" } } },
-  { method = "DELETE", path = PATH, role = "run", handler = delete, doc = "Deletes a document; If-Match as for PUT.",
+  { method = "DELETE", path = PATH, role = "run", limit_status = TOO_LARGE, handler = delete,
+    doc = "Deletes a document; If-Match as for PUT.",
     answers = { [204] = { doc = "It is gone." }, [412] = { doc = "There is another version.", schema = schemas.ref "Problem" } } },
 }

@@ -186,6 +186,12 @@ end
 
 -- What came of items ----------------------------------------------------------------------------------
 
+-- What stands in the list of outputs: null where there is none; false is one.
+local function output_of(is_finished, value)
+  if is_finished and value ~= nil then return value end
+  return json.null
+end
+
 local function consume(self, range)
   local results, states = range.results, range.states
   for position = 1, range.count do
@@ -193,7 +199,7 @@ local function consume(self, range)
     if self.reducer then
       if is_finished and results[position] ~= json.null then self.reducer:add(results[position]) end
     elseif self.step.ordered ~= false then
-      self.outputs[#self.outputs + 1] = is_finished and results[position] or json.null
+      self.outputs[#self.outputs + 1] = output_of(is_finished, results[position])
     end
   end
 end
@@ -270,7 +276,7 @@ local function settle(self, range, position, status, value)
     range.results[position] = { code = value.code, message = value.message, step = value.step, healing = value.healing }
     note_failure(self, range.number * items_of.SIZE + position - 1, value)
   elseif self.step.ordered == false and not self.reducer then
-    self.outputs[#self.outputs + 1] = status == "finished" and value or json.null
+    self.outputs[#self.outputs + 1] = output_of(status == "finished", value)
   end
   if self.items then
     range.dirty[#range.dirty + 1] = position

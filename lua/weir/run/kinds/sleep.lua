@@ -1,6 +1,8 @@
 --- A step that lets time pass: for a duration, or until a time.
 
+local civil = require "weir.schedule.civil"
 local clock = require "weir.port.clock"
+local duration = require "weir.duration"
 local failure = require "weir.failure"
 local parking = require "weir.run.parking"
 
@@ -11,31 +13,28 @@ local M = { name = "sleep", is_durable = true }
 ---@param from_ms integer|nil
 ---@return integer
 function M.after(seconds, from_ms)
-  return (from_ms or clock.wall_ms()) + math.ceil(seconds * 1000)
+  return duration.after(from_ms or clock.wall_ms(), seconds)
 end
 
-local function days(year, month, day) -- since 1970-01-01; Howard Hinnant's days_from_civil
-  if month <= 2 then year = year - 1 end
-  local era = year // 400
-  local year_of_era = year - era * 400
-  local day_of_year = (153 * (month + (month > 2 and -3 or 9)) + 2) // 5 + day - 1
-  return era * 146097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719468
+-- Minutes of a clock or of an offset; nil when no clock shows them.
+local function minutes_of(hour, minute)
+  hour, minute = math.tointeger(tonumber(hour)), math.tointeger(tonumber(minute))
+  return hour < 24 and minute < 60 and hour * 60 + minute or nil
 end
 
---- A time (RFC 3339) in milliseconds since 1970.
+--- A time (RFC 3339) in milliseconds since 1970. The leap second `:60` is the first one of the next minute.
 ---@param text string
 ---@return integer|nil ms
 ---@return string? message
 function M.parse_time(text)
-  local year, month, day, hour, minute, second, zone =
-    tostring(text):match "^(%d%d%d%d)-(%d%d)-(%d%d)[Tt ](%d%d):(%d%d):(%d%d%.?%d*)(.*)$"
+  local date, hour, minute, second, zone = tostring(text):match "^(%d%d%d%d%-%d%d%-%d%d)[Tt ](%d%d):(%d%d):(%d%d%.?%d*)(.*)$"
   local sign, zone_hour, zone_minute = (zone or ""):match "^([+-])(%d%d):(%d%d)$"
-  if not year or not (sign or zone == "Z" or zone == "z") then
+  local day, minutes = civil.read_day(date or ""), hour and minutes_of(hour, minute)
+  local offset = sign and minutes_of(zone_hour, zone_minute) or (zone == "Z" or zone == "z") and 0
+  if not day or not minutes or not offset or tonumber(second) >= 61 then
     return nil, ("sleep until '%s': a time such as 2026-03-01T08:00:00Z expected"):format(tostring(text))
   end
-  local offset = sign and (sign == "-" and -1 or 1) * (zone_hour * 60 + zone_minute) or 0
-  local minutes = (days(math.tointeger(year), math.tointeger(month), math.tointeger(day)) * 24 + hour) * 60 + minute - offset
-  return math.floor((minutes * 60 + second) * 1000)
+  return (day * civil.DAY + (minutes - (sign == "-" and -offset or offset)) * 60) * 1000 + math.floor(second * 1000)
 end
 
 -- The moment is fixed when the step is first begun, so that a restart does not begin anew. Journals of

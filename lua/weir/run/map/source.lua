@@ -8,6 +8,7 @@ local native = require "weir.native.scheduler"
 local parking = require "weir.run.parking"
 local step_runner = require "weir.run.step"
 local stream = require "weir.run.stream"
+local value_of = require "weir.value"
 
 local M = {}
 
@@ -58,7 +59,7 @@ end
 
 local function check_list(list, step)
   if type(list) ~= "table" or (next(list) ~= nil and not json.is_list(list)) then
-    failure.raise("invalid", "map '%s': `over` must give a list, got %s", step.name, type(list))
+    failure.raise("invalid", "map '%s': `over` must give a list, got %s", step.name, list == nil and "nothing" or value_of.show(list))
   end
   return of_list(list)
 end

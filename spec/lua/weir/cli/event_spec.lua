@@ -48,6 +48,16 @@ describe("weir event", function()
     assert.is_true(lines(weir("event", "send", "a", "--id", "x", "--json"))[1].duplicate)
   end)
 
+  it("takes no event whose attributes are empty or no UTF-8, and looks for no pipeline that cannot be", function()
+    for _, given in ipairs { { "" }, { "a\255" }, { "a", "--id", "" }, { "a", "--id", "\255" }, { "a", "--source", "" },
+      { "a", "--subject", "\255" }, { ("a"):rep(513) } } do
+      local refused = weir("event", "send", "--json", table.unpack(given))
+      assert.same({ 2, "invalid" }, { refused.status, lines(refused)[1].error.code })
+    end
+    assert.equal("", weir("event", "log", "--json").stdout)
+    assert.equal(2, weir("event", "dead", "no name").status)
+  end)
+
   it("gives an event of the log once more, with an id of its own", function()
     local sent = lines(weir("event", "send", "a", '{"n": 1}', "--json"))[1]
     assert.equal(0, weir("event", "replay", sent.offset).status)

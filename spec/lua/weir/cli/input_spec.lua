@@ -39,6 +39,20 @@ describe("the input from the command line", function()
     assert.equal("[", built("list=[").list)
   end)
 
+  it("is an integer where the schema wants one and the number is whole, however it is written", function()
+    assert.same({ 3, 1000, 0 }, { built("count=3.0").count, built("count=1e3").count, built("count=-0").count })
+    assert.equal("9223372036854775808", built("count=9223372036854775808").count)
+  end)
+
+  it("is refused where it is no UTF-8, on either side of the equals sign", function()
+    for _, setting in ipairs { "name=\255", "any=a\237\160\128", "deep.\255=1" } do
+      local err = refusal_of(nil, { setting }, SCHEMA)
+      assert.equal("invalid", err.code)
+      assert.matches("byte %d+ of it is not UTF%-8$", err.message)
+      assert.is_truthy(utf8.len(err.message))
+    end
+  end)
+
   it("keeps everything after the first equals sign", function()
     assert.equal("a=b=c", built("name=a=b=c").name)
     assert.equal("", built("name=").name)

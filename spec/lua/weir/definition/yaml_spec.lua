@@ -22,6 +22,22 @@ describe("yaml", function()
     end
   end)
 
+  it("takes hexadecimal and octal numbers as far as integers go, and refuses those beyond", function()
+    assert.equal(math.maxinteger, yaml.decode "0x7FFFFFFFFFFFFFFF")
+    assert.equal(math.maxinteger, yaml.decode "0o777777777777777777777")
+    assert.equal(16, yaml.decode "0x0000000000000000000000010")
+    for _, text in ipairs { "0x8000000000000000", "0xFFFFFFFFFFFFFFFF", "0x10000000000000000", "0o1000000000000000000000" } do
+      local value, message, code = yaml.decode(text)
+      assert.same({ nil, "invalid" }, { value, code })
+      assert.matches("is too large a number", message)
+    end
+  end)
+
+  it("keeps the sign of a zero", function()
+    for _, text in ipairs { "-0", "-0.0", "-0e5" } do assert.equal(-math.huge, 1 / yaml.decode(text)) end
+    assert.equal("integer", math.type(yaml.decode "0"))
+  end)
+
   it("takes keys as text, the key 'on' too", function()
     local value = assert(yaml.decode "on: 1\n1: a\ntrue: b\nnull: c\n")
     assert.same({ on = 1, ["1"] = "a", ["true"] = "b", null = "c" }, value)

@@ -46,6 +46,11 @@ describe("a step that waits for events", function()
 
   local function kept(space) return #world.host.store:scan(space, { limit = 100 }) end
 
+  it("compares with false of what its run knows", function()
+    assert.is_true(waits.is_for({ event = "t", match = "$.input == false", data = { input = false } }, { type = "t", data = {} }))
+    assert.is_false(waits.is_for({ event = "t", match = "$.input == true", data = { input = false } }, { type = "t", data = {} }))
+  end)
+
   it("receives the data of the first event of its type that matches, and others wait on", function()
     open(PAID)
     local one, two = start { id = 1 }, start { id = 2 }

@@ -61,6 +61,12 @@ describe("limits of remedies", function()
     assert.is_nil(limits.refusal(given, { of_step = {}, of_pipeline = { 40, 90 } }, 100))
   end)
 
+  it("know no cool-down where none is set, also when the clock was set back", function()
+    assert.is_nil(limits.refusal(limits.of {}, { of_step = { 3700 }, of_pipeline = {} }, 100))
+    local refusal = limits.refusal(limits.of { cooldown = 30 }, { of_step = { 3700 }, of_pipeline = {} }, 100)
+    assert.equal("the last remedy was 0 s ago, and there are 30 s between two", refusal)
+  end)
+
   it("allow none for what a supervisor or a remedy has done", function()
     local retry = supervisor(function() error "it is asked" end)
     for _, fields in ipairs { { kind = "supervisor" }, { kind = "remedy" }, { caused_by = "i_1" } } do

@@ -64,6 +64,17 @@ describe("the events of the HTTP door", function()
     assert.equal(0, #items())
   end)
 
+  it("refuses attributes that are no UTF-8, in headers and encoded in them, so that the log can be read", function()
+    for _, bad in ipairs { { ["ce-id"] = "%ff" }, { ["ce-id"] = "\255" }, { ["ce-subject"] = "%ed%a0%80" }, { ["ce-ext"] = "a\254" } } do
+      local headers = { ["ce-specversion"] = "1.0", ["ce-id"] = "e1", ["ce-source"] = "/spec", ["ce-type"] = "t" }
+      for name, text in pairs(bad) do headers[name] = text end
+      local answer = send('{"n":1}', "application/json", headers)
+      assert.same({ 422, "invalid" }, { answer.status, answer.value.code })
+      assert.matches("^event%.%l+: byte %d+ of it is not UTF%-8$", answer.value.detail)
+    end
+    assert.same({ 200, 0 }, { world:ask("GET", "/api/events/log").status, #items() })
+  end)
+
   local function listen(path, headers)
     local one = wire.connect(world.door.tcp)
     wires[#wires + 1] = one

@@ -56,6 +56,29 @@ describe("the hooks of the HTTP door", function()
     assert.same({ "webhook.push", digest.to_base64(body) }, { event.type, event.data_base64 })
   end)
 
+  local function of_code(body, id, more)
+    local headers = { ["X-Hub-Signature-256"] = "sha256=" .. digest.hmac_sha256("s", body), ["X-GitHub-Delivery"] = id,
+      ["Content-Type"] = "application/json" }
+    for name, text in pairs(more or {}) do headers[name] = text end
+    return world:ask("POST", "/hooks/code", body, headers)
+  end
+
+  it("takes any JSON as what it is, false and null too", function()
+    open()
+    for place, body in ipairs { "false", "null", "0", "[]", "{}", '""' } do
+      assert.equal(202, of_code(body, "d" .. place).status)
+      assert.equal(body, json.encode(events()[place].event.data))
+    end
+  end)
+
+  it("takes no delivery whose id is empty, or whose headers are no UTF-8", function()
+    open()
+    assert.equal(401, of_code("{}", "").status)
+    assert.equal(422, of_code("{}", "\255").status)
+    assert.equal(422, of_code("{}", "d1", { ["X-GitHub-Event"] = "\255" }).status)
+    assert.equal(0, depth())
+  end)
+
   -- The ids that deliver() was answered with, `count` times, as many at once as one address may have connections.
   local function deliver_at_once(count, id, at)
     local ids = {}

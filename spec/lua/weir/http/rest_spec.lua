@@ -165,7 +165,25 @@ describe("the HTTP door", function()
     it("knows only scopes that there are", function()
       assert.equal(422, ask("GET", "/api/workspace/everything").status)
       assert.equal(422, ask("GET", "/api/workspace/run:").status)
-      assert.equal("limit", ask("PUT", "/api/workspace/project/" .. ("x"):rep(300), { 1 }).value.code)
+    end)
+
+    it("says of a name or a time that is too long that it will not do later either", function()
+      for _, path in ipairs { ("x"):rep(300), "one?ttl=99999999d", "one?type=" .. ("x"):rep(150) } do
+        local answer = ask("PUT", "/api/workspace/project/" .. path, { 1 })
+        assert.same({ 422, "limit" }, { answer.status, answer.value.code })
+        assert.is_nil(answer.headers["retry-after"])
+      end
+    end)
+
+    it("writes what stands in the body, and nothing where there is none", function()
+      local path = "/api/workspace/project/any"
+      for _, text in ipairs { "null", "false", "[]", "{}", "0", '""' } do
+        assert.equal(200, ask("PUT", path, text).status)
+        assert.equal(text, json.encode(ask("GET", path).value.value))
+      end
+      local answer = ask("PUT", path)
+      assert.same({ 400, "invalid" }, { answer.status, answer.value.code })
+      assert.equal("", ask("GET", path).value.value)
     end)
   end)
 

@@ -1,3 +1,4 @@
+local json = require "weir.native.json"
 local wire = require "spec.lua.weir.http.wire"
 local worlds = require "spec.lua.weir.http.world"
 
@@ -52,6 +53,27 @@ describe("the runs of the HTTP door", function()
     assert.equal(422, ask("POST", "/api/runs", { pipeline = "hello", key = "k2" }, { ["Idempotency-Key"] = "k3" }).status)
   end)
 
+  it("takes no key that is not UTF-8", function()
+    local answer = ask("POST", "/api/runs", { pipeline = "hello" }, { ["Idempotency-Key"] = "\255" })
+    assert.same({ 422, "invalid" }, { answer.status, answer.value.code })
+  end)
+
+  it("gives false and null as the output that they are, to who asks again too", function()
+    local file = assert(io.open(world.folder .. "/pipelines/same.lua", "wb"))
+    file:write 'local weir = require "weir"\nreturn weir.pipeline "same" { input = { v = "any" }, weir.step "s" { agent = "echo", input = "$.input.v" } }\n'
+    file:close()
+    for place, text in ipairs { "false", "null", "[]", "{}", "0", '""' } do
+      local body = ('{"pipeline":"same","key":"same %d","input":{"v":%s}}'):format(place, text)
+      local line
+      for _ = 1, 2 do
+        line = ask("POST", "/api/runs?wait=30s", body).value
+        assert.equal(text, json.encode(line.output))
+      end
+      local now = json.decode(ask("GET", ("/api/runs/%s/stream"):format(line.run)).body:match "event: now\ndata: ([^\n]+)")
+      assert.equal(text, json.encode(now.output))
+    end
+  end)
+
   it("refuses what cannot be run, and says all that is wrong", function()
     assert.equal(404, ask("POST", "/api/runs", { pipeline = "helo" }).status)
     assert.equal(422, ask("POST", "/api/runs", { pipeline = "bad" }).status)
@@ -62,6 +84,19 @@ describe("the runs of the HTTP door", function()
     assert.equal(422, ask("POST", "/api/runs", { pipelin = "hello" }).status)
     assert.equal(422, ask("POST", "/api/runs", { pipeline = "../etc/passwd" }).status)
     assert.equal(422, ask("POST", "/api/runs", { pipeline = "pipelines/hello.lua" }).status)
+  end)
+
+  it("says what is wrong also where it quotes a text that was cut inside a character", function()
+    for before = 0, 3 do
+      local answer = ask("POST", "/api/runs", { pipeline = "X" .. ("a"):rep(before) .. ("😀"):rep(30) })
+      assert.same({ 422, "invalid", "body.pipeline" }, { answer.status, answer.value.code, answer.value.errors[1].path })
+      assert.equal(404, ask("GET", "/api/runs/x" .. ("a"):rep(before) .. ("%F0%9F%98%80"):rep(30)).status)
+      assert.matches("^there is no run", ask("GET", "/api/runs/x" .. ("a"):rep(before) .. ("%F0%9F%98%80"):rep(30)).value.detail)
+    end
+  end)
+
+  it("says all of a message that holds a zero byte", function()
+    assert.matches("is unknown; there are", ask("POST", "/api/runs", { pipeline = "hello", model = "\0" }).value.detail)
   end)
 
   it("lists runs page by page, the newest first, by what their rows say", function()
@@ -84,6 +119,13 @@ describe("the runs of the HTTP door", function()
     assert.equal(400, ask("GET", "/api/runs?limit=1&limit=2").status)
   end)
 
+  it("refuses a cursor that no page has given, and a day that there is not", function()
+    for _, query in ipairs { "cursor=" .. ("x"):rep(200), "cursor=%C3%A9", "cursor=..", "since=2026-02-30" } do
+      local answer = ask("GET", "/api/runs?" .. query)
+      assert.same({ 422, "invalid" }, { answer.status, answer.value.code })
+    end
+  end)
+
   it("gives the journal page by page, and what was known at a step", function()
     local id = ask("POST", "/api/runs?wait=30s", { pipeline = "hello" }).value.run
     local whole = ask("GET", ("/api/runs/%s/journal"):format(id)).value.items
@@ -94,6 +136,31 @@ describe("the runs of the HTTP door", function()
     assert.equal("Hello, World!", ask("GET", ("/api/runs/%s/data?at=greet"):format(id)).value.data.greet.text)
     assert.equal("Hello, World!", ask("GET", ("/api/runs/%s/data"):format(id)).value.data.greet.text)
     assert.equal(404, ask("GET", ("/api/runs/%s/data?at=gret"):format(id)).status)
+  end)
+
+  it("shows a run that knows bytes which are no UTF-8", function()
+    world.host.project.registry:put { kind = "agent", name = "raw", api = 1, execute = function() return { bytes = "\255", list = {} } end }
+    local file = assert(io.open(world.folder .. "/pipelines/raw.lua", "wb"))
+    file:write 'local weir = require "weir"\nreturn weir.pipeline "raw" { weir.step "raw" { agent = "raw" } }\n'
+    file:close()
+    local line = ask("POST", "/api/runs?wait=30s", { pipeline = "raw" }).value
+    assert.same({ "finished", { bytes = { base64 = "/w==" }, list = {} } }, { line.status, line.output })
+    for _, path in ipairs { "", "/data", "/journal" } do assert.equal(200, ask("GET", ("/api/runs/%s%s"):format(line.run, path)).status) end
+    assert.same({ base64 = "/w==" }, ask("GET", "/api/runs/" .. line.run).value.output.bytes)
+  end)
+
+  it("shows all of a run whose values are as deep as may be kept", function()
+    for depth = 50, 64 do
+      local body = ('{"pipeline":"same","input":{"v":%s%s}}'):format(("["):rep(depth), ("]"):rep(depth))
+      local answer = ask("POST", "/api/runs?wait=30s", body)
+      if answer.status == 200 and answer.value.status == "finished" then
+        for _, path in ipairs { "", "/data", "/journal" } do
+          assert.equal(200, ask("GET", ("/api/runs/%s%s"):format(answer.value.run, path)).status, depth .. path)
+        end
+      else
+        assert.is_true(depth > 58, tostring(depth))
+      end
+    end
   end)
 
   it("knows no run by a part of its id, and none that is not there", function()

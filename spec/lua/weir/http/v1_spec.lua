@@ -106,6 +106,22 @@ describe("the door for programs made for OpenAI", function()
     assert.matches("image_url", image.value.error.message)
   end)
 
+  it("refuses what is of another type, and says where", function()
+    local function of(message) return { messages = { message } } end
+    local call = { id = 1, ["function"] = { name = 2, arguments = 3 } }
+    for path, body in pairs { ["body.messages[0].content"] = of { role = "user", content = { a = 1 } },
+      ["body.messages[0].content[0]"] = of { role = "user", content = { 1 } },
+      ["body.messages[0].content[0].text"] = of { role = "user", content = { { type = "text", text = json.null } } },
+      ["body.messages[0].tool_calls"] = of { role = "assistant", tool_calls = { a = 1 } },
+      ["body.messages[0].tool_calls[0].function.arguments"] = of { role = "assistant", tool_calls = { call } },
+      ["body.tools[0]"] = { tools = { 1 } }, ["body.stop[0]"] = { stop = { 1 } }, ["body.max_tokens"] = { max_tokens = "5" },
+      ["body.temperature"] = { temperature = "1" }, ["body.response_format"] = { response_format = "x" } } do
+      local answer = complete(body)
+      assert.equal(422, answer.status)
+      assert.is_truthy(answer.value.error.message:find(path .. " must be", 1, true) or path:find "function", answer.value.error.message)
+    end
+  end)
+
   it("streams the text as it comes, then the end, the usage where it is asked for, and [DONE]", function()
     local answer = complete { stream = true, stream_options = { include_usage = true } }
     local list = events(answer)

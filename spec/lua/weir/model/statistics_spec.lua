@@ -26,6 +26,23 @@ describe("statistics of models", function()
     assert.is_nil(metrics.idle_s)
   end)
 
+  it("go on at once when a clock that was ahead by a year is set right", function()
+    local clock = new_clock()
+    local all = statistics.new(nil, clock)
+    clock.at = clock.at + 365 * 86400
+    for _ = 1, 10 do all:record { model = "fast", label = "draft", ok = true, total_s = 1 } end
+    all:chosen("draft", "slow")
+    all:chosen("draft", "fast")
+    clock.at = clock.at - 365 * 86400
+    for _ = 1, 30 do all:record { model = "fast", label = "draft", ok = false, class = "server", total_s = 1 } end
+    near(0.25, all:of("fast", "draft").success)
+    clock.at = clock.at + 60
+    near(60, all:of("fast", "draft").idle_s)
+    assert.same({ name = "fast", since_s = 0, ages = { 0 } }, all:last "draft")
+    clock.at = clock.at + 60
+    near(60, all:last("draft").since_s)
+  end)
+
   it("count calls, failures by class, times, speed and money, per model and per label", function()
     local clock = new_clock()
     local all = statistics.new(nil, clock)

@@ -190,10 +190,28 @@ describe("process.run", function()
       assert.has_error(function() process.run(args) end)
     end
     assert.has_error(function() process.run({ "ls" }, { env = { ["A=B"] = "1" } }) end)
+    for _, stdin in ipairs { {}, { "a" }, 1, true } do
+      for _, start in ipairs { process.run, process.start } do
+        local ok, err = pcall(start, { "cat" }, { stdin = stdin })
+        assert.is_false(ok)
+        assert.matches("stdin must be a string, got " .. type(stdin), err, 1, true)
+      end
+    end
   end)
 end)
 
 describe("process.start", function()
+  it("writes nothing to a child but texts", function()
+    task.within({}, function()
+      local child <close> = assert(process.start({ "cat" }, { pipe = true }))
+      for _, bytes in ipairs { {}, { "a" }, 1 } do assert.has_error(function() child.stdin:write(bytes) end) end
+      assert.is_true(child.stdin:write "")
+      assert.is_true(child.stdin:write "a")
+      child.stdin:close()
+      assert.equal("a", child.stdout:recv())
+    end)
+  end)
+
   it("gives the streams as channels", function()
     task.within({}, function()
       local child <close> = assert(process.start({ "sh", "-c", "cat; echo err >&2; exit 3" }, { stdin = "line" }))

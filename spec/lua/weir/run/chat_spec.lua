@@ -1,3 +1,4 @@
+local clock = require "weir.port.clock"
 local testing = require "weir.testing"
 local weir = require "weir"
 
@@ -162,5 +163,21 @@ describe("a budget of tokens", function()
     end, { m = says("x", { input_tokens = 50, output_tokens = 50 }) }, { settings = { budgets = { { per = "day", tokens = 250 } } } })
     assert.same({ "failed", "limit" }, { of.status, of.error.code })
     assert.matches("budget of 250 tokens per day", of.error.message)
+  end)
+
+  it("counts a call that lasts over midnight on the day on which it was asked", function()
+    local asked = {}
+    local of = run(function(ctx)
+      ctx:sleep(86400 - 1 - ctx:now() % 86400)
+      for index = 1, 10 do
+        asked[index] = ctx:now() // 86400
+        ctx:chat { prompt = "call " .. index, max_tokens = 1000 }
+      end
+    end, { m = function(ctx, request)
+      if #asked == 1 then clock.sleep(2) end
+      return says("x", { input_tokens = 50, output_tokens = 50 })(ctx, request)
+    end }, { settings = { budgets = { { per = "day", tokens = 200 } } } })
+    assert.matches("budget of 200 tokens per day", of.error.message)
+    assert.same({ 1, 4 }, { asked[2] - asked[1], #asked })
   end)
 end)

@@ -56,6 +56,16 @@ describe("a conversation with tools", function()
     assert.is_true(told(seen, 4).is_error)
   end)
 
+  it("refuses an input that is no conversation, and says where", function()
+    for message, input in pairs { ["messages: a list"] = {}, ["client_tools[0]: {name"] = { prompt = "go", tools = { 1 } },
+      ["client_tools[1]: {name"] = { prompt = "go", tools = { { name = "a" }, {} } }, ["request.messages[1]"] = { messages = { { role = "user",
+        content = "a" }, 1 } }, ["request.messages[0]"] = { messages = { weir.null } } } do
+      local of = run({ "the end" }, { tools = { "add" }, input = input })
+      assert.same({ "failed", "invalid" }, { of.status, of.error.code })
+      assert.matches(message, of.error.message, 1, true)
+    end
+  end)
+
   it("ends after so many rounds", function()
     local endless = setmetatable({}, { __index = function() return { { "add", { a = 1, b = 1 } } } end })
     local of = run(endless, { tools = { "add" }, options = { rounds = 3 } })

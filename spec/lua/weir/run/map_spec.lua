@@ -1,3 +1,4 @@
+local json = require "weir.native.json"
 local native = require "weir.native.scheduler"
 local testing = require "weir.testing"
 local weir = require "weir"
@@ -125,6 +126,14 @@ describe("a map", function()
       assert.equal("failed", failing(10, 1, "5%").status)
       assert.equal("finished", failing(3, 3, "100%").status)
     end)
+  end)
+
+  it("gives what items give as it is: false, null, empty lists and objects, in order or as they come", function()
+    local list = weir.list { false, weir.null, weir.list {}, {}, "", 0, false }
+    for _, ordered in ipairs { true, false } do
+      local of = run({ over = "$.input.list", ordered = ordered, concurrency = 1, S "one" { agent = "pass", input = "$.item" } }, { list = list })
+      assert.equal('[false,null,[],{},"",0,false]', json.encode(of.output))
+    end
   end)
 
   it("skips an item whose step is not due, and its place holds null", function()

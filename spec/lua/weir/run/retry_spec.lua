@@ -1,3 +1,5 @@
+local clock = require "weir.port.clock"
+local native = require "weir.native.scheduler"
 local retry = require "weir.run.retry"
 local testing = require "weir.testing"
 local weir = require "weir"
@@ -38,6 +40,34 @@ describe("retry", function()
     local run, began = attempt({ attempts = 10, backoff = 1 }, 2)
     assert.same({ "finished", 3, 3 }, { run.status, run.output, #began })
   end)
+
+  it("never waits without a backoff, and never longer than max with its jitter, also after thousands of attempts", function()
+    for _, number in ipairs { 1, 2, 1024, 1026, 100000 } do
+      assert.equal(0, retry.delay(retry.policy { attempts = 200000, backoff = 0 }, number))
+      local delay = retry.delay(retry.policy { attempts = 200000, backoff = 1, max = 10, jitter = 0.5 }, number)
+      assert.is_true(delay >= 0.5 and delay <= 15)
+    end
+  end)
+
+  for _, durability in ipairs { "step", "none" } do
+    it(("waits no longer when the clock is set back meanwhile, with durability '%s'"):format(durability), function()
+      local wall_ms, began = clock.wall_ms, {}
+      local ok, run = pcall(testing.run, P "retry" { durability = durability, S "flaky" { agent = "flaky", retry = { attempts = 2, jitter = 0 } } },
+        { agents = { flaky = function()
+          began[#began + 1] = clock.now()
+          if #began == 2 then return 1 end
+          native.spawn_root(function()
+            clock.sleep(0.5)
+            clock.wall_ms = function() return wall_ms() - 3600000 end
+          end)
+          error "once"
+        end } })
+      clock.wall_ms = wall_ms
+      assert(ok, run)
+      assert.equal("finished", run.status)
+      assert.near(1, began[2] - began[1], 0.01)
+    end)
+  end
 
   it("does not happen without the field", function()
     local run, began = attempt(nil, 1)

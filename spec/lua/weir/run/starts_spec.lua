@@ -31,6 +31,15 @@ describe("a start key", function()
     assert.same({ first.id, 3, 1 }, { second.id, second.output, count })
   end)
 
+  it("is text in UTF-8 without control characters", function()
+    local definition = open(simple)
+    for _, key in ipairs { "", "a\nb", "\255", "a\237\160\128", ("k"):rep(257) } do
+      local ok, err = pcall(world.engine.start, world.engine, definition, {}, { key = key })
+      assert.same({ false, "invalid" }, { ok, err.code })
+    end
+    assert.equal(0, count)
+  end)
+
   it("holds over the restart of the process", function()
     local definition = open(simple)
     local first = world.engine:start(definition, {}, { key = "k" }):wait()

@@ -42,6 +42,8 @@ describe("a step", function()
       ["a userdata"] = { function() return io.stdout end, "a userdata" },
       NaN = { function() return 0 / 0 end, "NaN" },
       ["NaN inside"] = { function() return { x = 0 / 0 } end, "NaN" },
+      ["an infinite number"] = { function() return math.huge end, "an infinite number" },
+      ["an infinite number inside"] = { function() return { { -math.huge } } end, "an infinite number" },
       ["mixed keys"] = { function() return { 1, a = 2 } end, "mixes" },
       ["a list with a hole"] = { function() return { 1, nil, 3, [7] = 1 } end, "the key" },
       ["a boolean key"] = { function() return { [true] = 1 } end, "a key that is a boolean" },

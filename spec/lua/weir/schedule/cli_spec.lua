@@ -52,6 +52,14 @@ describe("weir schedule", function()
     assert.matches("if a run takes 1h30m", done.stderr)
   end)
 
+  it("previews from and to any year, and runs that take longer than years have digits", function()
+    for _, from in ipairs { "0001-01-01", "1900-01-01", "2038-01-19", "2100-02-28", "9999-12-30" } do
+      local done = run("preview", "digest/hourly", "--from", from, "--count", "3", "--duration", "99999999999d")
+      assert.equal(0, done.status, done.stderr)
+      assert.matches("\n%d%d%d%d%-%d%d%-%d%d %d%d:00:00 %+00:00 +start", done.stdout)
+    end
+  end)
+
   it("pauses, resumes and triggers without a host; what is to start waits for one", function()
     assert.matches("digest/morning  paused", run("pause", "digest/morning", "--why", "holidays").stdout)
     assert.matches("is paused already", run("pause", "digest/morning").stdout)

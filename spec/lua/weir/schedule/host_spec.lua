@@ -199,6 +199,17 @@ describe("a host with schedules", function()
     assert.equal(12, #world:runs "tick")
   end)
 
+  it("makes up for a stretch of the schedule's own zone, also on a day on which its clock is set", function()
+    begin '{ cron = "0 * * * *", tz = "America/New_York" }'
+    local function times(from, to)
+      local _, list = operations.backfill(world.store, rule(), WHO, { from = from, to = to, overlap = "skip" })
+      for index, ms in ipairs(list) do list[index] = rule():local_text(ms) end
+      return list
+    end
+    assert.same({ "2025-03-09T03:00:00-04:00", "2025-03-09T04:00:00-04:00" }, times("2025-03-09T02:30", "2025-03-09T04:00"))
+    assert.same({ "2025-11-02T04:00:00-05:00" }, times("2025-11-02T04:00", "2025-11-02T04:30"))
+  end)
+
   it("refuses a backfill of the future, backwards, or of too much", function()
     begin '{ cron = "* * * * *" }'
     local function refused(from, to)

@@ -54,6 +54,13 @@ describe("the routes of schedules", function()
     assert.same({ 404, "not_found" }, { status, problem.code })
   end)
 
+  it("refuse a cursor that no page has given", function()
+    local _, page = ask("GET", "/api/schedules")
+    for _, cursor in ipairs { "x", "1.5", "-1", "0x10", "1e3", "99999999999999999999" } do
+      assert.equal(422, (ask("GET", ("/api/schedules/%s/history?cursor=%s"):format(page.items[1].id, cursor))))
+    end
+  end)
+
   it("preview the next times", function()
     local _, page = ask("GET", "/api/schedules/digest/preview?from=2026-03-27&count=3&duration=30h")
     assert.same({ "2026-03-27T08:00:00+01:00", "start", "2026-03-31T08:00:00+02:00", "wait" },

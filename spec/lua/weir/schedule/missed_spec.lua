@@ -218,6 +218,31 @@ describe("a clock that jumps", function()
     assert.is_true(corrected)
   end)
 
+  for _, schedule in ipairs { '{ cron = "0 * * * *" }', '{ every = "1h", start = "2026-01-01T00:00:00Z" }', '{ every = "1h" }',
+    '{ cron = "0 * * * *", ["end"] = "2026-12-31T00:00:00Z" }' } do
+    it(("back from a year ahead while no host was there: the schedule goes on at once, %s"):format(schedule), function()
+      begin(schedule)
+      world:set(365 * DAY)
+      world:pass(HOUR)
+      world:stop()
+      world:set(-365 * DAY)
+      world:start()
+      local before = #world:started "tick"
+      world:pass(2 * HOUR)
+      assert.equal(before + 2, #world:started "tick")
+    end)
+  end
+
+  it("back from a year ahead: an interval with a beginning goes on at once as well", function()
+    begin '{ every = "1h", start = "2026-01-01T00:00:00Z" }'
+    world:set(365 * DAY)
+    world:pass(HOUR)
+    world:set(-365 * DAY)
+    world:pass(HOUR)
+    local started = world:started "tick"
+    assert.equal("2026-03-02T08:00:00.000Z", started[#started])
+  end)
+
   it("an interval follows the time that has really passed", function()
     begin '{ every = "1h" }'
     world:pass(HOUR + 10)

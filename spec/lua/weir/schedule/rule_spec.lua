@@ -36,6 +36,58 @@ describe("a schedule", function()
     assert.same({}, times(rule { at = "2026-03-29T02:30", tz = "Europe/Berlin", gap = "skip" }, "2026-01-01", 2))
   end)
 
+  it("takes a single time with an offset as the moment that it is, also in an hour that comes twice", function()
+    for _, at in ipairs { "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T02:30:00+01:00" } do
+      local one = rule { at = at, tz = "Europe/Berlin" }
+      assert.equal(ms(at), one:next(ms "2026-01-01", 0))
+      assert.is_nil(one:next(ms(at), 0))
+      assert.equal(1, one:count(ms(at) - 1, ms(at), 0))
+    end
+    local both = rule { at = { "2026-10-25T01:30:00Z", "2026-10-25T02:30", "2026-10-26T12:00" }, tz = "Europe/Berlin",
+      calendar = { exclude = { "2026-10-26" } } }
+    assert.same({ ms "2026-10-25T00:30:00Z", ms "2026-10-25T01:30:00Z" }, both:latest(ms "2026-01-01", ms "2027-01-01", 9, 0))
+    assert.same({ ms "2026-10-25T01:30:00Z" }, both:latest(ms "2026-01-01", ms "2027-01-01", 1, 0))
+  end)
+
+  it("goes on after days that its calendar leaves out, however many and however short its interval is", function()
+    local one = rule { every = "1s", calendar = { exclude = { "2026-12-21..2027-01-04" } }, tz = "Europe/Berlin" }
+    assert.equal(ms "2027-01-04T23:00:00Z", one:next(ms "2026-12-20T22:59:59Z", ms "2026-12-01"))
+    one = rule { every = "7s", calendar = { days = "mon" } }
+    local anchor = ms "2026-01-01"
+    local next_ms = one:next(ms "2026-03-03", anchor)
+    assert.equal(0, (next_ms - anchor) % 7000)
+    assert.is_true(next_ms >= ms "2026-03-09" and next_ms < ms "2026-03-09" + 7000)
+    assert.is_nil(rule({ every = "1h", calendar = { days = "mon" }, ["end"] = "2026-01-02" })
+      :next(anchor, anchor))
+    assert.is_nil(rule({ every = "1h", calendar = { { days = "mon" }, { days = "tue" } } }):next(anchor, anchor))
+  end)
+
+  it("looks at days, not at each time of a short interval, to tell how many there were and which were the latest", function()
+    local one, asked = rule { every = "1s", calendar = { days = "mon-fri", exclude = { "2026-12-21..2027-01-04" } }, tz = "Europe/Berlin" }, 0
+    local calendar = one.calendar
+    one.calendar = { has = function(_, day)
+      asked = asked + 1
+      return calendar:has(day)
+    end }
+    local from, to = ms "2026-01-05T00:00:00+01:00" - 1, ms "2027-01-03T12:00:00+01:00"
+    assert.equal(50 * 5 * 86400, one:count(from, to, ms "2026-01-01")) -- the two changes of the clock are on Sundays
+    local latest = one:latest(from, to, 3, ms "2026-01-01")
+    local last = ms "2026-12-18T23:59:59+01:00"
+    assert.same({ last - 2000, last - 1000, last }, latest)
+    assert.is_true(asked < 20000, asked)
+  end)
+
+  it("may have an interval, a window and a jitter of which nobody sees the end", function()
+    local now = ms "2026-01-01"
+    for _, long in ipairs { 1e300, "99999999999999d" } do
+      local one = rule { every = long, window = long, jitter = long, absent = { pipeline = "x", within = long } }
+      assert.is_nil(one:next(now, now))
+      assert.equal("integer", math.type(one.window_ms))
+      assert.equal("integer", math.type(one.absent.within_ms))
+      assert.matches("^every %d+d", one:says())
+    end
+  end)
+
   it("counts what it fires as often as it fires", function()
     math.randomseed(3)
     for _, schedule in ipairs { { cron = "*/7 3-5 * * mon-fri", tz = "Europe/Berlin" }, { cron = "30 2 * * *", tz = "America/New_York" },

@@ -37,6 +37,18 @@ describe("working time", function()
     assert.equal("2026-10-25T14:00:00", after("2026-10-24T13:00:00Z", 86400, berlin)) -- 15:00 on both days
   end)
 
+  it("takes nothing from hours that a change of the clock leaves out", function()
+    local night = { hours = { "00:00-01:00", "02:30-03:00", "09:00-10:00" }, calendar = { days = "sun" }, tz = "Europe/Berlin" }
+    assert.equal("2026-03-29T08:00:00", after("2026-03-28T23:00:00Z", 2 * 3600, night))
+  end)
+
+  it("ends in the year 2286 at the latest, and does not count its days one by one", function()
+    for _, seconds in ipairs { 9e9, 1e13, 999999999999999 } do
+      assert.equal(9999999999999, working.read(OFFICE):after(ms "2026-11-27T15:00:00Z", seconds))
+      assert.equal(9999999999999, working.always:after(ms "2026-11-27T15:00:00Z", seconds))
+    end
+  end)
+
   it("knows breaks", function()
     local shop = { hours = { "14:00-18:00", "08:00-12:00" }, calendar = { days = "mon-sat" } }
     assert.equal("2026-11-27T14:30:00", after("2026-11-27T11:00:00Z", 1.5 * 3600, shop))

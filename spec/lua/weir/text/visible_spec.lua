@@ -38,6 +38,15 @@ describe("visible text", function()
     assert.equal("?\\x1b", visible.plain "\xC2\27")
   end)
 
+  it("writes out bytes that are no UTF-8, and nothing else", function()
+    for given, expected in pairs { [""] = "", ["a\0\27é😀"] = "a\0\27é😀", ["\255"] = "\\xff", ["a\255é\254b"] = "a\\xffé\\xfeb",
+      ["é\195"] = "é\\xc3", ["\237\160\128"] = "\\xed\\xa0\\x80", ["\192\128"] = "\\xc0\\x80" } do
+      assert.equal(expected, visible.utf8(given))
+    end
+    local bytes = ("\255"):rep(100000)
+    assert.equal(4 * #bytes, #visible.utf8(bytes))
+  end)
+
   it("cuts between characters", function()
     assert.equal("aé", visible.head("aé", 3))
     assert.equal("a", visible.head("aé", 2))

@@ -207,6 +207,28 @@ end }
     assert.is_true(clock.now() - from >= 0.75)
   end)
 
+  it("throttle: a clock that was ahead by a year keeps nothing out once it is set right", function()
+    local wall_ms = clock.wall_ms
+    open '{ event = { type = "order.*" }, throttle = { limit = 1, per = "1h", otherwise = "drop" } }'
+    clock.wall_ms = function() return wall_ms() + 365 * 86400000 end
+    local ok, err = pcall(function()
+      world:send("order.changed", { n = 1 })
+      world:ended("orders", 1)
+    end)
+    clock.wall_ms = wall_ms
+    assert(ok, err)
+    for n = 2, 3 do world:send("order.changed", { n = n }) end
+    world:ended("orders", 2)
+    assert.same({ queued = 2, started = 2, throttled = 1 }, outcomes())
+  end)
+
+  it("debounce: holds back for centuries what is to be held back for centuries", function()
+    open '{ event = { type = "order.*" }, debounce = { ["for"] = "99999d" } }'
+    for n = 1, 2 do world:send("order.changed", { n = n }) end
+    assert.same({ queued = 1, joined = 1 }, outcomes())
+    assert.equal("empty", select(3, queue():claim()))
+  end)
+
   it("dedupe: of a key only the first one in a while", function()
     open '{ event = { type = "order.*" }, dedupe = { key = "$.event.data.n", ["for"] = "1h" } }'
     for _, n in ipairs { 1, 2, 1, 1 } do world:send("order.changed", { n = n }) end

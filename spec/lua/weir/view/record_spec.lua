@@ -63,6 +63,19 @@ describe("the record of a run", function()
     return support.run(arguments)
   end
 
+  it("has the end of a run that ended between the reading of its entries and of its row", function()
+    local entries = { { "run", { pipeline = "p", at = 1, input = {} } } }
+    local reads = 0
+    local fake = { get = function() end, load = function()
+      reads = reads + 1
+      local list = json.list { entries[1] }
+      if reads > 1 then list[2] = { "end", "finished", { n = 7 }, 5 } end
+      return list, { status = "finished", ended_ms = 5 }
+    end }
+    local record = require("weir.view.record").load(fake, "r_x")
+    assert.same({ "finished", { n = 7 }, 5, 2 }, { record.status, record.output, record.ended_ms, reads })
+  end)
+
   describe("as weir show has it", function()
     it("is a tree of groups, steps and items", function()
       local status, out, err = on_store("show", "last")
@@ -124,6 +137,24 @@ describe("the record of a run", function()
       assert.same({ { what = "process", name = "sleep", count = 1 } }, by_key.late.stopped)
       assert.same({ tokens = 7 }, by_key["race/slow"].usage)
       assert.same({}, by_key["race/quick"].stopped)
+    end)
+
+    it("shows bytes that are no UTF-8, in values and in names, to people and to programs", function()
+      support.write(folder, "modules/agents/raw.lua", [[
+local M = { kind = "agent", name = "raw", api = 1 }
+function M.execute() return { list = { "a\255" }, ["\254"] = 1 } end
+return M
+]])
+      local path = support.write(folder, "pipelines/raw.lua",
+        'local weir = require "weir"\nreturn weir.pipeline "raw" { weir.step "raw" { agent = "raw" } }\n')
+      local aside = folder .. "/raw"
+      local ran, line = support.run { "run", path, "--store", aside, "-q", "--json" }
+      assert.same({ 0, { { base64 = "Yf8=" } } }, { ran, support.lines(line)[1].output.list })
+      local status, out = support.run { "show", "last", "--store", aside }
+      assert.equal(0, status)
+      assert.is_truthy(out:find('"base64": "Yf8="', 1, true))
+      local _, text = support.run { "show", "last", "--store", aside, "--json" }
+      assert.same({ list = { { base64 = "Yf8=" } }, ["\\xfe"] = 1 }, support.lines(text)[1].output)
     end)
 
     it("is found by the beginning of its id, and told apart from others", function()

@@ -31,6 +31,17 @@ describe("the runs of a list", function()
     task.sleep(0.01) -- so that ids are in the order of the starts
     return own:start(assert(own.project:check(pipeline)), {})
   end
+  it("begin at a day that the calendar has, or so long ago", function()
+    local ms = selection.since("2024-02-29", "--since")
+    assert.equal("2024-02-29 00:00:00", os.date("%Y-%m-%d %H:%M:%S", ms // 1000))
+    for _, given in ipairs { "2026-02-29", "2026-13-01", "2026-04-31", "2026-00-01", "0000-01-01" } do
+      local ok, err = pcall(selection.since, given, "--since")
+      assert.same({ false, "invalid" }, { ok, type(err) == "table" and err.code or err })
+      assert.matches("^%-%-since: ", err.message)
+    end
+    assert.equal("integer", math.type(selection.since("99999999999999d", "--since")))
+  end)
+
   local function ids(query)
     query.live = own.live
     local list = {}
@@ -40,6 +51,27 @@ describe("the runs of a list", function()
 
   local ASKS = P "asks" { S "ear" { wait = { signal = "word" } } }
   local BOTH = P "both" { weir.group "g" { S "ear" { wait = { signal = "word" } }, S "busy" { agent = "busy" } } }
+
+  it("have the step that waits also before the note of its start has reached the journal", function()
+    local run = start(ASKS)
+    task.sleep(1)
+    local before = { get = function(_, ...) return store:get(...) end, load = function(_, id)
+      local entries, row = store:load(id)
+      return { entries[1] }, row
+    end }
+    local loaded = record.load(before, run.id, own.live)
+    assert.same({ "waiting", 1, "ear", "waiting" }, { loaded.status, #loaded.steps, loaded.steps[1].key, loaded.steps[1].status })
+    assert.equal(run.waits.ear.since_ms, loaded.steps[1].from_ms)
+  end)
+
+  it("have no step for a pause, which is nobody's", function()
+    local run = start(ASKS)
+    task.sleep(1)
+    waking.pause(own, run.id)
+    local loaded = record.load(store, run.id, own.live)
+    assert.same({ "waiting", 1, "ear" }, { loaded.status, #loaded.steps, loaded.steps[1].key })
+    assert.equal("pause", loaded.waiting[#loaded.waiting].kind)
+  end)
 
   it("that only wait say so at once, although their rows do not yet, in every list and in no other", function()
     local go = native.waiter()
@@ -72,6 +104,14 @@ describe("the runs of a list", function()
     assert.equal("waiting", store:row(late.id).status)
     assert.same({ late.id }, ids { status = "waiting" })
     go:wake()
+  end)
+
+  it("since a day need a day that there is", function()
+    assert.equal("number", type(selection.since("2024-02-29", "--since")))
+    for _, day in ipairs { "2026-02-29", "2026-13-01", "2026-00-10", "2026-04-31", "2026-01-00" } do
+      local ok, err = pcall(selection.since, day, "--since")
+      assert.same({ false, "invalid" }, { ok, err.code })
+    end
   end)
 
   it("of one pipeline are found among many others, also when the search ends in between", function()
