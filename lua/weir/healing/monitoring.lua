@@ -11,6 +11,8 @@ local supervision = require "weir.healing.supervision"
 
 local M = {}
 
+local VERSIONS_MAX = 8 -- of a pipeline
+
 local function spec_of(given)
   local spec = {}
   for name, value in pairs(given) do spec[name] = value end
@@ -40,19 +42,38 @@ local function speak(run, spec, figure)
   end)
 end
 
---- Has the monitors of a run's pipeline hear what it reports; nil when there are none. They are the same for all of its runs, as long
---- as the pipeline's version serves.
+local function find(versions, version)
+  for place, one in ipairs(versions) do
+    if one.version == version then
+      table.insert(versions, 1, table.remove(versions, place))
+      return one.list
+    end
+  end
+end
+
+-- Of a pipeline the monitors of the versions that have run last: several may serve side by side.
+local function list_of(run)
+  local engine, plan = run.engine, run.plan
+  engine.monitors = engine.monitors or {}
+  local versions = engine.monitors[plan.name] or {}
+  engine.monitors[plan.name] = versions
+  local list = find(versions, plan.version)
+  if list then return list end
+  local made = monitors_of(run)
+  list = find(versions, plan.version) -- another run of it was faster
+  if list then return list end
+  table.insert(versions, 1, { version = plan.version, list = made })
+  versions[VERSIONS_MAX + 1] = nil
+  return made
+end
+
+--- Has the monitors of a run's pipeline hear what it reports; nil when there are none. They are the same for all runs of a version,
+--- as long as it is one of the eight of its pipeline that have run last.
 ---@param run weir.Run
 ---@return (fun(event: table))|nil hear
 function M.of(run)
-  local engine = run.engine
-  if not engine.store then return nil end
-  engine.monitors = engine.monitors or setmetatable({}, { __mode = "k" }) -- by plan: they go with the version
-  local list = engine.monitors[run.plan]
-  if not list then
-    list = monitors_of(run)
-    engine.monitors[run.plan] = list
-  end
+  if not run.engine.store then return nil end
+  local list = list_of(run)
   if #list == 0 then return nil end
   return function(event)
     local now = clock.now()
