@@ -11,6 +11,8 @@ local supervision = require "weir.healing.supervision"
 
 local M = {}
 
+local VERSIONS_MAX = 8 -- of a pipeline
+
 local function spec_of(given)
   local spec = {}
   for name, value in pairs(given) do spec[name] = value end
@@ -40,29 +42,38 @@ local function speak(run, spec, figure)
   end)
 end
 
--- Monitors of a pipeline, by version. When there is another version, those go that no run here has any more.
-local function by_version(engine, run)
-  engine.monitors = engine.monitors or {}
-  local own, held = engine.monitors[run.plan.name] or {}, {}
-  engine.monitors[run.plan.name] = own
-  if own[run.plan.version] then return own end
-  for _, one in pairs(engine.live) do held[one.plan.version] = true end
-  for version in pairs(own) do
-    if not held[version] then own[version] = nil end
+local function find(versions, version)
+  for place, one in ipairs(versions) do
+    if one.version == version then
+      table.insert(versions, 1, table.remove(versions, place))
+      return one.list
+    end
   end
-  return own
 end
 
---- Has the monitors of a run's pipeline hear what it reports; nil when there are none. They are the same for all of its runs, as long
---- as the pipeline's version serves.
+-- Of a pipeline the monitors of the versions that have run last: several may serve side by side.
+local function list_of(run)
+  local engine, plan = run.engine, run.plan
+  engine.monitors = engine.monitors or {}
+  local versions = engine.monitors[plan.name] or {}
+  engine.monitors[plan.name] = versions
+  local list = find(versions, plan.version)
+  if list then return list end
+  local made = monitors_of(run)
+  list = find(versions, plan.version) -- another run of it was faster
+  if list then return list end
+  table.insert(versions, 1, { version = plan.version, list = made })
+  versions[VERSIONS_MAX + 1] = nil
+  return made
+end
+
+--- Has the monitors of a run's pipeline hear what it reports; nil when there are none. They are the same for all runs of a version,
+--- as long as it is one of the eight of its pipeline that have run last.
 ---@param run weir.Run
 ---@return (fun(event: table))|nil hear
 function M.of(run)
-  local engine = run.engine
-  if not engine.store then return nil end
-  local own = by_version(engine, run)
-  local list = own[run.plan.version] or monitors_of(run)
-  own[run.plan.version] = list
+  if not run.engine.store then return nil end
+  local list = list_of(run)
   if #list == 0 then return nil end
   return function(event)
     local now = clock.now()

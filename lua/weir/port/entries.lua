@@ -1,5 +1,5 @@
---- The entries of folders, as luv gives them, in no order. They are read through `opendir`: luv never lets go of the
---- request of a `scandir`, so that a host which looks into folders again and again would grow.
+--- The entries of folders. They are read through `opendir`: luv never lets go of the request of a `scandir`, so that a host
+--- which looks into folders again and again would grow.
 
 local uv = require "luv"
 
@@ -16,7 +16,7 @@ function M.open(folder, callback)
   return uv.fs_opendir(folder, callback, TOGETHER)
 end
 
---- All entries of a folder: {name, type}, the type as luv says it. Does not let other tasks run meanwhile.
+--- All entries of a folder in order of their names: {name, type}, the type as luv says it. Does not let other tasks run meanwhile.
 ---@param folder string
 ---@return { name: string, type: string|nil }[] entries empty when the folder cannot be read
 function M.of(folder)
@@ -27,6 +27,7 @@ function M.of(folder)
     part = uv.fs_readdir(opened)
   end
   if opened then uv.fs_closedir(opened) end
+  table.sort(entries, function(a, b) return a.name < b.name end)
   return entries
 end
 

@@ -47,7 +47,8 @@ describe("entries of a folder", function()
     for _, entry in ipairs(entries_of.of(root)) do names[entry.name] = entry.type end
     for n = 1, 300 do assert.equal("file", names[("%04d"):format(n)]) end
     assert.equal("directory", names.below)
-    assert.equal(301, #entries_of.of(root))
+    local all = entries_of.of(root)
+    assert.same({ 301, "0001", "0300", "below" }, { #all, all[1].name, all[300].name, all[301].name })
     assert.equal(301, #files.list(root, { recursive = true }))
     assert.equal(300, #system.file_names(root))
   end)
@@ -67,6 +68,8 @@ describe("entries of a folder", function()
       watch.entries(root)
       watch.folders_below(root)
       system.file_names(root .. "/nowhere")
+      assert.equal(301, #watch.entries(root))
+      assert.same({ root .. "/below" }, watch.folders_below(root))
     end
     assert.equal(before, held())
     assert.equal(open, descriptors())
