@@ -233,7 +233,7 @@ function M.serve(of, sink, options)
   local function serve()
     for _ = 1, options.workers or WORKERS do task.spawn(keep_handing_over, self, options.on_failed) end
   end
-  return setmetatable({ counts = self.counts, task = native.spawn_root(function() task.within({}, serve) end) }, Service)
+  return setmetatable({ counts = self.counts, task = task.serve(serve) }, Service)
 end
 
 --- Ends it: a sink that is being called is cancelled, and its event handed over again by whoever serves next. Waits.

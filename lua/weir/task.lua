@@ -92,4 +92,15 @@ function M.within(options, body, ...)
   return finish(scope, mark, xpcall(body, explain, scope, ...))
 end
 
+--- Starts a task outside of every scope that works as long as its owner does, in a scope of its own. What ends it, but for a
+--- cancellation, is reported, since nobody waits for it. Does not wait.
+---@param body fun(scope, ...)
+---@return weir.Task
+function M.serve(body, ...)
+  return native.spawn_root(function(...)
+    local ok, err = M.within({}, body, ...)
+    if not ok and not native.cancelled() then error(err, 0) end
+  end, ...)
+end
+
 return M

@@ -278,7 +278,7 @@ function M.serve(engine, go_on, on_refused, on_failed)
   local self = setmetatable({ engine = engine, go_on = go_on, on_refused = on_refused, on_failed = on_failed, working = 0,
     under_way = {}, refused = {} }, Service)
   engine.service = self
-  self.task = native.spawn_root(function() task.within({}, serve, self) end)
+  self.task = task.serve(serve, self)
   return self
 end
 

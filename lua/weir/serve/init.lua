@@ -184,12 +184,10 @@ local function follow_upgrades(self)
   local function on_failed(err)
     self.log:error("runs could not be begun again on what was reloaded", { code = err.code, error = err.message })
   end
-  self.upgrades = native.spawn_root(function()
-    task.within({}, function(scope)
-      local stop = upgrade.follow(self.engine, { scope = scope, go_on = go_on, on_done = on_done, on_failed = on_failed })
-      local _ <close> = setmetatable({}, { __close = function() stop() end })
-      native.waiter():wait "reloads"
-    end)
+  self.upgrades = task.serve(function(scope)
+    local stop = upgrade.follow(self.engine, { scope = scope, go_on = go_on, on_done = on_done, on_failed = on_failed })
+    local _ <close> = setmetatable({}, { __close = function() stop() end })
+    native.waiter():wait "reloads"
   end)
 end
 

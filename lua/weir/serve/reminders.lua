@@ -59,7 +59,7 @@ end
 function M.start(host)
   local self = setmetatable({ host = host }, Reminders)
   host.engine.on_asked = function() self:nudge() end
-  self.task = native.spawn_root(function() task.within({}, serve, self) end)
+  self.task = task.serve(serve, self)
   return self
 end
 

@@ -245,7 +245,7 @@ function M.start(host)
     self.is_stale = true
     wake(self)
   end)
-  self.task = native.spawn_root(function() task.within({}, serve, self) end)
+  self.task = task.serve(serve, self)
   return self
 end
 

@@ -194,9 +194,9 @@ end
 
 --- Has the watcher work, until `stop`. Does not wait.
 function Source:start()
-  self.task = native.spawn_root(function()
+  self.task = task.serve(function()
     native.set_local("weir.client", false)
-    task.within({}, function() keep_watching(self) end)
+    keep_watching(self)
   end)
 end
 

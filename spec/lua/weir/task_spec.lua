@@ -1,3 +1,4 @@
+local failure = require "weir.failure"
 local native = require "weir.native.scheduler"
 local task = require "weir.task"
 
@@ -118,5 +119,30 @@ describe("task.within", function()
     end)
     assert.same({ false, "timeout" }, { co() })
     assert.is_true(co())
+  end)
+end)
+
+describe("task.serve", function()
+  it("works in a scope of its own, outside of that of its caller", function()
+    local seen, service
+    assert.is_true((task.within({}, function(outer)
+      service = task.serve(function(scope, given)
+        seen = { given, scope ~= outer }
+        native.waiter():wait "work"
+      end, "given")
+      native.yield()
+    end)))
+    assert.same({ "given", true }, seen)
+    service:cancel "the spec is over"
+    service:join()
+  end)
+
+  it("fails with what ends it, also with what ends a task that it started", function()
+    local function broken() error("it broke", 0) end
+    for _, body in ipairs { broken, function() task.spawn(broken) native.waiter():wait "work" end } do
+      local ok, err = task.serve(body):join()
+      assert.is_false(ok)
+      assert.matches("^it broke", failure.of(err).message)
+    end
   end)
 end)
